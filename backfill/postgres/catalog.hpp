@@ -1,0 +1,52 @@
+#pragma once
+// What the mover must know of a database's tables, read from the system catalog in a few queries.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backfill/postgres/connection.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+struct Column {
+    std::string name;
+    std::string type;        // format_type() with modifier, schema-qualified.
+    std::uint32_t type_oid = 0;
+    int number = 0;          // attnum
+    bool not_null = false;
+    bool generated = false;  // GENERATED ALWAYS AS ... STORED: neither copied nor applied.
+    bool identity_always = false;
+    bool collation_c = false;  // Collation C or POSIX (meaningful for text types).
+};
+
+enum class Identity : std::uint8_t { primary_key, index, full, nothing };  // REPLICA IDENTITY in force.
+
+// An ordinary table or a leaf partition: what has rows of its own. Never a partitioned parent.
+struct Table {
+    std::uint32_t oid = 0;
+    std::string schema, name;
+    std::vector<Column> columns;   // In attnum order, dropped ones left out.
+    std::vector<int> key;          // Indexes into `columns`: primary key, else the replica identity index. May be empty.
+    Identity identity = Identity::nothing;
+    std::string identity_index;    // Name of the index behind `key`, where there is one.
+    std::uint64_t rows_estimate = 0, bytes = 0;
+    bool is_partition = false;
+
+    std::string qualified_name() const { return qualified(schema, name); }
+    std::string plain_name() const { return schema + "." + name; }  // For people and [tables] exclude.
+};
+
+struct Sequence {
+    std::string schema, name;
+    std::int64_t last_value = 0, increment = 1, min_value = 1, max_value = 0, cache = 1;
+    bool is_called = false, cycle = false;
+};
+
+// All moved tables of the connection's database: user schemas (not pg_*, information_schema, segue),
+// permanent relations, without `exclude` ("schema.table") and without members of extensions.
+Result<std::vector<Table>> read_tables(Connection& connection, const std::vector<std::string>& exclude);
+Result<std::vector<Sequence>> read_sequences(Connection& connection);
+
+}  // namespace segue::backfill::postgres

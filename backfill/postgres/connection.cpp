@@ -1,0 +1,158 @@
+#include "backfill/postgres/connection.hpp"
+
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+template <class Number>
+Number parse_number(std::string_view text) {
+    Number value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    return error == std::errc{} && end == text.data() + text.size() ? value : Number{};
+}
+
+// libpq's messages end with a newline and may span lines; ours are one line.
+std::string one_line(std::string_view message) {
+    std::string line;
+    for (const char c : message) line.push_back(c == '\n' || c == '\t' ? ' ' : c);
+    while (!line.empty() && line.back() == ' ') line.pop_back();
+    return line;
+}
+
+// A value inside the `options` startup parameter: blanks and backslashes are escaped.
+std::string escape_option(std::string_view value) {
+    std::string escaped;
+    for (const char c : value) {
+        if (c == ' ' || c == '\\') escaped.push_back('\\');
+        escaped.push_back(c);
+    }
+    return escaped;
+}
+
+}  // namespace
+
+long long Rows::number(int row, int column) const { return parse_number<long long>(at(row, column)); }
+
+long long Rows::affected() const { return parse_number<long long>(PQcmdTuples(result_.get())); }
+
+Result<Connection> Connection::open(const std::string& url, const Options& options) {
+    std::string startup =
+        "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex"
+        " -c extra_float_digits=3 -c xmloption=content -c statement_timeout=0 -c lock_timeout=0"
+        " -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog";
+    for (const auto& [setting, value] : options.settings) {
+        startup += " -c " + setting + "=" + escape_option(value);
+    }
+    const std::string timeout = std::to_string(options.connect_timeout.count());
+    const char* keys[] = {"dbname", "fallback_application_name", "options", "client_encoding",
+                          "connect_timeout", "keepalives_idle", "keepalives_interval",
+                          "keepalives_count", "tcp_user_timeout",
+                          options.replication ? "replication" : nullptr, nullptr};
+    const char* values[] = {url.c_str(), options.application_name.c_str(), startup.c_str(), "UTF8",
+                            timeout.c_str(), "10", "5", "3", "30000",
+                            options.replication ? "database" : nullptr, nullptr};
+    Connection connection{PQconnectdbParams(keys, values, /*expand_dbname=*/1)};
+    if (!connection.connection_) return Error{Errc::io, "out of memory while connecting"};
+    if (!connection.good()) return connection.error("connect");
+    PQsetNoticeProcessor(connection.raw(), [](void*, const char*) {}, nullptr);
+    return connection;
+}
+
+Result<Rows> Connection::execute(const std::string& sql) {
+    Rows rows{PQexec(raw(), sql.c_str())};
+    const auto status = PQresultStatus(rows.raw());
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY ||
+        status == PGRES_COPY_BOTH || status == PGRES_COPY_IN || status == PGRES_COPY_OUT) {
+        return rows;
+    }
+    return error("statement", rows.raw());
+}
+
+Result<Rows> Connection::execute(const std::string& sql, const Parameters& parameters) {
+    std::vector<const char*> values;
+    values.reserve(parameters.size());
+    for (const auto& parameter : parameters) {
+        values.push_back(parameter ? parameter->c_str() : nullptr);
+    }
+    Rows rows{PQexecParams(raw(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                           values.data(), nullptr, nullptr, 0)};
+    const auto status = PQresultStatus(rows.raw());
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) return rows;
+    return error("statement", rows.raw());
+}
+
+Error Connection::error(std::string_view what, PGresult* result) const {
+    const char* sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : nullptr;
+    const char* primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : nullptr;
+    Error error{good() ? Errc::server : Errc::closed, std::string{what} + ": "};
+    // The detail and context fields of a server's error may hold row values: only the primary message.
+    error.detail += one_line(primary ? primary : PQerrorMessage(raw()));
+    if (sqlstate) error.sqlstate = sqlstate;
+    return error;
+}
+
+void Connection::cancel() const {
+    if (PGcancel* request = PQgetCancel(raw())) {
+        char message[256];
+        PQcancel(request, message, sizeof message);
+        PQfreeCancel(request);
+    }
+}
+
+std::optional<Position> parse_lsn(std::string_view text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string_view::npos) return std::nullopt;
+    const auto hex = [](std::string_view digits) -> std::optional<std::uint64_t> {
+        std::uint64_t value = 0;
+        const auto [end, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+        if (error != std::errc{} || end != digits.data() + digits.size() || value > 0xffffffff) {
+            return std::nullopt;
+        }
+        return value;
+    };
+    const auto high = hex(text.substr(0, slash));
+    const auto low = hex(text.substr(slash + 1));
+    if (!high || !low) return std::nullopt;
+    return Position{(*high << 32) | *low};
+}
+
+std::string format_lsn(Position position) {
+    char buffer[32];
+    std::snprintf(buffer,
+                  sizeof buffer,
+                  "%X/%X",
+                  static_cast<unsigned>(position.value >> 32),
+                  static_cast<unsigned>(position.value & 0xffffffff));
+    return buffer;
+}
+
+std::string quote_identifier(std::string_view identifier) {
+    std::string quoted{'"'};
+    for (const char c : identifier) {
+        if (c == '"') quoted.push_back('"');
+        quoted.push_back(c);
+    }
+    quoted.push_back('"');
+    return quoted;
+}
+
+std::string quote_literal(std::string_view value) {
+    std::string quoted = value.find('\\') == std::string_view::npos ? "'" : " E'";
+    for (const char c : value) {
+        if (c == '\'' || c == '\\') quoted.push_back(c);
+        quoted.push_back(c);
+    }
+    quoted.push_back('\'');
+    return quoted;
+}
+
+std::string qualified(std::string_view schema, std::string_view name) {
+    return quote_identifier(schema) + "." + quote_identifier(name);
+}
+
+}  // namespace segue::backfill::postgres

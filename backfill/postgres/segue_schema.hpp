@@ -1,0 +1,77 @@
+#pragma once
+// Schema `segue`, the same on both sides: what Segue keeps in the databases. Every table's meaning is told
+// by the comment in its DDL below.
+
+#include <string>
+
+#include "router/side.hpp"
+
+namespace segue::backfill::postgres {
+
+// The setting that marks a session as the mover's; its value is the migration's id. The fence lets only
+// sessions of the mover's role with this setting write.
+inline constexpr const char* mover_setting = "segue.mover";
+
+// Key of the fence's advisory lock: shared by every writing transaction, exclusive by the fence.
+inline constexpr long long fence_lock_key = 0x5365677565ll;  // "Segue"
+
+inline constexpr const char* segue_schema_ddl = R"sql(
+CREATE SCHEMA IF NOT EXISTS segue;
+-- One row: see ControlRecord (backfill/control.hpp).
+CREATE TABLE IF NOT EXISTS segue.control (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    migration text NOT NULL, migration_id text NOT NULL,
+    side text NOT NULL CHECK (side IN ('source', 'target')),
+    epoch bigint NOT NULL, authority text NOT NULL CHECK (authority IN ('source', 'target')),
+    phase text NOT NULL CHECK (phase IN ('steady', 'switching', 'deciding', 'finished')),
+    attempt integer NOT NULL, since pg_lsn NOT NULL,
+    backfill text NOT NULL CHECK (backfill IN ('none', 'copying', 'consistent')),
+    paused boolean NOT NULL, mirror text NOT NULL CHECK (mirror IN ('off', 'async', 'sync')),
+    shadow_percent double precision NOT NULL, shift_percent double precision NOT NULL,
+    system_identifier text NOT NULL, timeline integer NOT NULL,
+    changed_at timestamptz NOT NULL DEFAULT now());
+-- One row: who runs the mover. Every mover transaction locks it FOR SHARE; taking the lease updates it.
+CREATE TABLE IF NOT EXISTS segue.lease (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    generation bigint NOT NULL DEFAULT 0, holder text NOT NULL DEFAULT '',
+    taken_at timestamptz NOT NULL DEFAULT now());
+INSERT INTO segue.lease DEFAULT VALUES ON CONFLICT DO NOTHING;
+-- How far a side's stream has been made durable HERE. Row (stream, 0) is the applier's; other writers (chunk
+-- copies, key refresh) have rows of their own only to mark their transactions as the mover's: a transaction
+-- in the stream that touches this table is the mover's, and nothing else marks one.
+CREATE TABLE IF NOT EXISTS segue.progress (
+    stream text NOT NULL CHECK (stream IN ('source', 'target')), writer integer NOT NULL,
+    applied pg_lsn NOT NULL DEFAULT '0/0',          -- contiguous; in commit order
+    beyond pg_lsn[] NOT NULL DEFAULT '{}',          -- commits above it that are applied as well
+    restart pg_lsn NOT NULL DEFAULT '0/0',          -- what the slot may be confirmed to
+    unseen_xids bigint[] NOT NULL DEFAULT '{}',     -- commits at or below restart not yet seen visible ...
+    unseen_lsns pg_lsn[] NOT NULL DEFAULT '{}',     -- ... and where they ended
+    generation bigint NOT NULL DEFAULT 0,
+    PRIMARY KEY (stream, writer)) WITH (fillfactor = 50);
+-- Chunks that are LOADED (only these are durable). Bounds are texts of the key columns: (low, high].
+CREATE TABLE IF NOT EXISTS segue.chunk (
+    table_schema text NOT NULL, table_name text NOT NULL, chunk bigint NOT NULL,
+    low text[], high text[], load_position pg_lsn NOT NULL,
+    rows bigint NOT NULL, bytes bigint NOT NULL,
+    last_of_table boolean NOT NULL,                 -- no chunk follows: the table is loaded up to the end
+    PRIMARY KEY (table_schema, table_name, chunk));
+-- One row, updated by tickets.
+CREATE TABLE IF NOT EXISTS segue.ticket (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), number bigint NOT NULL DEFAULT 0);
+INSERT INTO segue.ticket DEFAULT VALUES ON CONFLICT DO NOTHING;
+-- What `finish` puts back: (kind, object, previous value).
+CREATE TABLE IF NOT EXISTS segue.saved (
+    kind text NOT NULL, object text NOT NULL, previous text NOT NULL, PRIMARY KEY (kind, object));
+-- Every change of state: who, what, why.
+CREATE TABLE IF NOT EXISTS segue.event (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
+    kind text NOT NULL, detail text NOT NULL);
+-- The fence's flag, outside MVCC: last_value 1 open, 2 closed.
+CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;
+)sql";
+
+// Slots are unique in a server, so they carry the side. Lower case letters, digits and _ only.
+std::string slot_name(const std::string& migration, Side stream_of);
+std::string publication_name(const std::string& migration);
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,67 @@
+#pragma once
+// The configuration file, checked. Every error names file, line and key, and what was expected
+// (INTERFACE, "Configuration").
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "protocol/result.hpp"
+
+namespace segue::proxy {
+
+struct Address {
+    std::string host;  // Or empty, and path set.
+    std::uint16_t port = 0;
+    std::string unix_path;
+};
+
+enum class ListenTls : std::uint8_t { allow, require };
+enum class OtherDatabases : std::uint8_t { source, refuse };
+enum class WithoutKey : std::uint8_t { full, refuse };
+enum class RoleSync : std::uint8_t { sync, keep };
+enum class MirrorPolicy : std::uint8_t { strict, bounded };
+
+struct ServerConfig {
+    std::string url;            // As written.
+    std::string connection;     // libpq connection string, password included. Never logged.
+    std::string host;           // Split from the URL for the sessions' own connections.
+    std::uint16_t port = 5432;
+    std::string unix_directory;  // Instead of host when the URL names a socket folder.
+    std::string database, user;
+    std::string sslmode;        // Empty when the URL says nothing: as the client's own connection.
+    std::string sslrootcert;
+};
+
+struct Config {
+    std::string file;
+    std::string migration = "segue";
+    std::vector<Address> listen = {{"127.0.0.1", 6432, ""}};
+    ListenTls tls = ListenTls::allow;
+    std::string tls_certificate, tls_key;
+    OtherDatabases other_databases = OtherDatabases::source;
+    Address admin = {"127.0.0.1", 6480, ""};
+    std::string admin_token_file;
+    ServerConfig source, target;
+    RoleSync roles = RoleSync::sync;
+    std::vector<std::string> exclude;
+    WithoutKey without_key = WithoutKey::full;
+    MirrorPolicy mirror_policy = MirrorPolicy::strict;
+    std::chrono::milliseconds mirror_bound{2000};
+    std::chrono::milliseconds drain{2000};
+    std::chrono::milliseconds deadline{5000};
+    bool require_verify = false;
+    std::uint64_t retained_log_bytes_max = 10240ull << 20;
+    std::string pg_bin;
+    // Ours beyond INTERFACE, all with defaults:
+    int relay_threads = 0;  // [limits] relay_threads; 0: cores - 1, at least 1.
+    int copy_workers = 2;   // [limits] copy_workers
+    std::uint32_t clients_max = 10000;              // [limits] clients
+    std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms
+};
+
+// Reads and checks the file. `environment` passwords (password_env) are resolved here.
+Result<Config> load_config(const std::string& path);
+
+}  // namespace segue::proxy

@@ -1,0 +1,78 @@
+#pragma once
+// All client sessions at once: what the conductor asks of them during a change of authority, and what
+// status reports. Thread-safe; calls that wait are made from the operator's thread only.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "protocol/result.hpp"
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+struct Pin {
+    std::int32_t pid = 0;  // The serving backend's.
+    std::string why;       // "temporary table", "cursor WITH HOLD", "advisory lock", "open transaction", ...
+};
+
+struct SessionsReport {
+    std::size_t total = 0;
+    std::size_t held = 0;
+    std::vector<Pin> pins;  // At most pins_reported_max; pinned counts all.
+    std::size_t pinned = 0;
+};
+
+struct ShadowReport {
+    std::uint64_t compared = 0, equal = 0, different = 0, unconfirmed = 0, shed = 0;
+};
+struct ShiftReport {
+    std::uint64_t served_by_follower = 0, fallbacks = 0;
+};
+
+struct WaitReport {
+    std::chrono::microseconds hold{0};          // Hold to release.
+    std::chrono::microseconds longest_wait{0};  // Longest time that one client's request waited.
+};
+
+class Sessions {
+public:
+    using Clock = std::chrono::steady_clock;
+    virtual ~Sessions() = default;
+
+    virtual SessionsReport report() const = 0;
+    virtual ShadowReport shadow_report() const = 0;
+    virtual ShiftReport shift_report() const = 0;
+    virtual std::vector<int> backend_pids(Side side) const = 0;  // Ours, of live sessions.
+
+    // Step 1: at each session's next boundary its state is asked of its own backend and restored on a new
+    // connection to `side`; the client notices nothing. Sessions in a transaction are waited for until the
+    // deadline and then left for the hold. An Error names the pinned sessions, or the login that `side` refused.
+    virtual Status prestage(Side side, Clock::time_point deadline) = 0;
+
+    // Step 3: every session stops at its next boundary; new logins wait. Returns once all are held and every
+    // session's state stands on `side`. An Error (pinned session, open transaction past the deadline, by
+    // pid) leaves the hold in force: the caller releases.
+    virtual Status hold(Side side, Clock::time_point drain_deadline) = 0;
+
+    // After the fence: sessions that LISTEN read their old connection up to the notification on `channel`
+    // that `notify` (given to be called once they are ready) commits.
+    virtual Status drain_notifications(const std::string& channel, Clock::time_point deadline) = 0;
+    virtual bool any_listening() const = 0;
+
+    // Step 8: every held session goes on on the other connection. Cannot fail: a session without one
+    // is closed with 57P01 (counted).
+    virtual void swap(Side side) = 0;
+
+    // Step 9, or after an abort: requests go on, paced.
+    virtual WaitReport release() = 0;
+
+    // The gate (mirror sync): returns once every relay thread holds acknowledgements back, or no longer does.
+    virtual void set_gate(bool closed) = 0;
+
+    // Closes the idle connections to `side` that prestage or a swap left behind.
+    virtual void drop_other_connections() = 0;
+};
+
+}  // namespace segue::proxy

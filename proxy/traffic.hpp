@@ -1,0 +1,24 @@
+#pragma once
+// What the data plane needs to know of the migration's state, published by the operator's thread and read
+// by every relay thread without a lock. One writer.
+
+#include <atomic>
+#include <cstdint>
+
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+struct Traffic {
+    std::atomic<Side> authority{Side::source};
+    std::atomic<std::uint64_t> epoch{0};
+    // False until recovery has established who the authority is: clients wait at login (bounded), then 08006.
+    std::atomic<bool> serving{false};
+    // From a hold to its release: logins wait, sessions stop at their next boundary.
+    std::atomic<bool> holding{false};
+    std::atomic<bool> gate_closed{false};  // mirror sync
+    std::atomic<double> shadow_percent{0};
+    std::atomic<double> shift_percent{0};
+};
+
+}  // namespace segue::proxy
