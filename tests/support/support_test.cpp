@@ -1,0 +1,78 @@
+// The tools of the tests can fail themselves: what they promise is shown here.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/compare.hpp"
+#include "tests/support/postgres_server.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+TEST(RunCommand, TellsExitCodeOutputAndTimeout) {
+    const CommandResult told = run_command({{"sh", "-c", "echo out; echo err >&2; exit 3"}});
+    EXPECT_EQ(told.exit_code, 3);
+    EXPECT_EQ(told.out, "out\n");
+    EXPECT_EQ(told.err, "err\n");
+    Command endless{{"sleep", "1000"}};
+    endless.timeout = 50ms;
+    const CommandResult killed = run_command(endless);
+    EXPECT_TRUE(killed.timed_out);
+    EXPECT_EQ(killed.exit_code, 137);
+}
+
+TEST(PostgresServer, HasItsOwnIdentityAndKeepsItsDataOverRestarts) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer a, b;
+    const char* identity = "SELECT system_identifier FROM pg_control_system()";
+    EXPECT_NE(a.value(identity), b.value(identity));
+    EXPECT_EQ(a.value("SHOW wal_level"), "logical");
+    a.run("CREATE TABLE kept (v int); INSERT INTO kept VALUES (7)");
+    a.restart(Stop::fast);
+    a.run("INSERT INTO kept VALUES (8)");
+    a.restart(Stop::immediate);
+    EXPECT_EQ(a.value("SELECT sum(v) FROM kept"), "15");
+    b.stop();
+    EXPECT_FALSE(b.running());
+}
+
+TEST(PostgresServer, ChecksPasswordsAndSpeaksTls) {
+    SEGUE_NEEDS_POSTGRES();
+    for (const ServerAuth auth : {ServerAuth::scram, ServerAuth::md5, ServerAuth::password}) {
+        ServerOptions options;
+        options.auth = auth;
+        options.tls = true;
+        PostgresServer server{options};
+        server.run("CREATE ROLE app LOGIN PASSWORD 'secret'");
+        Sql good{server.url("postgres", "app", "secret") + "?sslmode=require"};
+        EXPECT_TRUE(good.connected()) << good.error();
+        EXPECT_EQ(good.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "t");
+        EXPECT_FALSE(Sql{server.url("postgres", "app", "wrong")}.connected());
+    }
+}
+
+TEST(Comparison, FindsOneChangedMissingDoubledRowAndAMissingTable) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer server;
+    for (const char* database : {"a", "b"}) {
+        server.run(std::string{"CREATE DATABASE "} + database);
+        server.run("CREATE TABLE t (id int, v text); INSERT INTO t SELECT i, i::text FROM generate_series(1, 100) i",
+                   database);
+    }
+    const auto differences = [&] {
+        return compare_databases(server.socket_url("a"), server.socket_url("b")).differences.size();
+    };
+    EXPECT_EQ(differences(), 0u);
+    server.run("UPDATE t SET v = NULL WHERE id = 5", "b");
+    EXPECT_EQ(differences(), 2u);
+    server.run("UPDATE t SET v = '5' WHERE id = 5; INSERT INTO t VALUES (7, '7')", "b");
+    EXPECT_EQ(differences(), 1u);
+    server.run("DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (7, '7'); CREATE TABLE more (i int)", "b");
+    EXPECT_EQ(differences(), 1u);
+    server.run("CREATE INDEX ON t (v)", "b");
+    EXPECT_FALSE(compare_catalogs(server.socket_url("a"), server.socket_url("b")).empty());
+}
+
+}  // namespace
+}  // namespace segue::test
