@@ -10,6 +10,7 @@
 
 #include "protocol/postgres/boundary.hpp"
 #include "protocol/postgres/session_state.hpp"
+#include "protocol/postgres/statement_hints.hpp"
 #include "proxy/backend.hpp"
 #include "proxy/transport.hpp"
 
@@ -24,6 +25,7 @@ struct Session {
     Credentials credentials;
     bool movable = true;            // False: another database, replication, a login that cannot be repeated.
     std::string immovable_because;
+    bool passed_through = false;    // Another database or a replication connection: neither held nor moved by a change of authority.
 
     // What the client knows of its backend, for cancel requests: never changes after login.
     std::int32_t client_pid = 0;

@@ -1,0 +1,84 @@
+#pragma once
+// A session's state as a value: asked of its own backend (probe), put onto another connection (restore).
+// All requests are bytes to send as they are; all replies are parsed from the bytes received so far. The caller must be at a boundary,
+// and sends nothing else until the reply is complete. Statements are sent by the extended protocol under a name of
+// ours, because a simple Query would destroy the client's unnamed statement.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "protocol/bytes.hpp"
+#include "protocol/postgres/statement_hints.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::protocol::postgres {
+
+// A type by name: OIDs of types that were not built in differ from server to server.
+struct TypeName {
+    std::uint32_t oid = 0;  // On the server that was asked.
+    std::string schema, name;
+
+    // Built-in types have the same OID everywhere (below FirstGenbkiObjectId).
+    bool built_in() const { return oid < 10000; }
+    friend bool operator==(const TypeName&, const TypeName&) = default;
+};
+
+struct PreparedStatement {
+    std::string name, text;
+    std::vector<TypeName> parameter_types;
+    bool from_sql = false;  // By SQL-level PREPARE; `text` is then the whole string that held it.
+    friend bool operator==(const PreparedStatement&, const PreparedStatement&) = default;
+};
+
+struct SessionState {
+    std::vector<std::pair<std::string, std::string>> settings;         // Set in the session, by name.
+    std::vector<std::pair<std::string, std::string>> custom_settings;
+    std::string role = "none";
+    std::string session_authorization;  // session_user
+    std::vector<PreparedStatement> statements;
+    std::string unnamed_parse;          // The whole message; empty when the session has no unnamed statement.
+    std::vector<TypeName> unnamed_types;  // Types that the message names by OID, in its order.
+    std::vector<std::string> channels;  // LISTEN
+    std::vector<std::string> pins;      // Why the session cannot move: "cursor WITH HOLD \"c\"", "temporary table \"t\"", ...
+
+    friend bool operator==(const SessionState&, const SessionState&) = default;
+};
+
+// Whether `restored` needs no restore to be `wanted`: equal but for OIDs and pins.
+bool is_equal(const SessionState& wanted, const SessionState& restored);
+
+inline constexpr std::size_t state_reply_size_max = 32u << 20;
+
+// Asks for everything in one round trip.
+std::string probe_request(const StateHints& hints);
+// `reply`: all bytes received since the probe was sent. An Error with `sqlstate` when the server refused. `hints` as given to probe_request.
+Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints);
+
+// Messages among a probe's reply that are meant for the client (NotificationResponse, ParameterStatus), as bytes to relay.
+std::string messages_for_client(Bytes reply);
+
+// OIDs on the new side, by (schema, name).
+using TypeOids = std::map<std::pair<std::string, std::string>, std::uint32_t>;
+
+// The first round trip of a restore, needed only when a statement uses types that are not built in; else empty.
+std::string resolve_request(const SessionState& state);
+// A type that the new side lacks is an Error that names it.
+Step<TypeOids> parse_resolve_reply(Bytes reply, const SessionState& state);
+
+// The second (usually only) round trip: sets everything, on a connection that was logged in with the same startup
+// parameters and is fresh or has been reset. An Error when a type has no OID, or a PREPARE cannot be found in its text.
+Result<std::string> restore_request(const SessionState& state, const TypeOids& oids);
+// Complete at ReadyForQuery; the Error carries the first SQLSTATE. An error leaves the connection to be closed or reset.
+Step<Done> check_restore_reply(Bytes reply);
+
+// Returns a connection to its state after login (DISCARD ALL); answered like a restore.
+std::string reset_request();
+
+// A LISTEN alone, or an UNLISTEN *, by the same means; answered like a restore.
+std::string execute_request(std::string_view statement);
+
+}  // namespace segue::protocol::postgres
