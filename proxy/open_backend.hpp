@@ -12,6 +12,7 @@
 
 #include "proxy/backend.hpp"
 #include "proxy/config.hpp"
+#include "proxy/move_session.hpp"
 #include "proxy/transport.hpp"
 #include "router/side.hpp"
 
@@ -35,20 +36,24 @@ struct OpenedBackend {
 using Opened = std::variant<OpenedBackend, OpenFailure>;
 
 // Two servers and how to reach them. Used on the control thread only.
-class Dialer {
+class Dialer : public BackendOpener {
 public:
     // Reads the servers' root certificates; an Error names the file.
     static Result<std::unique_ptr<Dialer>> make(boost::asio::io_context& context, const ServerConfig& source,
                                                 const ServerConfig& target);
-    ~Dialer();
+    ~Dialer() override;
 
     // A connected transport, TLS done as the side's sslmode says (empty: exactly when `client_uses_tls`); nothing of the session
     // has been sent on it.
     boost::asio::awaitable<Result<Transport>> connect(Side side, bool client_uses_tls, Deadline deadline);
 
     // A connection logged in with `startup` and `credentials`, which the caller keeps alive until the result is there.
-    boost::asio::awaitable<Opened> open(Side side, const StartupParameters& startup, const Credentials& credentials,
-                                        bool client_uses_tls, Deadline deadline);
+    boost::asio::awaitable<Opened> log_in(Side side, const StartupParameters& startup, const Credentials& credentials,
+                                          bool client_uses_tls, Deadline deadline);
+
+    // The same for a session that moves; the failure as its Error.
+    boost::asio::awaitable<Result<Backend>> open(Side side, const StartupParameters& startup,
+                                                 const Credentials& credentials, bool client_tls) override;
 
     const ServerConfig& server(Side side) const;
 

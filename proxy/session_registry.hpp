@@ -48,7 +48,7 @@ public:
 
     const GateStatus& gate_status() const;
 
-    void adopt(std::unique_ptr<Session> session) override;
+    Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) override;
     std::optional<CancelTarget> cancel(std::int32_t client_pid, std::string_view key) override;
 
     SessionsReport report() const override;

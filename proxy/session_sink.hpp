@@ -12,13 +12,21 @@
 
 namespace segue::proxy {
 
+enum class Handover : std::uint8_t {
+    taken,    // The sink owns the session now.
+    changed,  // Nothing was taken: a hold is in force, or the authority is another one since. Wait, and open anew where needed.
+};
+
 class SessionSink {
 public:
     virtual ~SessionSink() = default;
 
-    // Takes over a session whose both legs have logged in, the client's ReadyForQuery sent. During a hold it
-    // is held like the others. Never fails: a session that cannot go on is closed with 57P01.
-    virtual void adopt(std::unique_ptr<Session> session) = 0;
+    // Offers a session whose both legs have authenticated. `greeting` (AuthenticationOk up to ReadyForQuery, as the server sent
+    // them) goes to the client before anything else; until then the client knows nothing of its backend, so that a login that
+    // meets a change of authority can be done again on the other side. Decides atomically with respect to hold and swap:
+    // taken exactly when no hold is in force and Traffic.epoch is still `epoch`, the value read before the backend was opened.
+    // A session that is passed_through is always taken. Both arguments are moved from only when taken.
+    virtual Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) = 0;
 };
 
 // A server's own keys of the backend that answers a client right now.
@@ -26,6 +34,7 @@ struct CancelTarget {
     Side side = Side::source;
     std::int32_t pid = 0;
     std::string cancel_key;
+    bool client_tls = false;  // The session's own client connection uses TLS.
 };
 
 class CancelTargets {
