@@ -28,7 +28,9 @@ struct Table {
     std::uint32_t oid = 0;
     std::string schema, name;
     std::vector<Column> columns;   // In attnum order, dropped ones left out.
-    std::vector<int> key;          // Indexes into `columns`: primary key, else the replica identity index. May be empty.
+    // Indexes into `columns` of what names a row in the stream: the replica identity index where one is in
+    // force, else the primary key (a deferrable one names nothing). May be empty.
+    std::vector<int> key;
     Identity identity = Identity::nothing;
     std::string identity_index;    // Name of the index behind `key`, where there is one.
     std::uint64_t rows_estimate = 0, bytes = 0;
