@@ -32,7 +32,8 @@ void print_once(std::string_view point) {
     static std::mutex mutex;
     static std::set<std::string, std::less<>> printed;
     const std::scoped_lock lock{mutex};
-    if (printed.emplace(point).second) std::fprintf(stderr, "crash point %s\n", std::string{point}.c_str());
+    if (printed.emplace(point).second)
+        std::fprintf(stderr, "crash point %s\n", std::string{point}.c_str());
 }
 
 }  // namespace

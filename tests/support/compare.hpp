@@ -1,5 +1,6 @@
 #pragma once
-// Equality of two databases, row by row, by means of their own that share nothing with Segue's verification.
+// Equality of two databases, row by row, by means of their own that share nothing with Segue's
+// verification.
 
 #include <cstdint>
 #include <string>
@@ -9,7 +10,8 @@ namespace segue::test {
 
 struct Comparison {
     std::int64_t tables = 0, rows = 0;
-    std::vector<std::string> differences;  // At most differences_max; each names the table and the row.
+    std::vector<std::string>
+        differences;  // At most differences_max; each names the table and the row.
 };
 
 inline constexpr std::size_t differences_max = 20;
@@ -17,7 +19,8 @@ inline constexpr std::size_t differences_max = 20;
 // All user tables (schema segue excepted) of both, as text, duplicates counted. Both must be quiet.
 Comparison compare_databases(const std::string& a, const std::string& b);
 
-// Indexes, constraints with their validity, triggers (the fence's excepted), columns, views and functions.
+// Indexes, constraints with their validity, triggers (the fence's excepted), columns, views and
+// functions.
 std::vector<std::string> compare_catalogs(const std::string& a, const std::string& b);
 
 // A test failure for each difference.

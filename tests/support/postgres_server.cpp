@@ -29,13 +29,15 @@ Account server_account() {
 void own(const fs::path& path) {
     const Account account = server_account();
     if (account.uid < 0) return;
-    if (chown(path.c_str(), static_cast<uid_t>(account.uid), static_cast<gid_t>(account.gid)) != 0) {
+    if (chown(path.c_str(), static_cast<uid_t>(account.uid), static_cast<gid_t>(account.gid)) !=
+        0) {
         ADD_FAILURE() << "chown " << path;
     }
 }
 
 CommandResult as_server(std::vector<std::string> arguments) {
-    CommandResult result = run_command({std::move(arguments), {{"LC_ALL", "C.UTF-8"}}, seconds{120}, server_account()});
+    CommandResult result = run_command(
+        {std::move(arguments), {{"LC_ALL", "C.UTF-8"}}, seconds{120}, server_account()});
     if (result.exit_code != 0) ADD_FAILURE() << result.err << result.out;
     return result;
 }
@@ -48,8 +50,18 @@ public:
         const fs::path password = folder_ / "password";
         write_file(password, "postgres\n");
         own(password);
-        as_server({PostgresServer::binaries() / "initdb", "-D", data(), "-U", "postgres", "-A", "trust", "-E", "UTF8",
-                   "--locale=C.UTF-8", "--no-sync", "--pwfile=" + password.string()});
+        as_server({PostgresServer::binaries() / "initdb",
+                   "-D",
+                   data(),
+                   "-U",
+                   "postgres",
+                   "-A",
+                   "trust",
+                   "-E",
+                   "UTF8",
+                   "--locale=C.UTF-8",
+                   "--no-sync",
+                   "--pwfile=" + password.string()});
     }
     ~Template() {
         std::error_code ignored;
@@ -66,22 +78,37 @@ const Template& server_template() {
     return made;
 }
 
-// Copies would share the system identifier, by which Segue tells servers apart. pg_resetwal keeps what it
-// reads from a control file whose checksum is wrong, and writes log and checksum anew.
+// Copies would share the system identifier, by which Segue tells servers apart. pg_resetwal keeps
+// what it reads from a control file whose checksum is wrong, and writes log and checksum anew.
 void give_identity(const fs::path& data) {
     std::random_device random;
     const std::uint64_t identifier = (std::uint64_t{random()} << 31 | random()) >> 1;
-    std::fstream control{data / "global/pg_control", std::ios::in | std::ios::out | std::ios::binary};
+    std::fstream control{data / "global/pg_control",
+                         std::ios::in | std::ios::out | std::ios::binary};
     control.write(reinterpret_cast<const char*>(&identifier), sizeof identifier);
     control.close();
     as_server({PostgresServer::binaries() / "pg_resetwal", "-f", "-D", data});
 }
 
 void make_certificate(const fs::path& folder) {
-    const CommandResult made = run_command(
-        {{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-          "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout",
-          folder / "server.key", "-out", folder / "server.crt"}});
+    const CommandResult made = run_command({{"openssl",
+                                             "req",
+                                             "-x509",
+                                             "-newkey",
+                                             "ec",
+                                             "-pkeyopt",
+                                             "ec_paramgen_curve:prime256v1",
+                                             "-nodes",
+                                             "-days",
+                                             "2",
+                                             "-subj",
+                                             "/CN=localhost",
+                                             "-addext",
+                                             "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                                             "-keyout",
+                                             folder / "server.key",
+                                             "-out",
+                                             folder / "server.crt"}});
     if (made.exit_code != 0) ADD_FAILURE() << made.err;
     fs::permissions(folder / "server.key", fs::perms{0600});
     own(folder / "server.key");
@@ -90,10 +117,14 @@ void make_certificate(const fs::path& folder) {
 
 const char* method_of(ServerAuth auth) {
     switch (auth) {
-        case ServerAuth::trust: return "trust";
-        case ServerAuth::scram: return "scram-sha-256";
-        case ServerAuth::md5: return "md5";
-        case ServerAuth::password: return "password";
+        case ServerAuth::trust:
+            return "trust";
+        case ServerAuth::scram:
+            return "scram-sha-256";
+        case ServerAuth::md5:
+            return "md5";
+        case ServerAuth::password:
+            return "password";
     }
     std::abort();
 }
@@ -132,16 +163,19 @@ void PostgresServer::create() {
     give_identity(data());
     if (options_.tls) make_certificate(folder_);
     write_access();
-    std::string text = "listen_addresses='127.0.0.1'\nport=" + std::to_string(port_) + "\nunix_socket_directories='" +
-                       folder_.string() + "'\nshared_buffers=64MB\nmax_connections=200\nmax_wal_senders=20\n" +
-                       "max_replication_slots=20\nmax_prepared_transactions=20\nlog_line_prefix='%m [%p] %a '\n" +
-                       "autovacuum_naptime=5s\n";
+    std::string text =
+        "listen_addresses='127.0.0.1'\nport=" + std::to_string(port_) +
+        "\nunix_socket_directories='" + folder_.string() +
+        "'\nshared_buffers=64MB\nmax_connections=200\nmax_wal_senders=20\n" +
+        "max_replication_slots=20\nmax_prepared_transactions=20\nlog_line_prefix='%m [%p] %a '\n" +
+        "autovacuum_naptime=5s\n";
     text += std::string{"wal_level="} + (options_.logical ? "logical" : "replica") + "\n";
     text += std::string{"fsync="} + (options_.fsync ? "on" : "off") + "\n";
-    text += std::string{"password_encryption="} + (options_.auth == ServerAuth::md5 ? "md5" : "scram-sha-256") + "\n";
+    text += std::string{"password_encryption="} +
+            (options_.auth == ServerAuth::md5 ? "md5" : "scram-sha-256") + "\n";
     if (options_.tls) {
-        text += "ssl=on\nssl_cert_file='" + (folder_ / "server.crt").string() + "'\nssl_key_file='" +
-                (folder_ / "server.key").string() + "'\n";
+        text += "ssl=on\nssl_cert_file='" + (folder_ / "server.crt").string() +
+                "'\nssl_key_file='" + (folder_ / "server.key").string() + "'\n";
     }
     for (const std::string& setting : options_.settings) text += setting + "\n";
     std::ofstream{data() / "postgresql.conf", std::ios::app} << text;
@@ -158,10 +192,15 @@ void PostgresServer::write_access() const {
 }
 
 void PostgresServer::start() {
-    // A backend of the server before may live for a moment after a crash and keep the shared memory: try again.
+    // A backend of the server before may live for a moment after a crash and keep the shared
+    // memory: try again.
     for (int attempt = 0; attempt < 10; ++attempt) {
-        process_ = Child{{{binaries() / "postgres", "-D", data()}, {{"LC_ALL", "C.UTF-8"}}, {}, server_account()},
-                         folder_ / "log", SIGQUIT};
+        process_ = Child{{{binaries() / "postgres", "-D", data()},
+                          {{"LC_ALL", "C.UTF-8"}},
+                          {},
+                          server_account()},
+                         folder_ / "log",
+                         SIGQUIT};
         const bool ready = eventually(seconds{60}, [&] {
             return !process_.running() || PQping(socket_url().c_str()) == PQPING_OK;
         });
@@ -172,7 +211,8 @@ void PostgresServer::start() {
 
 void PostgresServer::stop(Stop mode) {
     process_.signal(mode == Stop::fast ? SIGINT : SIGQUIT);
-    if (process_.wait(seconds{60}) < 0) ADD_FAILURE() << "the server does not stop; its log:\n" << log();
+    if (process_.wait(seconds{60}) < 0)
+        ADD_FAILURE() << "the server does not stop; its log:\n" << log();
 }
 
 void PostgresServer::restart(Stop mode) {
@@ -180,13 +220,16 @@ void PostgresServer::restart(Stop mode) {
     start();
 }
 
-std::string PostgresServer::url(const std::string& database, const std::string& user,
+std::string PostgresServer::url(const std::string& database,
+                                const std::string& user,
                                 const std::string& password) const {
-    return "postgresql://" + user + ":" + password + "@127.0.0.1:" + std::to_string(port_) + "/" + database;
+    return "postgresql://" + user + ":" + password + "@127.0.0.1:" + std::to_string(port_) + "/" +
+           database;
 }
 
 std::string PostgresServer::socket_url(const std::string& database, const std::string& user) const {
-    return "host=" + folder_.string() + " port=" + std::to_string(port_) + " dbname=" + database + " user=" + user;
+    return "host=" + folder_.string() + " port=" + std::to_string(port_) + " dbname=" + database +
+           " user=" + user;
 }
 
 Answer PostgresServer::run(const std::string& sql, const std::string& database) const {

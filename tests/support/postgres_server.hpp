@@ -1,6 +1,6 @@
 #pragma once
-// A throwaway PostgreSQL server: own folder, own port on 127.0.0.1, own socket folder; gone with the object.
-// As root the server runs as user postgres. initdb is paid once per test binary.
+// A throwaway PostgreSQL server: own folder, own port on 127.0.0.1, own socket folder; gone with
+// the object. As root the server runs as user postgres. initdb is paid once per test binary.
 
 #include <filesystem>
 #include <string>
@@ -18,8 +18,8 @@ struct ServerOptions {
     ServerAuth auth = ServerAuth::trust;  // Of TCP connections; the unix socket is always trust.
     bool logical = true;                  // wal_level = logical
     bool fsync = false;
-    bool tls = false;                     // With a throwaway certificate for localhost.
-    bool tls_only = false;                // hostssl in pg_hba.conf.
+    bool tls = false;                        // With a throwaway certificate for localhost.
+    bool tls_only = false;                   // hostssl in pg_hba.conf.
     std::vector<std::string> settings = {};  // "name=value", last, so they win.
 };
 
@@ -40,15 +40,19 @@ public:
     bool running() { return process_.running(); }
 
     int port() const { return port_; }
-    const std::filesystem::path& folder() const { return folder_; }  // Holds data/, sockets, log, server.crt.
+    const std::filesystem::path& folder() const {
+        return folder_;
+    }  // Holds data/, sockets, log, server.crt.
     std::filesystem::path data() const { return folder_ / "data"; }
     std::filesystem::path certificate() const { return folder_ / "server.crt"; }
     std::string log() const { return read_file(folder_ / "log"); }
 
     // A URL over TCP, or over the unix socket (trust, for the test's own use).
-    std::string url(const std::string& database = "postgres", const std::string& user = "postgres",
+    std::string url(const std::string& database = "postgres",
+                    const std::string& user = "postgres",
                     const std::string& password = "postgres") const;
-    std::string socket_url(const std::string& database = "postgres", const std::string& user = "postgres") const;
+    std::string socket_url(const std::string& database = "postgres",
+                           const std::string& user = "postgres") const;
 
     // On the unix socket as superuser, on a new connection; test failure when it fails.
     Answer run(const std::string& sql, const std::string& database = "postgres") const;
@@ -69,9 +73,10 @@ private:
 }  // namespace segue::test
 
 // First line of every test that needs a real server.
-#define SEGUE_NEEDS_POSTGRES()                                                                        \
-    if (segue::test::PostgresServer::binaries().empty()) {                                            \
-        GTEST_SKIP() << "needs a PostgreSQL server: no /usr/lib/postgresql/*/bin/postgres on this "   \
-                        "machine; install the package postgresql";                                    \
-    }                                                                                                 \
+#define SEGUE_NEEDS_POSTGRES()                                                             \
+    if (segue::test::PostgresServer::binaries().empty()) {                                 \
+        GTEST_SKIP()                                                                       \
+            << "needs a PostgreSQL server: no /usr/lib/postgresql/*/bin/postgres on this " \
+               "machine; install the package postgresql";                                  \
+    }                                                                                      \
     static_assert(true)

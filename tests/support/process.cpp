@@ -41,12 +41,14 @@ int exit_code_of(int status) {
         const auto gid = static_cast<gid_t>(command.account.gid);
         if (setgroups(1, &gid) != 0 || setgid(gid) != 0) _exit(126);
     }
-    if (command.account.uid >= 0 && setuid(static_cast<uid_t>(command.account.uid)) != 0) _exit(126);
+    if (command.account.uid >= 0 && setuid(static_cast<uid_t>(command.account.uid)) != 0)
+        _exit(126);
     prctl(PR_SET_PDEATHSIG, death_signal);  // After setuid, which clears it.
     for (int fd = 3; fd < 256; ++fd) close(fd);
     for (const auto& [name, value] : command.environment) setenv(name.c_str(), value.c_str(), 1);
     std::vector<char*> arguments;
-    for (const std::string& argument : command.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+    for (const std::string& argument : command.arguments)
+        arguments.push_back(const_cast<char*>(argument.c_str()));
     arguments.push_back(nullptr);
     if (command.account.uid >= 0 && chdir("/") != 0) _exit(126);
     execvp(arguments[0], arguments.data());
@@ -91,13 +93,15 @@ CommandResult run_command(const Command& command) {
     const auto deadline = Clock::now() + command.timeout;
     bool out_open = true, err_open = true;
     while (out_open || err_open) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
         if (left <= 0) {
             result.timed_out = true;
             kill(pid, SIGKILL);
             break;
         }
-        pollfd fds[2] = {{out_open ? out.ends[0] : -1, POLLIN, 0}, {err_open ? err.ends[0] : -1, POLLIN, 0}};
+        pollfd fds[2] = {{out_open ? out.ends[0] : -1, POLLIN, 0},
+                         {err_open ? err.ends[0] : -1, POLLIN, 0}};
         if (poll(fds, 2, static_cast<int>(left)) < 0) continue;
         if (fds[0].revents != 0) out_open = read_some(out.ends[0], result.out);
         if (fds[1].revents != 0) err_open = read_some(err.ends[0], result.err);
@@ -134,7 +138,8 @@ Child::~Child() {
 bool Child::running() {
     if (pid_ == 0) return false;
     siginfo_t info{};
-    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0;
+    return waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == 0;
 }
 
 void Child::signal(int number) const {

@@ -1,6 +1,6 @@
 #pragma once
-// Child processes of tests: commands that end by themselves, and long-running ones with a log file. Every child
-// gets a death signal, so that a test that crashes leaves nothing running.
+// Child processes of tests: commands that end by themselves, and long-running ones with a log file.
+// Every child gets a death signal, so that a test that crashes leaves nothing running.
 
 #include <sys/types.h>
 

@@ -30,7 +30,10 @@ std::string quoted(const std::string& text) { return nlohmann::json(text).dump()
 }  // namespace
 
 SegueProcess::SegueProcess(const SegueOptions& options)
-    : port_(free_port()), admin_port_(free_port()), folder_(make_folder("segue-run")), config_(folder_ / "segue.toml") {
+    : port_(free_port()),
+      admin_port_(free_port()),
+      folder_(make_folder("segue-run")),
+      config_(folder_ / "segue.toml") {
     std::vector<std::pair<std::string, std::string>> lines = {
         {"migration", "name = " + quoted(options.migration)},
         {"listen", "address = \"127.0.0.1:" + std::to_string(port_) + "\""},
@@ -40,8 +43,16 @@ SegueProcess::SegueProcess(const SegueOptions& options)
     };
     lines.insert(lines.end(), options.lines.begin(), options.lines.end());
     std::string text;
-    for (const char* section :
-         {"migration", "listen", "admin", "source", "target", "tables", "mirror", "cutover", "limits", "tools"}) {
+    for (const char* section : {"migration",
+                                "listen",
+                                "admin",
+                                "source",
+                                "target",
+                                "tables",
+                                "mirror",
+                                "cutover",
+                                "limits",
+                                "tools"}) {
         std::string body;
         for (const auto& [of, line] : lines) {
             if (of == section) body += line + "\n";
@@ -64,14 +75,17 @@ SegueProcess::~SegueProcess() {
 void SegueProcess::launch(const std::string& crash_at) {
     std::vector<std::pair<std::string, std::string>> environment;
     if (!crash_at.empty()) environment.emplace_back("SEGUE_CRASH_AT", crash_at);
-    process_ = Child{{{program(), "--config", config_, "run"}, environment}, folder_ / "log", SIGKILL};
+    process_ =
+        Child{{{program(), "--config", config_, "run"}, environment}, folder_ / "log", SIGKILL};
 }
 
 void SegueProcess::run(const std::string& crash_at) {
     launch(crash_at);
-    const bool ready = eventually(seconds{20}, [&] { return !process_.running() || status().has_value(); });
+    const bool ready =
+        eventually(seconds{20}, [&] { return !process_.running() || status().has_value(); });
     // With a crash point it may be gone already, as asked for.
-    if (!ready || (crash_at.empty() && !process_.running())) FAIL() << "segue run does not answer; its log:\n" << log();
+    if (!ready || (crash_at.empty() && !process_.running()))
+        FAIL() << "segue run does not answer; its log:\n" << log();
 }
 
 void SegueProcess::kill() {
@@ -91,11 +105,13 @@ CommandResult SegueProcess::verb(const std::vector<std::string>& arguments, seco
     return run_command(command);
 }
 
-CommandResult SegueProcess::expect_done(const std::vector<std::string>& arguments, seconds timeout) const {
+CommandResult SegueProcess::expect_done(const std::vector<std::string>& arguments,
+                                        seconds timeout) const {
     CommandResult result = verb(arguments, timeout);
     if (result.exit_code != 0) {
         ADD_FAILURE() << "segue " << arguments[0] << " ended with " << result.exit_code
-                      << (result.timed_out ? " (timeout)" : "") << "\n" << result.err << result.out;
+                      << (result.timed_out ? " (timeout)" : "") << "\n"
+                      << result.err << result.out;
     }
     return result;
 }
@@ -108,7 +124,9 @@ std::optional<nlohmann::json> SegueProcess::status() const {
     return parsed;
 }
 
-bool SegueProcess::wait_status(const std::string& path, const nlohmann::json& value, seconds limit) {
+bool SegueProcess::wait_status(const std::string& path,
+                               const nlohmann::json& value,
+                               seconds limit) {
     const nlohmann::json::json_pointer pointer{path};
     nlohmann::json last;
     const bool reached = eventually(limit, [&] {
@@ -116,7 +134,8 @@ bool SegueProcess::wait_status(const std::string& path, const nlohmann::json& va
         if (now) last = *now;
         return now && now->contains(pointer) && (*now)[pointer] == value;
     });
-    if (!reached) ADD_FAILURE() << path << " is not " << value << "; last status:\n" << last.dump(1);
+    if (!reached)
+        ADD_FAILURE() << path << " is not " << value << "; last status:\n" << last.dump(1);
     return reached;
 }
 
@@ -124,8 +143,11 @@ bool SegueProcess::wait_consistent(seconds limit) {
     return wait_status("/backfill/state", "consistent", limit);
 }
 
-std::string SegueProcess::url(const std::string& database, const std::string& user, const std::string& password) const {
-    return "postgresql://" + user + ":" + password + "@127.0.0.1:" + std::to_string(port_) + "/" + database;
+std::string SegueProcess::url(const std::string& database,
+                              const std::string& user,
+                              const std::string& password) const {
+    return "postgresql://" + user + ":" + password + "@127.0.0.1:" + std::to_string(port_) + "/" +
+           database;
 }
 
 void SegueProcess::keep_failure_output() const {
@@ -144,8 +166,10 @@ std::optional<std::string> http_get(int port, const std::string& path) {
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     std::string answer;
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
-        const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(request.size())) {
+        const std::string request =
+            "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        if (send(fd, request.data(), request.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(request.size())) {
             char buffer[65536];
             for (ssize_t size = 0; (size = recv(fd, buffer, sizeof buffer, 0)) > 0;) {
                 answer.append(buffer, static_cast<std::size_t>(size));

@@ -1,5 +1,6 @@
 #pragma once
-// The real program under test: writes a configuration, runs `segue run` and its verbs, kills and restarts it.
+// The real program under test: writes a configuration, runs `segue run` and its verbs, kills and
+// restarts it.
 
 #include <chrono>
 #include <filesystem>
@@ -29,8 +30,9 @@ public:
     void run(const std::string& crash_at = "");
     // Starts it without waiting: for programs that are expected to refuse or to die early.
     void launch(const std::string& crash_at = "");
-    void kill();                                                 // SIGKILL, and waits.
-    int terminate(std::chrono::seconds limit = std::chrono::seconds{20});  // SIGTERM; the exit code, or -1.
+    void kill();  // SIGKILL, and waits.
+    int terminate(std::chrono::seconds limit = std::chrono::seconds{
+                      20});  // SIGTERM; the exit code, or -1.
     bool running() { return process_.running(); }
     // Waits until it has ended by itself, e.g. at a crash point.
     bool wait_for_end(std::chrono::seconds limit) { return process_.wait(limit) >= 0; }
@@ -44,14 +46,17 @@ public:
 
     // GET /status; nullopt when nobody answers.
     std::optional<nlohmann::json> status() const;
-    // Polls status until backfill.state is "consistent"; a test failure with the last status otherwise.
+    // Polls status until backfill.state is "consistent"; a test failure with the last status
+    // otherwise.
     bool wait_consistent(std::chrono::seconds limit = std::chrono::seconds{120});
     // Polls status until `path` (a JSON pointer) has that value.
-    bool wait_status(const std::string& path, const nlohmann::json& value,
+    bool wait_status(const std::string& path,
+                     const nlohmann::json& value,
                      std::chrono::seconds limit = std::chrono::seconds{60});
 
     // Where clients connect.
-    std::string url(const std::string& database = "postgres", const std::string& user = "postgres",
+    std::string url(const std::string& database = "postgres",
+                    const std::string& user = "postgres",
                     const std::string& password = "postgres") const;
     int port() const { return port_; }
     int admin_port() const { return admin_port_; }

@@ -5,7 +5,8 @@
 namespace segue::test {
 
 Sql::Sql(const std::string& url) : connection_(PQconnectdb(url.c_str())) {
-    PQsetNoticeProcessor(connection_.get(), [](void*, const char*) {}, nullptr);
+    PQsetNoticeProcessor(
+        connection_.get(), [](void*, const char*) {}, nullptr);
 }
 
 Answer Sql::take(PGresult* result) {
@@ -15,14 +16,16 @@ Answer Sql::take(PGresult* result) {
     if (!answer.ok) {
         const char* sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
         answer.sqlstate = sqlstate != nullptr ? sqlstate : "";
-        answer.message = result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection_.get());
+        answer.message =
+            result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection_.get());
         if (answer.message.empty()) answer.message = PQerrorMessage(connection_.get());
     }
     answer.connection_lost = !connected();
     for (int row = 0; row < PQntuples(result); ++row) {
         std::vector<std::string>& cells = answer.rows.emplace_back();
         for (int column = 0; column < PQnfields(result); ++column) {
-            cells.push_back(PQgetisnull(result, row, column) == 1 ? "\\N" : PQgetvalue(result, row, column));
+            cells.push_back(
+                PQgetisnull(result, row, column) == 1 ? "\\N" : PQgetvalue(result, row, column));
         }
     }
     PQclear(result);
@@ -34,8 +37,14 @@ Answer Sql::attempt(const std::string& sql) { return take(PQexec(connection_.get
 Answer Sql::attempt(const std::string& sql, const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
     for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-    return take(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr, values.data(),
-                             nullptr, nullptr, 0));
+    return take(PQexecParams(connection_.get(),
+                             sql.c_str(),
+                             static_cast<int>(values.size()),
+                             nullptr,
+                             values.data(),
+                             nullptr,
+                             nullptr,
+                             0));
 }
 
 Answer Sql::prepare(const std::string& name, const std::string& sql) {
@@ -45,8 +54,13 @@ Answer Sql::prepare(const std::string& name, const std::string& sql) {
 Answer Sql::execute_prepared(const std::string& name, const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
     for (const std::string& parameter : parameters) values.push_back(parameter.c_str());
-    return take(PQexecPrepared(connection_.get(), name.c_str(), static_cast<int>(values.size()), values.data(), nullptr,
-                               nullptr, 0));
+    return take(PQexecPrepared(connection_.get(),
+                               name.c_str(),
+                               static_cast<int>(values.size()),
+                               values.data(),
+                               nullptr,
+                               nullptr,
+                               0));
 }
 
 Answer Sql::copy_in(const std::string& sql, const std::string& lines) {
@@ -61,7 +75,9 @@ Answer Sql::copy_in(const std::string& sql, const std::string& lines) {
 
 Answer Sql::query(const std::string& sql) {
     Answer answer = attempt(sql);
-    if (!answer.ok) ADD_FAILURE() << "statement failed: " << sql << "\n  " << answer.sqlstate << " " << answer.message;
+    if (!answer.ok)
+        ADD_FAILURE() << "statement failed: " << sql << "\n  " << answer.sqlstate << " "
+                      << answer.message;
     return answer;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// A plain libpq client for tests. `query` fails the running test when the server does; `attempt` tells what happened.
+// A plain libpq client for tests. `query` fails the running test when the server does; `attempt`
+// tells what happened.
 
 #include <libpq-fe.h>
 
@@ -16,7 +17,9 @@ struct Answer {
     std::vector<std::vector<std::string>> rows;  // NULL is the two characters \N.
 
     // The first row's first column, or empty.
-    std::string value() const { return rows.empty() || rows[0].empty() ? std::string{} : rows[0][0]; }
+    std::string value() const {
+        return rows.empty() || rows[0].empty() ? std::string{} : rows[0][0];
+    }
 };
 
 class Sql {

@@ -4,6 +4,7 @@
 
 #include "tests/support/compare.hpp"
 #include "tests/support/postgres_server.hpp"
+#include "tests/support/workload.hpp"
 
 namespace segue::test {
 namespace {
@@ -57,8 +58,10 @@ TEST(Comparison, FindsOneChangedMissingDoubledRowAndAMissingTable) {
     PostgresServer server;
     for (const char* database : {"a", "b"}) {
         server.run(std::string{"CREATE DATABASE "} + database);
-        server.run("CREATE TABLE t (id int, v text); INSERT INTO t SELECT i, i::text FROM generate_series(1, 100) i",
-                   database);
+        server.run(
+            "CREATE TABLE t (id int, v text); INSERT INTO t SELECT i, i::text FROM "
+            "generate_series(1, 100) i",
+            database);
     }
     const auto differences = [&] {
         return compare_databases(server.socket_url("a"), server.socket_url("b")).differences.size();
@@ -68,10 +71,62 @@ TEST(Comparison, FindsOneChangedMissingDoubledRowAndAMissingTable) {
     EXPECT_EQ(differences(), 2u);
     server.run("UPDATE t SET v = '5' WHERE id = 5; INSERT INTO t VALUES (7, '7')", "b");
     EXPECT_EQ(differences(), 1u);
-    server.run("DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (7, '7'); CREATE TABLE more (i int)", "b");
+    server.run(
+        "DELETE FROM t WHERE id = 7; INSERT INTO t VALUES (7, '7'); CREATE TABLE more (i int)",
+        "b");
     EXPECT_EQ(differences(), 1u);
     server.run("CREATE INDEX ON t (v)", "b");
     EXPECT_FALSE(compare_catalogs(server.socket_url("a"), server.socket_url("b")).empty());
+}
+
+// Straight against one server, which must be right; then each way in which a mover could be wrong
+// is shown to be seen.
+TEST(Workload, AgreesWithAServerAndSeesLostDoubledRevivedAndReorderedTransactions) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer server;
+    create_workload_schema(server.socket_url());
+    WorkloadOptions options{server.socket_url()};
+    options.two_phase = true;
+    Workload workload{options};
+    workload.start();
+    EXPECT_TRUE(workload.wait_for_more(500));
+    server.restart(Stop::immediate);
+    EXPECT_TRUE(workload.wait_for_more(500));
+    workload.stop();
+    const WorkloadReport report = workload.report();
+    for (const std::string& error : report.errors) ADD_FAILURE() << error;
+    EXPECT_GT(report.connections_lost, 0);
+    EXPECT_GT(report.aborted, 0);
+    expect_journal(server.socket_url(), workload.journal());
+
+    const auto problems_after = [&](const std::string& damage) {
+        server.run("CREATE DATABASE damaged TEMPLATE postgres");
+        server.run(damage, "damaged");
+        const auto problems = check_journal(server.socket_url("damaged"), workload.journal());
+        server.run("DROP DATABASE damaged");
+        return problems;
+    };
+    const std::string last = "(SELECT max(number) FROM app.journal WHERE worker = 1)";
+    const char* damages[] = {
+        "DELETE FROM app.journal WHERE worker = 1 AND number = ",
+        "INSERT INTO app.journal_loose SELECT * FROM app.journal_loose WHERE worker = 1 AND number "
+        "= ",
+        "UPDATE app.worker_state SET last = last - 1 WHERE worker = 1 AND last = ",
+        "UPDATE app.journal SET previous = previous - 1 WHERE worker = 1 AND number = ",
+    };
+    for (const char* damage : damages)
+        EXPECT_FALSE(problems_after(damage + last).empty()) << damage;
+    EXPECT_FALSE(
+        problems_after("UPDATE app.account SET balance = balance + 1 WHERE id = 1").empty());
+    for (const Attempt& attempt : workload.journal()) {
+        if (attempt.outcome != Outcome::aborted) continue;
+        const auto problems =
+            problems_after("INSERT INTO app.journal VALUES (" + std::to_string(attempt.worker) +
+                           ", " + std::to_string(attempt.number) + ", 0, '')");
+        ASSERT_FALSE(problems.empty());
+        EXPECT_EQ(problems[0].substr(0, 7), "REVIVED");
+        break;
+    }
 }
 
 }  // namespace
