@@ -1,0 +1,254 @@
+#include "proxy/config.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "backfill/postgres/server_url.hpp"
+#include "proxy/config_reader.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr std::int64_t milliseconds_max = 24 * 3600 * 1000;
+constexpr std::size_t migration_name_max = 40;  // With prefix and side a slot's name must stay below 64.
+constexpr std::size_t unix_path_max = 107;      // sockaddr_un
+constexpr const char* address_form = "an address such as \"127.0.0.1:6432\", \"[::1]:6432\" or \"unix:/path\"";
+
+std::optional<Address> parse_address(const std::string& text) {
+    if (text.starts_with("unix:")) {
+        Address address{"", 0, text.substr(5)};
+        if (!address.unix_path.starts_with('/') || address.unix_path.size() > unix_path_max) return std::nullopt;
+        return address;
+    }
+    const auto colon = text.rfind(':');
+    if (colon == std::string::npos || colon == 0) return std::nullopt;
+    Address address{text.substr(0, colon), 0, ""};
+    if (address.host.front() == '[' && address.host.back() == ']' && address.host.size() > 2) {
+        address.host = address.host.substr(1, address.host.size() - 2);
+    } else if (address.host.find(':') != std::string::npos) {
+        return std::nullopt;
+    }
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + colon + 1, end, address.port);
+    if (error != std::errc{} || stop != end || address.port == 0) return std::nullopt;
+    return address;
+}
+
+bool same(const Address& a, const Address& b) {
+    return a.host == b.host && a.port == b.port && a.unix_path == b.unix_path;
+}
+
+bool local(const Address& address) {
+    return !address.unix_path.empty() || address.host == "localhost" || address.host == "::1" ||
+           address.host.starts_with("127.");
+}
+
+// A file that the configuration names must be there now, not when the first client comes.
+void read_file_name(ConfigReader& reader, std::string_view key, std::string& into) {
+    into = reader.string(key).value_or("");
+    if (!into.empty() && access(into.c_str(), R_OK) != 0) reader.expected(key, "a file that can be read: " + into);
+}
+
+void read_milliseconds(ConfigReader& reader, std::string_view key, std::chrono::milliseconds& into) {
+    if (const auto value = reader.whole(key, 1, milliseconds_max)) into = std::chrono::milliseconds{*value};
+}
+
+void read_migration(ConfigReader& reader, Config& config) {
+    reader.enter("migration");
+    if (const auto value = reader.string("name")) {
+        config.migration = *value;
+        const bool good = !value->empty() && value->size() <= migration_name_max &&
+                          std::all_of(value->begin(), value->end(), [](char c) {
+                              return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+                          });
+        if (!good) reader.expected("name", "1 to 40 of a-z, 0-9, _ and - (it becomes a part of the slots' names)");
+    }
+    reader.leave();
+}
+
+void read_listen(ConfigReader& reader, Config& config) {
+    reader.enter("listen");
+    const std::vector<std::string> addresses = reader.strings("address", true);
+    if (!addresses.empty()) config.listen.clear();
+    for (const std::string& text : addresses) {
+        const auto address = parse_address(text);
+        if (!address) {
+            reader.expected("address", address_form);
+            continue;
+        }
+        const bool twice = std::any_of(config.listen.begin(), config.listen.end(),
+                                       [&](const Address& known) { return same(known, *address); });
+        if (twice) reader.expected("address", "different addresses, but this is there twice: " + text);
+        config.listen.push_back(*address);
+    }
+    if (const auto value = reader.choice("tls", {"allow", "require"})) config.tls = static_cast<ListenTls>(*value);
+    read_file_name(reader, "tls_certificate", config.tls_certificate);
+    read_file_name(reader, "tls_key", config.tls_key);
+    if (config.tls_certificate.empty() != config.tls_key.empty()) {
+        reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate", "both tls_certificate and tls_key, or neither");
+    } else if (config.tls == ListenTls::require && config.tls_key.empty()) {
+        reader.expected("tls", "tls_certificate and tls_key beside \"require\"");
+    }
+    if (const auto value = reader.choice("other_databases", {"source", "refuse"})) {
+        config.other_databases = static_cast<OtherDatabases>(*value);
+    }
+    reader.leave();
+}
+
+void read_admin(ConfigReader& reader, Config& config) {
+    reader.enter("admin");
+    if (const auto text = reader.string("address")) {
+        const auto address = parse_address(*text);
+        if (address) {
+            config.admin = *address;
+        } else {
+            reader.expected("address", address_form);
+        }
+    }
+    read_file_name(reader, "token_file", config.admin_token_file);
+    if (!local(config.admin) && config.admin_token_file.empty()) {
+        reader.expected("address", "a token_file beside an address that is neither loopback nor unix");
+    }
+    for (const Address& address : config.listen) {
+        if (same(address, config.admin)) reader.expected("address", "another address than the clients'");
+    }
+    reader.leave();
+}
+
+void read_server(ConfigReader& reader, std::string_view section, ServerConfig& server) {
+    const std::size_t complaints = reader.complaints().size();
+    const auto url = reader.string("url");
+    if (!url && reader.complaints().size() == complaints) {
+        reader.complain(section, "url", "missing; expected a libpq URI such as \"postgresql://segue@db1:5432/shop\"");
+    }
+    backfill::postgres::ServerSecrets secrets;
+    const std::string variable = reader.string("password_env").value_or("");
+    secrets.passfile = reader.string("passfile").value_or("");
+    if (!variable.empty()) {
+        const char* const password = std::getenv(variable.c_str());
+        if (password == nullptr || *password == '\0') {
+            reader.expected("password_env", "an environment variable that is set, but " + variable + " is not");
+        } else {
+            secrets.password = password;
+        }
+        if (!secrets.passfile.empty()) reader.expected("passfile", "passfile or password_env, not both");
+    }
+    if (!secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
+        reader.expected("passfile", "a file that can be read: " + secrets.passfile);
+    }
+    if (!url) return;
+    auto parsed = backfill::postgres::parse_server_url(*url, secrets);
+    if (!parsed) return reader.expected("url", parsed.error().detail);
+    server.url = *url;
+    server.connection = parsed->connection;
+    server.host = parsed->host;
+    server.unix_directory = parsed->unix_directory;
+    server.port = parsed->port;
+    server.database = parsed->database;
+    server.user = parsed->user;
+    server.sslmode = parsed->sslmode;
+    server.sslrootcert = parsed->sslrootcert;
+}
+
+void read_servers(ConfigReader& reader, Config& config) {
+    reader.enter("source");
+    read_server(reader, "source", config.source);
+    reader.leave();
+    reader.enter("target");
+    read_server(reader, "target", config.target);
+    if (const auto value = reader.choice("roles", {"sync", "keep"})) config.roles = static_cast<RoleSync>(*value);
+    const ServerConfig& a = config.source;
+    const ServerConfig& b = config.target;
+    if (!a.database.empty() && a.host == b.host && a.unix_directory == b.unix_directory && a.port == b.port && a.database == b.database) {
+        reader.expected("url", "another database than the source's");
+    }
+    reader.leave();
+}
+
+void read_tables(ConfigReader& reader, Config& config) {
+    reader.enter("tables");
+    config.exclude = reader.strings("exclude", false);
+    for (const std::string& table : config.exclude) {
+        const auto dot = table.find('.');
+        if (dot == std::string::npos || dot == 0 || dot + 1 == table.size()) {
+            reader.expected("exclude", "\"schema.table\", but found \"" + table + "\"");
+        }
+    }
+    if (const auto value = reader.choice("without_key", {"full", "refuse"})) {
+        config.without_key = static_cast<WithoutKey>(*value);
+    }
+    reader.leave();
+}
+
+void read_change(ConfigReader& reader, Config& config) {
+    reader.enter("mirror");
+    if (const auto value = reader.choice("policy", {"strict", "bounded"})) {
+        config.mirror_policy = static_cast<MirrorPolicy>(*value);
+    }
+    read_milliseconds(reader, "bound_ms", config.mirror_bound);
+    reader.leave();
+    reader.enter("cutover");
+    read_milliseconds(reader, "drain_ms", config.drain);
+    read_milliseconds(reader, "deadline_ms", config.deadline);
+    if (config.drain >= config.deadline) {
+        reader.expected("drain_ms", "less than deadline_ms (" + std::to_string(config.deadline.count()) + "), which it is a part of");
+    }
+    config.require_verify = reader.boolean("require_verify").value_or(false);
+    reader.leave();
+}
+
+void read_limits(ConfigReader& reader, Config& config) {
+    reader.enter("limits");
+    if (const auto value = reader.whole("retained_log_mb", 1, std::int64_t{1} << 40)) {
+        config.retained_log_bytes_max = static_cast<std::uint64_t>(*value) << 20;
+    }
+    config.relay_threads = static_cast<int>(reader.whole("relay_threads", 0, 256).value_or(0));
+    config.copy_workers = static_cast<int>(reader.whole("copy_workers", 1, 64).value_or(config.copy_workers));
+    config.clients_max = static_cast<std::uint32_t>(reader.whole("clients", 1, 1000000).value_or(config.clients_max));
+    read_milliseconds(reader, "login_ms", config.login_timeout);
+    reader.leave();
+    reader.enter("tools");
+    config.pg_bin = reader.string("pg_bin").value_or("");
+    if (!config.pg_bin.empty() && access((config.pg_bin + "/pg_dump").c_str(), X_OK) != 0) {
+        reader.expected("pg_bin", "a folder with pg_dump in it: " + config.pg_bin);
+    }
+    reader.leave();
+}
+
+Result<Config> read_config(const toml::table& root, const std::string& path) {
+    Config config;
+    config.file = path;
+    ConfigReader reader{root, path};
+    read_migration(reader, config);
+    read_listen(reader, config);
+    read_admin(reader, config);
+    read_servers(reader, config);
+    read_tables(reader, config);
+    read_change(reader, config);
+    read_limits(reader, config);
+    reader.check_sections();
+    if (reader.complaints().empty()) return config;
+    std::string all;
+    for (const std::string& complaint : reader.complaints()) all += (all.empty() ? "" : "\n") + complaint;
+    return Error{Errc::bad_value, all};
+}
+
+}  // namespace
+
+Result<Config> load_config(const std::string& path) {
+    if (access(path.c_str(), R_OK) != 0) return Error{Errc::io, path + ": the configuration file cannot be read"};
+    try {
+        return read_config(toml::parse_file(path), path);
+    } catch (const toml::parse_error& error) {
+        return Error{Errc::bad_value, path + ":" + std::to_string(error.source().begin.line) + ": not TOML: " +
+                                          std::string{error.description()}};
+    } catch (const std::exception& error) {
+        return Error{Errc::io, path + ": " + error.what()};
+    }
+}
+
+}  // namespace segue::proxy
