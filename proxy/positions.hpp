@@ -1,9 +1,11 @@
 #pragma once
-// Positions across the thread border: one thread asks a server where its log ends, one query for all commits
-// that wait, and relay threads are woken by their eventfd. Each side has its own numbering and its own
-// connection, so that an answer is never taken for the other side's.
+// Positions across the thread border: a thread for each side asks its server where the log ends, one query
+// for all commits that wait, and relay threads are woken by their eventfd. Sides have threads and numbers of
+// their own: a server that hangs does not hold up the other's commits, and an answer is never taken for
+// the other side's.
 
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -13,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "backfill/postgres/log_position.hpp"
 #include "protocol/position.hpp"
 #include "protocol/result.hpp"
 #include "router/side.hpp"
@@ -26,11 +29,17 @@ struct Token {
 
 class Positions {
 public:
-    // Reads the end of one side's log, blocking (backfill::postgres::LogPosition::read).
-    using Read = std::function<Result<Position>(Side)>;
+    using Clock = std::chrono::steady_clock;
+    using LogEnd = backfill::postgres::LogEnd;
 
-    explicit Positions(Read read);
-    ~Positions();  // Stops and joins.
+    // Both block, each from the thread of its side only.
+    struct Server {
+        std::function<Result<LogEnd>(Side)> read;
+        std::function<Status(Side)> commit_ticket;
+    };
+
+    explicit Positions(Server server);
+    ~Positions();  // Stops and joins; waits for a query that is under way.
 
     void start();
     void stop();
@@ -42,7 +51,7 @@ public:
     // Written after each new token. The caller keeps it open until unsubscribe.
     void subscribe(int event_fd);
     void unsubscribe(int event_fd);
-    // Empty while the last read succeeded: what went wrong with that side.
+    // Empty while the last reading succeeded: what went wrong with that side.
     std::string problem(Side side) const;
 
 private:
@@ -50,17 +59,21 @@ private:
         std::uint64_t asked = 0;
         Token newest;
         std::string problem;
+        std::condition_variable wake;
+        // A token above the server's flushed log that the stream may not reach by itself.
+        std::optional<Position> unflushed;
+        Clock::time_point ticket_at;
+        std::thread thread;
     };
-    void run();
-    std::optional<Side> next_side() const;
+    void run(Side side);
+    void publish(PerSide& state, Token token, const LogEnd& end);
+    Status flush_if_due(Side side, PerSide& state, std::unique_lock<std::mutex>& lock);
 
-    Read read_;
+    Server server_;
     mutable std::mutex mutex_;
-    std::condition_variable asked_;
     std::array<PerSide, 2> sides_;
     std::vector<int> event_fds_;
     bool stopping_ = false;
-    std::thread thread_;
 };
 
 }  // namespace segue::proxy

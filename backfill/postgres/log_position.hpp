@@ -13,20 +13,25 @@
 
 namespace segue::backfill::postgres {
 
+struct LogEnd {
+    Position inserted;  // At or beyond every commit whose answer anybody has seen by now.
+    Position flushed;   // What the stream can reach without anybody doing anything.
+};
+
 class LogPosition {
 public:
     // `settings` as in Connection::Options: the mover's mark, so that a ticket passes the fence.
     LogPosition(std::string url, std::vector<std::pair<std::string, std::string>> settings)
         : url_(std::move(url)), settings_(std::move(settings)) {}
 
-    // The end of what has been inserted into the log: at or beyond every commit whose answer has been seen
-    // by now. When that end is not flushed yet, a ticket is committed first and the position after it is
-    // the answer, so that the stream is sure to reach it (DESIGN 5, "H and quiet servers").
-    Result<Position> read();
-    void disconnect() { connection_.reset(); }
+    Result<LogEnd> read();
+    // Commits a tiny transaction, flushed when this returns: everything inserted before it is flushed too
+    // (DESIGN 5, "H and quiet servers").
+    Status commit_ticket();
 
 private:
-    Result<Position> ask();
+    Status connect();
+    Result<Rows> run(const char* statement);
 
     std::string url_;
     std::vector<std::pair<std::string, std::string>> settings_;

@@ -1,0 +1,58 @@
+#include "router/gate.hpp"
+
+#include <cassert>
+
+namespace segue::router {
+
+std::optional<Gate::Time> Gate::waiting_since() const {
+    if (held_.empty()) return std::nullopt;
+    return held_.front().since;
+}
+
+void Gate::hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now) {
+    held_size_ += from_acknowledgement.size();
+    // Acknowledgements of one question share its answer, so they are one entry: the later bytes were
+    // here before the question was put.
+    if (!held_.empty() && held_.back().side == side && held_.back().request == request) {
+        held_.back().bytes += text(from_acknowledgement);
+        return;
+    }
+    held_.push_back({std::string{text(from_acknowledgement)}, side, request, std::nullopt, now});
+}
+
+void Gate::queue(Bytes bytes) {
+    assert(!held_.empty());
+    held_size_ += bytes.size();
+    held_.back().bytes += text(bytes);
+}
+
+void Gate::token(Side side, std::uint64_t request, Position position) {
+    // Older answers keep the token they have: it is lower, and it was enough for them.
+    for (Answer& answer : held_) {
+        if (answer.side == side && answer.request <= request && !answer.token) {
+            answer.token = position;
+        }
+    }
+}
+
+bool Gate::release(Side side, Position applied, std::string& output) {
+    bool moved = false;
+    // In order only: what stands behind an answer that waits, waits as well.
+    while (!held_.empty()) {
+        const Answer& front = held_.front();
+        if (front.side != side || !front.token || applied < *front.token) break;
+        output += front.bytes;
+        held_size_ -= front.bytes.size();
+        held_.pop_front();
+        moved = true;
+    }
+    return moved;
+}
+
+void Gate::release_all(std::string& output) {
+    for (const Answer& answer : held_) output += answer.bytes;
+    held_.clear();
+    held_size_ = 0;
+}
+
+}  // namespace segue::router
