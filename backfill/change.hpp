@@ -129,7 +129,7 @@ public:
                   std::size_t text_size_estimate);
 
     // Cells in the order of the relation's columns. Old ones are expected unless OldRow::none, new
-    // ones unless `remove`. More cells than that, or texts above 1 GiB together, are asserts: the
+    // ones unless `remove`. More cells than that, or texts above 2 GiB together, are asserts: the
     // stream checks counts.
     void add(CellKind kind, std::string_view text = {});
     bool complete() const { return next_ == change_.old_size_ + change_.new_size_; }

@@ -33,9 +33,8 @@ public:
         friend bool operator==(const Commit&, const Commit&) = default;
     };
 
-    // False, and nothing is added, when the list holds unseen_max. Positions do not go backwards,
-    // except that a commit that is in the list already (delivered again after a reconnect) is added
-    // once.
+    // False, and nothing is added, when the list holds unseen_max. A commit that is in the list already
+    // (delivered again after a reconnect) is added once.
     [[nodiscard]] bool add(std::uint64_t xid, Position position);
 
     // Forgets what `snapshot` sees: later snapshots see it too.
@@ -56,7 +55,7 @@ public:
         friend bool operator==(const Durable&, const Durable&) = default;
     };
     Durable durable(Position restart) const;
-    // Refuses lists of different lengths, above the limit, or whose positions go backwards.
+    // Refuses lists of different lengths, above the limit, or with positions that do not rise.
     static Result<Unseen> restore(const Durable& durable);
 
 private:

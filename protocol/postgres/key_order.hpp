@@ -8,13 +8,16 @@
 //
 //   int2 int4 int8 oid   as numbers
 //   numeric              exactly, any length; -Infinity lowest, NaN above Infinity; 1.0 equals 1.00
-//   bool                 f before t
+//   bool                 f before t (false and true: what a cast to text prints)
 //   uuid bytea           by bytes
 //   date timestamp       calendar order; -infinity lowest, infinity highest; years BC below AD
 //   timestamptz          the same; only with offset +00
 //   time                 order of the day up to 24:00:00
 //   text varchar name    by bytes, only with collation C (or POSIX)
 //   bpchar               by bytes without trailing spaces, only with collation C
+//
+// By bytes means the bytes of the database's own encoding: for text types the caller passes
+// collation_c only where that is UTF8 (or SQL_ASCII, which is sent as it is).
 //
 // No comparer: float4/float8 (NaN and -0 aside, keys of them are a mistake), interval, timetz,
 // inet, enums, domains, arrays, ranges, composites, "char", jsonb, and text under any other
