@@ -93,10 +93,11 @@ public:
     std::uint32_t replies_outstanding() const { return replies_; }
 
 private:
-    enum class Copy : std::uint8_t { none, in, out, both };
-    // What the client has sent and the server has not answered, as runs of equal kinds. `copy_end` is a CopyDone or CopyFail that was sent before
-    // the server said that it is in COPY IN. `dirty_query` follows extended messages without a Sync.
-    enum class Kind : std::uint8_t { query, dirty_query, sync, mixed, copy_end };
+    enum class Copy : std::uint8_t { none, in, in_ended, out, both };  // in_ended: the client has said that it is done.
+    // What the client has sent and the server has not answered, as runs of equal kinds. `dirty_query` follows extended
+    // messages without a Sync. The copy_ends are CopyDone or CopyFail sent before the server said that it is in COPY IN: of the
+    // query or early Sync before it, or of the extended messages whose Sync comes later.
+    enum class Kind : std::uint8_t { query, dirty_query, sync, mixed, copy_end, copy_end_extended };
     struct Run {
         std::uint32_t count : 29;
         std::uint32_t kind : 3;
@@ -111,9 +112,10 @@ private:
     void received_copy_in();
     void received_error();
     void push(Kind kind);
-    void pop_front();
-    void drop_copy_ends();
-    bool front_is(Kind kind) const { return runs_used_ > 0 && runs_[0].kind == static_cast<std::uint32_t>(kind); }
+    void take_one(std::size_t run);   // Of runs_[run]; removes the run when it is empty.
+    void drop_front_runs(Kind kind);
+    void swallow_early_syncs(std::size_t run);
+    Kind kind(std::size_t run) const { return static_cast<Kind>(runs_[run].kind); }
     static bool visited_client_tag(char tag);
     static bool visited_server_tag(char tag);
 
