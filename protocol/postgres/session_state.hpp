@@ -78,7 +78,7 @@ Step<Done> check_restore_reply(Bytes reply);
 // Returns a connection to its state after login (DISCARD ALL); answered like a restore.
 std::string reset_request();
 
-// A LISTEN alone, or an UNLISTEN *, by the same means; answered like a restore.
+// One statement without parameters (LISTEN, UNLISTEN *, NOTIFY ...) that leaves the client's unnamed one alone; answered like a restore.
 std::string execute_request(std::string_view statement);
 
 }  // namespace segue::protocol::postgres
