@@ -1,0 +1,24 @@
+#pragma once
+// The durable account of what happened: table segue.event on a side. Best effort: nothing waits for it and
+// nothing depends on it. Details never hold SQL text, values or credentials.
+
+#include <memory>
+#include <string>
+
+#include "protocol/result.hpp"
+#include "router/side.hpp"
+
+namespace segue::backfill {
+
+class EventLog {
+public:
+    virtual ~EventLog() = default;
+
+    // Blocking, from one thread. Connects when needed. Fails where schema segue is absent.
+    virtual Status append(Side side, const std::string& kind, const std::string& detail) = 0;
+};
+
+// URLs as libpq takes them.
+std::unique_ptr<EventLog> make_postgres_event_log(std::string source_url, std::string target_url);
+
+}  // namespace segue::backfill

@@ -1,0 +1,254 @@
+#include "proxy/change_run.hpp"
+
+#include <algorithm>
+
+#include "backfill/crash_point.hpp"
+#include "proxy/control_moves.hpp"
+
+namespace segue::proxy {
+
+using backfill::ControlRecord;
+using backfill::Written;
+using router::Outcome;
+using router::Phase;
+
+namespace {
+
+constexpr const char* drain_channel = "segue_drain";
+
+std::string text(Side side) { return std::string{name(side)}; }
+
+}  // namespace
+
+Outcome ChangeRun::failed(std::string reason) {
+    if (report_.reason.empty()) report_.reason = std::move(reason);
+    return Outcome::failed;
+}
+
+Outcome ChangeRun::outcome(const Status& status) {
+    return status ? Outcome::done : failed(status.error().detail);
+}
+
+// An Error means that nothing was sent; a conflict that somebody else was there first.
+Outcome ChangeRun::outcome(const Result<Written>& written, const char* what) {
+    if (!written) return failed(std::string{what} + ": " + written.error().detail);
+    switch (*written) {
+        case Written::yes:
+            return Outcome::done;
+        case Written::conflict:
+            return failed(std::string{what} + ": the control record was changed by somebody else meanwhile");
+        case Written::unknown:
+            failed(std::string{what} + ": the answer was lost");
+            return Outcome::unknown;
+    }
+    return Outcome::unknown;
+}
+
+Outcome ChangeRun::perform(const router::Check&) {
+    for (const auto check : {&ChangeRun::check_records, &ChangeRun::check_mover, &ChangeRun::check_fence}) {
+        const Status checked = (this->*check)();
+        if (!checked) return failed(checked.error().detail);
+    }
+    const Status probed = exchange_tickets(Clock::now() + limits_.probe);
+    if (!probed) return failed("the way there and back could not be proven: " + probed.error().detail);
+    // Now that all backlog is gone the same must fit well into the hold.
+    const Status again = exchange_tickets(Clock::now() + limits_.deadline / 2);
+    if (!again) return failed("the follower is too slow for a change within the deadline: " + again.error().detail);
+    return outcome(prepare_sessions());
+}
+
+Status ChangeRun::check_records() {
+    auto from = read_record(parts_.steps.control(from_), from_);
+    if (!from) return from.error();
+    if (from->authority != from_ || from->phase != Phase::steady) {
+        return Error{Errc::refused, "the " + text(from_) + " is not the authority, or another change is under way: see `segue status`"};
+    }
+    if (from->backfill != router::Backfill::consistent) {
+        return Error{Errc::refused, "the databases are not consistent yet: wait until `segue status` says so"};
+    }
+    if (from->knobs.paused) return Error{Errc::refused, "following is paused: run `segue resume` first"};
+    from_record_ = *from;
+    // A change before this one may have left the follower's record behind.
+    if (Status settled = settle_follower(parts_.steps, *from); !settled) return settled;
+    auto to = read_record(parts_.steps.control(to_), to_);
+    if (!to) return to.error();
+    to_record_ = *to;
+    epoch_ = std::max(from->epoch, to->epoch) + 1;
+    return Done{};
+}
+
+Status ChangeRun::check_mover() {
+    const backfill::MoverStatus status = parts_.mover.status();
+    if (!status.running) return Error{Errc::refused, "the mover is not running: see the log"};
+    for (const Side side : {from_, to_}) {
+        const backfill::StreamStatus& stream = status.streams[index(side)];
+        if (!stream.problem.empty()) return Error{Errc::refused, "the stream of the " + text(side) + " has a problem: " + stream.problem};
+        if (!stream.connected) return Error{Errc::refused, "the stream of the " + text(side) + " is not connected"};
+    }
+    if (!status.problems.empty()) return Error{Errc::refused, status.problems.front()};
+    if (parts_.mover.strays(to_) > 0) {
+        return Error{Errc::refused, "somebody else than Segue wrote to the " + text(to_) + ": run `segue verify`, then `segue repair`"};
+    }
+    return Done{};
+}
+
+Status ChangeRun::check_fence() {
+    if (Status armed = parts_.steps.arm_fence(from_, Clock::now() + limits_.arm); !armed) return armed;
+    auto blockers = parts_.steps.blockers(from_);
+    if (!blockers) return blockers.error();
+    if (blockers->empty()) return Done{};
+    std::string all;
+    for (const backfill::Blocker& blocker : *blockers) all += (all.empty() ? "" : "\n") + blocker.text;
+    return Error{Errc::refused, all};
+}
+
+Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
+    Position tickets[2];
+    for (const Side side : {from_, to_}) {
+        const auto ticket = parts_.steps.commit_ticket(side);
+        if (!ticket) return ticket.error();
+        tickets[index(side)] = *ticket;
+        if (Status nudged = parts_.mover.nudge(side); !nudged) return nudged;
+    }
+    for (const Side side : {from_, to_}) {
+        if (parts_.mover.applied(side).wait_for(tickets[index(side)], deadline)) continue;
+        return Error{Errc::timed_out, "a ticket of the " + text(side) + " did not reach the " + text(other(side)) + " in time"};
+    }
+    return Done{};
+}
+
+Status ChangeRun::prepare_sessions() {
+    return parts_.sessions.prestage(to_, Clock::now() + limits_.prestage);
+}
+
+Outcome ChangeRun::perform(const router::RecordIntent&) {
+    const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::switching);
+    const Outcome result = outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "intent");
+    // Also when the answer was lost: undo must then make a late one fail.
+    if (result != Outcome::failed) from_record_ = next;
+    intended_ = result != Outcome::failed;
+    return result;
+}
+
+Outcome ChangeRun::perform(const router::Hold&) {
+    const auto now = Clock::now();
+    deadline_ = now + limits_.deadline;
+    report_.held = true;
+    return outcome(parts_.sessions.hold(to_, now + std::min(limits_.drain, limits_.deadline)));
+}
+
+Outcome ChangeRun::perform(const router::Fence&) {
+    fenced_ = true;
+    const Status closed = parts_.steps.close_fence(from_, deadline_);
+    if (!closed) return failed(closed.error().detail);
+    return outcome(parts_.steps.terminate_stale_backends(from_, parts_.sessions.backend_pids(from_)));
+}
+
+Outcome ChangeRun::perform(const router::CatchUp&) {
+    if (parts_.sessions.any_listening()) {
+        const Status told = parts_.steps.notify(from_, drain_channel);
+        if (!told) return failed(told.error().detail);
+        const Status drained = parts_.sessions.drain_notifications(drain_channel, deadline_);
+        if (!drained) return failed(drained.error().detail);
+    }
+    return outcome(exchange_tickets(deadline_));
+}
+
+Outcome ChangeRun::perform(const router::SetSequences&) {
+    return outcome(parts_.steps.sequences_ahead(from_, to_));
+}
+
+Outcome ChangeRun::perform(const router::RecordDeciding&) {
+    const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::deciding);
+    const Outcome result = outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "deciding");
+    if (result != Outcome::failed) from_record_ = next;
+    return result;
+}
+
+// The last look before the point of no return; empty when all is well.
+std::string ChangeRun::not_ready_to_commit() {
+    if (!parts_.steps.fence_held(from_)) return "the session that holds the fence's lock was lost";
+    if (parts_.mover.strays(to_) > 0) return "somebody else than Segue wrote to the " + text(to_) + " during the change";
+    if (Clock::now() >= deadline_) return "the deadline of " + std::to_string(limits_.deadline.count()) + " ms passed";
+    return "";
+}
+
+Outcome ChangeRun::perform(const router::CommitEpoch&) {
+    const auto end = parts_.steps.log_end(to_);
+    if (!end) return failed(end.error().detail);
+    ControlRecord next = as_told(to_record_, epoch_, to_, Phase::steady);
+    // The fence of this side is closed until after this commit: no application's transaction lies between.
+    next.since = *end;
+    next.backfill = router::Backfill::consistent;
+    next.knobs = from_record_.knobs;
+    next.knobs.shadow_percent = 0;
+    next.knobs.shift_percent = 0;
+    if (std::string reason = not_ready_to_commit(); !reason.empty()) return failed(std::move(reason));
+    const auto written = parts_.steps.control(to_).compare_and_set(to_record_, next);
+    const Outcome result = outcome(written, "commit");
+    if (result == Outcome::done) to_record_ = next;
+    // Somebody else wrote the record: only the record can tell what stands there now.
+    return written && *written == Written::conflict ? Outcome::unknown : result;
+}
+
+Outcome ChangeRun::perform(const router::AskEpoch&) {
+    return ask_epoch(parts_.steps, to_, epoch_);
+}
+
+Outcome ChangeRun::perform(const router::Become&) {
+    if (!since_) {
+        const auto end = parts_.steps.log_end(to_);
+        if (!end) return Outcome::failed;
+        since_ = *end;
+    }
+    return parts_.mover.become(to_, *since_) ? Outcome::done : Outcome::failed;
+}
+
+Outcome ChangeRun::perform(const router::OpenFence&) {
+    return parts_.steps.open_fence(to_) ? Outcome::done : Outcome::failed;
+}
+
+Outcome ChangeRun::perform(const router::Swap&) {
+    parts_.traffic.authority = to_;
+    parts_.traffic.epoch = epoch_;
+    parts_.traffic.shadow_percent = 0;
+    parts_.traffic.shift_percent = 0;
+    parts_.sessions.swap(to_);
+    report_.ending = router::Ending::changed;
+    report_.reason.clear();  // What had to be tried twice is in the journal.
+    return Outcome::done;
+}
+
+Outcome ChangeRun::perform(const router::Undo&) {
+    if (intended_ && !undo_intent(parts_.steps, from_, from_record_)) return Outcome::failed;
+    if (fenced_) {
+        if (!parts_.steps.open_fence(from_)) return Outcome::failed;
+        parts_.steps.release_fence_lock(from_);
+    }
+    report_.ending = router::Ending::undone;
+    return Outcome::done;
+}
+
+Outcome ChangeRun::perform(const router::Release&) {
+    backfill::crash_point("change.before_release");
+    if (!report_.held) return Outcome::done;
+    const WaitReport waited = parts_.sessions.release();
+    report_.hold = waited.hold;
+    report_.longest_wait = waited.longest_wait;
+    return Outcome::done;
+}
+
+Outcome ChangeRun::perform(const router::RecordSteady&) {
+    parts_.steps.release_fence_lock(from_);  // The flag stays closed.
+    const auto authority = read_record(parts_.steps.control(to_), to_);
+    if (!authority) return Outcome::failed;
+    return settle_follower(parts_.steps, *authority) ? Outcome::done : Outcome::failed;
+}
+
+Outcome ChangeRun::perform(const router::Finished& finished) {
+    report_.ending = finished.ending;
+    parts_.sessions.drop_other_connections();
+    return Outcome::done;
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,69 @@
+#pragma once
+// One change of authority under way: what each action of router::Cutover does, and the little that they
+// hand to one another. Used by the conductor only.
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "backfill/control.hpp"
+#include "protocol/position.hpp"
+#include "proxy/conductor.hpp"
+
+namespace segue::proxy {
+
+class ChangeRun {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    ChangeRun(const ChangeParts& parts, const ChangeLimits& limits, Side to)
+        : parts_(parts), limits_(limits), from_(other(to)), to_(to) {}
+
+    // Each does one action; blocks. A failure leaves its reason behind, the first one stays.
+    router::Outcome perform(const router::Check&);
+    router::Outcome perform(const router::RecordIntent&);
+    router::Outcome perform(const router::Hold&);
+    router::Outcome perform(const router::Fence&);
+    router::Outcome perform(const router::CatchUp&);
+    router::Outcome perform(const router::SetSequences&);
+    router::Outcome perform(const router::RecordDeciding&);
+    router::Outcome perform(const router::CommitEpoch&);
+    router::Outcome perform(const router::AskEpoch&);
+    router::Outcome perform(const router::Become&);
+    router::Outcome perform(const router::OpenFence&);
+    router::Outcome perform(const router::Swap&);
+    router::Outcome perform(const router::Undo&);
+    router::Outcome perform(const router::Release&);
+    router::Outcome perform(const router::RecordSteady&);
+    router::Outcome perform(const router::Finished&);
+
+    // Both tickets, one after the other's stream, until `deadline`: proves both ways.
+    Status exchange_tickets(Clock::time_point deadline);
+    Status prepare_sessions();
+
+    const ChangeReport& report() const { return report_; }
+    void interrupted() { report_.interrupted = true; }
+
+private:
+    router::Outcome failed(std::string reason);
+    router::Outcome outcome(const Status& status);
+    router::Outcome outcome(const Result<backfill::Written>& written, const char* what);
+    Status check_records();
+    Status check_mover();
+    Status check_fence();
+    std::string not_ready_to_commit();
+
+    const ChangeParts& parts_;
+    const ChangeLimits& limits_;
+    const Side from_, to_;
+    ChangeReport report_;
+    Clock::time_point deadline_{};           // Set by Hold.
+    backfill::ControlRecord from_record_;    // The last that we know to be written.
+    backfill::ControlRecord to_record_;      // As read before the hold.
+    std::uint64_t epoch_ = 0;                // The new one.
+    bool intended_ = false;                  // The intent is, or may be, on record.
+    bool fenced_ = false;                    // Closing was begun.
+    std::optional<Position> since_;
+};
+
+}  // namespace segue::proxy

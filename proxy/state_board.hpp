@@ -1,0 +1,63 @@
+#pragma once
+// What the operator's thread knows of the migration, for everybody who asks (status, metrics): written by that
+// thread, copied out by any.
+
+#include <chrono>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backfill/control.hpp"
+
+namespace segue::proxy {
+
+using WallTime = std::chrono::system_clock::time_point;
+
+struct LastChange {
+    std::string kind;  // cutover | rollback | rehearsal | abort
+    bool ok = false;
+    std::optional<std::chrono::microseconds> hold, longest_wait;  // Empty: no client was held.
+    WallTime at;
+    std::string reason;
+};
+
+enum class VerifyOutcome : std::uint8_t { never, running, equal, different };
+struct VerifyState {
+    VerifyOutcome outcome = VerifyOutcome::never;
+    std::uint64_t rows_compared = 0;
+    std::uint64_t differences = 0;
+    std::optional<WallTime> at;
+};
+
+struct BoardState {
+    bool authority_known = false;  // Recovery has ended; until then clients wait.
+    std::string waiting_for;       // Why it has not; names the side.
+    // The authority's record, or the tombstone. Empty: no migration, a plain proxy to the source.
+    std::optional<backfill::ControlRecord> record;
+    std::optional<LastChange> last_change;
+    VerifyState verify;
+    std::string current_verb;  // Empty: none runs.
+    std::string mover_problem;  // Why the mover could not be started.
+};
+
+class StateBoard {
+public:
+    BoardState read() const {
+        const std::lock_guard lock{mutex_};
+        return state_;
+    }
+    template <class Change>
+    void update(Change change) {
+        const std::lock_guard lock{mutex_};
+        change(state_);
+    }
+
+private:
+    mutable std::mutex mutex_;
+    BoardState state_;
+};
+
+}  // namespace segue::proxy

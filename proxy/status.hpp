@@ -1,0 +1,46 @@
+#pragma once
+// What `status` says: a pure function of what everybody reports. The JSON is INTERFACE's, unknown is null.
+
+#include <nlohmann/json_fwd.hpp>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "backfill/mover.hpp"
+#include "proxy/config.hpp"
+#include "proxy/sessions.hpp"
+#include "proxy/state_board.hpp"
+
+namespace segue::proxy {
+
+struct StatusInputs {
+    BoardState board;
+    backfill::MoverStatus mover;
+    SessionsReport sessions;
+    ShadowReport shadow;
+    ShiftReport shift;
+    MirrorPolicy policy = MirrorPolicy::strict;
+    bool degraded = false;
+    std::uint64_t retained_log_bytes_max = 0;
+};
+
+// Above these a change of authority is not offered as ready.
+inline constexpr std::uint64_t ready_lag_bytes_max = 16u << 20;
+inline constexpr double ready_lag_seconds_max = 5;
+
+// Why a change of authority could not be made, or taken back, right now. Empty: ready.
+std::vector<std::string> rollback_blockers(const StatusInputs& inputs);
+
+struct Warning {
+    std::string code;  // Stable.
+    std::string text;  // Names the thing and the remedy.
+};
+std::vector<Warning> warnings(const StatusInputs& inputs);
+
+nlohmann::json status_json(const StatusInputs& inputs);
+
+// RFC 3339 in UTC.
+std::string format_time(WallTime time);
+
+}  // namespace segue::proxy
