@@ -101,18 +101,18 @@ TEST(PostgresCatalog, TellsWhatAColumnNeeds) {
     EXPECT_TRUE(columns[5].generated);
 }
 
-TEST(PostgresCatalog, ReadsTenThousandTablesInSeconds) {
+TEST(PostgresCatalog, ReadsThousandsOfTablesInASecond) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
-    for (int batch = 0; batch < 20; ++batch) {  // A transaction holds a lock for each table.
+    for (int batch = 0; batch < 4; ++batch) {  // A transaction holds a lock for each table.
         databases.run(Side::source,
                       "DO $$ BEGIN FOR i IN 1..500 LOOP EXECUTE format('CREATE TABLE t%s_" +
                           std::to_string(batch) +
                           " (a bigint PRIMARY KEY, b text)', i); END LOOP; END $$");
     }
     const auto start = std::chrono::steady_clock::now();
-    EXPECT_EQ(tables_of(databases).size(), 10000u);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{4});
+    EXPECT_EQ(tables_of(databases).size(), 2000u);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{1});
 }
 
 TEST(PostgresCatalog, ReadsTheStateOfSequences) {

@@ -1,0 +1,152 @@
+#include "backfill/postgres/control.hpp"
+
+#include <gtest/gtest.h>
+
+#include <future>
+
+#include "backfill/postgres/segue_schema.hpp"
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Databases;
+
+ControlRecord some_record() {
+    ControlRecord record;
+    record.migration = "segue";
+    record.migration_id = "id-1";
+    record.side = Side::target;
+    record.epoch = 7;
+    record.authority = Side::source;
+    record.attempt = 3;
+    record.since = Position{0x1'0000'0010};
+    record.backfill = router::Backfill::consistent;
+    record.knobs = {router::Mirror::sync, 12.5, 0.1, true};
+    record.system_identifier = "7300000000000000001";
+    record.timeline = 2;
+    return record;
+}
+
+class PostgresControl : public testing::Test {
+protected:
+    void SetUp() override {
+        SEGUE_NEEDS_POSTGRES();
+        databases_ = std::make_unique<Databases>();
+        store_ = make_control_store(databases_->url(Side::target));
+    }
+    void create() {
+        databases_->run(Side::target, segue_schema_ddl);
+        const Status created = store_->create(some_record());
+        ASSERT_TRUE(created) << created.error().detail;
+    }
+    // The store's backend, while it waits for something.
+    bool waits_for(const std::string& wait_event) {
+        return test::eventually(10s, [&] {
+            return databases_->value(Side::target,
+                                     "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                                     " 'segue control' AND datname = current_database()"
+                                     " AND wait_event = '" + wait_event + "'") == "1";
+        });
+    }
+    void signal_store(const std::string& function) {
+        databases_->run(Side::target, "SELECT " + function + "(pid) FROM pg_stat_activity WHERE"
+                                      " application_name = 'segue control' AND datname ="
+                                      " current_database()");
+    }
+
+    std::unique_ptr<Databases> databases_;
+    std::unique_ptr<ControlStore> store_;
+};
+
+TEST_F(PostgresControl, AnAbsentSchemaIsNoRecord) {
+    const auto record = store_->read();
+    ASSERT_TRUE(record) << record.error().detail;
+    EXPECT_FALSE(record->has_value());
+}
+
+TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {
+    create();
+    const auto record = store_->read();
+    ASSERT_TRUE(record && record->has_value());
+    EXPECT_EQ(**record, some_record());
+    const Status again = store_->create(some_record());
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, Errc::refused);
+}
+
+TEST_F(PostgresControl, WritesOnlyOverWhatWasExpected) {
+    create();
+    ControlRecord next = some_record();
+    next.epoch = 8;
+    next.phase = router::Phase::switching;
+    const auto stale = [&](auto change) {
+        ControlRecord expected = some_record();
+        change(expected);
+        const auto written = store_->compare_and_set(expected, next);
+        return written && *written == Written::conflict;
+    };
+    EXPECT_TRUE(stale([](ControlRecord& record) { record.epoch = 6; }));
+    EXPECT_TRUE(stale([](ControlRecord& record) { record.phase = router::Phase::deciding; }));
+    EXPECT_TRUE(stale([](ControlRecord& record) { record.attempt = 4; }));
+    EXPECT_TRUE(stale([](ControlRecord& record) { record.migration_id = "id-2"; }));
+    EXPECT_EQ(**store_->read(), some_record());
+
+    const auto written = store_->compare_and_set(some_record(), next);
+    ASSERT_TRUE(written) << written.error().detail;
+    EXPECT_EQ(*written, Written::yes);
+    EXPECT_EQ(**store_->read(), next);
+}
+
+TEST_F(PostgresControl, OutlivesItsConnection) {
+    create();
+    signal_store("pg_terminate_backend");
+    const auto written = store_->compare_and_set(some_record(), some_record());
+    ASSERT_TRUE(written) << written.error().detail;
+    EXPECT_EQ(*written, Written::yes);
+}
+
+TEST_F(PostgresControl, ALostAnswerIsUnknown) {
+    create();
+    test::Sql blocker{databases_->url(Side::target)};
+    blocker.query("BEGIN");
+    blocker.query("UPDATE segue.control SET attempt = attempt");
+    auto pending = std::async(std::launch::async, [&] {
+        return store_->compare_and_set(some_record(), some_record());
+    });
+    ASSERT_TRUE(waits_for("transactionid"));
+    signal_store("pg_terminate_backend");
+    const auto written = pending.get();
+    ASSERT_TRUE(written) << written.error().detail;
+    EXPECT_EQ(*written, Written::unknown);
+}
+
+TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
+    create();
+    auto& server = Databases::server(Side::target);
+    server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+    server.run("SELECT pg_reload_conf()");
+    auto pending = std::async(std::launch::async, [&] {
+        return store_->compare_and_set(some_record(), some_record());
+    });
+    EXPECT_TRUE(waits_for("SyncRep"));
+    signal_store("pg_cancel_backend");
+    const auto written = pending.get();
+    server.run("ALTER SYSTEM RESET synchronous_standby_names");
+    server.run("SELECT pg_reload_conf()");
+    ASSERT_TRUE(written) << written.error().detail;
+    EXPECT_EQ(*written, Written::unknown);
+}
+
+TEST_F(PostgresControl, TellsWhichServerItIs) {
+    Connection connection = databases_->open(Side::target);
+    const auto identity = read_server_identity(connection);
+    ASSERT_TRUE(identity) << identity.error().detail;
+    EXPECT_EQ(identity->timeline, 1u);
+    EXPECT_EQ(identity->system_identifier,
+              databases_->value(Side::target, "SELECT system_identifier FROM pg_control_system()"));
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
