@@ -14,13 +14,10 @@
 #include "proxy/config.hpp"
 #include "proxy/move_session.hpp"
 #include "proxy/transport.hpp"
+#include "proxy/wait.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
-
-class ServerTls;  // tls.hpp
-
-using Deadline = std::chrono::steady_clock::time_point;
 
 // Why a connection could not be opened.
 struct OpenFailure {

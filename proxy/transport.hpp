@@ -21,7 +21,7 @@ struct IoOutcome {
 class Transport {
 public:
     Transport() = default;
-    explicit Transport(int fd) : fd_(fd) {}  // Takes the descriptor over; makes it non-blocking, TCP_NODELAY.
+    explicit Transport(int fd);  // Takes the descriptor over; makes it non-blocking, TCP_NODELAY, with keepalives.
     Transport(Transport&& from) noexcept;
     Transport& operator=(Transport&& from) noexcept;
     ~Transport();  // Closes.

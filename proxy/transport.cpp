@@ -1,0 +1,119 @@
+#include "proxy/transport.hpp"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <utility>
+
+namespace segue::proxy {
+
+namespace {
+
+void set_option(int fd, int level, int option, int value) {
+    // Fails harmlessly on Unix sockets, which have none of these.
+    (void)::setsockopt(fd, level, option, &value, sizeof value);
+}
+
+constexpr int keepalive_idle_s = 60;
+constexpr int keepalive_interval_s = 10;
+constexpr int keepalive_probes = 6;
+
+IoOutcome plain_outcome(ssize_t moved, Io would_block) {
+    if (moved > 0) return {Io::ok, static_cast<std::size_t>(moved)};
+    if (moved == 0) return {Io::closed, 0};
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) return {would_block, 0};
+    return {Io::failed, 0};
+}
+
+IoOutcome tls_outcome(SSL* ssl, int result) {
+    if (result > 0) return {Io::ok, static_cast<std::size_t>(result)};
+    switch (SSL_get_error(ssl, result)) {
+        case SSL_ERROR_WANT_READ:
+            return {Io::want_read, 0};
+        case SSL_ERROR_WANT_WRITE:
+            return {Io::want_write, 0};
+        case SSL_ERROR_ZERO_RETURN:
+            return {Io::closed, 0};
+        default:  // OpenSSL's codes; all others end the connection.
+            return {Io::failed, 0};
+    }
+}
+
+int tls_size(std::size_t size) { return static_cast<int>(std::min<std::size_t>(size, INT_MAX)); }
+
+}  // namespace
+
+Transport::Transport(int fd) : fd_(fd) {
+    if (fd_ < 0) return;
+    const int flags = ::fcntl(fd_, F_GETFL);
+    if (flags >= 0) (void)::fcntl(fd_, F_SETFL, flags | O_NONBLOCK);
+    (void)::fcntl(fd_, F_SETFD, FD_CLOEXEC);
+    set_option(fd_, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd_, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd_, IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
+    set_option(fd_, IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
+    set_option(fd_, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
+}
+
+Transport::Transport(Transport&& from) noexcept : fd_(std::exchange(from.fd_, -1)), ssl_(std::move(from.ssl_)) {}
+
+Transport& Transport::operator=(Transport&& from) noexcept {
+    if (this != &from) {
+        close();
+        fd_ = std::exchange(from.fd_, -1);
+        ssl_ = std::move(from.ssl_);
+    }
+    return *this;
+}
+
+Transport::~Transport() { close(); }
+
+IoOutcome Transport::read_some(MutableBytes into) {
+    if (fd_ < 0) return {Io::failed, 0};
+    if (!ssl_) return plain_outcome(::recv(fd_, into.data(), into.size(), 0), Io::want_read);
+    ERR_clear_error();
+    return tls_outcome(ssl_.get(), SSL_read(ssl_.get(), into.data(), tls_size(into.size())));
+}
+
+IoOutcome Transport::write_some(Bytes from) {
+    if (fd_ < 0) return {Io::failed, 0};
+    if (!ssl_) return plain_outcome(::send(fd_, from.data(), from.size(), MSG_NOSIGNAL), Io::want_write);
+    ERR_clear_error();
+    return tls_outcome(ssl_.get(), SSL_write(ssl_.get(), from.data(), tls_size(from.size())));
+}
+
+bool Transport::has_buffered_input() const { return ssl_ && SSL_pending(ssl_.get()) > 0; }
+
+void Transport::start_tls(SSL* ssl) {
+    ssl_.reset(ssl);
+    SSL_set_fd(ssl, fd_);
+}
+
+void Transport::close() {
+    if (fd_ < 0) return;
+    if (ssl_ && SSL_is_init_finished(ssl_.get())) {
+        ERR_clear_error();
+        (void)SSL_shutdown(ssl_.get());  // One attempt to say goodbye; the peer's answer is not waited for.
+    }
+    ssl_.reset();
+    ::close(fd_);
+    fd_ = -1;
+}
+
+void Transport::reset_connection() {
+    if (fd_ < 0) return;
+    const linger at_once{1, 0};
+    (void)::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ssl_.reset();
+    ::close(fd_);
+    fd_ = -1;
+}
+
+}  // namespace segue::proxy
