@@ -1,0 +1,183 @@
+#include "backfill/postgres/preflight_pair.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "backfill/postgres/catalog.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+struct Database {
+    std::string identity, encoding, collation;
+};
+
+Result<Database> read_database(Connection& connection) {
+    const auto rows = connection.execute(
+        "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || d.oid,"
+        " pg_encoding_to_char(d.encoding), d.datcollate FROM pg_database d WHERE d.datname = current_database()");
+    if (!rows) return rows.error();
+    return Database{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2)};
+}
+
+void check_databases(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    if (target.server_version() / 10000 < source.server_version() / 10000) {
+        findings.push_back({Severity::fail, "version_order", "target",
+                            "PostgreSQL " + std::to_string(target.server_version() / 10000) + " is older than the source's " +
+                                std::to_string(source.server_version() / 10000),
+                            "use a target of the same or a newer major version"});
+    }
+    const auto from = read_database(source);
+    const auto to = read_database(target);
+    if (!from || !to) {
+        findings.push_back({Severity::fail, "databases", from ? "target" : "source",
+                            "could not be examined: " + (from ? to : from).error().detail, ""});
+        return;
+    }
+    if (from->identity == to->identity) {
+        findings.push_back({Severity::fail, "same_database", "target", "source and target are the same database",
+                            "correct one of the URLs"});
+    }
+    if (from->encoding != to->encoding) {
+        findings.push_back({Severity::fail, "encoding", "target",
+                            "its encoding is " + to->encoding + ", the source's " + from->encoding,
+                            "CREATE DATABASE ... ENCODING '" + from->encoding + "' TEMPLATE template0;"});
+    }
+    if (from->collation != to->collation) {
+        findings.push_back({Severity::warn, "collation", "target",
+                            "its collation is " + to->collation + ", the source's " + from->collation +
+                                ": ORDER BY and text ranges may answer differently",
+                            "CREATE DATABASE ... LC_COLLATE '" + from->collation + "' TEMPLATE template0;"});
+    }
+}
+
+void check_extensions(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    const auto used = source.execute("SELECT extname FROM pg_extension ORDER BY 1");
+    const auto available = target.execute("SELECT name FROM pg_available_extensions");
+    if (!used || !available) return;
+    std::vector<std::string> names;
+    for (int row = 0; row < available->size(); ++row) names.push_back(available->text(row, 0));
+    for (int row = 0; row < used->size(); ++row) {
+        const std::string extension = used->text(row, 0);
+        if (std::find(names.begin(), names.end(), extension) != names.end()) continue;
+        findings.push_back({Severity::fail, "extension", "target: extension " + extension,
+                            "the source uses it and the target's server does not have it",
+                            "install the package of the target's server that brings it"});
+    }
+}
+
+using Verifiers = std::map<std::string, std::string>;
+
+Result<Verifiers> read_login_roles(Connection& connection) {
+    const auto rows = connection.execute(
+        "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolcanlogin AND rolname NOT LIKE 'pg\\_%'");
+    if (!rows) return rows.error();
+    Verifiers verifiers;
+    for (int row = 0; row < rows->size(); ++row) verifiers[rows->text(row, 0)] = rows->text(row, 1);
+    return verifiers;
+}
+
+void check_roles(const ServerSettings& settings, Connection& source, Connection& target,
+                 std::vector<Finding>& findings) {
+    if (settings.sync_roles) {
+        const auto may = target.execute("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user");
+        if (may && may->size() == 1 && !may->truth(0, 0)) {
+            findings.push_back({Severity::fail, "role_createrole", "target",
+                                "our role may not create roles, and [target] roles is \"sync\"",
+                                "ALTER ROLE <the role of the URL> CREATEROLE;  -- or roles = \"keep\""});
+        }
+        return;
+    }
+    const auto from = read_login_roles(source);
+    const auto to = read_login_roles(target);
+    if (!from || !to) return;  // Said by role_verifiers.
+    for (const auto& [role, verifier] : *from) {
+        const auto found = to->find(role);
+        if (found == to->end()) {
+            findings.push_back({Severity::warn, "role_missing", "target: role " + role,
+                                "it does not exist there: its sessions cannot be moved", "[target] roles = \"sync\""});
+        } else if (found->second != verifier) {
+            findings.push_back({Severity::warn, "role_verifier", "target: role " + role,
+                                "its password verifier differs from the source's: its sessions cannot be moved",
+                                "[target] roles = \"sync\", or copy rolpassword by ALTER ROLE ... PASSWORD"});
+        }
+    }
+}
+
+std::string signature(const Table& table) {
+    std::string text;
+    for (const Column& column : table.columns) {
+        text += column.name + " " + column.type + (column.not_null ? " not null" : "") +
+                (column.generated ? " generated" : "") + (column.identity_always ? " identity" : "") + ", ";
+    }
+    return text;
+}
+
+// True when the target carries this migration's mark: its tables are ours then.
+Result<bool> is_marked(const ServerSettings& settings, Connection& target) {
+    const auto exists = target.execute("SELECT to_regclass('segue.control') IS NOT NULL");
+    if (!exists) return exists.error();
+    if (!exists->truth(0, 0)) return false;
+    const auto rows = target.execute("SELECT 1 FROM segue.control WHERE migration = $1", {settings.migration});
+    if (!rows) return rows.error();
+    return rows->size() > 0;
+}
+
+void check_tables(const ServerSettings& settings, Connection& source, Connection& target,
+                  std::vector<Finding>& findings) {
+    const auto marked = is_marked(settings, target);
+    if (marked && *marked) return;
+    const auto from = read_tables(source, settings.exclude);
+    const auto to = read_tables(target, settings.exclude);
+    if (!from || !to || !marked) {
+        findings.push_back({Severity::fail, "tables", from ? "target" : "source",
+                            "could not be examined: " + (!from ? from : to).error().detail, ""});
+        return;
+    }
+    std::map<std::string, const Table*> wanted;
+    for (const Table& table : *from) wanted[table.plain_name()] = &table;
+    for (const Table& table : *to) {
+        const auto found = wanted.find(table.plain_name());
+        if (found == wanted.end()) continue;
+        if (signature(table) != signature(*found->second)) {
+            findings.push_back({Severity::fail, "table_different", "target: " + table.plain_name(),
+                                "the table exists there with other columns than on the source",
+                                "DROP TABLE " + table.qualified_name() + ";  -- Segue creates it"});
+            continue;
+        }
+        const auto filled = target.execute("SELECT EXISTS (SELECT FROM ONLY " + table.qualified_name() + ")");
+        if (filled && !filled->truth(0, 0)) continue;
+        findings.push_back({Severity::fail, "table_not_empty", "target: " + table.plain_name(),
+                            filled ? "the table exists there and holds rows that no migration of this name copied"
+                                   : "could not be read: " + filled.error().detail,
+                            "TRUNCATE " + table.qualified_name() + ";  -- or name it in [tables] exclude"});
+    }
+}
+
+void check_two_phase(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    constexpr const char* setting = "SELECT current_setting('max_prepared_transactions')::int";
+    const auto from = source.execute(setting);
+    const auto to = target.execute(setting);
+    if (!from || !to || from->number(0, 0) == 0 || to->number(0, 0) > 0) return;
+    findings.push_back({Severity::warn, "two_phase", "target",
+                        "max_prepared_transactions is 0 there and not on the source: PREPARE TRANSACTION would fail"
+                        " after the cutover",
+                        "ALTER SYSTEM SET max_prepared_transactions = " + from->text(0, 0) +
+                            ";  -- takes effect with a restart of this server"});
+}
+
+}  // namespace
+
+void check_pair(const ServerSettings& settings, Connection& source, Connection& target,
+                std::vector<Finding>& findings) {
+    check_databases(source, target, findings);
+    check_extensions(source, target, findings);
+    check_roles(settings, source, target, findings);
+    check_tables(settings, source, target, findings);
+    check_two_phase(source, target, findings);
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,133 @@
+#include "backfill/preflight.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "backfill/change_steps.hpp"
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using test::Databases;
+using Coded = std::set<std::pair<std::string, std::string>>;  // (code, object)
+
+ServerSettings settings_of(const Databases& databases) {
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = databases.url(Side::source);
+    settings.url[1] = databases.url(Side::target);
+    return settings;
+}
+
+Coded coded(const ServerSettings& settings, Severity severity) {
+    const auto findings = postgres_preflight(settings);
+    EXPECT_TRUE(findings);
+    Coded result;
+    for (const Finding& finding : *findings) {
+        EXPECT_FALSE(finding.reason.empty()) << finding.code;
+        if (finding.severity == severity) result.emplace(finding.code, finding.object);
+    }
+    return result;
+}
+
+constexpr const char* healthy = R"sql(
+    CREATE TABLE orders (id bigserial PRIMARY KEY, note text, total numeric DEFAULT 0);
+    CREATE TABLE lines (o bigint REFERENCES orders, n int, doubled int GENERATED ALWAYS AS (n * 2) STORED,
+                        PRIMARY KEY (o, n));
+    CREATE TABLE facts (k int, at date) PARTITION BY RANGE (k);
+    CREATE TABLE facts_1 PARTITION OF facts (PRIMARY KEY (k)) FOR VALUES FROM (0) TO (10);
+    CREATE TABLE keyless (a int, b text);
+    CREATE VIEW totals AS SELECT sum(total) FROM orders;
+    INSERT INTO orders (note) VALUES ('a'))sql";
+
+TEST(Preflight, FindsNothingWrongWithAHealthyPair) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    EXPECT_EQ(coded(settings_of(databases), Severity::fail), Coded{});
+    EXPECT_EQ(coded(settings_of(databases), Severity::warn), Coded{});
+}
+
+TEST(Preflight, NamesEveryObjectThatCannotBeMovedExactly) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    databases.run(Side::source, R"sql(
+        CREATE TABLE mute (i int PRIMARY KEY); ALTER TABLE mute REPLICA IDENTITY NOTHING;
+        CREATE UNLOGGED TABLE cache (i int PRIMARY KEY);
+        CREATE TABLE versions (i int PRIMARY KEY, seen xid);
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER t BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION f();
+        ALTER TABLE orders ENABLE ALWAYS TRIGGER t;
+        CREATE RULE r AS ON DELETE TO lines DO ALSO NOTHING; ALTER TABLE lines ENABLE REPLICA RULE r;
+        SELECT lo_create(0))sql");
+    databases.run(Side::target, R"sql(
+        CREATE TABLE orders (id bigint NOT NULL, note text, total numeric);
+        CREATE TABLE lines (o int PRIMARY KEY);
+        CREATE TABLE keyless (a int, b text); INSERT INTO keyless VALUES (1))sql");
+    EXPECT_EQ(coded(settings_of(databases), Severity::fail),
+              (Coded{{"identity_nothing", "source: public.mute"},
+                     {"unlogged_table", "source: public.cache"},
+                     {"transaction_id_column", "source: public.versions"},
+                     {"replica_trigger", "source: public.orders"},
+                     {"replica_rule", "source: public.lines"},
+                     {"large_objects", "source: large objects"},
+                     {"table_different", "target: public.lines"},
+                     {"table_not_empty", "target: public.keyless"}}));
+    ServerSettings excluding = settings_of(databases);
+    excluding.exclude = {"public.cache", "public.versions", "public.keyless"};
+    const Coded fails = coded(excluding, Severity::fail);
+    EXPECT_FALSE(fails.contains({"unlogged_table", "source: public.cache"}));
+    EXPECT_FALSE(fails.contains({"transaction_id_column", "source: public.versions"}));
+    EXPECT_FALSE(fails.contains({"table_not_empty", "target: public.keyless"}));
+}
+
+TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    ServerSettings settings = settings_of(databases);
+    EXPECT_TRUE(coded(settings, Severity::information).contains({"without_key", "source: public.keyless"}));
+    settings.full_identity_without_key = false;
+    EXPECT_EQ(coded(settings, Severity::fail), (Coded{{"without_key", "source: public.keyless"}}));
+}
+
+TEST(Preflight, SaysWhatAnUnprivilegedRoleLacks) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    ServerSettings settings = settings_of(databases);
+    for (const Side side : {Side::source, Side::target}) {
+        databases.run(side, "CREATE ROLE mover_to_be LOGIN");
+        settings.url[index(side)] = databases.url(side, "mover_to_be");
+    }
+    const Coded fails = coded(settings, Severity::fail);
+    EXPECT_TRUE(fails.contains({"role_replication", "source: role mover_to_be"}));
+    EXPECT_TRUE(fails.contains({"role_replication", "target: role mover_to_be"}));
+    EXPECT_TRUE(fails.contains({"role_create", "target: role mover_to_be"}));
+    EXPECT_TRUE(fails.contains({"role_owner", "source: role mover_to_be"}));
+    EXPECT_TRUE(fails.contains({"replica_role", "target"}));
+    EXPECT_TRUE(fails.contains({"role_createrole", "target"}));
+    for (const Side side : {Side::source, Side::target}) databases.run(side, "DROP ROLE mover_to_be");
+}
+
+TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    ServerSettings settings = settings_of(databases);
+    settings.url[1] = "postgresql://127.0.0.1:1/nowhere";
+    const auto findings = postgres_preflight(settings);
+    ASSERT_TRUE(findings);
+    ASSERT_FALSE(findings->empty());
+    EXPECT_EQ(findings->front().code, "connect");
+    EXPECT_EQ(findings->front().object, "target");
+    EXPECT_NE(findings->front().remedy.find("start the server"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace segue::backfill
