@@ -1,0 +1,112 @@
+// Shadow and shift: only real differences are reported, nobody goes back in time, nothing writes on
+// the follower.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+long long counter(const SegueProcess& segue, const char* pointer) {
+    const auto status = segue.status();
+    const nlohmann::json::json_pointer at{pointer};
+    return status && status->contains(at) && (*status)[at].is_number()
+               ? (*status)[at].get<long long>()
+               : -1;
+}
+
+TEST(Shadow, ComparesUnderLoadWithoutAFalseAlarm) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"shadow", "100"});
+    Workload workload{{move.through()}};
+    workload.start();
+    Sql reader{move.through()};
+    const char* reads[] = {
+        "SELECT sum(balance), count(*) FROM app.account",
+        "SELECT * FROM app.hard",
+        "SELECT * FROM app.keyed ORDER BY id LIMIT 50",
+        "SELECT now(), random(), clock_timestamp(), pg_backend_pid()",
+        "SELECT v FROM app.audited WHERE id = 7",
+    };
+    ASSERT_TRUE(eventually(60s, [&] {
+        for (const char* read : reads) reader.query(read);
+        return counter(move.segue(), "/shadow/compared") > 200;
+    }));
+    workload.stop();
+    expect_no_client_noticed(workload.report());
+    EXPECT_EQ(counter(move.segue(), "/shadow/different"), 0);
+    EXPECT_GT(counter(move.segue(), "/shadow/equal"), 0);
+    move.expect_right(workload);
+}
+
+TEST(Shadow, ConfirmsARealDifference) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql rogue{move.as_mover(move.target())};
+    rogue.query("UPDATE app.keyed SET body = 'damaged' WHERE id = 3");
+    move.segue().expect_done({"shadow", "100"});
+    Sql reader{move.through()};
+    EXPECT_TRUE(eventually(30s, [&] {
+        EXPECT_EQ(reader.value("SELECT body FROM app.keyed WHERE id = 3"), "row 3");
+        return counter(move.segue(), "/shadow/different") > 0;
+    }));
+}
+
+TEST(Shift, EveryoneReadsWhatTheyAndOthersWrote) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"shift", "100"});
+    Workload workload{{move.through()}};
+    workload.start();
+    Sql writer{move.through()}, reader{move.through()};
+    writer.query("INSERT INTO app.keyed VALUES (-1, 'count', 0)");
+    for (int i = 1; i <= 300; ++i) {
+        writer.query("UPDATE app.keyed SET revision = " + std::to_string(i) + " WHERE id = -1");
+        ASSERT_EQ(reader.value("SELECT revision FROM app.keyed WHERE id = -1"), std::to_string(i));
+        ASSERT_EQ(writer.value("SELECT revision FROM app.keyed WHERE id = -1"), std::to_string(i));
+    }
+    workload.stop();
+    expect_no_client_noticed(workload.report());
+    EXPECT_TRUE(eventually(30s, [&] {
+        reader.query("SELECT count(*) FROM app.hard");
+        return counter(move.segue(), "/shift/served_by_follower") > 50;
+    }));
+    move.expect_right(workload);
+}
+
+TEST(Shift, NothingThatWritesRunsOnTheFollower) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    move.source().run(
+        "CREATE SEQUENCE app.visits; ALTER SEQUENCE app.visits OWNER TO app; "
+        "CREATE FUNCTION app.sly() RETURNS int LANGUAGE sql STABLE AS $$ SELECT "
+        "nextval('app.visits')::int $$; "
+        "CREATE FUNCTION app.writes() RETURNS int LANGUAGE plpgsql AS $$ BEGIN "
+        "INSERT INTO app.loose VALUES (1); RETURN 1; END $$; "
+        "CREATE VIEW app.sly_view AS SELECT app.writes() AS w; GRANT SELECT ON app.sly_view TO app",
+        "shop");
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"shift", "100"});
+    move.segue().expect_done({"shadow", "0"});
+    Sql client{move.through()};
+    for (int i = 0; i < 20; ++i) {
+        client.query("SELECT app.sly()");
+        client.query("SELECT app.writes()");
+        client.query("SELECT * FROM app.sly_view");
+        client.query("SELECT nextval('app.visits')");
+        client.query("WITH w AS (INSERT INTO app.loose VALUES (2) RETURNING a) SELECT * FROM w");
+        client.query("SELECT * FROM app.account WHERE id = 1 FOR UPDATE");
+    }
+    EXPECT_EQ(move.source().value("SELECT last_value FROM app.visits", "shop"), "40");
+    move.expect_equal_soon();
+}
+
+}  // namespace
+}  // namespace segue::test
