@@ -99,7 +99,7 @@ void expect_fenced(const std::string& url, const std::string& begin) {
                                   : client.attempt(write);
         EXPECT_FALSE(answer.ok && (begin.empty() || client.attempt("COMMIT").ok))
             << "the write went through";
-        if (!answer.ok) EXPECT_FALSE(answer.sqlstate.empty());
+        EXPECT_NE(answer.ok, !answer.sqlstate.empty());
     }
 }
 

@@ -1,0 +1,119 @@
+// Unmodified clients of others through Segue, across a cutover and a rollback: they must not notice.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <sstream>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::filesystem::path drivers = DRIVERS_FOLDER;
+
+// The client prints "ready" once its session is prepared, and works until SIGTERM; it ends with 0 when all was well.
+void expect_not_noticed(Migration& move, const std::vector<std::string>& program, const std::string& name) {
+    SCOPED_TRACE(name);
+    const std::filesystem::path log = move.segue().folder() / (name + ".log");
+    Child client{{program, {{"PYTHONDONTWRITEBYTECODE", "1"}}}, log, SIGKILL};
+    const auto ready = [&] { return read_file(log).find("ready") != std::string::npos; };
+    ASSERT_TRUE(eventually(20s, [&] { return ready() || !client.running(); }) && ready()) << read_file(log);
+    const auto works = [&](const std::string& after) {
+        // It reports the port of the server that answers, each time it changes.
+        return eventually(20s, [&] { return read_file(log).rfind("port " + after) != std::string::npos; });
+    };
+    EXPECT_TRUE(works(std::to_string(move.source().port()))) << read_file(log);
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    EXPECT_TRUE(works(std::to_string(move.target().port()))) << read_file(log);
+    EXPECT_EQ(move.segue().expect_done({"rollback"}).exit_code, 0);
+    client.signal(SIGTERM);
+    EXPECT_EQ(client.wait(20s), 0) << read_file(log);
+}
+
+bool python_has(const std::string& module) {
+    return run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
+}
+
+void expect_python_driver(const std::string& module) {
+    if (!python_has(module)) GTEST_SKIP() << "the Python module " << module << " is not installed";
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    expect_not_noticed(move, {"/usr/bin/python3", drivers / (module + "_client.py"), move.through()}, module);
+    move.expect_equal_soon();
+}
+
+TEST(Drivers, Psycopg2) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_python_driver("psycopg2");
+}
+
+TEST(Drivers, Psycopg3) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_python_driver("psycopg");
+}
+
+TEST(Drivers, Asyncpg) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_python_driver("asyncpg");
+}
+
+TEST(Drivers, PgbenchInEveryMode) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    const std::string bin = PostgresServer::binaries();
+    ASSERT_EQ(run_command({{bin + "/pgbench", "-i", "-q", "-s", "1", move.direct(move.source())}}).exit_code, 0);
+    ASSERT_TRUE(move.copy());
+    for (const char* mode : {"simple", "extended", "prepared"}) {
+        SCOPED_TRACE(mode);
+        const std::filesystem::path log = move.segue().folder() / (std::string{"pgbench_"} + mode + ".log");
+        Child pgbench{{{bin + "/pgbench", "-n", "-c", "4", "-T", "600", "-P", "1", "-M", mode, move.through()}}, log, SIGKILL};
+        ASSERT_TRUE(eventually(20s, [&] { return read_file(log).find("progress: 1") != std::string::npos; })) << read_file(log);
+        EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+        EXPECT_EQ(move.segue().expect_done({"rollback"}).exit_code, 0);
+        pgbench.signal(SIGALRM);  // As if its time were over: it sums up.
+        EXPECT_EQ(pgbench.wait(20s), 0) << read_file(log);
+        const std::string said = read_file(log);
+        EXPECT_NE(said.find("number of failed transactions: 0 "), std::string::npos) << said;
+        EXPECT_EQ(said.find("aborted"), std::string::npos) << said;
+    }
+    EXPECT_EQ(move.source().value("SELECT (SELECT sum(abalance) FROM pgbench_accounts) = (SELECT coalesce(sum(delta), 0) FROM "
+                                  "pgbench_history) AND (SELECT sum(tbalance) FROM pgbench_tellers) = (SELECT sum(bbalance) "
+                                  "FROM pgbench_branches)", "shop"), "t");
+    move.expect_equal_soon();
+}
+
+TEST(Drivers, PgDumpAndPsqlSeeTheSameAsDirectly) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    const std::string bin = PostgresServer::binaries();
+    const auto dump = [&](const std::string& url) {
+        CommandResult dumped = run_command({{bin + "/pg_dump", "--no-owner", "--schema=app", url}});
+        EXPECT_EQ(dumped.exit_code, 0) << dumped.err;
+        // Newer minor versions guard dumps with a random key.
+        std::string lines;
+        std::istringstream text{dumped.out};
+        for (std::string line; std::getline(text, line);) {
+            if (!line.starts_with("\\restrict") && !line.starts_with("\\unrestrict")) lines += line + "\n";
+        }
+        return lines;
+    };
+    const std::string directly = dump(move.direct(move.source()));
+    EXPECT_GT(directly.size(), 100000u);
+    EXPECT_EQ(dump(move.through()), directly);
+    ASSERT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    EXPECT_EQ(dump(move.through()), dump(move.direct(move.target())));
+
+    const CommandResult psql = run_command(
+        {{bin + "/psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", move.through(), "-c", "\\d app.hard", "-c",
+          "SELECT 1\\; SELECT 2\\; SELECT 3", "-c", "\\copy (SELECT id FROM app.account WHERE id < 4) TO STDOUT", "-c",
+          "SELECT count(*) FROM app.hard"}});
+    EXPECT_EQ(psql.exit_code, 0) << psql.err;
+    EXPECT_NE(psql.out.find("1\n2\n3\n80\n"), std::string::npos) << psql.out;
+}
+
+}  // namespace
+}  // namespace segue::test

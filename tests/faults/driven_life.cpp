@@ -1,0 +1,86 @@
+#include "tests/faults/driven_life.hpp"
+
+#include <gtest/gtest.h>
+
+namespace segue::test {
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto goal_limit = 90s;
+
+WorkloadOptions clients(Migration& migration, unsigned seed) {
+    WorkloadOptions options{migration.through()};
+    options.workers = 4;
+    options.seed = seed;
+    return options;
+}
+
+}  // namespace
+
+DrivenLife::DrivenLife(unsigned seed) : workload_(clients(migration_, seed)) {}
+
+void DrivenLife::begin(const std::string& crash_at) {
+    migration_.segue().run(crash_at);
+    workload_.start();
+}
+
+void DrivenLife::revive() {
+    if (migration_.segue().running()) return;
+    ++restarts_;
+    SegueProcess& segue = migration_.segue();
+    segue.launch();  // It may be killed again at once.
+    eventually(20s, [&] { return !segue.running() || segue.status().has_value(); });
+}
+
+bool DrivenLife::drive(const std::string& verb,
+                       const std::string& argument,
+                       const std::function<bool(const nlohmann::json&)>& reached) {
+    const auto deadline = std::chrono::steady_clock::now() + goal_limit;
+    std::string said;
+    while (std::chrono::steady_clock::now() < deadline) {
+        revive();
+        const auto now = migration_.segue().status();
+        if (now && reached(*now)) return true;
+        // `start` returns early; the rest happens by itself.
+        const CommandResult result = argument.empty()
+                                         ? migration_.segue().verb({verb}, 60s)
+                                         : migration_.segue().verb({verb, argument}, 60s);
+        if (result.exit_code != 0) said = result.err;
+        pause_between_polls();
+    }
+    ADD_FAILURE() << "not reached: " << verb << " " << argument << "; it said last: " << said;
+    return false;
+}
+
+bool DrivenLife::reach_consistent() {
+    return drive("start", "", [](const nlohmann::json& now) {
+        return now["backfill"]["state"] == "consistent";
+    });
+}
+
+bool DrivenLife::reach_mirror(const std::string& mode) {
+    return drive(
+        "mirror", mode, [&](const nlohmann::json& now) { return now["mirror"]["mode"] == mode; });
+}
+
+bool DrivenLife::reach_authority(const std::string& side) {
+    return drive(side == "target" ? "cutover" : "rollback", "", [&](const nlohmann::json& now) {
+        return now["authority"] == side && now["sessions"]["held"] == 0;
+    });
+}
+
+bool DrivenLife::reach_finished() {
+    return drive("finish", "", [](const nlohmann::json& now) { return now["finished"] == true; });
+}
+
+void DrivenLife::expect_right() {
+    workload_.stop();
+    revive();
+    for (const std::string& error : workload_.report().errors)
+        ADD_FAILURE() << "a client saw: " << error;
+    migration_.expect_right(workload_);
+}
+
+}  // namespace segue::test

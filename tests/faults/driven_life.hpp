@@ -1,0 +1,47 @@
+#pragma once
+// A migration driven to its end whatever dies on the way: what an operator with patience would do.
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+
+class DrivenLife {
+public:
+    explicit DrivenLife(unsigned seed);
+    ~DrivenLife() { workload_.stop(); }
+
+    Migration& migration() { return migration_; }
+    Workload& workload() { return workload_; }
+
+    // Starts Segue (with that crash point) and the clients.
+    void begin(const std::string& crash_at = "");
+
+    // Each repeats its verb, restarting Segue without a crash point whenever it is gone, until
+    // status says that the goal is reached; false (and a test failure) when the limit passes.
+    bool reach_consistent();
+    bool reach_mirror(const std::string& mode);
+    bool reach_authority(const std::string& side);
+    bool reach_finished();
+
+    // How often Segue was found dead and started again.
+    int restarts() const { return restarts_; }
+
+    // The clients stop; equality and journal on both sides.
+    void expect_right();
+
+private:
+    bool drive(const std::string& verb,
+               const std::string& argument,
+               const std::function<bool(const nlohmann::json&)>& reached);
+    void revive();
+
+    Migration migration_;
+    Workload workload_;
+    int restarts_ = 0;
+};
+
+}  // namespace segue::test
