@@ -32,10 +32,9 @@ bool is_one_of(std::string_view text, const std::array<std::string_view, size>& 
 constexpr std::array<std::string_view, 6> system_columns = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
 constexpr std::array<std::string_view, 8> server_types = {"oid", "xid",    "xid8",        "cid",
                                                           "tid", "pg_lsn", "pg_snapshot", "txid_snapshot"};
-constexpr std::array<std::string_view, 12> server_functions = {
-    "version",         "current_setting",   "current_database",   "col_description",
-    "obj_description", "shobj_description", "format_type",        "row_security_active",
-    "loread",          "currtid2",          "current_query",      "current_schemas"};
+constexpr std::array<std::string_view, 11> server_functions = {
+    "version",     "current_database",    "col_description", "obj_description", "shobj_description", "format_type",
+    "current_schemas", "row_security_active", "loread",      "currtid2",        "current_query"};
 constexpr std::array<std::string_view, 6> server_prefixes = {"pg_", "txid_", "inet_", "has_", "to_reg", "lo_"};
 constexpr std::array<std::string_view, 9> clock_and_chance = {
     "now",    "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age",
@@ -197,7 +196,9 @@ private:
                 authority_only("a function about this very server");
             }
         }
-        if (is_one_of(name.name, server_functions)) authority_only("a function about this very server");
+        // A setting of the application's own (my.tenant) goes with the session; the others may be the server's.
+        const bool setting = name.name == "current_setting" && !names_custom_setting(function->args);
+        if (setting || is_one_of(name.name, server_functions)) authority_only("a function about this very server");
         if (is_one_of(name.name, clock_and_chance)) incomparable("the time of day, or chance");
         if (is_one_of(name.name, ordered_aggregates) && function->agg_order == NIL) {
             incomparable("an aggregate that depends on the rows' order");
@@ -207,6 +208,16 @@ private:
         }
         add_once(result_.functions, name);
         return false;
+    }
+
+    static bool names_custom_setting(const List* arguments) {
+        if (arguments == NIL) return false;
+        const auto* first = static_cast<const Node*>(linitial(arguments));
+        if (IsA(first, TypeCast)) first = reinterpret_cast<const TypeCast*>(first)->arg;
+        if (!IsA(first, A_Const)) return false;
+        const auto* constant = reinterpret_cast<const A_Const*>(first);
+        return !constant->isnull && IsA(&constant->val.node, String) &&
+               view(constant->val.sval.sval).find('.') != std::string_view::npos;
     }
 
     bool relation(RangeVar* range) {

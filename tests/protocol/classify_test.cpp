@@ -202,13 +202,14 @@ TEST(Classify, LeavesToTheAuthorityWhatMeansNothingElsewhere) {
                              "SELECT * FROM information_schema.tables", "SELECT * FROM pg_temp.t",
                              "SELECT * FROM segue.control", "SELECT pg_backend_pid()", "SELECT version()",
                              "SELECT txid_current()", "SELECT 't'::regclass", "SELECT 1::oid", "SELECT current_database()",
-                             "SELECT current_setting('my.tenant')", "SELECT inet_server_addr()", "SELECT current_catalog",
+                             "SELECT current_setting('port')", "SELECT current_setting($1)", "SELECT inet_server_addr()", "SELECT current_catalog",
                              "SELECT (SELECT max(xmax) FROM t)", "SELECT lo_get(1)", "SELECT a FROM t WHERE ctid = '(0,1)'"}) {
         SCOPED_TRACE(text);
         const Statement statement = classify(text);
         EXPECT_EQ(statement.kind, StatementKind::read);
         EXPECT_TRUE(statement.authority_only);
     }
+    EXPECT_FALSE(classify("SELECT * FROM t WHERE tenant = current_setting('my.tenant'::text, true)").authority_only);
 }
 
 TEST(Classify, ComparesOnlyWhatTwoExecutionsMustAnswerAlike) {
