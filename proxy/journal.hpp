@@ -20,6 +20,8 @@ public:
     virtual void event(const std::string& kind, const std::string& detail) = 0;
     // The same, for what the operator must see.
     virtual void warning(const std::string& kind, const std::string& detail) = 0;
+    // Whether the databases have a schema segue to write into.
+    virtual void set_durable(bool durable) = 0;
 };
 
 // Events not yet written; beyond it the oldest are dropped and counted: the log has them all the same.
@@ -33,8 +35,7 @@ public:
     void event(const std::string& kind, const std::string& detail) override;
     void warning(const std::string& kind, const std::string& detail) override;
 
-    // From now on the databases have a schema segue to write into.
-    void set_durable(bool durable);
+    void set_durable(bool durable) override;
     std::uint64_t dropped() const;
 
 private:

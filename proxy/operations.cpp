@@ -1,0 +1,230 @@
+#include "proxy/operations.hpp"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "proxy/control_moves.hpp"
+#include "proxy/recover.hpp"
+
+namespace segue::proxy {
+
+using backfill::ControlRecord;
+using backfill::Written;
+using router::Mirror;
+
+namespace {
+
+constexpr int update_attempts_max = 5;
+
+std::string percent_text(double percent) {
+    std::string text = std::to_string(percent);
+    text.erase(text.find_last_not_of('0') + 1);
+    if (text.back() == '.') text.pop_back();
+    return text + " percent";
+}
+
+}  // namespace
+
+bool Operations::recover() {
+    RecoveryRound round = recover_once(parts_.change.steps, parts_.change.journal, parts_.config.migration);
+    if (!round.through) {
+        if (round.waiting_for != last_waiting_for_) parts_.change.journal.warning("recovery", round.waiting_for);
+        last_waiting_for_ = round.waiting_for;
+        parts_.board.update([&](BoardState& state) { state.waiting_for = round.waiting_for; });
+        return false;
+    }
+    follower_behind_ = round.follower_behind;
+    publish(round.record);
+    parts_.change.journal.set_durable(round.record.has_value());
+    const BoardState state = parts_.board.read();
+    const std::string authority{name(state.record ? state.record->authority : Side::source)};
+    parts_.change.journal.event("recovery", "clients are served by the " + authority);
+    if (not_moving().empty()) start_mover();
+    return true;
+}
+
+// Makes the record take effect: clients are served from here on.
+void Operations::publish(const std::optional<ControlRecord>& record) {
+    Traffic& traffic = parts_.change.traffic;
+    const bool moving = record && record->phase != router::Phase::finished;
+    const router::Knobs knobs = moving ? record->knobs : router::Knobs{};
+    traffic.authority = record ? record->authority : Side::source;
+    traffic.epoch = record ? record->epoch : 0;
+    const bool gate = knobs.mirror == Mirror::sync;
+    if (traffic.gate_closed != gate) parts_.change.sessions.set_gate(gate);
+    traffic.shadow_percent = knobs.shadow_percent;
+    traffic.shift_percent = knobs.shift_percent;
+    parts_.board.update([&](BoardState& state) {
+        state.record = record;
+        state.authority_known = true;
+        state.waiting_for.clear();
+    });
+    traffic.serving = true;
+}
+
+void Operations::start_mover() {
+    const BoardState state = parts_.board.read();
+    // What the verb told the mover before it could run counts from its first moment.
+    parts_.change.mover.set_paused(state.record->knobs.paused);
+    const Status started = parts_.change.mover.start(*state.record);
+    const std::string problem = started ? "" : started.error().detail;
+    if (!problem.empty() && problem != state.mover_problem) parts_.change.journal.warning("mover", problem);
+    mover_started_ = started.has_value();
+    parts_.board.update([&](BoardState& board) { board.mover_problem = problem; });
+}
+
+void Operations::tick() {
+    if (!not_moving().empty()) return;
+    if (!mover_started_) start_mover();
+    note_consistent();
+    if (follower_behind_) {
+        follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
+    }
+}
+
+// The mover finds out that the databases are consistent; the record remembers it.
+void Operations::note_consistent() {
+    const BoardState state = parts_.board.read();
+    if (state.record->backfill == router::Backfill::consistent) return;
+    const backfill::MoverStatus status = parts_.change.mover.status();
+    if (!status.running || status.backfill != router::Backfill::consistent) return;
+    const auto written = update_record([](ControlRecord& record) { record.backfill = router::Backfill::consistent; });
+    if (written) parts_.change.journal.event("backfill", "the databases are consistent");
+}
+
+VerbResult Operations::run(const std::string& verb, const Json& arguments) {
+    static const std::map<std::string, Verb, std::less<>> verbs = {
+        {"start", &Operations::start},       {"pause", &Operations::pause},
+        {"resume", &Operations::resume},     {"mirror", &Operations::mirror},
+        {"shadow", &Operations::shadow},     {"shift", &Operations::shift},
+        {"verify", &Operations::verify},     {"repair", &Operations::repair},
+        {"rehearse", &Operations::rehearse}, {"cutover", &Operations::cutover},
+        {"rollback", &Operations::rollback}, {"finish", &Operations::finish},
+    };
+    const auto found = verbs.find(verb);
+    if (found == verbs.end()) return {2, "unknown verb: " + verb};
+    parts_.board.update([&](BoardState& state) { state.current_verb = verb; });
+    VerbResult result = (this->*found->second)(arguments);
+    parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
+    const std::string detail = verb + ": " + (result.exit_code == 0 ? "done" : "refused or failed");
+    if (result.exit_code == 0) {
+        parts_.change.journal.event("verb", detail);
+    } else {
+        parts_.change.journal.warning("verb", detail);
+    }
+    return result;
+}
+
+std::string Operations::not_moving() const {
+    const BoardState state = parts_.board.read();
+    if (!state.record) return "nothing is being moved: run `segue start` first";
+    if (state.record->phase == router::Phase::finished) return "the migration is finished";
+    return "";
+}
+
+std::string Operations::not_consistent() const {
+    if (std::string reason = not_moving(); !reason.empty()) return reason;
+    const BoardState state = parts_.board.read();
+    if (state.record->backfill == router::Backfill::consistent) return "";
+    return "the databases are not consistent yet: wait until `segue status` says so";
+}
+
+Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change) {
+    const BoardState state = parts_.board.read();
+    const Side authority = state.record->authority;
+    backfill::ControlStore& store = parts_.change.steps.control(authority);
+    for (int attempt = 0; attempt < update_attempts_max; ++attempt) {
+        const auto record = read_record(store, authority);
+        if (!record) return record.error();
+        if (record->phase != router::Phase::steady || record->authority != authority) {
+            return Error{Errc::refused, "a change of authority is under way"};
+        }
+        ControlRecord next = *record;
+        change(next);
+        // A new attempt number for each writing, so that after a lost answer the record tells whose it is.
+        next.attempt = record->attempt + 1;
+        const auto written = store.compare_and_set(*record, next);
+        if (!written) return written.error();
+        bool is_written = *written == Written::yes;
+        if (*written == Written::unknown) {
+            const auto now = read_record(store, authority);
+            if (!now) return Error{Errc::in_doubt, "the answer of the " + std::string{name(authority)} + " was lost: see `segue status`"};
+            is_written = *now == next;
+        }
+        if (!is_written) continue;
+        parts_.board.update([&](BoardState& board) { board.record = next; });
+        return next;
+    }
+    return Error{Errc::refused, "the control record keeps changing: is another Segue at work?"};
+}
+
+VerbResult Operations::pause(const Json&) {
+    if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    const router::Knobs knobs = parts_.board.read().record->knobs;
+    if (knobs.mirror == Mirror::sync) {
+        return VerbResult::refused("with mirror sync every commit would wait for ever: run `segue mirror async` first");
+    }
+    if (knobs.shift_percent > 0) return VerbResult::refused("reads are shifted to the follower: run `segue shift 0` first");
+    const auto written = update_record([](ControlRecord& record) { record.knobs.paused = true; });
+    if (!written) return VerbResult::refused(written.error().detail);
+    parts_.change.mover.set_paused(true);
+    return VerbResult::done("paused: the authority retains its log until `segue resume`, at most [limits] retained_log_mb");
+}
+
+VerbResult Operations::resume(const Json&) {
+    if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    const auto written = update_record([](ControlRecord& record) { record.knobs.paused = false; });
+    if (!written) return VerbResult::refused(written.error().detail);
+    parts_.change.mover.set_paused(false);
+    return VerbResult::done("resumed");
+}
+
+VerbResult Operations::mirror(const Json& arguments) {
+    const std::string mode = arguments.value("mode", "");
+    if (mode != "async" && mode != "sync") return {2, "expected async or sync"};
+    const bool sync = mode == "sync";
+    if (std::string reason = sync ? not_consistent() : not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    const ControlRecord record = *parts_.board.read().record;
+    if (sync && record.knobs.paused) return VerbResult::refused("following is paused: run `segue resume` first");
+    if (sync && record.knobs.mirror != Mirror::sync) {
+        // A gate in front of a follower that is far behind would stop every commit for as long.
+        const auto ticket = parts_.change.steps.commit_ticket(record.authority);
+        if (!ticket) return VerbResult::refused(ticket.error().detail);
+        const Status nudged = parts_.change.mover.nudge(record.authority);
+        const auto deadline = backfill::Clock::now() + sync_wait;
+        if (!nudged || !parts_.change.mover.applied(record.authority).wait_for(*ticket, deadline)) {
+            return VerbResult::refused("the follower is too far behind: wait until the lag that `segue status` shows is small");
+        }
+    }
+    const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = sync ? Mirror::sync : Mirror::async; });
+    if (!written) return VerbResult::refused(written.error().detail);
+    parts_.change.sessions.set_gate(sync);
+    return VerbResult::done(sync ? "mirror sync: a commit is acknowledged when both databases have it"
+                                 : "mirror async: a commit is acknowledged when the authority has it");
+}
+
+VerbResult Operations::set_percent(const Json& arguments, const char* knob, double router::Knobs::*member) {
+    const Json percent = arguments.value("percent", Json{});
+    if (!percent.is_number() || percent.get<double>() < 0 || percent.get<double>() > 100) {
+        return {2, "expected a percentage from 0 to 100"};
+    }
+    const double value = percent.get<double>();
+    if (std::string reason = value > 0 ? not_consistent() : not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    const ControlRecord now = *parts_.board.read().record;
+    if (value > 0 && now.knobs.paused) return VerbResult::refused("following is paused: run `segue resume` first");
+    const auto written = update_record([&](ControlRecord& record) { record.knobs.*member = value; });
+    if (!written) return VerbResult::refused(written.error().detail);
+    parts_.change.traffic.shadow_percent = written->knobs.shadow_percent;
+    parts_.change.traffic.shift_percent = written->knobs.shift_percent;
+    return VerbResult::done(std::string{knob} + ": " + percent_text(value) + " of reads");
+}
+
+VerbResult Operations::shadow(const Json& arguments) {
+    return set_percent(arguments, "shadow", &router::Knobs::shadow_percent);
+}
+
+VerbResult Operations::shift(const Json& arguments) {
+    return set_percent(arguments, "shift", &router::Knobs::shift_percent);
+}
+
+}  // namespace segue::proxy

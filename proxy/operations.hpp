@@ -1,0 +1,91 @@
+#pragma once
+// What each verb does, on the operator's thread, with blocking calls. Reasons and remedies go back as text;
+// the exit codes are INTERFACE's.
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/mover.hpp"
+#include "backfill/preflight.hpp"
+#include "proxy/conductor.hpp"
+#include "proxy/config.hpp"
+#include "proxy/journal.hpp"
+#include "proxy/operator.hpp"
+#include "proxy/sessions.hpp"
+#include "proxy/state_board.hpp"
+#include "proxy/traffic.hpp"
+
+namespace segue::proxy {
+
+// What the verbs use and do not own.
+struct OperationParts {
+    const Config& config;
+    ChangeParts change;
+    StateBoard& board;
+    std::function<Result<std::vector<backfill::Finding>>()> preflight;
+};
+
+// A forced rollback must be above every epoch that the lost side may have used for changes that were given up.
+inline constexpr std::uint64_t forced_epoch_step = 1000;
+
+class Operations : public OperatorWork {
+public:
+    explicit Operations(OperationParts parts) : parts_(std::move(parts)) {}
+
+    bool recover() override;
+    VerbResult run(const std::string& verb, const nlohmann::json& arguments) override;
+    void tick() override;
+
+    // Waits of `start` and `mirror sync`; tests shorten them.
+    std::chrono::milliseconds start_wait{60000};
+    std::chrono::milliseconds sync_wait{30000};
+    ChangeLimits change_limits;  // Drain and deadline come from the configuration.
+
+private:
+    using Json = nlohmann::json;
+    using Verb = VerbResult (Operations::*)(const Json&);
+
+    // operations.cpp
+    VerbResult pause(const Json& arguments);
+    VerbResult resume(const Json& arguments);
+    VerbResult mirror(const Json& arguments);
+    VerbResult shadow(const Json& arguments);
+    VerbResult shift(const Json& arguments);
+    VerbResult set_percent(const Json& arguments, const char* knob, double router::Knobs::*member);
+
+    // operations_life.cpp
+    VerbResult start(const Json& arguments);
+    VerbResult verify(const Json& arguments);
+    VerbResult repair(const Json& arguments);
+    VerbResult finish(const Json& arguments);
+    VerbResult begin_copying(backfill::ControlRecord record);
+
+    // operations_change.cpp
+    VerbResult rehearse(const Json& arguments);
+    VerbResult cutover(const Json& arguments);
+    VerbResult rollback(const Json& arguments);
+    VerbResult force_rollback(const Json& arguments);
+    VerbResult change_to(Side to, const Json& arguments);
+    VerbResult tell_change(const ChangeReport& report, const std::string& verb, Side to);
+    std::string refused_by_verification() const;
+    ChangeLimits limits(const Json& arguments) const;
+
+    std::string not_moving() const;      // Empty while something is being moved.
+    std::string not_consistent() const;  // Likewise, once it is consistent.
+    // Changes the authority's record by compare-and-set; on the board when it is written.
+    Result<backfill::ControlRecord> update_record(const std::function<void(backfill::ControlRecord&)>& change);
+    void publish(const std::optional<backfill::ControlRecord>& record);
+    void start_mover();
+    void note_consistent();
+
+    OperationParts parts_;
+    bool mover_started_ = false;
+    bool follower_behind_ = false;  // The follower's control record is to be settled.
+    std::string last_waiting_for_;
+    std::vector<backfill::VerifyDifference> differences_;  // Of the last verification.
+};
+
+}  // namespace segue::proxy

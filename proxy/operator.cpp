@@ -1,0 +1,74 @@
+#include "proxy/operator.hpp"
+
+#include <utility>
+
+namespace segue::proxy {
+
+Operator::~Operator() { stop(); }
+
+void Operator::start() {
+    thread_ = std::thread{[this] { loop(); }};
+}
+
+void Operator::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+std::variant<std::uint64_t, Operator::Refused> Operator::submit(const std::string& verb, nlohmann::json arguments) {
+    const std::lock_guard lock{mutex_};
+    if (stopping_) return Refused{"Segue is stopping"};
+    if (!recovered_) return Refused{"Segue is still finding out who the authority is: see `segue status`"};
+    if (running_) return Refused{"`segue " + jobs_.back().verb + "` is running; one thing at a time: try again when it has ended"};
+    if (jobs_.size() == results_kept_max) jobs_.pop_front();
+    jobs_.push_back({next_number_++, verb, std::move(arguments), std::nullopt});
+    running_ = true;
+    changed_.notify_all();
+    return jobs_.back().number;
+}
+
+std::optional<Operator::View> Operator::view(std::uint64_t number) const {
+    const std::lock_guard lock{mutex_};
+    for (const Job& job : jobs_) {
+        if (job.number == number) return View{job.verb, job.result};
+    }
+    return std::nullopt;
+}
+
+std::string Operator::current_verb() const {
+    const std::lock_guard lock{mutex_};
+    return running_ ? jobs_.back().verb : "";
+}
+
+void Operator::loop() {
+    std::unique_lock lock{mutex_};
+    while (!stopping_ && !recovered_) {
+        lock.unlock();
+        const bool recovered = work_.recover();
+        lock.lock();
+        recovered_ = recovered;
+        if (!recovered_) changed_.wait_for(lock, operator_tick, [&] { return stopping_; });
+    }
+    while (!stopping_) {
+        if (running_) {
+            const std::string verb = jobs_.back().verb;
+            const nlohmann::json arguments = jobs_.back().arguments;
+            lock.unlock();
+            VerbResult result = work_.run(verb, arguments);
+            lock.lock();
+            jobs_.back().result = std::move(result);
+            running_ = false;
+        }
+        changed_.wait_for(lock, operator_tick, [&] { return stopping_ || running_; });
+        if (stopping_ || running_) continue;
+        lock.unlock();
+        work_.tick();
+        lock.lock();
+    }
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,89 @@
+#pragma once
+// The operator's thread: recovery at the start, then verbs one after another, and what has to be looked after
+// in between. Verbs block there and nowhere else. One change at a time: a second verb is refused, not queued.
+
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <variant>
+
+namespace segue::proxy {
+
+// How a verb ended. `exit_code` is the process's (INTERFACE, Program).
+struct VerbResult {
+    int exit_code = 0;
+    std::string text;   // For people, on standard output; on standard error when exit_code is not 0.
+    nlohmann::json details = nlohmann::json::object();
+
+    static VerbResult done(std::string text, nlohmann::json details = nlohmann::json::object()) {
+        return {0, std::move(text), std::move(details)};
+    }
+    static VerbResult refused(std::string text, nlohmann::json details = nlohmann::json::object()) {
+        return {1, std::move(text), std::move(details)};
+    }
+};
+
+// What runs on the operator's thread.
+class OperatorWork {
+public:
+    virtual ~OperatorWork() = default;
+    // Recovery: true once it is through; called again after a pause until then.
+    virtual bool recover() = 0;
+    virtual VerbResult run(const std::string& verb, const nlohmann::json& arguments) = 0;
+    // Between verbs, every `operator_tick`.
+    virtual void tick() = 0;
+};
+
+inline constexpr std::chrono::milliseconds operator_tick{500};
+inline constexpr std::size_t results_kept_max = 64;  // Older results are forgotten.
+
+class Operator {
+public:
+    explicit Operator(OperatorWork& work) : work_(work) {}
+    ~Operator();  // stop()
+
+    void start();
+    // Waits for the verb that runs; verbs that have not begun are forgotten.
+    void stop();
+
+    struct Refused {
+        std::string reason;
+    };
+    // Any thread. The number to ask with.
+    std::variant<std::uint64_t, Refused> submit(const std::string& verb, nlohmann::json arguments);
+
+    struct View {
+        std::string verb;
+        std::optional<VerbResult> result;  // Empty: it runs.
+    };
+    std::optional<View> view(std::uint64_t number) const;
+    std::string current_verb() const;
+
+private:
+    struct Job {
+        std::uint64_t number = 0;
+        std::string verb;
+        nlohmann::json arguments;
+        std::optional<VerbResult> result;
+    };
+    void loop();
+
+    OperatorWork& work_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<Job> jobs_;       // The last one is the one that runs or has run last.
+    bool running_ = false;       // The last job has no result yet.
+    bool recovered_ = false;
+    bool stopping_ = false;
+    std::uint64_t next_number_ = 1;
+    std::thread thread_;
+};
+
+}  // namespace segue::proxy
