@@ -1,0 +1,29 @@
+#include "proxy/settings.hpp"
+
+namespace segue::proxy {
+
+backfill::ServerSettings server_settings(const Config& config) {
+    backfill::ServerSettings settings;
+    settings.migration = config.migration;
+    settings.url[index(Side::source)] = config.source.connection;
+    settings.url[index(Side::target)] = config.target.connection;
+    settings.exclude = config.exclude;
+    settings.sync_roles = config.roles == RoleSync::sync;
+    settings.full_identity_without_key = config.without_key == WithoutKey::full;
+    settings.pg_bin = config.pg_bin;
+    return settings;
+}
+
+backfill::MoverSettings mover_settings(const Config& config) {
+    backfill::MoverSettings settings;
+    settings.migration = config.migration;
+    settings.url[index(Side::source)] = config.source.connection;
+    settings.url[index(Side::target)] = config.target.connection;
+    settings.exclude = config.exclude;
+    settings.retained_log_bytes_max = config.retained_log_bytes_max;
+    settings.copy_workers = config.copy_workers;
+    settings.pg_bin = config.pg_bin;
+    return settings;
+}
+
+}  // namespace segue::proxy

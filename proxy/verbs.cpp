@@ -1,0 +1,175 @@
+#include "proxy/verbs.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "backfill/preflight.hpp"
+#include "proxy/admin.hpp"
+#include "proxy/admin_client.hpp"
+#include "proxy/findings.hpp"
+#include "proxy/screen.hpp"
+#include "proxy/settings.hpp"
+
+namespace segue::proxy {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr int failed = 1;
+constexpr std::chrono::milliseconds poll_first{10};
+constexpr std::chrono::milliseconds poll_longest{200};
+constexpr std::chrono::milliseconds watch_pause{1000};
+constexpr const char* outcome_unknown = "outcome unknown, see status";
+
+bool on_terminal(int descriptor) { return isatty(descriptor) == 1; }
+
+int fail(const Invocation& invocation, const std::string& reason) {
+    if (invocation.json) std::cout << json{{"verb", invocation.verb}, {"exit_code", failed}, {"text", reason}}.dump() << "\n";
+    std::cerr << "segue " << invocation.verb << ": " << reason << "\n";
+    return failed;
+}
+
+std::string unreachable(const AdminClient& client, const Error& error) {
+    return "nobody answers at the admin address " + client.shown_address() + " (" + error.detail + "): is `segue run` running?";
+}
+
+std::string reason_in(const AdminAnswer& answer) {
+    const json body = json::parse(answer.body, nullptr, false);
+    return body.is_object() ? body.value("reason", answer.body) : answer.body;
+}
+
+int check(const Invocation& invocation, const Config& config) {
+    const auto findings = backfill::postgres_preflight(server_settings(config));
+    if (!findings) return fail(invocation, findings.error().detail);
+    if (invocation.json) {
+        std::cout << findings_json(*findings).dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    } else {
+        std::cout << findings_text(*findings, FindingsShown::all, on_terminal(STDOUT_FILENO));
+    }
+    if (!has_failure(*findings)) return 0;
+    std::cerr << "segue check: something fails; each finding says what to do\n";
+    return failed;
+}
+
+int status(const Invocation& invocation, const AdminClient& client) {
+    const bool terminal = on_terminal(STDOUT_FILENO);
+    for (;;) {
+        const auto answer = client.exchange("GET", "/status");
+        if (!answer) return fail(invocation, unreachable(client, answer.error()));
+        if (answer->status != 200) return fail(invocation, reason_in(*answer));
+        const json body = json::parse(answer->body, nullptr, false);
+        if (!body.is_object()) return fail(invocation, "the answer is not JSON");
+        if (invocation.watch && terminal) std::cout << "\033[H\033[2J";
+        if (invocation.json) {
+            std::cout << body.dump(invocation.watch ? -1 : 2) << "\n";
+        } else {
+            std::cout << status_screen(body, terminal ? Colours::on : Colours::off);
+        }
+        std::cout.flush();
+        if (!invocation.watch) return 0;
+        std::this_thread::sleep_for(watch_pause);
+    }
+}
+
+void show_progress(const AdminClient& client) {
+    const auto answer = client.exchange("GET", "/status");
+    if (!answer || answer->status != 200) return;
+    const json body = json::parse(answer->body, nullptr, false);
+    if (!body.is_object()) return;
+    std::cerr << "\r\033[K" << body["verify"]["rows_compared"] << " rows compared";
+    const json& total = body["backfill"]["rows_total_estimate"];
+    if (total.is_number()) std::cerr << " of ~" << total;
+    std::cerr << std::flush;
+}
+
+// Asks until the verb has ended. The connection's loss is not the verb's failure: nobody knows.
+Result<json> wait_for_end(const AdminClient& client, std::uint64_t number, bool progress) {
+    auto pause = poll_first;
+    for (;;) {
+        const auto answer = client.exchange("GET", "/verb/" + std::to_string(number));
+        if (!answer || answer->status != 200) return Error{Errc::in_doubt, outcome_unknown};
+        json body = json::parse(answer->body, nullptr, false);
+        if (!body.is_object() || !body.contains("running")) return Error{Errc::in_doubt, outcome_unknown};
+        if (body["running"] == false) return body;
+        if (progress && pause == poll_longest) show_progress(client);
+        std::this_thread::sleep_for(pause);
+        pause = std::min(pause * 2, poll_longest);
+    }
+}
+
+Result<json> do_verb(const Invocation& invocation, const AdminClient& client, const json& arguments) {
+    const auto begun = client.exchange("POST", "/verb/" + invocation.verb, arguments.dump());
+    if (!begun && begun.error().code == Errc::refused) return Error{Errc::refused, unreachable(client, begun.error())};
+    if (!begun) return Error{Errc::in_doubt, outcome_unknown};
+    if (begun->status != 202) return Error{Errc::refused, reason_in(*begun)};
+    const json number = json::parse(begun->body, nullptr, false);
+    const bool progress = invocation.verb == "verify" && !invocation.json && on_terminal(STDERR_FILENO);
+    auto ended = wait_for_end(client, number.value("number", std::uint64_t{0}), progress);
+    if (progress) std::cerr << "\r\033[K";
+    return ended;
+}
+
+int print_end(const Invocation& invocation, const json& ended) {
+    const int code = ended.value("exit_code", failed);
+    const std::string text = ended.value("text", "");
+    if (invocation.json) {
+        json body = ended.value("details", json::object());
+        body["verb"] = invocation.verb;
+        body["exit_code"] = code;
+        body["text"] = text;
+        std::cout << body.dump(2) << "\n";
+    } else if (code == 0) {
+        std::cout << text << "\n";
+    }
+    if (code != 0) std::cerr << "segue " << invocation.verb << ": " << text << "\n";
+    return code;
+}
+
+// The name must be typed by somebody who has read what may be missing.
+json ask_confirmation(const Invocation& invocation, const json& refused) {
+    std::cerr << refused.value("text", "") << "\n\nIs the target isolated? Type yes: " << std::flush;
+    std::string isolated, name;
+    std::getline(std::cin, isolated);
+    std::cerr << "The migration's name: " << std::flush;
+    std::getline(std::cin, name);
+    json arguments = invocation.arguments;
+    arguments["isolated"] = isolated == "yes";
+    arguments["confirm"] = name;
+    return arguments;
+}
+
+int remote(const Invocation& invocation, const AdminClient& client) {
+    auto ended = do_verb(invocation, client, invocation.arguments);
+    if (!ended) return fail(invocation, ended.error().detail);
+    const bool ask = invocation.verb == "rollback" && invocation.arguments.value("force", false) &&
+                     invocation.arguments.value("confirm", "").empty() && on_terminal(STDIN_FILENO) && !invocation.json;
+    if (ask && ended->value("exit_code", failed) != 0) {
+        ended = do_verb(invocation, client, ask_confirmation(invocation, *ended));
+        if (!ended) return fail(invocation, ended.error().detail);
+    }
+    return print_end(invocation, *ended);
+}
+
+}  // namespace
+
+int run_verb(const Invocation& invocation, const Config& config) {
+    if (invocation.verb == "check") return check(invocation, config);
+    std::string token;
+    if (!config.admin_token_file.empty()) {
+        auto read = read_token(config.admin_token_file);
+        if (!read) {
+            std::cerr << "segue: " << read.error().detail << "\n";
+            return 2;
+        }
+        token = *read;
+    }
+    const AdminClient client{config.admin, token};
+    return invocation.verb == "status" ? status(invocation, client) : remote(invocation, client);
+}
+
+}  // namespace segue::proxy

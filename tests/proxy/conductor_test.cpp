@@ -1,0 +1,225 @@
+// Every step of a change of authority fails once, loses its answer, or is the program's last; what must be
+// true afterwards is checked each time, and recovery makes something whole of every crash.
+
+#include "proxy/conductor.hpp"
+
+#include <gtest/gtest.h>
+
+#include "proxy/recover.hpp"
+#include "tests/proxy/fake_world.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using test::Crash;
+using test::Program;
+using test::Trouble;
+using test::World;
+using test::consistent_world;
+
+constexpr int calls_max = 200;
+
+ChangeLimits quick() {
+    ChangeLimits limits;
+    limits.retry_pause = std::chrono::milliseconds{0};
+    return limits;
+}
+
+ChangeParts parts(Program& program) {
+    return {program.steps, program.mover, program.sessions, program.traffic, program.journal, program.stopping};
+}
+
+// Whole: one side answers for the data, it alone can be written to, and everybody agrees.
+void expect_whole(const World& world, Side authority) {
+    const Side follower = other(authority);
+    EXPECT_EQ(world.records[index(authority)]->authority, authority);
+    EXPECT_EQ(world.records[index(authority)]->phase, router::Phase::steady);
+    EXPECT_FALSE(world.fence_closed[index(authority)]);
+    EXPECT_TRUE(world.fence_closed[index(follower)]);
+    EXPECT_FALSE(world.held);
+}
+
+TEST(Conductor, ChangesTheAuthorityAndBack) {
+    World world = consistent_world();
+    Program program{world};
+    ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_EQ(report.ending, router::Ending::changed) << report.reason;
+    EXPECT_EQ(report.hold.count(), 2000);
+    expect_whole(world, Side::target);
+    EXPECT_EQ(world.records[1]->epoch, 5u);
+    EXPECT_EQ(world.records[0]->epoch, 5u);
+    EXPECT_EQ(world.mover_follows, Side::target);
+    EXPECT_EQ(program.traffic.authority.load(), Side::target);
+    EXPECT_EQ(program.traffic.epoch.load(), 5u);
+    EXPECT_FALSE(world.lock_held);
+
+    report = change_authority(parts(program), quick(), Side::source);
+    EXPECT_EQ(report.ending, router::Ending::changed) << report.reason;
+    expect_whole(world, Side::source);
+    EXPECT_EQ(world.records[0]->epoch, 6u);
+}
+
+TEST(Conductor, KeepsMirrorAndSetsShadowAndShiftToZero) {
+    World world = consistent_world();
+    world.records[0]->knobs = {router::Mirror::sync, 10, 20, false};
+    Program program{world};
+    ASSERT_EQ(change_authority(parts(program), quick(), Side::target).ending, router::Ending::changed);
+    EXPECT_EQ(world.records[1]->knobs, (router::Knobs{router::Mirror::sync, 0, 0, false}));
+}
+
+TEST(Conductor, LeavesOneWholeWhicheverStepFailsOnceOrLosesItsAnswer) {
+    for (const Side from : {Side::source, Side::target}) {
+        for (const Trouble trouble : {Trouble::error, Trouble::lost_written, Trouble::lost_unwritten, Trouble::conflict}) {
+            int undone = 0, changed = 0, refused = 0;
+            for (int at = 0; at < calls_max; ++at) {
+                SCOPED_TRACE("call " + std::to_string(at) + ", trouble " + std::to_string(static_cast<int>(trouble)));
+                World world = consistent_world(from);
+                world.trouble_at = at;
+                world.trouble = trouble;
+                Program program{world};
+                program.traffic.authority = from;
+                const ChangeReport report = change_authority(parts(program), quick(), other(from));
+                const bool is_changed = report.ending == router::Ending::changed;
+                expect_whole(world, is_changed ? other(from) : from);
+                EXPECT_EQ(world.sessions_on, is_changed ? other(from) : from);
+                EXPECT_EQ(world.mover_follows, is_changed ? other(from) : from);
+                EXPECT_EQ(report.reason.empty(), is_changed) << report.reason;
+                (is_changed ? changed : report.ending == router::Ending::undone ? undone : refused)++;
+                if (world.calls <= at) break;  // There were no more steps to fail.
+            }
+            EXPECT_GT(refused, 0);
+            EXPECT_GT(undone, 5);
+            EXPECT_GT(changed, 3);
+        }
+    }
+}
+
+TEST(Conductor, RecoveryMakesAWholeOfACrashAtEveryCall) {
+    for (const Side from : {Side::source, Side::target}) {
+        int stayed = 0, moved = 0;
+        for (int at = 0; at < calls_max; ++at) {
+            SCOPED_TRACE("crash at call " + std::to_string(at));
+            World world = consistent_world(from);
+            world.trouble_at = at;
+            world.trouble = Trouble::crash;
+            bool crashed = false;
+            {
+                Program program{world};
+                program.traffic.authority = from;
+                try {
+                    (void)change_authority(parts(program), quick(), other(from));
+                } catch (const Crash&) {
+                    crashed = true;
+                }
+            }
+            if (!crashed) break;
+            const bool committed = world.records[index(other(from))]->authority == other(from);
+            world.trouble = Trouble::none;
+            world.held = false;  // The sessions went with the program.
+            Program next{world};
+            const RecoveryRound round = recover_once(next.steps, next.journal, "segue");
+            ASSERT_TRUE(round.through) << round.waiting_for;
+            ASSERT_TRUE(round.record.has_value());
+            EXPECT_EQ(round.record->authority, committed ? other(from) : from);
+            expect_whole(world, committed ? other(from) : from);
+            EXPECT_GE(round.record->epoch, 4u);
+            // Both agree, and the way is free for the next change.
+            EXPECT_EQ(world.records[0]->authority, world.records[1]->authority);
+            next.traffic.authority = world.sessions_on = world.mover_follows = round.record->authority;
+            const ChangeReport again = change_authority(parts(next), quick(), other(round.record->authority));
+            EXPECT_EQ(again.ending, router::Ending::changed) << again.reason;
+            (committed ? moved : stayed)++;
+        }
+        EXPECT_GT(stayed, 15);
+        EXPECT_GT(moved, 3);
+    }
+}
+
+TEST(Conductor, RecoveryHoldsTheClientsWhileTheOutcomeCannotBeKnown) {
+    for (int at = 0; at < calls_max; ++at) {
+        World world = consistent_world();
+        world.trouble_at = at;
+        world.trouble = Trouble::crash;
+        bool crashed = false;
+        {
+            Program program{world};
+            try {
+                (void)change_authority(parts(program), quick(), Side::target);
+            } catch (const Crash&) {
+                crashed = true;
+            }
+        }
+        if (!crashed) break;
+        world.trouble = Trouble::none;
+        const bool deciding = world.records[0]->phase == router::Phase::deciding;
+        world.down[index(Side::target)] = true;
+        Program next{world};
+        const RecoveryRound round = recover_once(next.steps, next.journal, "segue");
+        const bool target_is_authority = world.records[0]->authority == Side::target;
+        EXPECT_EQ(round.through, !deciding && !target_is_authority) << "call " << at;
+        if (!round.through) { EXPECT_NE(round.waiting_for.find("target"), std::string::npos); }
+    }
+}
+
+TEST(Conductor, StaysBehindTheHoldForAsLongAsTheCommitIsInDoubt) {
+    World world = consistent_world();
+    Program probe{world};
+    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending, router::Ending::changed);
+    int commit_call = -1;
+    for (std::size_t i = 0; i < world.names.size(); ++i) {
+        if (world.names[i] == "fence_held") commit_call = static_cast<int>(i) + 1;
+    }
+    for (const Trouble trouble : {Trouble::lost_written, Trouble::lost_unwritten}) {
+        World doubtful = consistent_world();
+        doubtful.trouble_at = commit_call;
+        doubtful.trouble = trouble;
+        doubtful.trouble_for = 7;  // The questions that follow get no answer either.
+        Program program{doubtful};
+        const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+        const bool written = trouble == Trouble::lost_written;
+        EXPECT_EQ(report.ending, written ? router::Ending::changed : router::Ending::undone);
+        expect_whole(doubtful, written ? Side::target : Side::source);
+        if (!written) { EXPECT_EQ(doubtful.records[1]->epoch, 5u) << "the aborted epoch is not on record"; }
+    }
+}
+
+TEST(Conductor, RefusesStraysBlockersAndWhatIsNotConsistent) {
+    const auto refused = [](World world) {
+        Program program{world};
+        const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+        EXPECT_EQ(report.ending, router::Ending::refused);
+        EXPECT_FALSE(report.held);
+        expect_whole(world, Side::source);
+        return report.reason;
+    };
+    World world = consistent_world();
+    world.strays[index(Side::target)] = 1;
+    EXPECT_NE(refused(world).find("target"), std::string::npos);
+    world = consistent_world();
+    world.blockers = {{"prepared", "a prepared transaction is open"}};
+    EXPECT_EQ(refused(world), "a prepared transaction is open");
+    world = consistent_world();
+    world.records[0]->backfill = router::Backfill::copying;
+    EXPECT_NE(refused(world).find("consistent"), std::string::npos);
+    world = consistent_world();
+    world.records[0]->knobs.paused = true;
+    EXPECT_NE(refused(world).find("resume"), std::string::npos);
+}
+
+TEST(Conductor, RehearsalChangesNothingWhicheverStepFails) {
+    for (int at = -1; at < calls_max; ++at) {
+        World world = consistent_world();
+        const auto before = world.records;
+        world.trouble_at = at;
+        world.trouble = Trouble::error;
+        Program program{world};
+        const ChangeReport report = rehearse_change(parts(program), quick(), Side::target);
+        expect_whole(world, Side::source);
+        EXPECT_EQ(world.records, before);
+        if (at < 0) { EXPECT_EQ(report.ending, router::Ending::undone) << report.reason; }
+        if (at >= 0 && world.calls <= at) break;
+    }
+}
+
+}  // namespace
+}  // namespace segue::proxy

@@ -1,0 +1,209 @@
+#include "tests/proxy/fake_world.hpp"
+
+namespace segue::proxy::test {
+
+using backfill::ControlRecord;
+using backfill::Written;
+
+namespace {
+
+constexpr std::uint64_t commit_size = 10;
+
+Error broken() { return Error{Errc::closed, "the connection was lost"}; }
+
+}  // namespace
+
+Trouble World::call(const std::string& what) {
+    names.push_back(what);
+    const int number = calls++;
+    if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for) return Trouble::none;
+    if (trouble == Trouble::crash) throw Crash{};
+    return trouble;
+}
+
+// One writer: never are both sides open for applications.
+void World::check() const { EXPECT_TRUE(fence_closed[0] || fence_closed[1]) << "both sides can be written to"; }
+
+World consistent_world(Side authority, std::uint64_t epoch) {
+    World world;
+    for (const Side side : {Side::source, Side::target}) {
+        ControlRecord record;
+        record.migration = "segue";
+        record.migration_id = "id";
+        record.side = side;
+        record.epoch = epoch;
+        record.authority = authority;
+        record.backfill = router::Backfill::consistent;
+        record.knobs.mirror = router::Mirror::async;
+        world.records[index(side)] = record;
+        world.fence_closed[index(side)] = side != authority;
+    }
+    world.sessions_on = world.mover_follows = authority;
+    world.mover_started = true;
+    return world;
+}
+
+Result<std::optional<ControlRecord>> FakeStore::read() {
+    if (world_.down[index(side_)] || world_.call("read") != Trouble::none) {
+        return Error{Errc::closed, "the " + std::string{name(side_)} + " cannot be reached"};
+    }
+    return world_.records[index(side_)];
+}
+
+Status FakeStore::create(const ControlRecord& record) {
+    world_.records[index(side_)] = record;
+    return Done{};
+}
+
+Result<Written> FakeStore::compare_and_set(const ControlRecord& expected, const ControlRecord& next) {
+    if (world_.down[index(side_)]) return broken();
+    const Trouble trouble = world_.call("compare_and_set");
+    if (trouble == Trouble::error) return broken();
+    if (trouble == Trouble::conflict) return Written::conflict;
+    if (trouble == Trouble::lost_unwritten) return Written::unknown;
+    auto& record = world_.records[index(side_)];
+    const bool same = record && record->epoch == expected.epoch && record->phase == expected.phase &&
+                      record->attempt == expected.attempt;
+    EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch) << "a late one could be written";
+    if (same) record = next;
+    if (trouble == Trouble::lost_written) return Written::unknown;
+    return same ? Written::yes : Written::conflict;
+}
+
+Status FakeSteps::simple(const std::string& what) {
+    if (world_.call(what) != Trouble::none) return broken();
+    return Done{};
+}
+
+Result<std::vector<backfill::Blocker>> FakeSteps::blockers(Side) {
+    if (const Status status = simple("blockers"); !status) return status.error();
+    return world_.blockers;
+}
+
+Status FakeSteps::close_fence(Side side, backfill::Clock::time_point) {
+    EXPECT_TRUE(world_.held) << "fenced under clients that were not held";
+    const Trouble trouble = world_.call("close_fence");
+    if (trouble == Trouble::lost_written) world_.fence_closed[index(side)] = true;
+    if (trouble != Trouble::none) return broken();
+    world_.fence_closed[index(side)] = true;
+    world_.lock_held = true;
+    return Done{};
+}
+
+Status FakeSteps::open_fence(Side side) {
+    const Status status = simple("open_fence");
+    if (!status) return status;
+    world_.fence_closed[index(side)] = false;
+    world_.check();
+    return Done{};
+}
+
+Result<bool> FakeSteps::fence_is_closed(Side side) {
+    if (const Status status = simple("fence_is_closed"); !status) return status.error();
+    return world_.fence_closed[index(side)];
+}
+
+Result<Position> FakeSteps::log_end(Side side) {
+    if (const Status status = simple("log_end"); !status) return status.error();
+    return Position{world_.log_end[index(side)]};
+}
+
+Result<Position> FakeSteps::commit_ticket(Side side) {
+    if (const Status status = simple("ticket"); !status) return status.error();
+    world_.log_end[index(side)] += commit_size;
+    const Position end{world_.log_end[index(side)]};
+    applied_[index(side)].publish(end);
+    return end;
+}
+
+Status FakeSteps::prepare(const ControlRecord& record) {
+    if (const Status status = simple("prepare"); !status) return status;
+    for (const Side side : {Side::source, Side::target}) {
+        if (world_.records[index(side)]) continue;
+        ControlRecord own = record;
+        own.side = side;
+        world_.records[index(side)] = own;
+    }
+    world_.fence_closed[index(Side::target)] = true;
+    return Done{};
+}
+
+Status FakeSteps::finish(const ControlRecord& tombstone, bool unfence) {
+    if (const Status status = simple("finish"); !status) return status;
+    for (const Side side : {Side::source, Side::target}) {
+        ControlRecord own = tombstone;
+        own.side = side;
+        world_.records[index(side)] = own;
+        if (unfence) world_.fence_closed[index(side)] = false;
+    }
+    return Done{};
+}
+
+Status FakeMover::start(const ControlRecord& record) {
+    if (world_.call("mover_start") != Trouble::none) return broken();
+    world_.mover_started = true;
+    world_.mover_follows = record.authority;
+    return Done{};
+}
+
+backfill::MoverStatus FakeMover::status() const {
+    backfill::MoverStatus status;
+    status.running = world_.mover_started;
+    status.backfill = world_.mover_backfill;
+    status.paused = world_.mover_paused;
+    for (backfill::StreamStatus& stream : status.streams) {
+        stream.connected = stream.reverse_ready = world_.mover_started;
+        stream.lag_bytes = 0;
+    }
+    return status;
+}
+
+Status FakeMover::become(Side authority, Position since) {
+    EXPECT_GE(since.value, world_.records[index(authority)]->since.value);
+    EXPECT_TRUE(world_.fence_closed[index(authority)]) << "the new side was open before the stream was turned";
+    if (world_.call("become") != Trouble::none) return broken();
+    world_.mover_follows = authority;
+    return Done{};
+}
+
+Status FakeMover::refresh(const std::vector<backfill::VerifyDifference>&) {
+    world_.differences = 0;
+    return Done{};
+}
+
+Result<backfill::VerifyResult> FakeMover::verify() {
+    if (world_.call("verify") != Trouble::none) return broken();
+    backfill::VerifyResult result;
+    result.rows_compared = 100;
+    result.differences = world_.differences;
+    for (std::uint64_t i = 0; i < world_.differences; ++i) result.first_differences.push_back({"public.t", "1", "missing"});
+    return result;
+}
+
+Status FakeSessions::simple(const std::string& what) {
+    if (world_.call(what) != Trouble::none) return Error{Errc::refused, "a session is pinned"};
+    return Done{};
+}
+
+Status FakeSessions::hold(Side, Clock::time_point) {
+    world_.held = true;  // Also when it fails: the caller releases.
+    return simple("hold");
+}
+
+void FakeSessions::swap(Side side) {
+    EXPECT_TRUE(world_.held);
+    EXPECT_FALSE(world_.fence_closed[index(side)]);
+    world_.sessions_on = side;
+}
+
+WaitReport FakeSessions::release() {
+    world_.call("release");
+    if (world_.traffic != nullptr) {
+        EXPECT_EQ(world_.traffic->authority.load(), world_.sessions_on);
+        EXPECT_FALSE(world_.fence_closed[index(world_.sessions_on)]) << "released onto a fenced side";
+    }
+    world_.held = false;
+    return {std::chrono::microseconds{2000}, std::chrono::microseconds{1500}};
+}
+
+}  // namespace segue::proxy::test

@@ -1,0 +1,166 @@
+#pragma once
+// Two databases, a mover and sessions as far as a change of authority sees them, all in memory. Every call is
+// counted, so that a test can make the n-th one fail, lose its answer, or end the program there.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <atomic>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/mover.hpp"
+#include "proxy/journal.hpp"
+#include "proxy/sessions.hpp"
+#include "proxy/traffic.hpp"
+
+namespace segue::proxy::test {
+
+// What happens at the chosen call. A compare-and-set whose answer is lost may have been written or not.
+enum class Trouble { none, error, lost_written, lost_unwritten, conflict, crash };
+struct Crash {};  // Thrown: the program is gone.
+
+struct World {
+    std::array<std::optional<backfill::ControlRecord>, 2> records;
+    std::array<bool, 2> fence_closed = {false, true};
+    std::array<bool, 2> down = {false, false};
+    std::array<std::uint64_t, 2> log_end = {1000, 5000};
+    bool lock_held = false;
+    bool held = false;
+    Side sessions_on = Side::source;
+    Side mover_follows = Side::source;
+    bool mover_started = false;
+    bool mover_paused = false;
+    router::Backfill mover_backfill = router::Backfill::consistent;
+    std::array<std::uint64_t, 2> strays = {0, 0};
+    std::uint64_t differences = 0;
+    std::vector<backfill::Blocker> blockers;
+    bool gate = false;
+    bool prepared_to_fail = false;
+    const Traffic* traffic = nullptr;
+
+    int calls = 0;
+    int trouble_at = -1;
+    int trouble_for = 1;  // Consecutive calls.
+    Trouble trouble = Trouble::none;
+    std::vector<std::string> names;  // Of the calls made.
+
+    Trouble call(const std::string& what);
+    void check() const;  // What must hold at every instant.
+};
+
+// A migration that is consistent, with `authority` in charge at `epoch`.
+World consistent_world(Side authority = Side::source, std::uint64_t epoch = 4);
+
+class FakeStore : public backfill::ControlStore {
+public:
+    FakeStore(World& world, Side side) : world_(world), side_(side) {}
+    Result<std::optional<backfill::ControlRecord>> read() override;
+    Status create(const backfill::ControlRecord& record) override;
+    Result<backfill::Written> compare_and_set(const backfill::ControlRecord& expected,
+                                              const backfill::ControlRecord& next) override;
+
+private:
+    World& world_;
+    Side side_;
+};
+
+class FakeSteps : public backfill::ChangeSteps {
+public:
+    explicit FakeSteps(World& world, std::array<backfill::AppliedPosition, 2>& applied)
+        : world_(world), applied_(applied), stores_{FakeStore{world, Side::source}, FakeStore{world, Side::target}} {}
+
+    Result<std::vector<backfill::Blocker>> blockers(Side) override;
+    Status arm_fence(Side, backfill::Clock::time_point) override { return simple("arm_fence"); }
+    Status close_fence(Side side, backfill::Clock::time_point) override;
+    bool fence_held(Side) override { return world_.lock_held && simple("fence_held").has_value(); }
+    void release_fence_lock(Side) override { world_.lock_held = false; }
+    Status open_fence(Side side) override;
+    Result<bool> fence_is_closed(Side side) override;
+    Result<Position> log_end(Side side) override;
+    Result<Position> commit_ticket(Side side) override;
+    Status sequences_ahead(Side, Side) override { return simple("sequences"); }
+    Status terminate_stale_backends(Side, const std::vector<int>&) override { return simple("terminate"); }
+    Status notify(Side, const std::string&) override { return simple("notify"); }
+    backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
+    Status prepare(const backfill::ControlRecord& record) override;
+    Status finish(const backfill::ControlRecord& tombstone, bool unfence) override;
+
+private:
+    Status simple(const std::string& what);
+    World& world_;
+    std::array<backfill::AppliedPosition, 2>& applied_;
+    std::array<FakeStore, 2> stores_;
+};
+
+class FakeMover : public backfill::Mover {
+public:
+    FakeMover(World& world, std::array<backfill::AppliedPosition, 2>& applied) : world_(world), applied_(applied) {}
+    Status start(const backfill::ControlRecord& record) override;
+    void stop() override { world_.mover_started = false; }
+    void set_paused(bool paused) override { world_.mover_paused = paused; }
+    backfill::MoverStatus status() const override;
+    backfill::AppliedPosition& applied(Side side) override { return applied_[index(side)]; }
+    Status nudge(Side) override { return Done{}; }
+    Status become(Side authority, Position since) override;
+    std::uint64_t strays(Side side) const override { return world_.strays[index(side)]; }
+    Status refresh(const std::vector<backfill::VerifyDifference>&) override;
+    Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
+        return Error{Errc::refused, "no twins here"};
+    }
+    Result<backfill::VerifyResult> verify() override;
+    std::uint64_t verify_rows_so_far() const override { return 0; }
+
+private:
+    World& world_;
+    std::array<backfill::AppliedPosition, 2>& applied_;
+};
+
+class FakeSessions : public Sessions {
+public:
+    explicit FakeSessions(World& world) : world_(world) {}
+    SessionsReport report() const override { return {}; }
+    ShadowReport shadow_report() const override { return {}; }
+    ShiftReport shift_report() const override { return {}; }
+    std::vector<int> backend_pids(Side) const override { return {}; }
+    Status prestage(Side, Clock::time_point) override { return simple("prestage"); }
+    Status hold(Side, Clock::time_point) override;
+    Status drain_notifications(const std::string&, Clock::time_point) override { return simple("drain"); }
+    bool any_listening() const override { return true; }
+    void swap(Side side) override;
+    WaitReport release() override;
+    void set_gate(bool closed) override { world_.gate = closed; }
+    void drop_other_connections() override {}
+
+private:
+    Status simple(const std::string& what);
+    World& world_;
+};
+
+class FakeJournal : public Journal {
+public:
+    void event(const std::string& kind, const std::string& detail) override { lines.push_back(kind + ": " + detail); }
+    void warning(const std::string& kind, const std::string& detail) override { lines.push_back(kind + "! " + detail); }
+    void set_durable(bool) override {}
+    std::vector<std::string> lines;
+};
+
+// Everything around one world; made anew after a crash.
+struct Program {
+    explicit Program(World& of) : world(of) { world.traffic = &traffic; }
+    ~Program() { world.traffic = nullptr; }
+
+    World& world;
+    std::array<backfill::AppliedPosition, 2> applied;
+    FakeSteps steps{world, applied};
+    FakeMover mover{world, applied};
+    FakeSessions sessions{world};
+    Traffic traffic;
+    FakeJournal journal;
+    std::atomic<bool> stopping{false};
+};
+
+}  // namespace segue::proxy::test
