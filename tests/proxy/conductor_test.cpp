@@ -94,6 +94,24 @@ TEST(Conductor, LeavesOneWholeWhicheverStepFailsOnceOrLosesItsAnswer) {
     }
 }
 
+// The packet that was given up for lost arrives after all, at any later moment.
+TEST(Conductor, SurvivesACompareAndSetThatArrivesLate) {
+    for (int late_after = 0; late_after < 12; ++late_after) {
+        for (int at = 0; at < calls_max; ++at) {
+            SCOPED_TRACE("call " + std::to_string(at) + ", late after " + std::to_string(late_after));
+            World world = consistent_world();
+            world.trouble_at = at;
+            world.trouble = Trouble::lost_late;
+            world.late_after = late_after;
+            Program program{world};
+            const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+            world.deliver_late(calls_max * 2);
+            expect_whole(world, report.ending == router::Ending::changed ? Side::target : Side::source);
+            if (world.calls <= at) break;
+        }
+    }
+}
+
 TEST(Conductor, RecoveryMakesAWholeOfACrashAtEveryCall) {
     for (const Side from : {Side::source, Side::target}) {
         int stayed = 0, moved = 0;
@@ -180,6 +198,29 @@ TEST(Conductor, StaysBehindTheHoldForAsLongAsTheCommitIsInDoubt) {
         EXPECT_EQ(report.ending, written ? router::Ending::changed : router::Ending::undone);
         expect_whole(doubtful, written ? Side::target : Side::source);
         if (!written) { EXPECT_EQ(doubtful.records[1]->epoch, 5u) << "the aborted epoch is not on record"; }
+    }
+}
+
+// The commit is on its way, and the first attempt to make it fail is lost as well: not yet a reason to undo.
+TEST(Conductor, DoesNotUndoBeforeTheAbortIsOnRecord) {
+    World world = consistent_world();
+    Program probe{world};
+    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending, router::Ending::changed);
+    int commit_call = -1;
+    for (std::size_t i = 0; i < world.names.size(); ++i) {
+        if (world.names[i] == "fence_held") commit_call = static_cast<int>(i) + 1;
+    }
+    for (int late_after = 2; late_after < 10; ++late_after) {
+        World doubtful = consistent_world();
+        doubtful.trouble_at = commit_call;
+        doubtful.trouble = Trouble::lost_late;
+        doubtful.late_after = late_after;
+        doubtful.second_at = commit_call + 2;  // After the record was read.
+        doubtful.second = Trouble::lost_unwritten;
+        Program program{doubtful};
+        const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+        doubtful.deliver_late(calls_max * 2);
+        expect_whole(doubtful, report.ending == router::Ending::changed ? Side::target : Side::source);
     }
 }
 

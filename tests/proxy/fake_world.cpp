@@ -16,9 +16,31 @@ Error broken() { return Error{Errc::closed, "the connection was lost"}; }
 Trouble World::call(const std::string& what) {
     names.push_back(what);
     const int number = calls++;
+    deliver_late(number);
+    if (number == second_at) return second;
     if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for) return Trouble::none;
     if (trouble == Trouble::crash) throw Crash{};
     return trouble;
+}
+
+bool World::compare_and_set(Side side, const ControlRecord& expected, const ControlRecord& next) {
+    auto& record = records[index(side)];
+    const bool same = record && record->epoch == expected.epoch && record->phase == expected.phase &&
+                      record->attempt == expected.attempt;
+    if (same) record = next;
+    return same;
+}
+
+void World::deliver_late(int now) {
+    std::vector<Late> waiting;
+    std::swap(waiting, late);
+    for (const Late& one : waiting) {
+        if (one.due > now) {
+            late.push_back(one);
+        } else {
+            compare_and_set(one.side, one.expected, one.next);
+        }
+    }
 }
 
 // One writer: never are both sides open for applications.
@@ -61,11 +83,12 @@ Result<Written> FakeStore::compare_and_set(const ControlRecord& expected, const 
     if (trouble == Trouble::error) return broken();
     if (trouble == Trouble::conflict) return Written::conflict;
     if (trouble == Trouble::lost_unwritten) return Written::unknown;
-    auto& record = world_.records[index(side_)];
-    const bool same = record && record->epoch == expected.epoch && record->phase == expected.phase &&
-                      record->attempt == expected.attempt;
     EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch) << "a late one could be written";
-    if (same) record = next;
+    if (trouble == Trouble::lost_late) {
+        world_.late.push_back({side_, expected, next, world_.calls + world_.late_after});
+        return Written::unknown;
+    }
+    const bool same = world_.compare_and_set(side_, expected, next);
     if (trouble == Trouble::lost_written) return Written::unknown;
     return same ? Written::yes : Written::conflict;
 }

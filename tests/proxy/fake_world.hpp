@@ -20,7 +20,8 @@
 namespace segue::proxy::test {
 
 // What happens at the chosen call. A compare-and-set whose answer is lost may have been written or not.
-enum class Trouble { none, error, lost_written, lost_unwritten, conflict, crash };
+// lost_late: it arrives `late_after` calls later.
+enum class Trouble { none, error, lost_written, lost_unwritten, lost_late, conflict, crash };
 struct Crash {};  // Thrown: the program is gone.
 
 struct World {
@@ -46,9 +47,20 @@ struct World {
     int trouble_at = -1;
     int trouble_for = 1;  // Consecutive calls.
     Trouble trouble = Trouble::none;
+    int second_at = -1;
+    Trouble second = Trouble::none;
     std::vector<std::string> names;  // Of the calls made.
+    struct Late {
+        Side side = Side::source;
+        backfill::ControlRecord expected, next;
+        int due = 0;
+    };
+    std::vector<Late> late;
+    int late_after = 1;
 
     Trouble call(const std::string& what);
+    bool compare_and_set(Side side, const backfill::ControlRecord& expected, const backfill::ControlRecord& next);
+    void deliver_late(int now);
     void check() const;  // What must hold at every instant.
 };
 
