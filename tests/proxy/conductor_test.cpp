@@ -34,6 +34,9 @@ void expect_whole(const World& world, Side authority) {
     const Side follower = other(authority);
     EXPECT_EQ(world.records[index(authority)]->authority, authority);
     EXPECT_EQ(world.records[index(authority)]->phase, router::Phase::steady);
+    const backfill::ControlRecord& second = *world.records[index(follower)];
+    const bool claims = second.authority == follower && second.phase == router::Phase::steady;
+    EXPECT_FALSE(claims && second.epoch >= world.records[index(authority)]->epoch) << "two authorities";
     EXPECT_FALSE(world.fence_closed[index(authority)]);
     EXPECT_TRUE(world.fence_closed[index(follower)]);
     EXPECT_FALSE(world.held);
