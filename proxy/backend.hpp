@@ -25,7 +25,7 @@ public:
     using Secret = std::variant<NoCredentials, Password, Md5Hash, ScramKeys>;
     Credentials() = default;
     explicit Credentials(Secret secret) : secret_(std::move(secret)) {}
-    Credentials(Credentials&&) = default;
+    Credentials(Credentials&& from) noexcept;
     Credentials& operator=(Credentials&& from) noexcept;
     ~Credentials();  // OPENSSL_cleanse
     const Secret& secret() const { return secret_; }

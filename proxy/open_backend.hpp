@@ -3,11 +3,12 @@
 // parameters, authentication with the session's credentials.
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/io_context.hpp>
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "proxy/backend.hpp"
@@ -32,32 +33,46 @@ struct OpenedBackend {
 
 using Opened = std::variant<OpenedBackend, OpenFailure>;
 
-// Two servers and how to reach them. Used on the control thread only.
+struct ServerLeg;  // server_leg.hpp
+struct Message;
+using Started = std::variant<std::pair<std::unique_ptr<ServerLeg>, std::unique_ptr<Message>>, OpenFailure>;
+
+// Two servers and how to reach them. Used on the control thread only; outlives what it awaits.
 class Dialer : public BackendOpener {
 public:
     // Reads the servers' root certificates; an Error names the file.
-    static Result<std::unique_ptr<Dialer>> make(boost::asio::io_context& context, const ServerConfig& source,
-                                                const ServerConfig& target);
+    static Result<std::unique_ptr<Dialer>> make(const ServerConfig& source, const ServerConfig& target);
     ~Dialer() override;
 
     // A connected transport, TLS done as the side's sslmode says (empty: exactly when `client_uses_tls`); nothing of the session
     // has been sent on it.
     boost::asio::awaitable<Result<Transport>> connect(Side side, bool client_uses_tls, Deadline deadline);
 
+    // A connection on which `startup` has been sent, and the server's first answer: an authentication request. The client's
+    // parameters go unchanged, but for the database's name where the migrated one is called differently on the target.
+    boost::asio::awaitable<Started> start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline);
+
     // A connection logged in with `startup` and `credentials`, which the caller keeps alive until the result is there.
     boost::asio::awaitable<Opened> log_in(Side side, const StartupParameters& startup, const Credentials& credentials,
                                           bool client_uses_tls, Deadline deadline);
 
-    // The same for a session that moves; the failure as its Error.
+    // The same for a session that moves, within other_login_time_max; the failure as its Error.
+    static constexpr std::chrono::seconds other_login_time_max{15};
     boost::asio::awaitable<Result<Backend>> open(Side side, const StartupParameters& startup,
                                                  const Credentials& credentials, bool client_tls) override;
 
     const ServerConfig& server(Side side) const;
+    // Whether a client with these parameters asks for the database that is being moved.
+    bool asks_for_migrated_database(const StartupParameters& startup) const;
 
 private:
-    struct State;
-    explicit Dialer(std::unique_ptr<State> state);
-    std::unique_ptr<State> state_;
+    struct Server;
+    Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target);
+    boost::asio::awaitable<Result<Transport>> connect_plain(Side side, Deadline deadline);
+    boost::asio::awaitable<Started> start_on(Result<Transport> connected, Side side, const StartupParameters& startup,
+                                             Deadline deadline);
+    const Server& at(Side side) const { return *servers_[index(side)]; }
+    std::array<std::unique_ptr<Server>, 2> servers_;
 };
 
 }  // namespace segue::proxy
