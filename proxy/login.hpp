@@ -4,6 +4,8 @@
 
 #include <boost/asio/awaitable.hpp>
 
+#include <functional>
+
 #include "proxy/config.hpp"
 #include "proxy/open_backend.hpp"
 #include "proxy/session_sink.hpp"
@@ -14,18 +16,20 @@ namespace segue::proxy {
 class ClientTls;    // tls.hpp
 class RoleSecrets;  // role_secrets.hpp
 
+// What logins use; all of it outlives them.
 struct LoginServices {
     const Config& config;
     const Traffic& traffic;
     Dialer& dialer;
-    ClientTls* tls;          // Null without a certificate.
+    const ClientTls* tls;    // Null without a certificate.
     RoleSecrets& secrets;
     SessionSink& sink;
     CancelTargets& cancels;
+    std::function<std::size_t()> live_sessions;  // Compared with clients_max.
 };
 
 // Serves one accepted client up to the hand-over, a refusal or the login timeout. Ends by itself; the error (already told to the client
-// where it could be) is for the log. `client` must be connected; `unix_socket` clients are not asked for TLS.
-boost::asio::awaitable<Status> serve_login(Transport client, bool unix_socket, LoginServices& services);
+// where it could be) is for the log. Clients on Unix sockets are not offered TLS.
+boost::asio::awaitable<Status> serve_login(Transport client, bool unix_socket, const LoginServices& services);
 
 }  // namespace segue::proxy

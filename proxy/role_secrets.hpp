@@ -1,0 +1,54 @@
+#pragma once
+// Asks a server for one role's stored password verifier, over Segue's own connection on a thread of its own, because libpq
+// blocks. Answers are not kept: a password may change at any time.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <array>
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "protocol/result.hpp"
+#include "proxy/config.hpp"
+#include "proxy/wait.hpp"
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+class RoleSecrets {
+public:
+    static constexpr std::size_t waiting_max = 4096;  // Beyond it: an Error at once.
+
+    // What is stored; empty when the role does not exist or has no password.
+    using Stored = std::optional<std::string>;
+
+    RoleSecrets(const ServerConfig& source, const ServerConfig& target);
+    ~RoleSecrets();  // Joins the thread; whoever still waits gets no answer before its deadline.
+
+    // On the control thread. An Error when verifiers cannot be read there, or not now.
+    boost::asio::awaitable<Result<Stored>> ask(Side side, std::string role, Deadline deadline);
+
+private:
+    struct Answer;
+    struct Question {
+        Side side;
+        std::string role;
+        std::shared_ptr<Answer> answer;
+    };
+    void run();
+
+    std::array<std::string, 2> connection_strings_;
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<Question> questions_;
+    bool stopping_ = false;
+    std::thread thread_;
+};
+
+}  // namespace segue::proxy
