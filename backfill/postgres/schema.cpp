@@ -1,0 +1,269 @@
+#include "backfill/postgres/schema.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <unordered_map>
+#include <utility>
+
+#include "backfill/postgres/dump_script.hpp"
+#include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/tools.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// pg_dump asks for ACCESS SHARE on every table. It must not queue for long: whoever comes later queues behind
+// it (law 10).
+constexpr const char* dump_lock_wait = "--lock-wait-timeout=1000";
+constexpr int dump_tries_max = 30;
+
+// Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a restart goes
+// on behind the last entry.
+constexpr const char* restored_kind = "restored";
+
+enum class Portion { pre_data, key_indexes, post_data };
+
+// The object is on the target already: created by the operator before, as INTERFACE allows. Whether it is equal
+// has been compared before the first entry.
+bool exists_already(const Error& error, const DumpEntry& entry) {
+    static const std::set<std::string> always = {
+        "42P07",  // relation
+        "42710",  // object
+        "42P06",  // schema
+        "42723",  // function
+        "42701",  // column
+    };
+    if (always.contains(error.sqlstate)) return true;
+    const std::string_view what = entry.what;
+    if (what.starts_with("CONSTRAINT ")) return error.sqlstate == "42P16";    // a primary key
+    if (what.starts_with("TABLE ATTACH ")) return error.sqlstate == "42809";  // a partition already
+    if (what.starts_with("SEQUENCE ")) return error.sqlstate == "55000";      // an identity already
+    return false;
+}
+
+Result<Connection> open_target(const SchemaSettings& settings) {
+    return Connection::open(settings.target_url,
+                            {.application_name = "segue schema",
+                             .settings = {{mover_setting, settings.migration_id}}});
+}
+
+// Everything that the portions share: a dump of the source and the tools to take it apart.
+struct Dump {
+    Tools tools;
+    PrivateFolder folder;
+    std::string file() const { return folder.file("schema.dump"); }
+};
+
+Result<std::string> read_whole(const std::string& path) {
+    std::ifstream file{path, std::ios::binary};
+    if (!file) return Error{Errc::io, "cannot read " + path};
+    return std::string{std::istreambuf_iterator<char>{file}, {}};
+}
+
+bool lock_was_busy(const Error& error) {
+    return error.detail.find("lock timeout") != std::string::npos;
+}
+
+Result<Dump> dump_source(const SchemaSettings& settings, int source_version) {
+    auto tools = find_tools(settings.pg_bin, source_version / 10000);
+    if (!tools) return tools.error();
+    auto folder = PrivateFolder::create();
+    if (!folder) return folder.error();
+    const auto url = split_password(settings.source_url);
+    if (!url) return url.error();
+    Dump dump{std::move(*tools), std::move(*folder)};
+
+    ToolRun run{.arguments = {dump.tools.folder + "/pg_dump", "--format=custom", "--schema-only",
+                              "--no-tablespaces", "--no-publications", "--no-subscriptions",
+                              "--exclude-schema=segue", dump_lock_wait, "--file=" + dump.file()}};
+    for (const std::string& table : settings.exclude) {
+        const std::size_t dot = table.find('.');
+        if (dot == std::string::npos) continue;
+        run.arguments.push_back("--exclude-table=" +
+                                qualified(table.substr(0, dot), table.substr(dot + 1)));
+    }
+    run.arguments.push_back("--dbname=" + url->without_password);
+    if (!url->password.empty()) run.environment.emplace_back("PGPASSWORD", url->password);
+    for (int tries = 1;; ++tries) {
+        const Status dumped = run_tool(run);
+        if (dumped) return dump;
+        if (!lock_was_busy(dumped.error()) || tries == dump_tries_max) return dumped.error();
+    }
+}
+
+Result<std::vector<DumpEntry>> list_section(const Dump& dump, const std::string& section) {
+    const std::string output = dump.folder.file("list");
+    const Status listed = run_tool({.arguments = {dump.tools.folder + "/pg_restore", "--list",
+                                                  "--section=" + section, dump.file()},
+                                    .output_file = output});
+    if (!listed) return listed.error();
+    const auto text = read_whole(output);
+    if (!text) return text.error();
+    return parse_dump_list(*text);
+}
+
+Result<DumpScript> script_of(const Dump& dump, const std::vector<DumpEntry>& entries) {
+    const std::string list = dump.folder.file("wanted"), output = dump.folder.file("script");
+    {
+        std::ofstream file{list, std::ios::binary};
+        for (const DumpEntry& entry : entries) file << entry.line << '\n';
+        if (!file.flush()) return Error{Errc::io, "cannot write " + list};
+    }
+    const Status written = run_tool({.arguments = {dump.tools.folder + "/pg_restore", "--verbose",
+                                                   "--no-tablespaces", "--use-list=" + list,
+                                                   "--file=-", dump.file()},
+                                     .output_file = output});
+    if (!written) return written.error();
+    const auto text = read_whole(output);
+    if (!text) return text.error();
+    return cut_script(*text, entries);
+}
+
+Result<std::set<std::string>> marks(Connection& target) {
+    const auto rows =
+        target.execute("SELECT object FROM segue.saved WHERE kind = $1", {restored_kind});
+    if (!rows) return rows.error();
+    std::set<std::string> found;
+    for (int row = 0; row < rows->size(); ++row) found.insert(rows->text(row, 0));
+    return found;
+}
+
+Status restore_piece(Connection& target, const DumpEntry& entry, const std::string& sql) {
+    const std::string mark = "\nINSERT INTO segue.saved VALUES ('" + std::string{restored_kind} + "', " +
+                             quote_literal(entry.what) + ", '') ON CONFLICT DO NOTHING";
+    const auto done = target.execute(sql + mark);
+    if (done) return Done{};
+    if (done.error().code == Errc::server && exists_already(done.error(), entry)) {
+        const auto marked = target.execute(mark);
+        if (!marked) return marked.error();
+        return Done{};
+    }
+    Error error = done.error();
+    error.detail = "target: cannot create " + entry.what + ": " + error.detail;
+    return error;
+}
+
+Status restore_script(Connection& target, const DumpScript& script,
+                      const std::vector<DumpEntry>& entries) {
+    for (const std::string& setting : script.settings) {
+        const auto set = target.execute(setting);
+        // A newer pg_dump names settings that an older server does not have.
+        if (!set && set.error().sqlstate != "42704") return set.error();
+    }
+    // Losing the latest entries to a crash is harmless, because their marks are lost with them.
+    if (auto lazily = target.execute("SET synchronous_commit = off"); !lazily) return lazily.error();
+    std::unordered_map<int, const DumpEntry*> by_id;
+    for (const DumpEntry& entry : entries) by_id.emplace(entry.id, &entry);
+    for (const ScriptPiece& piece : script.pieces) {
+        const Status restored = restore_piece(target, *by_id.at(piece.entry_id), piece.sql);
+        if (!restored) return restored.error();
+    }
+    // What follows relies on the whole portion: this commit flushes the log up to here.
+    const auto flushed = target.execute(
+        "SET synchronous_commit = on; INSERT INTO segue.event (kind, detail) VALUES ('schema', "
+        "'restored " + std::to_string(script.pieces.size()) + " objects')");
+    if (!flushed) return flushed.error();
+    return Done{};
+}
+
+// Primary keys and replica identity indexes of moved tables and of the partitioned tables above them.
+Result<KeyIndexes> read_key_indexes(Connection& source) {
+    const auto rows = source.execute(R"sql(
+        SELECT i.indexrelid, coalesce(o.oid, 0), n.nspname || ' ' || x.relname
+        FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid
+        JOIN pg_namespace n ON n.oid = x.relnamespace
+        LEFT JOIN pg_constraint o ON o.conindid = i.indexrelid AND o.contype IN ('p', 'u')
+        WHERE (i.indisprimary OR i.indisreplident) AND c.relkind IN ('r', 'p')
+          AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue'))sql");
+    if (!rows) return rows.error();
+    KeyIndexes keys;
+    for (int row = 0; row < rows->size(); ++row) {
+        keys.indexes.insert(rows->number(row, 0));
+        if (rows->number(row, 1) != 0) keys.constraints.insert(rows->number(row, 1));
+        keys.names.insert(rows->text(row, 2));
+    }
+    return keys;
+}
+
+Status restore(const SchemaSettings& settings, Portion portion) {
+    auto source = Connection::open(settings.source_url, {.application_name = "segue schema", .settings = {}});
+    if (!source) return source.error();
+    auto target = open_target(settings);
+    if (!target) return target.error();
+    const auto dump = dump_source(settings, source->server_version());
+    if (!dump) return dump.error();
+    auto entries =
+        list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
+    if (!entries) return entries.error();
+    if (portion == Portion::key_indexes) {
+        const auto keys = read_key_indexes(*source);
+        if (!keys) return keys.error();
+        std::erase_if(*entries, [&](const DumpEntry& entry) { return !is_key_entry(entry, *keys); });
+    }
+    const auto done = marks(*target);
+    if (!done) return done.error();
+    std::erase_if(*entries, [&](const DumpEntry& entry) {
+        return is_left_behind(entry) || done->contains(entry.what);
+    });
+    if (entries->empty()) return Done{};
+    const auto script = script_of(*dump, *entries);
+    if (!script) return script.error();
+    return restore_script(*target, *script, *entries);
+}
+
+// A view that reads another one must wait for it: whoever can be filled is, until nothing changes any more.
+Status refresh_materialized_views(const SchemaSettings& settings) {
+    auto target = open_target(settings);
+    if (!target) return target.error();
+    for (;;) {
+        const auto views = target->execute(R"sql(
+            SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'm' AND NOT c.relispopulated AND n.nspname <> 'segue')sql");
+        if (!views) return views.error();
+        int filled = 0;
+        std::optional<Error> failure;
+        for (int row = 0; row < views->size(); ++row) {
+            const std::string view = qualified(views->text(row, 0), views->text(row, 1));
+            const auto refreshed = target->execute("REFRESH MATERIALIZED VIEW " + view);
+            if (refreshed) {
+                ++filled;
+            } else {
+                failure = refreshed.error();
+                failure->detail = "target: cannot refresh " + view + ": " + failure->detail;
+            }
+        }
+        if (!failure) return Done{};
+        if (filled == 0) return *failure;
+    }
+}
+
+}  // namespace
+
+Status restore_pre_data(const SchemaSettings& settings) {
+    return restore(settings, Portion::pre_data);
+}
+
+Status restore_key_indexes(const SchemaSettings& settings) {
+    return restore(settings, Portion::key_indexes);
+}
+
+Status restore_post_data(const SchemaSettings& settings) {
+    if (const Status restored = restore(settings, Portion::post_data); !restored) return restored;
+    return refresh_materialized_views(settings);
+}
+
+Status analyze(Connection& target, const std::vector<Table>& tables) {
+    for (const Table& table : tables) {
+        const auto analyzed = target.execute("ANALYZE " + table.qualified_name());
+        if (!analyzed) {
+            Error error = analyzed.error();
+            error.detail = "target: cannot analyze " + table.plain_name() + ": " + error.detail;
+            return error;
+        }
+    }
+    return Done{};
+}
+
+}  // namespace segue::backfill::postgres
