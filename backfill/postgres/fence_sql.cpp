@@ -1,0 +1,96 @@
+#include "backfill/postgres/fence_sql.hpp"
+
+#include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/segue_schema.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// True for everybody but the mover: its role alone is not enough, because an application may use the same one.
+std::string not_the_mover(const std::string& role, const std::string& migration_id) {
+    return "session_user <> " + quote_literal(role) + " OR pg_catalog.current_setting('" +
+           std::string{mover_setting} + "', true) IS DISTINCT FROM " + quote_literal(migration_id);
+}
+
+// The shared lock comes before the flag is read: whoever has both passed is visible to the closing session by
+// the lock, and whoever comes later meets the flag.
+std::string guard_body(Side side) {
+    const std::string here{name(side)}, there{name(other(side))};
+    return "  IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(" + std::to_string(fence_lock_key) +
+           ")\n     OR pg_catalog.pg_sequence_last_value('segue.fence'::pg_catalog.regclass) = 2 THEN\n"
+           "    RAISE EXCEPTION 'the " + here +
+           " is fenced by Segue: only its mover writes here' USING ERRCODE = '25006',\n"
+           "      HINT = 'Connect through Segue, which knows whether the " + here + " or the " + there +
+           " takes the writes; see segue status.';\n  END IF;\n";
+}
+
+}  // namespace
+
+FenceTriggerSql fence_trigger_sql(const std::string& role, const std::string& migration_id) {
+    return {"CREATE TRIGGER segue_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ",
+            " FOR EACH STATEMENT WHEN (" + not_the_mover(role, migration_id) +
+                ") EXECUTE FUNCTION segue.fence_guard()"};
+}
+
+std::string fence_functions_sql(Side side, const std::string& role,
+                                const std::string& migration_id) {
+    const std::string attributes =
+        " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ";
+    const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
+    const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
+    const std::string ddl = "BEGIN\n  IF " + not_the_mover(role, migration_id) + " THEN\n" +
+                            guard_body(side) + "  END IF;\nEND";
+    const std::string new_tables =
+        "DECLARE made record;\nBEGIN\n"
+        "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
+        "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
+        "      WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p')\n"
+        "        AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
+        "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
+        "                        AND t.tgname = 'segue_fence') LOOP\n"
+        "    EXECUTE " + quote_literal(trigger.before_table) + " || made.object_identity || " +
+        quote_literal(trigger.after_table) + ";\n"
+        "    EXECUTE 'ALTER TABLE ONLY ' || made.object_identity ||"
+        " ' ENABLE ALWAYS TRIGGER segue_fence';\n"
+        "  END LOOP;\nEND";
+    return "CREATE OR REPLACE FUNCTION segue.fence_guard() RETURNS trigger" + attributes +
+           quote_literal(guard) + ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" +
+           attributes + quote_literal(ddl) +
+           ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" + attributes +
+           quote_literal(new_tables) +
+           ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), segue.fence_new_tables()"
+           " FROM PUBLIC";
+}
+
+std::string fence_event_triggers_sql() {
+    return R"sql(DO $$ BEGIN
+  IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_ddl') THEN
+    CREATE EVENT TRIGGER segue_fence_ddl ON ddl_command_start EXECUTE FUNCTION segue.fence_ddl();
+  END IF;
+  ALTER EVENT TRIGGER segue_fence_ddl ENABLE ALWAYS;
+  IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_new') THEN
+    CREATE EVENT TRIGGER segue_fence_new ON ddl_command_end
+      WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
+      EXECUTE FUNCTION segue.fence_new_tables();
+  END IF;
+  ALTER EVENT TRIGGER segue_fence_new ENABLE ALWAYS;
+END $$)sql";
+}
+
+const char* const fenced_tables_sql = R"sql(
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+      AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = c.oid AND d.deptype = 'e')
+      AND n.nspname || '.' || c.relname <> ALL ($1::text[])
+)sql";
+
+const char* const is_armed_sql = R"sql(
+    EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'segue_fence'
+            AND t.tgenabled = 'A' AND t.tgfoid = to_regprocedure('segue.fence_guard()')
+            AND strpos(pg_get_triggerdef(t.oid), quote_literal($2::text)) > 0)
+)sql";
+
+}  // namespace segue::backfill::postgres
