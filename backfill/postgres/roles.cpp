@@ -1,0 +1,160 @@
+#include "backfill/postgres/roles.hpp"
+
+#include <algorithm>
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+constexpr const char* insufficient_privilege = "42501";
+
+const Role* find_role(const std::vector<Role>& roles, const std::string& name) {
+    const auto found =
+        std::find_if(roles.begin(), roles.end(), [&](const Role& role) { return role.name == name; });
+    return found == roles.end() ? nullptr : &*found;
+}
+
+std::string attribute(bool set, const char* word) { return std::string{set ? " " : " NO"} + word; }
+
+std::string create_sql(const Role& role) {
+    std::string sql = "CREATE ROLE " + quote_identifier(role.name) + " WITH" +
+                      attribute(role.superuser, "SUPERUSER") + attribute(role.inherit, "INHERIT") +
+                      attribute(role.create_role, "CREATEROLE") +
+                      attribute(role.create_database, "CREATEDB") + attribute(role.login, "LOGIN") +
+                      attribute(role.replication, "REPLICATION") +
+                      attribute(role.bypass_rls, "BYPASSRLS") + " CONNECTION LIMIT " +
+                      std::to_string(role.connection_limit);
+    if (!role.valid_until.empty()) sql += " VALID UNTIL " + quote_literal(role.valid_until);
+    if (!role.verifier.empty()) sql += " PASSWORD " + quote_literal(role.verifier);
+    return sql;
+}
+
+Status run(Connection& target, const std::string& sql, const std::string& role) {
+    const auto done = target.execute(sql);
+    if (done || done.error().sqlstate == "42710") return Done{};  // Somebody else was faster.
+    Error error = done.error();
+    error.detail = "target: role " + role + ": " + error.detail;
+    return error;
+}
+
+Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role>& target_roles,
+                         Connection& target) {
+    // A verifier in the server's own form is stored as it is. Our own role keeps its password: the configuration
+    // knows that one.
+    const std::string ourselves = PQuser(target.raw());
+    for (const Role& role : source) {
+        const Role* present = find_role(target_roles, role.name);
+        if (!present) {
+            if (const Status made = run(target, create_sql(role), role.name); !made) return made;
+        } else if (role.login && !role.verifier.empty() && present->verifier != role.verifier &&
+                   role.name != ourselves) {
+            const Status set = run(target,
+                                   "ALTER ROLE " + quote_identifier(role.name) + " PASSWORD " +
+                                       quote_literal(role.verifier),
+                                   role.name);
+            if (!set) return set;
+        }
+    }
+    return Done{};
+}
+
+// Runs, on the target, the statements that the query makes of the source's catalog and the target's lacks.
+Status carry(Connection& source, Connection& target, const std::string& query) {
+    const std::string database = quote_identifier(PQdb(target.raw()));
+    const auto wanted = source.execute(query);
+    if (!wanted) return wanted.error();
+    const auto present = target.execute(query);
+    if (!present) return present.error();
+    std::vector<std::string> there;
+    for (int row = 0; row < present->size(); ++row) there.push_back(present->text(row, 1));
+    std::sort(there.begin(), there.end());
+    for (int row = 0; row < wanted->size(); ++row) {
+        std::string sql = wanted->text(row, 1);
+        if (std::binary_search(there.begin(), there.end(), sql)) continue;
+        constexpr std::string_view placeholder = "%DATABASE%";  // It may have another name there.
+        if (const std::size_t at = sql.find(placeholder); at != std::string::npos) {
+            sql.replace(at, placeholder.size(), database);
+        }
+        if (const Status done = run(target, sql, wanted->text(row, 0)); !done) return done;
+    }
+    return Done{};
+}
+
+// Settings of all databases and of this one; values that are lists are written as their elements.
+constexpr const char* settings_query = R"sql(
+    SELECT coalesce(r.rolname, ''), 'ALTER ' || CASE WHEN r.oid IS NULL
+               THEN 'DATABASE %DATABASE%'
+               ELSE 'ROLE ' || quote_ident(r.rolname) || CASE WHEN s.setdatabase = 0 THEN ''
+                    ELSE ' IN DATABASE %DATABASE%' END END
+           || ' SET ' || (SELECT string_agg(quote_ident(part), '.')
+                          FROM unnest(string_to_array(split_part(c, '=', 1), '.')) part) || ' TO '
+           || CASE WHEN lower(split_part(c, '=', 1)) IN ('search_path', 'datestyle', 'temp_tablespaces',
+                        'local_preload_libraries', 'session_preload_libraries')
+                   THEN substr(c, strpos(c, '=') + 1)
+                   ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END
+    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+    CROSS JOIN LATERAL unnest(s.setconfig) c
+    WHERE (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database
+                                                 WHERE datname = current_database()))
+      AND NOT (s.setrole = 0 AND s.setdatabase = 0))sql";
+
+constexpr const char* memberships_query = R"sql(
+    SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || quote_ident(m.rolname)
+           || CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END
+    FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
+    WHERE m.rolname NOT LIKE 'pg\_%' GROUP BY g.rolname, m.rolname, a.admin_option)sql";
+
+}  // namespace
+
+Result<std::vector<Role>> read_roles(Connection& connection) {
+    const auto query = [&](const std::string& table, const std::string& verifier) {
+        return connection.execute(
+            "SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,"
+            " rolreplication, rolbypassrls, rolconnlimit, " + verifier +
+            ", coalesce(rolvaliduntil::text, '') FROM " + table +
+            " WHERE rolname NOT LIKE 'pg\\_%' ORDER BY rolname");
+    };
+    auto rows = query("pg_authid", "coalesce(rolpassword, '')");
+    if (!rows && rows.error().sqlstate == insufficient_privilege) rows = query("pg_roles", "''");
+    if (!rows) return rows.error();
+    std::vector<Role> roles;
+    for (int row = 0; row < rows->size(); ++row) {
+        roles.push_back(Role{.name = rows->text(row, 0),
+                             .superuser = rows->truth(row, 1),
+                             .inherit = rows->truth(row, 2),
+                             .create_role = rows->truth(row, 3),
+                             .create_database = rows->truth(row, 4),
+                             .login = rows->truth(row, 5),
+                             .replication = rows->truth(row, 6),
+                             .bypass_rls = rows->truth(row, 7),
+                             .connection_limit = rows->number(row, 8),
+                             .verifier = rows->text(row, 9),
+                             .valid_until = rows->text(row, 10)});
+    }
+    return roles;
+}
+
+std::vector<std::string> roles_to_change(const std::vector<Role>& source,
+                                         const std::vector<Role>& target) {
+    std::vector<std::string> names;
+    for (const Role& role : source) {
+        if (!role.login) continue;
+        const Role* present = find_role(target, role.name);
+        if (!present || !present->login || present->verifier != role.verifier) {
+            names.push_back(role.name);
+        }
+    }
+    return names;
+}
+
+Status sync_roles(Connection& source, Connection& target) {
+    const auto wanted = read_roles(source);
+    if (!wanted) return wanted.error();
+    const auto present = read_roles(target);
+    if (!present) return present.error();
+    if (const Status made = create_and_adjust(*wanted, *present, target); !made) return made;
+    if (const Status carried = carry(source, target, memberships_query); !carried) return carried;
+    return carry(source, target, settings_query);
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,79 @@
+#include "backfill/postgres/sequences.hpp"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// Sums at the bounds of a bigint do not fit into one.
+__extension__ using Wide = __int128;
+
+constexpr std::int64_t margin_steps_min = 1000;
+constexpr std::size_t statements_in_batch_max = 500;
+
+// The next value that a sequence hands out, in steps of its own direction: larger is further.
+Wide next_of(std::int64_t value, bool is_called, std::int64_t increment) {
+    return static_cast<Wide>(value) + (is_called ? increment : 0);
+}
+
+}  // namespace
+
+std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to) {
+    SequencePlace place{from.last_value, from.is_called};
+    if (from.is_called) {
+        const Wide ahead = static_cast<Wide>(from.last_value) +
+                               static_cast<Wide>(std::max(from.cache, margin_steps_min)) *
+                                   from.increment;
+        if (ahead >= from.min_value && ahead <= from.max_value) {
+            place.value = static_cast<std::int64_t>(ahead);
+        }
+    }
+    const Wide wanted = next_of(place.value, place.is_called, from.increment);
+    const Wide present = next_of(to.last_value, to.is_called, to.increment);
+    const bool there = from.increment > 0 ? present >= wanted : present <= wanted;
+    if (there) return std::nullopt;
+    return place;
+}
+
+Status set_sequences_ahead(Connection& from, Connection& to) {
+    const auto wanted = read_sequences(from);
+    if (!wanted) return wanted.error();
+    const auto present = read_sequences(to);
+    if (!present) return present.error();
+    std::map<std::pair<std::string, std::string>, const Sequence*> by_name;
+    for (const Sequence& sequence : *present) by_name[{sequence.schema, sequence.name}] = &sequence;
+
+    std::string sql;
+    std::size_t statements = 0;
+    const auto flush = [&]() -> Status {
+        if (statements == 0) return Done{};
+        const auto set = to.execute(sql);
+        sql.clear();
+        statements = 0;
+        if (!set) return set.error();
+        return Done{};
+    };
+    for (const Sequence& sequence : *wanted) {
+        const auto found = by_name.find({sequence.schema, sequence.name});
+        if (found == by_name.end()) {
+            return Error{Errc::refused,
+                         "sequence " + sequence.schema + "." + sequence.name +
+                             " is missing on one side; create it there with the same definition"};
+        }
+        const auto place = place_ahead(sequence, *found->second);
+        if (!place) continue;
+        sql += "SELECT setval(" + quote_literal(qualified(sequence.schema, sequence.name)) + ", " +
+               std::to_string(place->value) + (place->is_called ? ", true);" : ", false);");
+        if (++statements == statements_in_batch_max) {
+            if (const Status flushed = flush(); !flushed) return flushed;
+        }
+    }
+    return flush();
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,27 @@
+#pragma once
+// Sequences are not in the stream: before a change of authority the new side's are set ahead of the old side's.
+
+#include <cstdint>
+#include <optional>
+
+#include "backfill/postgres/catalog.hpp"
+#include "backfill/postgres/connection.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+struct SequencePlace {
+    std::int64_t value = 0;
+    bool is_called = false;
+    friend bool operator==(const SequencePlace&, const SequencePlace&) = default;
+};
+
+// Where `to` must be set so that it never hands out what `from` has handed out; nullopt when it stands there or
+// beyond already. The margin is max(cache, 1000) steps where it fits between the bounds, else none: a sequence
+// must not be used up, or wrap around, for the sake of a margin. An unused sequence gets none either. Pure.
+std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to);
+
+// The error names a sequence that `to` does not have.
+Status set_sequences_ahead(Connection& from, Connection& to);
+
+}  // namespace segue::backfill::postgres
