@@ -1,0 +1,110 @@
+#include "backfill/change_steps.hpp"
+
+#include <gtest/gtest.h>
+
+#include "backfill/postgres/catalog.hpp"
+#include "backfill/postgres/schema.hpp"
+#include "tests/backfill/databases.hpp"
+#include "tests/backfill/rich_schema.hpp"
+#include "tests/support/compare.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Databases;
+
+ControlRecord first_record() {
+    ControlRecord record;
+    record.migration = "segue";
+    record.migration_id = "id-1";
+    record.epoch = 1;
+    record.backfill = router::Backfill::copying;
+    return record;
+}
+
+class PostgresChangeSteps : public testing::Test {
+protected:
+    void SetUp() override {
+        SEGUE_NEEDS_POSTGRES();
+        databases_ = std::make_unique<Databases>();
+        databases_->run(Side::source, test::rich_schema);
+        settings_.migration = databases_->database();
+        for (const Side side : {Side::source, Side::target}) {
+            settings_.url[index(side)] = databases_->url(side);
+        }
+        steps_ = make_postgres_change_steps(settings_);
+    }
+    void prepare() {
+        const Status prepared = steps_->prepare(first_record());
+        ASSERT_TRUE(prepared) << prepared.error().detail;
+    }
+    postgres::SchemaSettings schema_settings() const {
+        return {.source_url = settings_.url[0],
+                .target_url = settings_.url[1],
+                .exclude = settings_.exclude,
+                .pg_bin = "",
+                .migration_id = "id-1"};
+    }
+    std::string dump(Side side) const {
+        const auto result = test::run_command(
+            {.arguments = {(test::PostgresServer::binaries() / "pg_dump").string(), "--schema-only",
+                           "--exclude-schema=segue", "--restrict-key=x", databases_->url(side)}});
+        EXPECT_EQ(result.exit_code, 0) << result.err;
+        return result.out;
+    }
+    std::string value(Side side, const std::string& sql) const { return databases_->value(side, sql); }
+
+    std::unique_ptr<Databases> databases_;
+    ServerSettings settings_;
+    std::unique_ptr<ChangeSteps> steps_;
+};
+
+TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
+    const std::string before = dump(Side::source);
+    prepare();
+    prepare();  // As after a crash.
+    for (int pass = 0; pass < 2; ++pass) {
+        for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+            const Status restored = portion(schema_settings());
+            ASSERT_TRUE(restored) << restored.error().detail;
+        }
+    }
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+    EXPECT_EQ(value(Side::target, "SELECT n FROM counted_again"), "0");
+    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_publication"), "1");
+    ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
+    const auto blockers = steps_->blockers(Side::source);
+    ASSERT_TRUE(blockers) << blockers.error().detail;
+    for (const Blocker& blocker : *blockers) ADD_FAILURE() << blocker.code << " " << blocker.text;
+
+    ControlRecord tombstone = first_record();
+    tombstone.epoch = 2;
+    tombstone.authority = Side::target;
+    for (const bool unfence : {false, false, true}) {  // Twice, and opened later.
+        const Status finished = steps_->finish(tombstone, unfence);
+        ASSERT_TRUE(finished) << finished.error().detail;
+        const std::string triggers =
+            value(Side::source, "SELECT count(*) > 0 FROM pg_trigger WHERE tgname = 'segue_fence'");
+        EXPECT_EQ(triggers, unfence ? "f" : "t");
+    }
+    EXPECT_EQ(dump(Side::source), before);
+    std::string without_publication = before;
+    const std::string after = dump(Side::target);
+    EXPECT_EQ(after.substr(0, after.find("CREATE TYPE")), before.substr(0, before.find("CREATE TYPE")));
+    for (const Side side : {Side::source, Side::target}) {
+        const auto record = steps_->control(side).read();
+        ASSERT_TRUE(record && record->has_value());
+        EXPECT_EQ((*record)->phase, router::Phase::finished);
+        EXPECT_EQ((*record)->authority, Side::target);
+        EXPECT_EQ(value(side, "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'S') AND"
+                              " relnamespace = 'segue'::regnamespace"),
+                  "1");
+        EXPECT_EQ(value(side, "SELECT count(*) FROM pg_replication_slots WHERE database ="
+                              " current_database()"),
+                  "0");
+    }
+}
+
+}  // namespace
+}  // namespace segue::backfill
