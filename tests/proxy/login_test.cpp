@@ -1,0 +1,356 @@
+// Logins through Segue's own listener to real servers: every authentication method, with and without TLS on either leg, refusals
+// in the server's own words, and a change of authority in the middle of a login.
+
+#include "proxy/login.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "proxy/listener.hpp"
+#include "proxy/role_secrets.hpp"
+#include "proxy/tls.hpp"
+#include "tests/support/postgres_server.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using test::PostgresServer;
+using test::ServerAuth;
+using test::ServerOptions;
+using ::testing::HasSubstr;
+
+// Takes every session and greets its client; refuses a few first where told so.
+class Sink : public SessionSink {
+public:
+    Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) override {
+        if (before_adopt) before_adopt();
+        if (!session->passed_through && traffic != nullptr && epoch != traffic->epoch.load()) return Handover::changed;
+        const std::lock_guard lock(mutex);
+        sessions.push_back(std::move(session));
+        (void)sessions.back()->client.write_some(bytes(greeting));
+        return Handover::taken;
+    }
+    std::function<void()> before_adopt;
+    const Traffic* traffic = nullptr;
+    std::mutex mutex;
+    std::vector<std::unique_ptr<Session>> sessions;
+};
+
+class Cancels : public CancelTargets {
+public:
+    explicit Cancels(Sink& sink) : sink_(sink) {}
+    std::optional<CancelTarget> cancel(std::int32_t pid, std::string_view key) override {
+        const std::lock_guard lock(sink_.mutex);
+        for (const auto& session : sink_.sessions) {
+            if (session->client_pid != pid || session->client_cancel_key != key) continue;
+            return CancelTarget{session->backend.side, session->backend.pid, session->backend.cancel_key,
+                                session->client.uses_tls()};
+        }
+        return std::nullopt;
+    }
+
+private:
+    Sink& sink_;
+};
+
+ServerConfig config_of(const PostgresServer& server) {
+    ServerConfig config;
+    config.connection = server.url();
+    config.host = "127.0.0.1";
+    config.port = static_cast<std::uint16_t>(server.port());
+    config.database = "postgres";
+    config.user = "postgres";
+    return config;
+}
+
+// Segue's control plane in front of two servers.
+class Front {
+public:
+    Front(const ServerConfig& source, const ServerConfig& target, bool with_tls, const PostgresServer& certificate_of)
+        : cancels_(sink), secrets_(source, target) {
+        config.source = source;
+        config.target = target;
+        config.login_timeout = std::chrono::seconds{10};
+        traffic.serving = true;
+        sink.traffic = &traffic;
+        dialer_ = std::move(*Dialer::make(source, target));
+        if (with_tls) {
+            auto made = ClientTls::make(certificate_of.certificate().string(), (certificate_of.folder() / "server.key").string());
+            if (!made) ADD_FAILURE() << made.error().detail;
+            tls_ = std::move(*made);
+        }
+        auto count = [this] {
+            const std::lock_guard lock(sink.mutex);
+            return sink.sessions.size();
+        };
+        services_.emplace(LoginServices{config, traffic, *dialer_, tls_.get(), secrets_, sink, cancels_, count});
+    }
+    void run() {
+        auto on_failure = [this](const Error& error) {
+            const std::lock_guard lock(sink.mutex);
+            failures.push_back(error);
+        };
+        auto listener = Listener::open(context_, {{"127.0.0.1", 0, ""}}, *services_, on_failure);
+        ASSERT_TRUE(listener) << listener.error().detail;
+        listener_ = std::move(*listener);
+        listener_->start();
+        thread_ = std::thread([this] { context_.run(); });
+    }
+    ~Front() {
+        context_.stop();
+        if (thread_.joinable()) thread_.join();
+    }
+    std::string url(const std::string& user, const std::string& password, const std::string& more = "") const {
+        return "host=127.0.0.1 port=" + std::to_string(listener_->ports().front()) + " dbname=postgres user=" + user +
+               " password=" + password + " connect_timeout=10 gssencmode=disable " + (more.empty() ? "sslmode=disable" : more);
+    }
+
+    Config config;
+    Traffic traffic;
+    Sink sink;
+    std::vector<Error> failures;
+
+private:
+    boost::asio::io_context context_;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+    Cancels cancels_;
+    RoleSecrets secrets_;
+    std::unique_ptr<Dialer> dialer_;
+    std::unique_ptr<ClientTls> tls_;
+    std::optional<LoginServices> services_;
+    std::unique_ptr<Listener> listener_;
+    std::thread thread_;
+};
+
+struct Finish {
+    void operator()(PGconn* connection) const { PQfinish(connection); }
+};
+using Client = std::unique_ptr<PGconn, Finish>;
+
+Client connect(const std::string& url) { return Client{PQconnectdb(url.c_str())}; }
+
+void expect_logged_in(const Client& client, const Front& front, const PostgresServer& server, bool movable = true) {
+    ASSERT_EQ(PQstatus(client.get()), CONNECTION_OK) << PQerrorMessage(client.get());
+    ASSERT_FALSE(front.sink.sessions.empty());
+    const Session& session = *front.sink.sessions.back();
+    EXPECT_EQ(PQbackendPID(client.get()), session.backend.pid);
+    EXPECT_EQ(server.value("SELECT count(*) FROM pg_stat_activity WHERE pid = " + std::to_string(session.backend.pid)), "1");
+    EXPECT_STREQ(PQparameterStatus(client.get(), "server_encoding"), "UTF8");
+    EXPECT_EQ(session.movable, movable) << session.immovable_because;
+}
+
+void create_roles(const PostgresServer& server) {
+    server.run("CREATE ROLE app LOGIN PASSWORD 'secret'; CREATE ROLE weak LOGIN");
+}
+
+// The session's own credentials must log in on the other server as well, whose roles were copied.
+void copy_verifier(const PostgresServer& from, const PostgresServer& to) {
+    const std::string verifier = from.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'");
+    to.run("DROP ROLE IF EXISTS app; CREATE ROLE app LOGIN PASSWORD '" + verifier + "'");
+}
+
+struct Method {
+    ServerAuth auth;
+    const char* name;
+};
+class LoginBy : public testing::TestWithParam<Method> {};
+
+TEST_P(LoginBy, WorksThroughSegueAndAgainOnTheOtherSide) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{ServerOptions{.auth = GetParam().auth, .tls = true}};
+    const PostgresServer target{ServerOptions{.auth = GetParam().auth, .tls = true}};
+    create_roles(source);
+    copy_verifier(source, target);
+    Front front{config_of(source), config_of(target), true, source};
+    front.run();
+    for (const char* mode : {"sslmode=disable", "sslmode=require"}) {
+        SCOPED_TRACE(mode);
+        const Client client = connect(front.url("app", "secret", mode));
+        expect_logged_in(client, front, source);
+        // During the change of authority a login on the source is overtaken, and done again on the target with the kept credentials.
+        std::atomic<bool> changed{false};
+        front.sink.before_adopt = [&] {
+            if (changed.exchange(true)) return;
+            front.traffic.authority = Side::target;
+            front.traffic.epoch = front.traffic.epoch.load() + 1;
+        };
+        const Client moved = connect(front.url("app", "secret", mode));
+        front.sink.before_adopt = nullptr;
+        expect_logged_in(moved, front, target);
+        EXPECT_EQ(front.sink.sessions.back()->backend.side, Side::target);
+        EXPECT_EQ(front.sink.sessions.back()->backend.transport.uses_tls(), std::string_view{mode} == "sslmode=require");
+        front.traffic.authority = Side::source;
+    }
+}
+
+TEST_P(LoginBy, RefusesAWrongPasswordInTheServersOwnWords) {
+    SEGUE_NEEDS_POSTGRES();
+    if (GetParam().auth == ServerAuth::trust) GTEST_SKIP() << "trust knows no wrong password";
+    const PostgresServer source{ServerOptions{.auth = GetParam().auth, .tls = true}};
+    create_roles(source);
+    Front front{config_of(source), config_of(source), true, source};
+    front.run();
+    for (const char* user : {"app", "weak", "nobody"}) {
+        SCOPED_TRACE(user);
+        const Client client = connect(front.url(user, "wrong", "sslmode=require"));
+        EXPECT_EQ(PQstatus(client.get()), CONNECTION_BAD);
+        EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("password authentication failed for user \"" + std::string{user} + "\""));
+    }
+    EXPECT_TRUE(front.sink.sessions.empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, LoginBy,
+                         testing::Values(Method{ServerAuth::trust, "trust"}, Method{ServerAuth::password, "password"},
+                                         Method{ServerAuth::md5, "md5"}, Method{ServerAuth::scram, "scram"}),
+                         [](const auto& method) { return std::string{method.param.name}; });
+
+TEST(Login, BindsScramToTheChannelOnBothLegs) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{ServerOptions{.auth = ServerAuth::scram, .tls = true, .tls_only = true}};
+    create_roles(source);
+    Front front{config_of(source), config_of(source), true, source};
+    front.run();
+    const Client bound = connect(front.url("app", "secret", "sslmode=require channel_binding=require"));
+    expect_logged_in(bound, front, source);
+    const Client plain = connect(front.url("app", "secret", "sslmode=disable"));
+    EXPECT_EQ(PQstatus(plain.get()), CONNECTION_BAD);
+    EXPECT_THAT(PQerrorMessage(plain.get()), HasSubstr("no pg_hba.conf entry"));
+}
+
+TEST(Login, RelaysScramWhereTheVerifierCannotBeReadAndSaysWhyItCannotMove) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{ServerOptions{.auth = ServerAuth::scram}};
+    create_roles(source);
+    ServerConfig config = config_of(source);
+    config.connection = source.url("postgres", "app", "secret");  // May not read pg_authid.
+    Front front{config, config, false, source};
+    front.run();
+    const Client client = connect(front.url("app", "secret"));
+    expect_logged_in(client, front, source, false);
+    EXPECT_THAT(front.sink.sessions.back()->immovable_because, HasSubstr("pg_authid"));
+    const Client wrong = connect(front.url("app", "wrong"));
+    EXPECT_THAT(PQerrorMessage(wrong.get()), HasSubstr("password authentication failed"));
+}
+
+TEST(Login, ForwardsParametersAndRefusalsAsTheyAre) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    create_roles(source);
+    source.run("CREATE DATABASE elsewhere");
+    Front front{config_of(source), config_of(source), false, source};
+    front.run();
+    const Client named = connect(front.url("app", "secret", "sslmode=disable application_name=shop options='-c work_mem=5MB'"));
+    expect_logged_in(named, front, source);
+    EXPECT_STREQ(PQparameterStatus(named.get(), "application_name"), "shop");
+    const Client bad = connect(front.url("app", "secret", "sslmode=disable options='-c no_such=1'"));
+    EXPECT_THAT(PQerrorMessage(bad.get()), HasSubstr("unrecognized configuration parameter \"no_such\""));
+    const Client missing = connect(front.url("app", "secret", "sslmode=disable dbname=nowhere"));
+    EXPECT_THAT(PQerrorMessage(missing.get()), HasSubstr("database \"nowhere\" does not exist"));
+    const Client other = connect(front.url("app", "secret", "sslmode=disable dbname=elsewhere"));
+    expect_logged_in(other, front, source, false);
+    EXPECT_TRUE(front.sink.sessions.back()->passed_through);
+    const Client replication = connect(front.url("postgres", "x", "sslmode=disable replication=database"));
+    expect_logged_in(replication, front, source, false);
+}
+
+TEST(Login, NamesTheSideThatCannotBeReached) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer source;
+    Front front{config_of(source), config_of(source), false, source};
+    front.run();
+    source.stop();
+    const Client client = connect(front.url("app", "secret"));
+    EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("the source (127.0.0.1:"));
+    EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("cannot be reached"));
+}
+
+TEST(Login, WaitsWhileAHoldIsInForceAndNotLongerThanItsTimeout) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    create_roles(source);
+    Front front{config_of(source), config_of(source), false, source};
+    front.config.login_timeout = std::chrono::milliseconds{300};
+    front.traffic.holding = true;
+    front.run();
+    const Client late = connect(front.url("app", "secret"));
+    EXPECT_THAT(PQerrorMessage(late.get()), HasSubstr("a change of authority is in progress"));
+    front.traffic.holding = false;
+    front.traffic.serving = false;
+    const Client early = connect(front.url("app", "secret"));
+    EXPECT_THAT(PQerrorMessage(early.get()), HasSubstr("which database is the authority"));
+    front.traffic.serving = true;
+    const Client client = connect(front.url("app", "secret"));
+    expect_logged_in(client, front, source);
+}
+
+TEST(Login, AClientThatSaysNothingIsLetGo) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    Front front{config_of(source), config_of(source), false, source};
+    front.config.login_timeout = std::chrono::milliseconds{200};
+    front.run();
+    const Client silent{PQconnectStart(front.url("app", "secret", "sslmode=require").c_str())};
+    ASSERT_NE(PQsocket(silent.get()), -1);
+    // Never polled further: nothing is sent. The peer closes.
+    char byte = 0;
+    const int flags = 0;
+    pollfd ready{PQsocket(silent.get()), POLLIN, 0};
+    ASSERT_EQ(::poll(&ready, 1, 5000), 1);
+    EXPECT_LE(::recv(PQsocket(silent.get()), &byte, 1, flags), 0);
+}
+
+TEST(Login, ForwardsACancelRequestToTheBackendOfThatSession) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    create_roles(source);
+    Front front{config_of(source), config_of(source), false, source};
+    front.run();
+    const Client client = connect(front.url("app", "secret"));
+    expect_logged_in(client, front, source);
+    Session& session = *front.sink.sessions.back();
+    // The backend sleeps on the session's behalf; there is no relay in this test.
+    const std::string query{"Q\0\0\0\x18SELECT pg_sleep(60)\0", 25};
+    ASSERT_EQ(session.backend.transport.write_some(bytes(query)).io, Io::ok);
+    const std::string sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+    while (source.value(sleeping) != "1" && std::chrono::steady_clock::now() < patience) {
+    }
+    const std::unique_ptr<PGcancel, void (*)(PGcancel*)> cancel{PQgetCancel(client.get()), PQfreeCancel};
+    std::array<char, 256> why{};
+    EXPECT_EQ(PQcancel(cancel.get(), why.data(), static_cast<int>(why.size())), 1) << why.data();
+    pollfd ready{session.backend.transport.fd(), POLLIN, 0};
+    ASSERT_EQ(::poll(&ready, 1, 10000), 1);
+    std::array<std::byte, 4096> buffer{};
+    const IoOutcome read = session.backend.transport.read_some(buffer);
+    EXPECT_THAT(std::string{text(Bytes{buffer}.first(read.size))}, HasSubstr("57014"));
+}
+
+TEST(Login, RefusesMoreClientsThanConfigured) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    create_roles(source);
+    Front front{config_of(source), config_of(source), false, source};
+    front.config.clients_max = 0;
+    front.run();
+    const Client client = connect(front.url("app", "secret"));
+    EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("too many clients"));
+}
+
+}  // namespace
+}  // namespace segue::proxy
