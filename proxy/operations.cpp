@@ -39,7 +39,7 @@ bool Operations::recover() {
     const BoardState state = parts_.board.read();
     const std::string authority{name(state.record ? state.record->authority : Side::source)};
     parts_.change.journal.event("recovery", "clients are served by the " + authority);
-    if (not_moving().empty()) start_mover();
+    if (copying_or_later()) start_mover();
     return true;
 }
 
@@ -50,8 +50,7 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
     const router::Knobs knobs = moving ? record->knobs : router::Knobs{};
     traffic.authority = record ? record->authority : Side::source;
     traffic.epoch = record ? record->epoch : 0;
-    const bool gate = knobs.mirror == Mirror::sync;
-    if (traffic.gate_closed != gate) parts_.change.sessions.set_gate(gate);
+    parts_.change.sessions.set_gate(knobs.mirror == Mirror::sync);
     traffic.shadow_percent = knobs.shadow_percent;
     traffic.shift_percent = knobs.shift_percent;
     parts_.board.update([&](BoardState& state) {
@@ -74,7 +73,7 @@ void Operations::start_mover() {
 }
 
 void Operations::tick() {
-    if (!not_moving().empty()) return;
+    if (!copying_or_later()) return;
     if (!mover_started_) start_mover();
     note_consistent();
     if (follower_behind_) {
@@ -127,6 +126,10 @@ std::string Operations::not_consistent() const {
     const BoardState state = parts_.board.read();
     if (state.record->backfill == router::Backfill::consistent) return "";
     return "the databases are not consistent yet: wait until `segue status` says so";
+}
+
+bool Operations::copying_or_later() const {
+    return not_moving().empty() && parts_.board.read().record->backfill != router::Backfill::none;
 }
 
 Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change) {

@@ -75,6 +75,7 @@ private:
 
     std::string not_moving() const;      // Empty while something is being moved.
     std::string not_consistent() const;  // Likewise, once it is consistent.
+    bool copying_or_later() const;       // The mover has something to do.
     // Changes the authority's record by compare-and-set; on the board when it is written.
     Result<backfill::ControlRecord> update_record(const std::function<void(backfill::ControlRecord&)>& change);
     void publish(const std::optional<backfill::ControlRecord>& record);

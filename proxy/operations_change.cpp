@@ -144,7 +144,7 @@ VerbResult Operations::force_rollback(const Json& arguments) {
     const auto written = old_store.compare_and_set(*old_record, next);
     if (!written || *written != backfill::Written::yes) return VerbResult::refused("the source's control record could not be written: see `segue status`");
     parts_.change.mover.stop();
-    mover_started_ = true;  // It is not to be started again: there is nothing to follow.
+    mover_started_ = false;
     if (const Status opened = parts_.change.steps.open_fence(Side::source); !opened) return VerbResult::refused(opened.error().detail);
     const auto now = std::chrono::steady_clock::now();
     // Sessions that cannot stop are bound to a server that is gone; swap closes them.

@@ -62,10 +62,6 @@ VerbResult Operations::start(const Json&) {
     record.migration = parts_.config.migration;
     record.migration_id = new_migration_id();
     if (state.record) record = *state.record;
-    if (record.backfill == router::Backfill::none) {
-        record.backfill = router::Backfill::copying;
-        record.knobs.mirror = router::Mirror::async;
-    }
     return begin_copying(std::move(record));
 }
 
@@ -84,6 +80,7 @@ VerbResult Operations::begin_copying(ControlRecord record) {
     if (!written) return VerbResult::refused(written.error().detail);
     publish(*written);
     parts_.change.journal.set_durable(true);
+    // Only now, so that a start that did not come to its end is not taken for a copy that can go on.
     if (written->backfill == router::Backfill::none) {
         const auto copying = update_record([](ControlRecord& next) {
             next.backfill = router::Backfill::copying;

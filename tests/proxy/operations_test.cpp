@@ -1,0 +1,254 @@
+// What the verbs do and refuse, with their exit codes, over databases, a mover and sessions in memory.
+
+#include "proxy/operations.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/proxy/fake_world.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using nlohmann::json;
+using test::Program;
+using test::Trouble;
+using test::World;
+using test::consistent_world;
+
+struct Desk {
+    explicit Desk(World& of) : program(of) {
+        operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
+        operations.change_limits.retry_pause = std::chrono::milliseconds{0};
+    }
+    VerbResult run(const std::string& verb, const json& arguments = json::object()) { return operations.run(verb, arguments); }
+
+    Config config;
+    Program program;
+    StateBoard board;
+    std::vector<backfill::Finding> findings;
+    Operations operations{{config,
+                           {program.steps, program.mover, program.sessions, program.traffic, program.journal, program.stopping},
+                           board,
+                           [this]() -> Result<std::vector<backfill::Finding>> { return findings; }}};
+};
+
+TEST(Operations, ServeTheSourceWhereNothingIsMoved) {
+    World world;
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_TRUE(desk.program.traffic.serving);
+    EXPECT_EQ(desk.program.traffic.authority.load(), Side::source);
+    for (const char* verb : {"pause", "resume", "verify", "repair", "rehearse", "cutover", "rollback", "finish"}) {
+        SCOPED_TRACE(verb);
+        const VerbResult result = desk.run(verb);
+        EXPECT_EQ(result.exit_code, 1);
+        EXPECT_FALSE(result.text.empty());
+    }
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 1);
+    EXPECT_EQ(desk.run("shadow", {{"percent", 5}}).exit_code, 1);
+    EXPECT_EQ(desk.run("dance").exit_code, 2);
+}
+
+TEST(Operations, StartBeginsToCopyAndIsIdempotent) {
+    World world;
+    world.mover_backfill = router::Backfill::copying;
+    Desk desk{world};
+    desk.operations.start_wait = std::chrono::seconds{5};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("start").exit_code, 0);
+    EXPECT_EQ(world.records[0]->backfill, router::Backfill::copying);
+    EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::async);
+    const std::string id = world.records[0]->migration_id;
+    EXPECT_EQ(id.size(), 32u);
+    EXPECT_EQ(desk.run("start").exit_code, 0);
+    EXPECT_EQ(world.records[0]->migration_id, id);
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 1);
+    EXPECT_EQ(desk.run("shift", {{"percent", 1}}).exit_code, 1);
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+
+    world.mover_backfill = router::Backfill::consistent;
+    desk.operations.tick();
+    EXPECT_EQ(world.records[0]->backfill, router::Backfill::consistent);
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+}
+
+TEST(Operations, StartRefusesWhatCheckFindsAndTouchesNothing) {
+    World world;
+    Desk desk{world};
+    desk.findings = {{backfill::Severity::fail, "wal_level", "source", "wal_level is replica", "ALTER SYSTEM SET wal_level = logical"}};
+    ASSERT_TRUE(desk.operations.recover());
+    const VerbResult result = desk.run("start");
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_NE(result.text.find("wal_level is replica"), std::string::npos);
+    EXPECT_NE(result.text.find("ALTER SYSTEM"), std::string::npos);
+    EXPECT_FALSE(world.records[0].has_value());
+}
+
+TEST(Operations, GoOnAfterAnInterruptedStartWithTheSameMigration) {
+    World world;
+    world.mover_backfill = router::Backfill::copying;
+    Desk desk{world};
+    desk.operations.start_wait = std::chrono::seconds{5};
+    ASSERT_TRUE(desk.operations.recover());
+    backfill::ControlRecord earlier;
+    earlier.migration = "segue";
+    earlier.migration_id = "chosen before";
+    earlier.backfill = router::Backfill::copying;
+    world.records[0] = earlier;
+    EXPECT_EQ(desk.run("start").exit_code, 0);
+    EXPECT_EQ(world.records[1]->migration_id, "chosen before");
+}
+
+TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::sync);
+    EXPECT_EQ(desk.run("pause").exit_code, 1) << "every commit would wait for ever";
+    EXPECT_EQ(desk.run("shadow", {{"percent", 12.5}}).exit_code, 0);
+    EXPECT_EQ(desk.program.traffic.shadow_percent.load(), 12.5);
+    EXPECT_EQ(desk.run("shift", {{"percent", 101}}).exit_code, 2);
+    EXPECT_EQ(desk.run("shift", {{"percent", 50}}).exit_code, 0);
+    EXPECT_EQ(world.records[0]->knobs.shift_percent, 50);
+
+    world.down[0] = true;
+    EXPECT_EQ(desk.run("shift", {{"percent", 60}}).exit_code, 1);
+    EXPECT_EQ(desk.program.traffic.shift_percent.load(), 50);
+    EXPECT_EQ(desk.run("mirror", {{"mode", "async"}}).exit_code, 1);
+    EXPECT_TRUE(world.gate);
+
+    // And they survive a restart.
+    world.down[0] = false;
+    world.gate = false;
+    Desk next{world};
+    ASSERT_TRUE(next.operations.recover());
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(next.program.traffic.shift_percent.load(), 50);
+    EXPECT_EQ(next.program.traffic.shadow_percent.load(), 12.5);
+}
+
+TEST(Operations, CutoverAndRollbackTellWhatTheyCostAndRefuseToRepeatThemselves) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("rollback").exit_code, 1);
+    const VerbResult rehearsed = desk.run("rehearse");
+    EXPECT_EQ(rehearsed.exit_code, 0) << rehearsed.text;
+    EXPECT_EQ(desk.board.read().last_change->kind, "rehearsal");
+    const VerbResult cutover = desk.run("cutover");
+    EXPECT_EQ(cutover.exit_code, 0) << cutover.text;
+    EXPECT_NE(cutover.text.find("2.0 ms"), std::string::npos);
+    EXPECT_EQ(cutover.details["longest_wait_ms"], 1.5);
+    EXPECT_EQ(desk.board.read().record->authority, Side::target);
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+    EXPECT_EQ(desk.run("rollback").exit_code, 0);
+    EXPECT_EQ(desk.board.read().record->authority, Side::source);
+    EXPECT_EQ(desk.board.read().record->epoch, 6u);
+    EXPECT_EQ(desk.board.read().last_change->kind, "rollback");
+}
+
+TEST(Operations, AChangeThatIsGivenUpSaysWhyAndIsAnAbort) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.strays[1] = 2;
+    const VerbResult result = desk.run("cutover");
+    EXPECT_EQ(result.exit_code, 1);
+    const BoardState state = desk.board.read();
+    EXPECT_EQ(state.last_change->kind, "abort");
+    EXPECT_FALSE(state.last_change->ok);
+    EXPECT_FALSE(state.last_change->hold.has_value());
+    EXPECT_EQ(state.record->authority, Side::source);
+}
+
+TEST(Operations, VerificationDecidesAboutACutover) {
+    World world = consistent_world();
+    Desk desk{world};
+    desk.config.require_verify = true;
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+    world.differences = 2;
+    const VerbResult different = desk.run("verify");
+    EXPECT_EQ(different.exit_code, 1);
+    EXPECT_NE(different.text.find("public.t"), std::string::npos);
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+    EXPECT_EQ(desk.run("repair").exit_code, 0);
+    EXPECT_EQ(desk.board.read().verify.outcome, VerifyOutcome::equal);
+    EXPECT_EQ(desk.run("cutover").exit_code, 0);
+}
+
+TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
+    World world = consistent_world(Side::target, 7);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+    EXPECT_EQ(desk.run("finish").exit_code, 0);
+    EXPECT_FALSE(world.gate);
+    EXPECT_FALSE(world.mover_started);
+    EXPECT_TRUE(world.fence_closed[0]);
+    EXPECT_EQ(desk.run("finish").exit_code, 0);
+    for (const char* verb : {"start", "cutover", "rollback", "pause", "verify"}) EXPECT_EQ(desk.run(verb).exit_code, 1) << verb;
+
+    world.down[1] = true;  // The tombstone on the source alone says where to go.
+    Desk next{world};
+    ASSERT_TRUE(next.operations.recover());
+    EXPECT_EQ(next.program.traffic.authority.load(), Side::target);
+    EXPECT_EQ(next.program.traffic.epoch.load(), 7u);
+    EXPECT_FALSE(world.mover_started);
+    EXPECT_EQ(next.run("finish", {{"unfence", true}}).exit_code, 0);
+    EXPECT_FALSE(world.fence_closed[0]);
+}
+
+TEST(Operations, ForcedRollbackAsksForTheNameAndForIsolationAndIsAboveEveryEpoch) {
+    World world = consistent_world(Side::target, 5);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    const json force = {{"force", true}, {"isolated", true}, {"confirm", "segue"}};
+    EXPECT_EQ(desk.run("rollback", force).exit_code, 1) << "the target answers";
+    world.down[1] = true;
+    EXPECT_EQ(desk.run("rollback", {{"force", true}}).exit_code, 1);
+    EXPECT_EQ(desk.run("rollback", {{"force", true}, {"isolated", true}, {"confirm", "other"}}).exit_code, 1);
+    EXPECT_EQ(desk.run("rollback", {{"force", true}, {"confirm", "segue"}}).exit_code, 1);
+    world.fence_closed[1] = true;  // That is: isolated.
+    EXPECT_EQ(desk.run("rollback", force).exit_code, 0);
+    EXPECT_EQ(world.records[0]->authority, Side::source);
+    EXPECT_EQ(world.records[0]->epoch, 5 + forced_epoch_step);
+    EXPECT_FALSE(world.fence_closed[0]);
+    EXPECT_EQ(desk.program.traffic.authority.load(), Side::source);
+    EXPECT_FALSE(world.held);
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+    desk.operations.tick();
+    EXPECT_FALSE(world.mover_started) << "there is nothing to follow any more";
+}
+
+TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
+    World world = consistent_world(Side::target);
+    world.down[1] = true;
+    Desk desk{world};
+    EXPECT_FALSE(desk.operations.recover());
+    EXPECT_FALSE(desk.program.traffic.serving);
+    EXPECT_NE(desk.board.read().waiting_for.find("target"), std::string::npos);
+    world.down[1] = false;
+    EXPECT_TRUE(desk.operations.recover());
+    EXPECT_TRUE(desk.program.traffic.serving);
+
+    World source = consistent_world();
+    source.down[1] = true;
+    Desk other_desk{source};
+    EXPECT_TRUE(other_desk.operations.recover()) << "the source says that it is the authority: it is believed alone";
+}
+
+TEST(Operations, RefuseTheRecordsOfAnotherMigration) {
+    World world = consistent_world();
+    world.records[1]->migration = "other";
+    Desk desk{world};
+    EXPECT_FALSE(desk.operations.recover());
+    EXPECT_NE(desk.board.read().waiting_for.find("\"other\""), std::string::npos);
+}
+
+}  // namespace
+}  // namespace segue::proxy

@@ -1,0 +1,150 @@
+// The status JSON has exactly INTERFACE's shape; unknown is null.
+
+#include "proxy/status.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "proxy/metrics.hpp"
+#include "proxy/screen.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using nlohmann::json;
+
+StatusInputs busy() {
+    StatusInputs inputs;
+    inputs.board.authority_known = true;
+    backfill::ControlRecord record;
+    record.migration = "segue";
+    record.epoch = 3;
+    record.authority = Side::target;
+    record.backfill = router::Backfill::consistent;
+    record.knobs = {router::Mirror::sync, 5, 10, false};
+    inputs.board.record = record;
+    inputs.board.last_change = LastChange{"cutover", true, std::chrono::microseconds{12500}, std::chrono::microseconds{8000},
+                                          WallTime{std::chrono::milliseconds{1700000000123}}, ""};
+    inputs.board.verify = {VerifyOutcome::equal, 100, 0, WallTime{}};
+    inputs.mover.running = true;
+    inputs.mover.backfill = router::Backfill::consistent;
+    inputs.mover.tables = {{"public", "orders", "consistent", 10, 10, ""}};
+    for (backfill::StreamStatus& stream : inputs.mover.streams) {
+        stream.connected = stream.reverse_ready = true;
+        stream.lag_bytes = 100;
+        stream.lag_seconds = 0.5;
+        stream.applied = Position{0x16B3748};
+    }
+    inputs.sessions = {3, 1, {{42, "temporary table"}}, 1};
+    inputs.shadow = {5, 4, 1, 0, 2};
+    inputs.retained_log_bytes_max = 1000;
+    return inputs;
+}
+
+std::set<std::string> keys(const json& object) {
+    std::set<std::string> names;
+    for (const auto& [name, value] : object.items()) names.insert(name);
+    return names;
+}
+
+void expect_shape(const json& status) {
+    for (const char* key : {"authority", "epoch", "finished", "backfill", "mirror", "shadow", "shift", "sessions", "rollback_ready",
+                            "rollback_blockers", "last_change", "verify", "stray_writes", "warnings"}) {
+        EXPECT_TRUE(status.contains(key)) << key;
+    }
+    EXPECT_EQ(keys(status["backfill"]), (std::set<std::string>{"state", "paused", "rows_copied", "rows_total_estimate",
+                                                               "bytes_copied", "eta_seconds", "tables"}));
+    EXPECT_EQ(keys(status["mirror"]), (std::set<std::string>{"mode", "policy", "degraded", "lag_bytes", "lag_seconds",
+                                                             "applied_position", "retained_log_bytes"}));
+    EXPECT_EQ(keys(status["shadow"]), (std::set<std::string>{"percent", "compared", "equal", "different", "unconfirmed", "shed"}));
+    EXPECT_EQ(keys(status["shift"]), (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
+    EXPECT_EQ(keys(status["sessions"]), (std::set<std::string>{"total", "held", "pinned", "pins"}));
+    EXPECT_EQ(keys(status["verify"]), (std::set<std::string>{"state", "rows_compared", "differences", "at"}));
+}
+
+TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
+    const json status = status_json(busy());
+    expect_shape(status);
+    EXPECT_EQ(status["authority"], "target");
+    EXPECT_EQ(status["epoch"], 3);
+    EXPECT_EQ(status["finished"], false);
+    EXPECT_EQ(status["backfill"]["state"], "consistent");
+    EXPECT_EQ(keys(status["backfill"]["tables"][0]),
+              (std::set<std::string>{"schema", "name", "state", "rows_copied", "rows_total_estimate"}));
+    EXPECT_EQ(status["mirror"]["mode"], "sync");
+    EXPECT_EQ(status["mirror"]["lag_bytes"], 100);
+    EXPECT_EQ(status["mirror"]["applied_position"], "0/16B3748");
+    EXPECT_TRUE(status["mirror"]["retained_log_bytes"].is_null());
+    EXPECT_EQ(status["sessions"]["pins"][0]["pid"], 42);
+    EXPECT_EQ(status["rollback_ready"], true);
+    EXPECT_EQ(keys(status["last_change"]),
+              (std::set<std::string>{"kind", "ok", "hold_ms", "longest_wait_ms", "at", "reason"}));
+    EXPECT_EQ(status["last_change"]["hold_ms"], 12.5);
+    EXPECT_EQ(status["last_change"]["at"], "2023-11-14T22:13:20.123Z");
+    EXPECT_TRUE(status["last_change"]["reason"].is_null());
+    expect_shape(status_json(StatusInputs{}));
+}
+
+TEST(Status, SaysNullWhileTheAuthorityIsNotKnown) {
+    StatusInputs inputs;
+    inputs.board.waiting_for = "the target cannot be read";
+    const json status = status_json(inputs);
+    EXPECT_TRUE(status["authority"].is_null());
+    EXPECT_TRUE(status["epoch"].is_null());
+    EXPECT_TRUE(status["backfill"]["state"].is_null());
+    EXPECT_TRUE(status["rollback_ready"].is_null());
+    EXPECT_EQ(status["warnings"][0]["code"], "authority_unknown");
+}
+
+TEST(Status, NamesEveryReasonWhyTheWayBackIsNotOpen) {
+    const auto blocked = [](auto spoil) {
+        StatusInputs inputs = busy();
+        spoil(inputs);
+        return rollback_blockers(inputs).size();
+    };
+    EXPECT_EQ(blocked([](StatusInputs&) {}), 0u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].connected = false; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[1].reverse_ready = false; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[1].lag_bytes = ready_lag_bytes_max + 1; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].lag_seconds = 60; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].retained_log_bytes = 1000; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].problem = "slot lost"; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.stray_writes = 1; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.running = false; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->knobs.paused = true; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->phase = router::Phase::finished; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record.reset(); }), 1u);
+}
+
+TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {
+    const std::string text = metrics_text(busy());
+    std::set<std::string> announced;
+    std::size_t start = 0;
+    while (start < text.size()) {
+        const std::size_t end = text.find('\n', start);
+        const std::string line = text.substr(start, end - start);
+        start = end + 1;
+        if (line.starts_with("# TYPE ")) {
+            announced.insert(line.substr(7, line.find(' ', 7) - 7));
+        } else if (!line.starts_with("# HELP ")) {
+            EXPECT_TRUE(announced.contains(line.substr(0, line.find_first_of(" {")))) << line;
+            EXPECT_TRUE(line.starts_with("segue_")) << line;
+        }
+    }
+    EXPECT_NE(text.find("segue_authority{side=\"target\"} 1\n"), std::string::npos);
+    EXPECT_NE(text.find("segue_stream_lag_bytes{stream=\"source\"} 100\n"), std::string::npos);
+}
+
+TEST(Status, ScreenIsPlainWithoutATerminal) {
+    const std::string screen = status_screen(status_json(busy()), Colours::off);
+    EXPECT_EQ(screen.find('\033'), std::string::npos);
+    EXPECT_NE(screen.find("target, epoch 3"), std::string::npos);
+    EXPECT_NE(screen.find("temporary table"), std::string::npos);
+    EXPECT_NE(status_screen(status_json(busy()), Colours::on).find('\033'), std::string::npos);
+    EXPECT_NE(status_screen(status_json(StatusInputs{}), Colours::off).find("clients wait"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace segue::proxy
