@@ -1,0 +1,158 @@
+#include "backfill/postgres/change_statement.hpp"
+
+#include <utility>
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+class Builder {
+public:
+    Builder(const FollowerTable& table, const Change& change)
+        : table_(table), change_(change), relation_(change.relation()) {}
+
+    Result<ChangeStatement> build() {
+        switch (change_.kind()) {
+            case ChangeKind::insert: insert(); break;
+            case ChangeKind::update:
+                if (const Status named = update(); !named) return named.error();
+                break;
+            case ChangeKind::remove:
+                if (const Status named = remove(); !named) return named.error();
+                break;
+            case ChangeKind::truncate:
+                return Error{Errc::bad_value, "a truncate is not a change of a row"};
+        }
+        return std::move(statement_);
+    }
+
+private:
+    std::string parameter(bool old_row, std::size_t column) {
+        statement_.parameters.push_back({old_row, column});
+        return "$" + std::to_string(statement_.parameters.size());
+    }
+    const std::string& column(std::size_t i) const { return relation_.columns[i].name; }
+    bool written(std::size_t i) const {
+        const Column* const known = table_.column(column(i));
+        return !known || !known->generated;  // One that is not known makes the server name it.
+    }
+    std::string target() const { return "ONLY " + qualified(relation_.schema, relation_.name); }
+
+    void insert() {
+        std::string columns, values;
+        for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
+            if (!written(i)) continue;
+            columns += (columns.empty() ? "" : ", ") + quote_identifier(column(i));
+            values += (values.empty() ? "" : ", ") + parameter(false, i);
+        }
+        statement_.sql = "INSERT INTO " + qualified(relation_.schema, relation_.name) + " (" + columns +
+                         ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
+    }
+
+    // What names the row as it was. A whole old row is only used in full where nothing shorter is unique.
+    Status where(std::string& condition) {
+        const bool whole = relation_.full_identity && table_.table.key.empty();
+        for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
+            const bool named = relation_.full_identity ? whole || table_.is_key(column(i))
+                                                       : relation_.columns[i].part_of_key;
+            if (!named || (whole && !written(i))) continue;
+            if (!condition.empty()) condition += " AND ";
+            const std::string value = parameter(change_.old_row() != OldRow::none, i);
+            const std::string quoted = quote_identifier(column(i));
+            // Texts, because not every type has an equality, and none of another than the copy's.
+            condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + "::text"
+                               : quoted + table_.equals(column(i)) + value;
+        }
+        if (condition.empty()) {
+            return Error{Errc::bad_value,
+                         relation_.schema + "." + relation_.name +
+                             ": the stream does not say which row changed; set REPLICA IDENTITY FULL"};
+        }
+        // One of several equal rows, whichever.
+        if (whole) condition = "ctid = (SELECT ctid FROM " + target() + " WHERE " + condition + " LIMIT 1)";
+        return Done{};
+    }
+
+    Status update() {
+        if (changes_identity(table_, change_)) return replace();
+        std::string set;
+        for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
+            const Column* const known = table_.column(column(i));
+            if (!written(i) || (known && known->identity_always)) continue;
+            if (change_.new_cell(i).kind == CellKind::unchanged) continue;
+            const bool key_is_same = change_.old_row() == OldRow::none && relation_.columns[i].part_of_key;
+            if (key_is_same) continue;
+            set += (set.empty() ? "" : ", ") + quote_identifier(column(i)) + " = " + parameter(false, i);
+        }
+        std::string condition;
+        if (const Status named = where(condition); !named) return named;
+        // Nothing to set: the row must be there all the same.
+        statement_.sql = set.empty() ? "SELECT FROM " + target() + " WHERE " + condition + " FOR UPDATE"
+                                     : "UPDATE " + target() + " SET " + set + " WHERE " + condition;
+        return Done{};
+    }
+
+    Status remove() {
+        std::string condition;
+        if (const Status named = where(condition); !named) return named;
+        statement_.sql = "DELETE FROM " + target() + " WHERE " + condition;
+        return Done{};
+    }
+
+    // Removed and inserted in one statement; what the stream left out comes from the old row.
+    Status replace() {
+        std::string columns, values;
+        for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
+            const Column* const known = table_.column(column(i));
+            if (!written(i)) continue;
+            const std::string quoted = quote_identifier(column(i));
+            columns += (columns.empty() ? "" : ", ") + quoted;
+            values += values.empty() ? "" : ", ";
+            values += change_.new_cell(i).kind == CellKind::unchanged
+                          ? "gone." + quoted
+                          : parameter(false, i) + (known ? "::" + known->type : "");
+        }
+        std::string condition;
+        if (const Status named = where(condition); !named) return named;
+        statement_.sql = "WITH gone AS (DELETE FROM " + target() + " WHERE " + condition +
+                         " RETURNING *) INSERT INTO " + qualified(relation_.schema, relation_.name) +
+                         " (" + columns + ") OVERRIDING SYSTEM VALUE SELECT " + values + " FROM gone";
+        return Done{};
+    }
+
+    const FollowerTable& table_;
+    const Change& change_;
+    const Relation& relation_;
+    ChangeStatement statement_;
+};
+
+}  // namespace
+
+bool changes_identity(const FollowerTable& table, const Change& change) {
+    if (change.kind() != ChangeKind::update) return false;
+    const Relation& relation = change.relation();
+    for (std::size_t i = 0; i < relation.columns.size(); ++i) {
+        const Column* const known = table.column(relation.columns[i].name);
+        if (!known || !known->identity_always) continue;
+        // Outside the key its old value is not in the stream: it may have changed.
+        if (!relation.columns[i].part_of_key) return true;
+        if (change.old_row() != OldRow::none && !(change.old_cell(i) == change.new_cell(i))) return true;
+    }
+    return false;
+}
+
+Result<ChangeStatement> change_statement(const FollowerTable& table, const Change& change) {
+    return Builder{table, change}.build();
+}
+
+std::string truncate_statement(const Change& change) {
+    // RESTART IDENTITY is left out: sequences are kept ahead by other means, never set back.
+    std::string sql = "TRUNCATE ONLY ";
+    for (std::size_t i = 0; i < change.truncated_size(); ++i) {
+        const Relation& relation = change.truncated(i);
+        sql += (i == 0 ? "" : ", ONLY ") + qualified(relation.schema, relation.name);
+    }
+    return sql;
+}
+
+}  // namespace segue::backfill::postgres

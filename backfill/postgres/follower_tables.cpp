@@ -1,0 +1,62 @@
+#include "backfill/postgres/follower_tables.hpp"
+
+#include <algorithm>
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// Key columns whose index's equality is not the one of pg_catalog, e.g. citext's.
+constexpr const char* foreign_equality = R"sql(
+    SELECT n.nspname, c.relname, a.attname, p.nspname, o.oprname
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL generate_series(0, i.indnkeyatts - 1) AS s(at)
+    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[s.at]
+    JOIN pg_opclass oc ON oc.oid = i.indclass[s.at]
+    JOIN pg_am m ON m.oid = oc.opcmethod AND m.amname = 'btree'
+    JOIN pg_amop op ON op.amopfamily = oc.opcfamily AND op.amopstrategy = 3
+        AND op.amoplefttype = oc.opcintype AND op.amoprighttype = oc.opcintype
+    JOIN pg_operator o ON o.oid = op.amopopr JOIN pg_namespace p ON p.oid = o.oprnamespace
+    WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND c.relkind = 'r'
+      AND p.nspname <> 'pg_catalog' AND n.nspname NOT LIKE 'pg\_%')sql";
+
+}  // namespace
+
+const Column* FollowerTable::column(const std::string& name) const {
+    const auto at = std::find_if(
+        table.columns.begin(), table.columns.end(), [&](const Column& c) { return c.name == name; });
+    return at == table.columns.end() ? nullptr : &*at;
+}
+
+bool FollowerTable::is_key(const std::string& name) const {
+    return std::any_of(table.key.begin(), table.key.end(), [&](int key) {
+        return table.columns[static_cast<std::size_t>(key)].name == name;
+    });
+}
+
+std::string FollowerTable::equals(const std::string& column_name) const {
+    const auto found = equality.find(column_name);
+    return found == equality.end() ? " = " : " " + found->second + " ";
+}
+
+Result<FollowerTables> read_follower_tables(Connection& follower,
+                                            const std::vector<std::string>& exclude) {
+    auto tables = read_tables(follower, exclude);
+    if (!tables) return tables.error();
+    const auto operators = follower.execute(foreign_equality);
+    if (!operators) return operators.error();
+    FollowerTables result;
+    for (Table& table : *tables) {
+        const TableName name{table.schema, table.name};
+        result.emplace(name, FollowerTable{std::move(table), {}});
+    }
+    for (int row = 0; row < operators->size(); ++row) {
+        const auto found = result.find({operators->text(row, 0), operators->text(row, 1)});
+        if (found == result.end()) continue;
+        found->second.equality[operators->text(row, 2)] =
+            "OPERATOR(" + quote_identifier(operators->at(row, 3)) + "." + operators->text(row, 4) + ")";
+    }
+    return result;
+}
+
+}  // namespace segue::backfill::postgres

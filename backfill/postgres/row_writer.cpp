@@ -1,0 +1,107 @@
+#include "backfill/postgres/row_writer.hpp"
+
+#include <functional>
+
+namespace segue::backfill::postgres {
+
+std::size_t RowWriter::ShapeHash::operator()(const Shape& shape) const {
+    const std::size_t kinds = static_cast<std::size_t>(shape.kind) * 8 +
+                              static_cast<std::size_t>(shape.old_row) * 2 + (shape.replaces ? 1 : 0);
+    return std::hash<const void*>{}(shape.relation) ^ (kinds << 1) ^
+           (shape.unchanged.empty() ? 0 : std::hash<std::string>{}(shape.unchanged));
+}
+
+const std::string& RowWriter::subject(const Relation& relation) {
+    std::string& text = subjects_[&relation];
+    if (text.empty()) text = relation.schema + "." + relation.name;
+    return text;
+}
+
+Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeline, const Change& change) {
+    const Relation& relation = change.relation();
+    const auto table = tables_.find({relation.schema, relation.name});
+    if (table == tables_.end()) {
+        return Error{Errc::bad_value, subject(relation) + ": the follower has no such table"};
+    }
+    Shape shape{&relation, change.kind(), change.old_row(), changes_identity(table->second, change), {}};
+    if (change.has_unchanged()) {
+        for (std::size_t i = 0; i < change.new_size(); ++i) {
+            if (change.new_cell(i).kind == CellKind::unchanged) shape.unchanged += std::to_string(i) + ",";
+        }
+    }
+    if (const auto known = prepared_.find(shape); known != prepared_.end()) return &known->second;
+
+    auto statement = change_statement(table->second, change);
+    if (!statement) return statement.error();
+    if (prepared_.size() >= prepared_statements_max) {
+        prepared_.clear();
+        if (const Status sent = pipeline.query("DEALLOCATE ALL", {}, {{}, "statements"}); !sent) {
+            return sent.error();
+        }
+    }
+    const std::string name = "segue" + std::to_string(next_statement_++);
+    if (const Status sent = pipeline.prepare(name, statement->sql, subject(relation)); !sent) {
+        return sent.error();
+    }
+    return &prepared_.emplace(std::move(shape), Prepared{name, std::move(statement->parameters)})
+                .first->second;
+}
+
+Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {
+    if (change.kind() == ChangeKind::truncate) {
+        return pipeline.query(truncate_statement(change), {}, {{}, subject(change.relation())});
+    }
+    const auto statement = prepared(pipeline, change);
+    if (!statement) return statement.error();
+    values_.clear();
+    for (const auto& parameter : (*statement)->parameters) {
+        const Cell cell =
+            parameter.old_row ? change.old_cell(parameter.column) : change.new_cell(parameter.column);
+        values_.push_back(cell.kind == CellKind::text ? cell.text.data() : nullptr);
+    }
+    return pipeline.execute((*statement)->name, values_, {1, subject(change.relation())});
+}
+
+Status RowWriter::forget(StatementPipeline& pipeline, const ForgetChunk& chunk) {
+    const auto table = tables_.find(chunk.table);
+    if (table == tables_.end()) return Error{Errc::bad_value, chunk.table.second + ": the follower has no such table"};
+    const Status record = pipeline.query(
+        "DELETE FROM segue.chunk WHERE table_schema = $1 AND table_name = $2 AND chunk = $3",
+        {chunk.table.first, chunk.table.second, std::to_string(chunk.number)},
+        {{}, "segue.chunk"});
+    if (!record) return record;
+    return pipeline.query("DELETE FROM ONLY " + table->second.table.qualified_name() + " WHERE " +
+                              range_condition(table->second.table, chunk.range),
+                          {},
+                          {{}, "chunk"});
+}
+
+Status RowWriter::forget(StatementPipeline& pipeline, const ForgetTable& table) {
+    return pipeline.query("DELETE FROM segue.chunk WHERE table_schema = $1 AND table_name = $2",
+                          {table.table.first, table.table.second},
+                          {{}, "segue.chunk"});
+}
+
+std::string range_condition(const Table& table, const ChunkRange& range) {
+    std::string columns, condition;
+    for (const int key : table.key) {
+        columns += (columns.empty() ? "" : ", ") +
+                   quote_identifier(table.columns[static_cast<std::size_t>(key)].name);
+    }
+    const auto literals = [&](const Key& bound) {
+        std::string text;
+        for (std::size_t i = 0; i < bound.size(); ++i) {
+            const Column& column = table.columns[static_cast<std::size_t>(table.key[i])];
+            text += (text.empty() ? "" : ", ") + quote_literal(bound[i]) + "::" + column.type;
+        }
+        return text;
+    };
+    if (range.low) condition = "(" + columns + ") > (" + literals(*range.low) + ")";
+    if (range.high) {
+        condition += (condition.empty() ? "" : " AND ");
+        condition += "(" + columns + ") <= (" + literals(*range.high) + ")";
+    }
+    return condition.empty() ? "true" : condition;
+}
+
+}  // namespace segue::backfill::postgres
