@@ -1,0 +1,198 @@
+#include "backfill/postgres/applier.hpp"
+
+#include "backfill/crash_point.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+constexpr std::chrono::milliseconds tick{500};
+constexpr std::chrono::seconds checkpoint_interval{1};
+constexpr std::chrono::seconds idle_checkpoint_interval{10};
+constexpr std::uint64_t checkpoint_bytes = 1u << 20;
+// Source transactions that are applied alone after a group has failed.
+constexpr std::size_t alone_commits = 2000;
+constexpr const char* begin_statement = "segue_begin";
+constexpr const char* commit_statement = "segue_commit";
+
+}  // namespace
+
+Applier::Applier(StreamPipe& pipe,
+                 MoverLink& follower,
+                 const FollowerTables& tables,
+                 Progress progress,
+                 MoverShared& shared,
+                 TwinGuard& twins,
+                 Settings settings)
+    : pipe_(pipe),
+      follower_(follower),
+      writer_(tables),
+      progress_(std::move(progress)),
+      shared_(shared),
+      twins_(twins),
+      settings_(settings),
+      alone_left_(settings.alone ? alone_commits : 0) {}
+
+void Applier::run() {
+    auto pipeline = StatementPipeline::enter(*follower_);
+    Status ended = pipeline ? Status{Done{}} : Status{pipeline.error()};
+    if (ended) ended = loop(*pipeline);
+    if (ended) return;
+    Error error = ended.error();
+    if (pipeline && !pipeline->failed_subject().empty()) stopped_table_ = pipeline->failed_subject();
+    error.detail = "applying to the " + std::string{name(other(settings_.stream))} + ": " + error.detail;
+    pipe_.fail(std::move(error));
+}
+
+void Applier::request_checkpoint() {
+    checkpoint_wanted_.store(true);
+    pipe_.wake_applier();
+}
+
+Status Applier::loop(StatementPipeline& pipeline) {
+    Status sent = pipeline.prepare(begin_statement, "BEGIN", "BEGIN");
+    if (sent) sent = pipeline.prepare(commit_statement, "COMMIT", "COMMIT");
+    if (sent) sent = prepare_progress(pipeline, settings_.stream);
+    if (sent) sent = pipeline.finish();
+    if (!sent) return sent;
+    // What a former run made durable is durable; its slot may be told so.
+    checkpointed_at_ = std::chrono::steady_clock::now() - checkpoint_interval;
+    for (;;) {
+        if (next_ == items_.size()) {
+            items_.clear();
+            next_ = 0;
+            const bool idle = !in_transaction_ && pipe_.queue_is_empty();
+            if (idle) {
+                if (const Status finished = finish(pipeline); !finished) return finished;
+            }
+            if (!pipe_.take(items_, tick)) return Done{};
+            continue;
+        }
+        if (const Status processed = process(pipeline, items_[next_]); !processed) return processed;
+        ++next_;
+        ++group_items_;
+        if (!in_transaction_ && group_is_full()) {
+            if (const Status finished = finish(pipeline); !finished) return finished;
+        }
+    }
+}
+
+bool Applier::group_is_full() const {
+    const std::size_t commits_max = alone_left_ > 0 ? 1 : group_commits_max;
+    return group_commits_ >= commits_max || group_changes_ >= group_changes_max;
+}
+
+Status Applier::begin(StatementPipeline& pipeline) {
+    if (begun_) return Done{};
+    begun_ = true;
+    return pipeline.execute(begin_statement, {}, {{}, "BEGIN"});
+}
+
+Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
+    group_bytes_ += item_memory(item);
+    const auto forget = [&](const auto& what) -> Status {
+        in_transaction_ = true;
+        if (const Status begun = begin(pipeline); !begun) return begun;
+        return writer_.forget(pipeline, what);
+    };
+    return std::visit(
+        Overloaded{
+            [&](const Change& change) -> Status {
+                in_transaction_ = true;
+                ++group_changes_;
+                if (const Status begun = begin(pipeline); !begun) return begun;
+                if (change.kind() == ChangeKind::truncate) twins_.cancel();
+                return writer_.write(pipeline, change);
+            },
+            [&](const CommitDone& commit) -> Status {
+                in_transaction_ = false;
+                ++group_commits_;
+                progress_.committed(commit.start, commit.position);
+                return Done{};
+            },
+            [&](const Passed& passed) -> Status {
+                progress_.reached(passed.position);
+                return Done{};
+            },
+            [&](const ParkedCommit& parked) -> Status {
+                progress_.parked(parked.start);
+                return Done{};
+            },
+            [&](const StrayWrite& stray) -> Status {
+                if (const Status begun = begin(pipeline); !begun) return begun;
+                group_strays_.push_back(stray);
+                return send_stray(pipeline, settings_.stream, shared_.since.load(), stray);
+            },
+            [&](const ForgetChunk& chunk) { return forget(chunk); },
+            [&](const ForgetTable& table) { return forget(table); },
+        },
+        item);
+}
+
+bool Applier::checkpoint_due() const {
+    const Position now = progress_.contiguous();
+    if (now <= checkpointed_) return false;
+    const auto since = std::chrono::steady_clock::now() - checkpointed_at_;
+    if (since >= idle_checkpoint_interval) return true;
+    const bool much = begun_ || now.value - checkpointed_.value > checkpoint_bytes;
+    return since >= checkpoint_interval && much;
+}
+
+Status Applier::write_progress(StatementPipeline& pipeline) {
+    const Position applied = progress_.contiguous();
+    const bool wanted = checkpoint_wanted_.exchange(false);
+    if (wanted || checkpoint_due()) {
+        // The unseen commits at or below the restart point must outlive a crash (rule R7).
+        Checkpoint checkpoint{applied, pipe_.durable_unseen(applied)};
+        const bool short_enough = checkpoint.unseen.xids.size() <= checkpoint_unseen_max;
+        const bool waited = std::chrono::steady_clock::now() - checkpointed_at_ >= idle_checkpoint_interval;
+        if (wanted || short_enough || waited) {
+            checkpoint_in_flight_ = applied;
+            return send_checkpoint(
+                pipeline, settings_.stream, settings_.generation, applied, progress_.beyond(), checkpoint);
+        }
+    }
+    return send_progress(pipeline, settings_.generation, applied, progress_.beyond());
+}
+
+Status Applier::finish(StatementPipeline& pipeline) {
+    const bool write = begun_ || checkpoint_wanted_.load() || checkpoint_due();
+    if (write) {
+        Status sent = begin(pipeline);
+        if (sent) sent = write_progress(pipeline);
+        if (sent) sent = pipeline.finish();
+        if (!sent) return sent;
+        // Only now is it known that every change hit exactly its row.
+        crash_point("apply.before_commit");
+        sent = pipeline.execute(commit_statement, {}, {{}, "COMMIT"});
+        if (sent) sent = pipeline.finish();
+        if (!sent) return sent;
+        crash_point("apply.after_commit");
+        begun_ = false;
+    }
+    if (group_items_ == 0 && !write) return Done{};
+    if (write) durable_.store(progress_.contiguous().value);
+    publish();
+    return Done{};
+}
+
+void Applier::publish() {
+    if (checkpoint_in_flight_) {
+        checkpointed_ = *checkpoint_in_flight_;
+        checkpointed_at_ = std::chrono::steady_clock::now();
+        confirmable_.store(checkpointed_.value);
+        checkpoint_in_flight_.reset();
+    }
+    for (const StrayWrite& stray : group_strays_) {
+        shared_.strays[index(settings_.stream)].add(stray.tables);
+    }
+    group_strays_.clear();
+    const Position contiguous = progress_.contiguous();
+    const bool durable_only = durable_only_.load();
+    shared_.applied[index(settings_.stream)].publish(durable_only ? durable() : contiguous);
+    pipe_.finished(group_items_, group_bytes_, contiguous);
+    alone_left_ -= std::min(alone_left_, group_commits_);
+    group_items_ = group_bytes_ = group_commits_ = group_changes_ = 0;
+}
+
+}  // namespace segue::backfill::postgres

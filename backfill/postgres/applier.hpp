@@ -1,0 +1,96 @@
+#pragma once
+// One thread's loop: takes what one stream's pipe gives and makes it durable on the other side, strictly in
+// stream order, many source transactions in one follower transaction, together with the progress that claims
+// them (laws 1 to 3). Of a watched stream it records progress and stray writes only.
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "backfill/applied_position.hpp"
+#include "backfill/postgres/mover_link.hpp"
+#include "backfill/postgres/mover_shared.hpp"
+#include "backfill/postgres/row_writer.hpp"
+#include "backfill/postgres/store.hpp"
+#include "backfill/postgres/twin_guard.hpp"
+#include "backfill/progress.hpp"
+#include "backfill/stream_pipe.hpp"
+
+namespace segue::backfill::postgres {
+
+// A follower transaction is ended at the next edge of a source transaction once it has this many of them, or
+// this many changes. Then also when nothing is queued, so that lag stays small.
+inline constexpr std::size_t group_commits_max = 1000;
+inline constexpr std::size_t group_changes_max = 10000;
+// The durable list of unseen commits is kept short by waiting for the next pruning.
+inline constexpr std::size_t checkpoint_unseen_max = 2000;
+
+class Applier {
+public:
+    struct Settings {
+        Side stream = Side::source;
+        std::int64_t generation = 0;
+        // One source transaction at a time for a while: after a group failed.
+        bool alone = false;
+    };
+    // Everything referred to outlives it.
+    Applier(StreamPipe& pipe,
+            MoverLink& follower,
+            const FollowerTables& tables,
+            Progress progress,
+            MoverShared& shared,
+            TwinGuard& twins,
+            Settings settings);
+
+    // Until the pipe fails; fails it on an error of its own.
+    void run();
+
+    // Any thread. Progress is written durably as soon as possible, also when nothing was applied.
+    void request_checkpoint();
+    // What the slot may be confirmed to: durable here, with the unseen list.
+    Position confirmable() const { return Position{confirmable_.load()}; }
+    // Contiguous position of the last durable progress.
+    Position durable() const { return Position{durable_.load()}; }
+    // Of a watched stream only what is durable is published: that is what proves the way back.
+    void publish_durable_only(bool only) { durable_only_.store(only); }
+    // The table whose change could not be applied; set before the pipe fails.
+    const std::string& stopped_table() const { return stopped_table_; }
+
+private:
+    Status loop(StatementPipeline& pipeline);
+    Status process(StatementPipeline& pipeline, ApplyItem& item);
+    Status begin(StatementPipeline& pipeline);
+    Status finish(StatementPipeline& pipeline);
+    Status write_progress(StatementPipeline& pipeline);
+    bool group_is_full() const;
+    bool checkpoint_due() const;
+    void publish();
+
+    StreamPipe& pipe_;
+    MoverLink& follower_;
+    RowWriter writer_;
+    Progress progress_;
+    MoverShared& shared_;
+    TwinGuard& twins_;
+    Settings settings_;
+
+    std::vector<ApplyItem> items_;
+    std::size_t next_ = 0;
+    bool begun_ = false;           // A follower transaction is open.
+    bool in_transaction_ = false;  // Between the changes of a source transaction.
+    std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
+    std::size_t alone_left_ = 0;
+    std::vector<StrayWrite> group_strays_;
+    Position checkpointed_;
+    std::optional<Position> checkpoint_in_flight_;
+    std::chrono::steady_clock::time_point checkpointed_at_;
+
+    std::atomic<bool> checkpoint_wanted_{false}, durable_only_{false};
+    std::atomic<std::uint64_t> confirmable_{0}, durable_{0};
+    std::string stopped_table_;
+};
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,145 @@
+#include "backfill/postgres/mover_link.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "backfill/postgres/segue_schema.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// Names longer than this are cut by the server (NAMEDATALEN - 1).
+constexpr std::size_t application_name_max = 63;
+
+std::string host_name() {
+    char name[256] = {};
+    return gethostname(name, sizeof name - 1) == 0 ? name : "unknown";
+}
+
+}  // namespace
+
+std::string MoverIdentity::application_name() const {
+    return ("segue mover " + migration_id).substr(0, application_name_max);
+}
+
+void Interrupts::interrupt() {
+    const std::lock_guard lock{mutex_};
+    interrupted_ = true;
+    for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+}
+
+bool Interrupts::interrupted() const {
+    const std::lock_guard lock{mutex_};
+    return interrupted_;
+}
+
+void Interrupts::add(int socket) {
+    const std::lock_guard lock{mutex_};
+    sockets_.push_back(socket);
+    if (interrupted_) ::shutdown(socket, SHUT_RDWR);
+}
+
+void Interrupts::remove(int socket) {
+    const std::lock_guard lock{mutex_};
+    std::erase(sockets_, socket);
+}
+
+Result<MoverLink> MoverLink::open(const MoverIdentity& identity,
+                                  Side side,
+                                  LinkKind kind,
+                                  Interrupts& interrupts) {
+    if (interrupts.interrupted()) return Error{Errc::closed, "the mover is stopping"};
+    Connection::Options options;
+    options.application_name = identity.application_name();
+    options.settings = {{mover_setting, identity.migration_id}, {"row_security", "off"}};
+    options.replication = kind == LinkKind::replication;
+    if (kind == LinkKind::writer) {
+        options.settings.emplace_back("session_replication_role", "replica");
+        // Progress must be on disk before anything is confirmed to a slot (law 3); a standby of the
+        // follower may not stop it.
+        options.settings.emplace_back("synchronous_commit", "local");
+    }
+    auto opened = Connection::open(identity.url[index(side)], options);
+    if (!opened) {
+        Error error = opened.error();
+        error.detail = std::string{name(side)} + ": " + error.detail;
+        return error;
+    }
+    MoverLink link{std::make_unique<Connection>(std::move(*opened)), interrupts};
+    // The URL may name an application; ours must win, or nobody could find this session again.
+    const auto named =
+        link->execute("SET application_name = " + quote_literal(identity.application_name()));
+    if (!named) return named.error();
+    return link;
+}
+
+MoverLink::MoverLink(std::unique_ptr<Connection> connection, Interrupts& interrupts)
+    : connection_(std::move(connection)),
+      interrupts_(&interrupts),
+      socket_(PQsocket(connection_->raw())) {
+    interrupts_->add(socket_);
+}
+
+MoverLink::MoverLink(MoverLink&& other) noexcept
+    : connection_(std::move(other.connection_)),
+      interrupts_(other.interrupts_),
+      socket_(other.socket_) {}
+
+MoverLink::~MoverLink() {
+    // First out of the list: the number may belong to somebody else once it is closed.
+    if (connection_) interrupts_->remove(socket_);
+}
+
+namespace {
+
+// How many sessions of earlier movers are still there; asks them to end.
+Result<long long> end_earlier_sessions(Connection& connection,
+                                       const MoverIdentity& identity,
+                                       const std::string& slot) {
+    const auto ended = connection.execute(
+        "SELECT count(pg_terminate_backend(pid)) FROM ("
+        "SELECT pid FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()"
+        " UNION SELECT active_pid FROM pg_replication_slots WHERE slot_name = $2"
+        " AND active_pid IS NOT NULL) AS earlier",
+        {identity.application_name(), slot});
+    if (!ended) return ended.error();
+    return ended->number(0, 0);
+}
+
+}  // namespace
+
+Result<std::int64_t> take_lease(Connection& connection,
+                                const MoverIdentity& identity,
+                                const std::string& slot,
+                                const Interrupts& interrupts) {
+    constexpr std::chrono::seconds time_max{30};
+    constexpr std::chrono::milliseconds pause{20};
+    const auto deadline = std::chrono::steady_clock::now() + time_max;
+    for (;;) {
+        const auto left = end_earlier_sessions(connection, identity, slot);
+        if (!left) return left.error();
+        if (*left == 0) {
+            const auto taken = connection.execute(
+                "UPDATE segue.lease SET generation = generation + 1, holder = $1, taken_at = now()"
+                " RETURNING generation",
+                {host_name() + " pid " + std::to_string(getpid())});
+            if (!taken) return taken.error();
+            if (taken->size() != 1) {
+                return Error{Errc::refused, "segue.lease has no row: run `segue start` again"};
+            }
+            return taken->number(0, 0);
+        }
+        if (interrupts.interrupted()) return Error{Errc::closed, "the mover is stopping"};
+        if (std::chrono::steady_clock::now() > deadline) {
+            return Error{Errc::timed_out, "earlier sessions of Segue do not end"};
+        }
+        std::this_thread::sleep_for(pause);
+    }
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,75 @@
+#pragma once
+// What outlives the runs of the mover: roles, positions, and figures that status shows.
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "backfill/applied_position.hpp"
+#include "backfill/mover.hpp"
+#include "backfill/postgres/mover_link.hpp"
+#include "router/side.hpp"
+#include "router/state.hpp"
+
+namespace segue::backfill::postgres {
+
+// Stray writes of one side's stream since the last change of authority.
+class StrayCount {
+public:
+    void reset(std::uint64_t count, const std::vector<std::string>& tables);
+    void add(const std::vector<std::string>& tables);
+    std::uint64_t count() const;
+    std::vector<std::string> tables() const;  // At most stray_tables_max.
+
+private:
+    mutable std::mutex mutex_;
+    std::uint64_t count_ = 0;
+    std::set<std::string> tables_;
+};
+
+// One side as it was last seen.
+struct SideFigures {
+    Position log_end;
+    std::uint64_t retained_log_bytes = 0;
+    // The server's clock minus ours.
+    std::chrono::microseconds clock_ahead{0};
+    bool known = false;
+};
+
+struct TableFigures {
+    std::uint64_t rows_copied = 0, bytes_copied = 0;
+    std::optional<std::uint64_t> rows_estimate;
+    bool started = false, loaded = false;
+    std::string stopped_because;
+};
+
+// Thread-safe by its mutex, except what is atomic or says so.
+struct MoverShared {
+    MoverSettings settings;   // Constant.
+    MoverIdentity identity;   // Constant after start().
+    AppliedPosition applied[2];
+    StrayCount strays[2];
+    // Where the present authority's epoch began in its stream. What is recorded of strays is tied to it.
+    std::atomic<std::uint64_t> since{0};
+    std::atomic<bool> paused{false};
+
+    mutable std::mutex mutex;
+    Side authority = Side::source;
+    router::Backfill backfill = router::Backfill::none;
+    bool indexing = false;
+    SideFigures sides[2];
+    std::map<std::pair<std::string, std::string>, TableFigures> tables;
+    std::vector<std::string> problems;
+    std::string stream_problem[2];
+    // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.
+    std::string invalid;
+    std::optional<std::chrono::steady_clock::time_point> copying_since;
+    std::uint64_t copied_when_started = 0;
+};
+
+}  // namespace segue::backfill::postgres
