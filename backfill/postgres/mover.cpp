@@ -1,0 +1,284 @@
+// The mover's face: starts run after run until it is stopped, and answers for the one that is going on.
+
+#include "backfill/mover.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <thread>
+
+#include "backfill/postgres/mover_checks.hpp"
+#include "backfill/postgres/mover_run.hpp"
+#include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/twin.hpp"
+#include "backfill/postgres/verifier.hpp"
+
+namespace segue::backfill {
+
+namespace {
+
+using namespace postgres;
+
+constexpr std::chrono::milliseconds pause_min{100}, pause_max{5000};
+constexpr std::chrono::seconds good_run{10};
+constexpr std::chrono::seconds verify_twin_time{20};
+constexpr std::chrono::seconds refresh_time{30};
+
+class PostgresMover final : public Mover {
+public:
+    explicit PostgresMover(MoverSettings settings) { shared_.settings = std::move(settings); }
+    ~PostgresMover() override { stop(); }
+
+    Status start(const ControlRecord& record) override;
+    void stop() override;
+    void set_paused(bool paused) override;
+    MoverStatus status() const override;
+    AppliedPosition& applied(Side stream_of) override { return shared_.applied[index(stream_of)]; }
+    Status nudge(Side stream_of) override;
+    Status become(Side authority, Position since) override;
+    std::uint64_t strays(Side stream_of) const override {
+        return shared_.strays[index(stream_of)].count();
+    }
+    Status refresh(const std::vector<VerifyDifference>& rows) override;
+    Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
+    Result<VerifyResult> verify() override;
+    std::uint64_t verify_rows_so_far() const override { return verify_rows_.load(); }
+
+private:
+    void supervise();
+    void note_end(const Error& reason, const MoverRun& run);
+    void guard_disks();
+    std::shared_ptr<MoverRun> current() const;
+    void add_tables(MoverStatus& status) const;  // Under shared_.mutex.
+
+    MoverShared shared_;
+    mutable std::mutex mutex_;
+    std::condition_variable wake_;
+    std::shared_ptr<MoverRun> run_;  // Shared with verbs in flight.
+    bool stopping_ = false;
+    bool alone_ = false;
+    std::thread supervisor_;
+    std::atomic<std::uint64_t> verify_rows_{0};
+    std::atomic<bool> verify_stopping_{false};
+};
+
+Status PostgresMover::start(const ControlRecord& record) {
+    if (supervisor_.joinable()) return Done{};
+    shared_.identity.migration = shared_.settings.migration;
+    shared_.identity.migration_id = record.migration_id;
+    for (const Side side : {Side::source, Side::target}) {
+        shared_.identity.url[index(side)] = shared_.settings.url[index(side)];
+    }
+    shared_.since.store(record.since.value);
+    shared_.paused.store(record.knobs.paused);
+    {
+        const std::lock_guard lock{shared_.mutex};
+        shared_.authority = record.authority;
+        shared_.backfill = record.backfill == router::Backfill::none ? router::Backfill::copying
+                                                                     : record.backfill;
+    }
+    supervisor_ = std::thread{[this] { supervise(); }};
+    return Done{};
+}
+
+void PostgresMover::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+        verify_stopping_.store(true);
+        if (run_) run_->stop();
+    }
+    wake_.notify_all();
+    if (supervisor_.joinable()) supervisor_.join();
+}
+
+std::shared_ptr<MoverRun> PostgresMover::current() const {
+    const std::lock_guard lock{mutex_};
+    return run_;
+}
+
+void PostgresMover::supervise() {
+    auto pause = pause_min;
+    for (;;) {
+        const auto run = std::make_shared<MoverRun>(shared_, alone_);
+        {
+            const std::lock_guard lock{mutex_};
+            if (stopping_) return;
+            run_ = run;
+        }
+        const auto begun_at = Clock::now();
+        const Error reason = run->serve();
+        note_end(reason, *run);
+        guard_disks();
+        if (Clock::now() - begun_at > good_run) pause = pause_min;
+        std::unique_lock lock{mutex_};
+        run_.reset();
+        if (wake_.wait_for(lock, pause, [&] { return stopping_; })) return;
+        pause = std::min(pause * 2, pause_max);
+    }
+}
+
+void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
+    const std::lock_guard lock{shared_.mutex};
+    const Side authority = shared_.authority;
+    shared_.stream_problem[index(authority)] = reason.detail;
+    alone_ = !run.stopped_table().empty();
+    for (auto& [name, figures] : shared_.tables) {
+        figures.stopped_because =
+            run.stopped_table() == name.first + "." + name.second ? reason.detail : std::string{};
+    }
+    if (reason.code == Errc::refused) shared_.invalid = reason.detail;
+}
+
+// Law 11, also while the other side is gone and nothing runs: a slot that holds back more than the cap goes.
+void PostgresMover::guard_disks() {
+    if (shared_.settings.retained_log_bytes_max == 0) return;
+    for (const Side side : {Side::source, Side::target}) {
+        const std::string slot = slot_name(shared_.settings.migration, side);
+        auto connection = Connection::open(shared_.identity.url[index(side)], {});
+        if (!connection) continue;
+        const auto over = connection->execute(
+            "SELECT active_pid FROM pg_replication_slots WHERE slot_name = $1 AND"
+            " pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn) > $2::numeric",
+            {slot, std::to_string(shared_.settings.retained_log_bytes_max)});
+        if (!over || over->size() == 0) continue;
+        if (!over->null(0, 0)) {
+            auto ended = connection->execute("SELECT pg_terminate_backend($1::integer, 5000)", {over->text(0, 0)});
+            if (!ended) continue;
+        }
+        if (auto dropped = connection->execute("SELECT pg_drop_replication_slot($1)", {slot}); !dropped) continue;
+        const std::lock_guard lock{shared_.mutex};
+        shared_.invalid = "the copy is invalid: the log retained on the " + std::string{name(side)} +
+                          " reached [limits] retained_log_mb and slot " + slot +
+                          " was given up to save its disk; finish this migration and start again";
+    }
+}
+
+void PostgresMover::set_paused(bool paused) {
+    shared_.paused.store(paused);
+    if (const auto run = current()) run->set_paused(paused);
+}
+
+Status PostgresMover::nudge(Side stream_of) {
+    const auto run = current();
+    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    return run->nudge(stream_of);
+}
+
+Status PostgresMover::become(Side authority, Position since) {
+    bool changed = false;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        changed = shared_.authority != authority || shared_.since.load() != since.value;
+        shared_.authority = authority;
+        shared_.since.store(since.value);
+    }
+    if (changed) {
+        for (StrayCount& strays : shared_.strays) strays.reset(0, {});
+    }
+    // A run that is not there, or ends now, is followed by one that reads the roles anew.
+    if (const auto run = current()) run->set_role(authority, since);
+    return Done{};
+}
+
+Status PostgresMover::refresh(const std::vector<VerifyDifference>& rows) {
+    const auto run = current();
+    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    return refresh_rows(run, shared_, rows, Clock::now() + refresh_time);
+}
+
+Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadline) {
+    const auto run = current();
+    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    {
+        const std::lock_guard lock{shared_.mutex};
+        if (shared_.backfill != router::Backfill::consistent) {
+            return Error{Errc::refused, "the copy is not consistent yet"};
+        }
+    }
+    return open_twin_of(run, shared_, deadline);
+}
+
+Result<VerifyResult> PostgresMover::verify() {
+    const auto run = current();
+    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    verify_rows_ = 0;
+    const std::vector<Table> tables = run->authority_tables();
+    return verify_tables(
+        tables, [this] { return open_twin(Clock::now() + verify_twin_time); }, verify_rows_, verify_stopping_);
+}
+
+void PostgresMover::add_tables(MoverStatus& status) const {
+    std::uint64_t estimate = 0;
+    bool estimated = true;
+    for (const auto& [name, figures] : shared_.tables) {
+        TableProgress table;
+        table.schema = name.first;
+        table.name = name.second;
+        table.rows_copied = figures.rows_copied;
+        table.rows_total_estimate = figures.rows_estimate;
+        table.stopped_because = figures.stopped_because;
+        if (!figures.stopped_because.empty()) {
+            table.state = "stopped";
+        } else if (shared_.backfill == router::Backfill::consistent) {
+            table.state = "consistent";
+        } else if (shared_.indexing) {
+            table.state = "indexing";
+        } else {
+            table.state = figures.loaded ? "loaded" : figures.started ? "copying" : "waiting";
+        }
+        status.rows_copied += figures.rows_copied;
+        status.bytes_copied += figures.bytes_copied;
+        estimated = estimated && figures.rows_estimate.has_value();
+        estimate += std::max(figures.rows_estimate.value_or(0), figures.rows_copied);
+        status.tables.push_back(std::move(table));
+    }
+    if (!status.tables.empty() && estimated) status.rows_total_estimate = estimate;
+}
+
+MoverStatus PostgresMover::status() const {
+    MoverStatus status;
+    const auto run = current();
+    status.running = run != nullptr;
+    status.paused = shared_.paused.load();
+    for (const Side side : {Side::source, Side::target}) {
+        StreamStatus& stream = status.streams[index(side)];
+        if (run) stream = run->stream_status(side);
+        stream.applied = shared_.applied[index(side)].current();
+        status.stray_writes += shared_.strays[index(side)].count();
+        for (std::string& table : shared_.strays[index(side)].tables()) {
+            status.stray_write_tables.push_back(std::move(table));
+        }
+    }
+    const std::lock_guard lock{shared_.mutex};
+    status.backfill = shared_.backfill;
+    add_tables(status);
+    for (const Side side : {Side::source, Side::target}) {
+        StreamStatus& stream = status.streams[index(side)];
+        const SideFigures& figures = shared_.sides[index(side)];
+        if (figures.known) {
+            stream.retained_log_bytes = figures.retained_log_bytes;
+            stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
+        }
+        if (!stream.connected) stream.problem = shared_.stream_problem[index(side)];
+    }
+    if (!shared_.invalid.empty()) status.problems.push_back(shared_.invalid);
+    const std::string& problem = shared_.stream_problem[index(shared_.authority)];
+    if (!status.streams[index(shared_.authority)].connected && !problem.empty() && problem != shared_.invalid) {
+        status.problems.push_back(problem);
+    }
+    if (status.backfill == router::Backfill::copying && shared_.copying_since && status.rows_total_estimate) {
+        const double seconds = std::chrono::duration<double>(Clock::now() - *shared_.copying_since).count();
+        const auto copied = static_cast<double>(status.rows_copied - std::min(status.rows_copied, shared_.copied_when_started));
+        const auto left = static_cast<double>(*status.rows_total_estimate - status.rows_copied);
+        if (copied > 0) status.eta_seconds = left * seconds / copied;
+    }
+    return status;
+}
+
+}  // namespace
+
+std::unique_ptr<Mover> make_postgres_mover(MoverSettings settings) {
+    return std::make_unique<PostgresMover>(std::move(settings));
+}
+
+}  // namespace segue::backfill

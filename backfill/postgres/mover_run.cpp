@@ -1,0 +1,322 @@
+#include "backfill/postgres/mover_run.hpp"
+
+#include <algorithm>
+
+#include "backfill/postgres/mover_checks.hpp"
+#include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/store.hpp"
+#include "backfill/snapshot.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+constexpr std::chrono::milliseconds keep_interval{250};
+constexpr std::chrono::milliseconds nudge_time_max{2000};
+constexpr std::chrono::milliseconds nudge_step{20};
+constexpr Side both_sides[] = {Side::source, Side::target};
+
+Error stopping() { return Error{Errc::closed, "the mover is stopping"}; }
+
+}  // namespace
+
+MoverRun::~MoverRun() { close(); }
+
+Error MoverRun::serve() {
+    Status ended = set_up();
+    if (ended) ended = keep();
+    // The reason is a stream's failure where there is one: what follows from it is only noise.
+    const auto reason = first_failure();
+    if (const auto authority = authority_stream()) stopped_table_ = authority->applier().stopped_table();
+    close();
+    if (reason && !stopping_.load()) return *reason;
+    return ended ? stopping() : ended.error();
+}
+
+void MoverRun::stop() {
+    stopping_.store(true);
+    interrupts_.interrupt();
+    for (const Side side : both_sides) {
+        if (const auto live = stream(side)) live->pipe().fail(stopping());
+    }
+}
+
+void MoverRun::close() {
+    interrupts_.interrupt();
+    for (const Side side : both_sides) {
+        if (const auto live = stream(side)) live->pipe().fail(stopping());
+    }
+    if (copying_.joinable()) copying_.join();
+    for (const Side side : both_sides) {
+        if (const auto live = stream(side)) live->join();
+    }
+}
+
+std::shared_ptr<MoverStream> MoverRun::stream(Side side) const {
+    const std::lock_guard lock{mutex_};
+    return streams_[index(side)];
+}
+
+std::shared_ptr<MoverStream> MoverRun::authority_stream() const {
+    Side authority;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+    }
+    return stream(authority);
+}
+
+std::optional<Error> MoverRun::first_failure() const {
+    {
+        const std::lock_guard lock{mutex_};
+        if (copy_failure_) return copy_failure_;
+    }
+    for (const Side side : both_sides) {
+        const auto live = stream(side);
+        if (!live) continue;
+        if (auto failure = live->pipe().failure()) return failure;
+    }
+    return std::nullopt;
+}
+
+Status MoverRun::take_leases() {
+    for (const Side side : both_sides) {
+        auto opened = link(side, LinkKind::writer);
+        if (!opened) return opened.error();
+        const auto generation = take_lease(
+            **opened, shared_.identity, slot_name(shared_.settings.migration, side), interrupts_);
+        if (!generation) return generation.error();
+        generations_[index(side)] = *generation;
+    }
+    return Done{};
+}
+
+Status MoverRun::set_up() {
+    if (const Status taken = take_leases(); !taken) return taken;
+    Side authority;
+    router::Backfill backfill;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+        backfill = shared_.backfill;
+    }
+    // First: what names a row on the follower must be known to whoever writes there.
+    if (backfill != router::Backfill::consistent) {
+        if (const Status keys = restore_keys(); !keys) return keys;
+    }
+    for (const Side side : both_sides) {
+        auto keeper = link(side, LinkKind::writer);
+        if (!keeper) return keeper.error();
+        keepers_[index(side)].emplace(std::move(*keeper));
+        auto tables = read_follower_tables(**keepers_[index(side)], shared_.settings.exclude);
+        if (!tables) return tables.error();
+        tables_[index(side)] = std::move(*tables);
+        if (const Status read = read_figures(side); !read) return read;
+    }
+    for (const auto& [name, known] : tables_[index(authority)]) authority_tables_.push_back(known.table);
+    const bool copied = backfill == router::Backfill::consistent;
+    auto applied = make_stream(authority);
+    if (!applied) return applied.error();
+    const Status known = set_up_tables(copied ? nullptr : &(*applied)->pipe());
+    if (!known) return known;
+    {
+        const std::lock_guard lock{mutex_};
+        streams_[index(authority)] = *applied;
+    }
+    if (copied) {
+        if (const Status opened = open_reverse_stream(); !opened) return opened;
+    }
+    set_paused(shared_.paused.load());
+    (*applied)->start_threads();
+    if (const Status probed = probe(**applied); !probed) return probed;
+    if (!copied) copying_ = std::thread{[this] { copy_everything(); }};
+    return Done{};
+}
+
+Result<std::shared_ptr<MoverStream>> MoverRun::make_stream(Side side) {
+    auto replication = link(side, LinkKind::replication);
+    if (!replication) return replication.error();
+    auto follower = link(other(side), LinkKind::writer);
+    if (!follower) return follower.error();
+    const std::lock_guard lock{keeper_mutex_[index(side)]};
+    Connection& owner = **keepers_[index(side)];
+    if (const Status known = check_server(**replication, owner, side); !known) return known.error();
+    auto progress =
+        progress_for_slot(owner, **follower, side, slot_name(shared_.settings.migration, side));
+    if (!progress) return progress.error();
+    auto strays = read_strays(**follower, side, shared_.since.load());
+    if (!strays) return strays.error();
+    shared_.strays[index(side)].reset(strays->count, strays->tables);
+
+    MoverStream::Parts parts;
+    parts.side = side;
+    parts.progress = std::move(*progress);
+    parts.generation = generations_[index(other(side))];
+    parts.xid_reference = xid_reference_[index(side)];
+    parts.alone = alone_;
+    auto made = std::make_shared<MoverStream>(std::move(parts),
+                                              std::move(*replication),
+                                              std::move(*follower),
+                                              tables_[index(other(side))],
+                                              shared_,
+                                              twins_);
+    const std::lock_guard roles{shared_.mutex};
+    made->set_role(side == shared_.authority, Position{shared_.since.load()});
+    return made;
+}
+
+Status MoverRun::open_reverse_stream() {
+    Side follower;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        follower = other(shared_.authority);
+    }
+    auto reverse = make_stream(follower);
+    if (!reverse) return reverse.error();
+    {
+        const std::lock_guard lock{mutex_};
+        streams_[index(follower)] = *reverse;
+    }
+    (*reverse)->start_threads();
+    return probe(**reverse);
+}
+
+// A ticket of ours: when its place in the stream is durable on the other side, that way is open.
+Status MoverRun::probe(MoverStream& carried) {
+    const std::lock_guard lock{keeper_mutex_[index(carried.side())]};
+    Connection& owner = **keepers_[index(carried.side())];
+    if (auto ticket = owner.execute("UPDATE segue.ticket SET number = number + 1"); !ticket) {
+        return ticket.error();
+    }
+    const auto end = owner.execute("SELECT pg_current_wal_flush_lsn()");
+    if (!end) return end.error();
+    carried.set_probe(parse_lsn(end->at(0, 0)).value_or(Position{}));
+    return Done{};
+}
+
+// What the whole run needs to know of a side, again and again: its log's end, and what snapshots show.
+Status MoverRun::read_figures(Side side) {
+    const std::lock_guard lock{keeper_mutex_[index(side)]};
+    const auto rows = (*keepers_[index(side)])->execute(
+        "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),"
+        " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+        " (SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint"
+        " FROM pg_replication_slots WHERE slot_name = $1)",
+        {slot_name(shared_.settings.migration, side)});
+    if (!rows) return rows.error();
+    const auto snapshot = parse_snapshot(rows->at(0, 0));
+    if (!snapshot) return snapshot.error();
+    xid_reference_[index(side)] = snapshot->xmax;
+    if (const auto live = stream(side)) {
+        live->set_xid_reference(snapshot->xmax);
+        live->pipe().prune(*snapshot);
+        live->push_probe();
+    }
+    SideFigures figures;
+    figures.log_end = parse_lsn(rows->at(0, 1)).value_or(Position{});
+    figures.clock_ahead =
+        std::chrono::microseconds{rows->number(0, 2)} -
+        std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::system_clock::now().time_since_epoch());
+    figures.retained_log_bytes = static_cast<std::uint64_t>(std::max(0LL, rows->number(0, 3)));
+    figures.known = true;
+    const std::lock_guard lock_shared{shared_.mutex};
+    shared_.sides[index(side)] = figures;
+    return Done{};
+}
+
+Status MoverRun::keep() {
+    while (!stopping_.load()) {
+        if (const auto failure = first_failure()) return *failure;
+        for (const Side side : both_sides) {
+            if (const Status read = read_figures(side); !read) return read;
+        }
+        std::uint64_t retained = 0;
+        {
+            const std::lock_guard lock{shared_.mutex};
+            for (const SideFigures& figures : shared_.sides) {
+                retained = std::max(retained, figures.retained_log_bytes);
+            }
+        }
+        if (shared_.settings.retained_log_bytes_max > 0 &&
+            retained > shared_.settings.retained_log_bytes_max) {
+            return Error{Errc::too_large, "the retained log has reached its cap"};
+        }
+        const auto authority = authority_stream();
+        if (!authority) return Error{Errc::closed, "the authority's stream is not open"};
+        // Returns early when a stream fails.
+        (void)authority->pipe().wait_for_position(Position{~0ull}, keep_interval);
+    }
+    return stopping();
+}
+
+void MoverRun::set_role(Side authority, Position since) {
+    for (const Side side : both_sides) {
+        if (const auto live = stream(side)) live->set_role(side == authority, since);
+    }
+}
+
+void MoverRun::set_paused(bool paused) {
+    if (const auto authority = authority_stream()) authority->pipe().set_paused(paused);
+}
+
+Status MoverRun::nudge(Side stream_of) {
+    const auto live = stream(stream_of);
+    if (!live) return Error{Errc::closed, std::string{name(stream_of)} + ": its stream is not open"};
+    Position end;
+    {
+        const std::lock_guard lock{keeper_mutex_[index(stream_of)]};
+        Connection& owner = **keepers_[index(stream_of)];
+        const char* const query = "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()";
+        auto rows = owner.execute(query);
+        if (!rows) return rows.error();
+        end = parse_lsn(rows->at(0, 0)).value_or(Position{});
+        if (parse_lsn(rows->at(0, 1)).value_or(Position{}) < end) {
+            auto ticket = owner.execute("UPDATE segue.ticket SET number = number + 1");
+            if (!ticket) return ticket.error();
+        }
+    }
+    live->reader().nudge();
+    Side authority;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+    }
+    if (stream_of == authority) return Done{};
+    // Nothing is applied from a watched stream: that it arrived is written for its own sake.
+    const auto deadline = std::chrono::steady_clock::now() + nudge_time_max;
+    while (std::chrono::steady_clock::now() < deadline) {
+        const auto reached = live->pipe().wait_for_position(end, nudge_step);
+        if (!reached) return reached.error();
+        if (*reached) break;
+        live->reader().nudge();
+    }
+    live->applier().request_checkpoint();
+    return Done{};
+}
+
+StreamStatus MoverRun::stream_status(Side stream_of) const {
+    StreamStatus status;
+    const auto live = stream(stream_of);
+    if (!live) return status;
+    status.connected = live->reader().streaming();
+    status.reverse_ready = status.connected && live->proven();
+    status.received = live->reader().received();
+    const auto oldest = live->pipe().oldest_pending();
+    const std::lock_guard lock{shared_.mutex};
+    const auto now = std::chrono::time_point_cast<std::chrono::microseconds>(
+        std::chrono::system_clock::now() + shared_.sides[index(stream_of)].clock_ahead);
+    status.lag_seconds =
+        oldest ? std::max(0.0, std::chrono::duration<double>(now - *oldest).count()) : 0.0;
+    return status;
+}
+
+bool MoverRun::ready() const {
+    for (const Side side : both_sides) {
+        const auto live = stream(side);
+        if (!live || !live->reader().streaming() || !live->proven()) return false;
+    }
+    return true;
+}
+
+}  // namespace segue::backfill::postgres

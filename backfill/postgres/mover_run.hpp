@@ -1,0 +1,100 @@
+#pragma once
+// One run of the mover: from taking the lease until the first failure or stop. Everything in it is derived
+// from what is durable, so whatever goes wrong, the answer is a new run.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backfill/postgres/copy_plan.hpp"
+#include "backfill/postgres/mover_link.hpp"
+#include "backfill/postgres/mover_shared.hpp"
+#include "backfill/postgres/mover_stream.hpp"
+#include "backfill/postgres/store.hpp"
+#include "backfill/postgres/twin_guard.hpp"
+
+namespace segue::backfill::postgres {
+
+class MoverRun {
+public:
+    // `alone`: the last run ended because a group could not be applied.
+    MoverRun(MoverShared& shared, bool alone) : shared_(shared), alone_(alone) {}
+    ~MoverRun();
+    MoverRun(const MoverRun&) = delete;
+    MoverRun& operator=(const MoverRun&) = delete;
+
+    // Until it fails or is stopped; every thread has ended when it returns. The error says why.
+    Error serve();
+    // Any thread.
+    void stop();
+    void set_role(Side authority, Position since);
+    void set_paused(bool paused);
+    Status nudge(Side stream_of);
+    StreamStatus stream_status(Side stream_of) const;
+    // Both streams are live and proven, and everything is copied.
+    bool ready() const;
+    // The table whose change could not be applied, of the stream that failed. Valid after serve().
+    const std::string& stopped_table() const { return stopped_table_; }
+
+    // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with the mover.
+    // The stream of the authority; null when it is not there yet or no longer.
+    std::shared_ptr<MoverStream> authority_stream() const;
+    const std::vector<Table>& authority_tables() const { return authority_tables_; }
+    const FollowerTables& tables_of(Side side) const { return tables_[index(side)]; }
+    std::int64_t generation(Side side) const { return generations_[index(side)]; }
+    Interrupts& interrupts() { return interrupts_; }
+    TwinGuard& twins() { return twins_; }
+    Result<MoverLink> link(Side side, LinkKind kind) {
+        return MoverLink::open(shared_.identity, side, kind, interrupts_);
+    }
+
+private:
+    Status set_up();
+    Status take_leases();
+    Status read_figures(Side side);
+    Result<std::shared_ptr<MoverStream>> make_stream(Side side);
+    Status set_up_tables(StreamPipe* pipe);  // Null: nothing is copied any more.
+    Result<bool> set_up_chunks(StreamPipe& pipe,
+                               const Table& table,
+                               const std::vector<StoredChunk>& loaded);
+    Status open_reverse_stream();
+    Status probe(MoverStream& stream);
+    Status keep();
+    std::optional<Error> first_failure() const;
+    std::shared_ptr<MoverStream> stream(Side side) const;
+    void close();
+
+    // Copying (mover_run_copy.cpp).
+    Status restore_keys();
+    void copy_everything();
+    Status run_copiers();
+    Status complete();
+    Status build_the_rest(StreamPipe& pipe);
+    Status create_reverse_slot();
+    Status record_consistent();
+
+    MoverShared& shared_;
+    const bool alone_;
+    Interrupts interrupts_;
+    std::atomic<bool> stopping_{false};
+    std::int64_t generations_[2] = {0, 0};
+    std::optional<MoverLink> keepers_[2];
+    std::mutex keeper_mutex_[2];
+    FollowerTables tables_[2];
+    std::vector<Table> authority_tables_;
+    TwinGuard twins_;
+    std::uint64_t xid_reference_[2] = {0, 0};
+
+    mutable std::mutex mutex_;  // Of streams_.
+    std::shared_ptr<MoverStream> streams_[2];
+    std::unique_ptr<CopyPlan> plan_;
+    std::thread copying_;
+    std::optional<Error> copy_failure_;  // Guarded by mutex_.
+    std::string stopped_table_;
+};
+
+}  // namespace segue::backfill::postgres
