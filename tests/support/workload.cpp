@@ -16,9 +16,7 @@ Workload::~Workload() { stop(); }
 void Workload::start() {
     stopping_ = false;
     for (int worker = 0; worker < options_.workers; ++worker) {
-        threads_.emplace_back([this, worker] {
-            Worker{*this, options_.first_worker + worker}.run();
-        });
+        threads_.emplace_back([this, worker] { Worker{*this, worker}.run(); });
     }
 }
 
