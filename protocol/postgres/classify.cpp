@@ -446,10 +446,16 @@ Statement classify_tree(Node* node) {
             result.names_known = true;
             return result;
         }
-        case T_TransactionStmt: return only(StatementKind::transaction, "transaction control");
-        case T_VariableSetStmt: case T_ListenStmt: case T_UnlistenStmt: case T_PrepareStmt: case T_DeallocateStmt:
-        case T_DeclareCursorStmt: case T_ClosePortalStmt: case T_DiscardStmt: case T_ConstraintsSetStmt:
-        case T_LoadStmt:
+        case T_TransactionStmt: case T_ConstraintsSetStmt:
+            return only(StatementKind::transaction, "transaction control");
+        case T_VariableSetStmt:
+            // SET LOCAL and SET TRANSACTION end with their transaction.
+            if (reinterpret_cast<VariableSetStmt*>(node)->is_local) {
+                return only(StatementKind::transaction, "transaction control");
+            }
+            return only(StatementKind::session, "changes the session");
+        case T_ListenStmt: case T_UnlistenStmt: case T_PrepareStmt: case T_DeallocateStmt:
+        case T_DeclareCursorStmt: case T_ClosePortalStmt: case T_DiscardStmt: case T_LoadStmt:
             return only(StatementKind::session, "changes the session");
         default: return only(StatementKind::write, "not a SELECT");
     }

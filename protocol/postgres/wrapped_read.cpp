@@ -25,13 +25,14 @@ void append_ours(std::string& output, std::string_view text) {
 
 }  // namespace
 
-WrappedRead::WrappedRead(std::string_view request, bool simple, std::string_view parse)
+WrappedRead::WrappedRead(std::string_view request, bool simple, std::string_view parse, std::string_view forget)
     : simple_(simple), parse_pending_(!parse.empty()) {
     append_ours(to_send_, "BEGIN TRANSACTION READ ONLY");
     append_ours(to_send_, "SELECT 1");  // Takes the snapshot.
     to_send_ += parse;
     to_send_ += request;
     append_ours(to_send_, "COMMIT");
+    if (!forget.empty()) postgres::append(to_send_, Close{'S', forget});
     append_sync(to_send_);
 }
 

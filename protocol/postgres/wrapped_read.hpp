@@ -27,8 +27,9 @@ public:
         failed,    // The client has seen nothing: the read can be done elsewhere. The connection is as before.
     };
 
-    // `parse` (optional): a Parse message that must precede the request, its acknowledgement not for the client.
-    WrappedRead(std::string_view request, bool simple, std::string_view parse);
+    // `parse` (optional): a Parse message that must precede the request, its acknowledgement not for the client;
+    // `forget` (optional): the name under which it was prepared, given up afterwards.
+    WrappedRead(std::string_view request, bool simple, std::string_view parse, std::string_view forget = {});
 
     const std::string& to_send() const { return to_send_; }
     // Appends to `for_client` what may go out now. Returns what was taken of `slice`: all, until the end.

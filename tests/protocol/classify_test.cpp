@@ -173,6 +173,9 @@ TEST(Classify, TellsTransactionControlAndSessionStateFromWrites) {
     EXPECT_EQ(classify("BEGIN").kind, StatementKind::transaction);
     EXPECT_EQ(classify("rollback to savepoint s").kind, StatementKind::transaction);
     EXPECT_EQ(classify("SET a.b = 'c'").kind, StatementKind::session);
+    EXPECT_EQ(classify("SET SESSION a.b = 'c'").kind, StatementKind::session);
+    EXPECT_EQ(classify("SET LOCAL a.b = 'c'").kind, StatementKind::transaction);
+    EXPECT_EQ(classify("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY").kind, StatementKind::session);
     EXPECT_EQ(classify("LISTEN c").kind, StatementKind::session);
     EXPECT_EQ(classify("DISCARD ALL").kind, StatementKind::session);
     EXPECT_EQ(classify("CREATE TEMP TABLE t ()").kind, StatementKind::write);

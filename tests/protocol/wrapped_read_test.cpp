@@ -111,6 +111,10 @@ TEST(WrappedRead, TakesTheSnapshotBeforeTheRequestAndSyncsOnlyAfterIt) {
     EXPECT_LT(snapshot, own);
     EXPECT_LT(own, sent.find("COMMIT"));
     EXPECT_EQ(sent.find("S\0\0\0\4"s), sent.size() - 5);
+    std::string close;
+    append(close, Close{'S', "s1"});
+    EXPECT_EQ(sent.find(close), std::string::npos);
+    EXPECT_NE((WrappedRead{request, false, "P", "s1"}.to_send().find(close)), std::string::npos);
 }
 
 }  // namespace

@@ -1,0 +1,222 @@
+#include "proxy/read_tap.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/postgres/framer.hpp"
+
+namespace segue::proxy {
+
+using protocol::postgres::KnownStatement;
+using protocol::postgres::ReadRequest;
+using protocol::postgres::StatementKind;
+
+namespace {
+
+// Named apart from the variables that hold a statement's text.
+std::string_view text_of(Bytes slice) { return text(slice); }
+
+router::ReadIntent intent_of(const KnownStatement& known) {
+    if (known.kind != StatementKind::read) return router::ReadIntent::other;
+    if (!known.judgement.follower) return router::ReadIntent::authority_only;
+    return known.judgement.comparable ? router::ReadIntent::comparable_read : router::ReadIntent::read;
+}
+
+// Some statement name on a connection whose state was restored.
+bool has_statement(const Session& session, std::string_view name) {
+    const auto& statements = session.other_state->statements;
+    return std::any_of(statements.begin(), statements.end(), [&](const auto& one) { return one.name == name; });
+}
+
+}  // namespace
+
+// No statement since the last probe can have changed what a read means.
+bool ReadTap::state_is_known(const Session& session) const {
+    return changes_ == changes_at_probe_ && (session.other_state || identity_at_ == changes_);
+}
+
+void ReadTap::learn_statements(const Session& session) {
+    if (learned_at_ == changes_ || !session.other_state) return;
+    learned_at_ = changes_;
+    for (const auto& statement : session.other_state->statements) {
+        if (statement.from_sql) continue;  // Its text may hold more than the statement.
+        std::vector<std::uint32_t> types;
+        for (const auto& type : statement.parameter_types) types.push_back(type.oid);
+        book_.learn(statement.name, statement.text, types);
+    }
+    identity_ = identity_of(session.startup, *session.other_state);
+    identity_at_ = changes_;
+}
+
+// What the request executes, and which Parse the other connection lacks for it. False: unknown.
+bool ReadTap::identify(const ReadRequest& request, const Session& session, std::string_view& text,
+                       std::string& parse) const {
+    if (request.text()) {
+        text = *request.text();
+        return true;
+    }
+    const auto* entry = book_.find(request.bind.statement);
+    if (entry == nullptr) return false;
+    text = entry->text;
+    // Restored statements exist there; the unnamed one may be another.
+    const bool there = !request.bind.statement.empty() && session.other_state && has_statement(session, request.bind.statement);
+    if (!there) parse = entry->message;
+    return true;
+}
+
+ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
+    book_.settle(std::exchange(error_, false));
+    reader_.reset();
+    if (changes_ == changes_at_probe_) learn_statements(session);
+
+    const auto request = protocol::postgres::recognise_read_request(slice);
+    std::string_view text;
+    std::string parse;
+    if (!request || !identify(*request, session, text, parse)) return Choice::forward;
+    const KnownStatement* known = reads_.know(text);
+    if (known == nullptr || reads_.shared().is_demoted(known->id)) return Choice::forward;
+
+    const bool shiftable = state_is_known(session) && session.other && session.other_state &&
+                           session.other->side != reads_.authority() && session.backend.side == reads_.authority();
+    const bool shadowable = reads_.knobs().shift_percent <= 0 && shadow_is_ready(session);
+    const auto connection = shiftable || shadowable ? router::FollowerConnection::ready
+                            : session.movable       ? router::FollowerConnection::wanted
+                                                    : router::FollowerConnection::none;
+    const router::Plan plan = router::route(router::Backfill::consistent, reads_.knobs(), intent_of(*known), connection,
+                                            reads_.shares());
+    connection_wanted_ = plan.want_connection;
+    if (connection == router::FollowerConnection::ready) pause_ = connection_pause_min;
+    if (plan.shadow) begin_shadow(*request, slice, text, std::move(parse), *known, session, now);
+    if (plan.answers != router::Answerer::follower) return Choice::forward;
+
+    const std::string forget = parse.empty() ? std::string{} : std::string{request->bind.statement};
+    // Worth a new look at the session, so that the statement is there the next time.
+    if (!forget.empty()) connection_wanted_ = true;
+    shifted_ = ShiftedRead{std::string{text_of(slice)}, std::move(parse), forget, request->simple, known->id,
+                           reads_.authority(), now, 0, std::nullopt, std::nullopt};
+    note_unnamed(*request, slice, session);
+    return Choice::shift;
+}
+
+// A request that goes elsewhere changes the unnamed statement there, and for the client, but not on the authority.
+void ReadTap::note_unnamed(const ReadRequest& request, Bytes slice, Session& session) {
+    if (!request.parse && !request.bind.statement.empty()) return;
+    session.other_state->unnamed_parse.clear();  // No longer what was restored.
+    if (!request.parse) return;
+    // Its first message, whole: the session's memory of the unnamed statement must hold this one.
+    const auto step = protocol::postgres::next_frame(slice, slice.size());
+    const auto& frame = std::get<protocol::postgres::Frame>(step);
+    const auto size = static_cast<std::uint32_t>(frame.body.size());
+    session.hints.see({frame.tag, true, true, size, frame.body});
+    session.touched_since_probe = true;
+    if (request.simple) return;
+    book_.set_unnamed(request.parse->text, text_of(frame.wire));
+    unnamed_missed_ = true;
+}
+
+std::string ReadTap::missed_parse(Bytes slice) {
+    if (!unnamed_missed_ || slice.empty()) return {};
+    const char tag = static_cast<char>(slice.front());
+    const bool replaces = tag == 'Q' || (tag == 'P' && slice.size() > protocol::postgres::header_size &&
+                                         slice[protocol::postgres::header_size] == std::byte{0});
+    const auto* entry = book_.find("");
+    if (replaces || entry == nullptr) {
+        unnamed_missed_ = false;
+        return {};
+    }
+    if (tag == 'F' || tag == 'X') return {};  // No use of it yet; skipped after an error they would not be answered.
+    unnamed_missed_ = false;
+    swallowing_ = true;
+    return entry->message;
+}
+
+// The acknowledgement comes first, or an error in its place; only what the server says by itself may come before.
+std::string ReadTap::without_our_parse(Bytes slice) {
+    swallow_rest_ += text_of(slice);
+    std::string kept;
+    while (swallowing_ && swallow_rest_.size() >= protocol::postgres::header_size) {
+        ByteReader reader{bytes(swallow_rest_).subspan(1)};
+        const std::size_t size = std::size_t{1} + reader.big_endian<std::uint32_t>();
+        const char tag = swallow_rest_.front();
+        const bool aside = tag == 'N' || tag == 'S' || tag == 'A';
+        if (aside && swallow_rest_.size() < size) break;
+        if (aside) kept += swallow_rest_.substr(0, size);
+        if (aside || tag == '1') swallow_rest_.erase(0, size);
+        if (!aside) swallowing_ = false;
+    }
+    if (!swallowing_) kept += std::exchange(swallow_rest_, {});
+    return kept;
+}
+
+void ReadTap::forwarded(const protocol::postgres::Piece& piece) {
+    const auto seen = book_.see(piece);
+    if (!seen) return;
+    if (!seen->text) {
+        ++changes_;
+        return;
+    }
+    const KnownStatement* known = reads_.know(*seen->text);
+    if (known != nullptr && known->kind == StatementKind::write && known->changes_session) reads_.shared().refresh_catalog();
+    if (known != nullptr && !known->changes_session) return;
+    ++changes_;
+    // SQL may have given a name another meaning (DEALLOCATE, PREPARE, DISCARD).
+    if (known == nullptr || known->kind != StatementKind::read) book_.forget();
+}
+
+void ReadTap::connection_asked(Time now) {
+    next_attempt_ = now + pause_;
+    pause_ = std::min(pause_ * 2, connection_pause_max);
+    connection_wanted_ = false;
+}
+
+// There is a worker's connection of this kind, or the session's own can be given away.
+bool ReadTap::shadow_is_ready(Session& session) {
+    if (shadow_ == nullptr || !state_is_known(session) || identity_at_ != changes_) return false;
+    const Side follower = other(reads_.authority());
+    if (!shadow_->wants_connection(identity_, follower)) return true;
+    return session.other && session.other_state && session.other->side == follower;
+}
+
+void ReadTap::begin_shadow(const ReadRequest& request, Bytes slice, std::string_view text, std::string parse,
+                           const KnownStatement& known, Session& session, Time now) {
+    if (slice.size() > shadow_request_size_max || !shadow_is_ready(session)) return;
+    const Side follower = other(reads_.authority());
+    if (shadow_->wants_connection(identity_, follower)) {
+        // The workers' first one of this kind. The session gets another when it needs one.
+        shadow_->give(identity_, std::move(*session.other));
+        session.other.reset();
+        session.other_state.reset();
+    }
+    // A worker's connection has the statements of whichever session it came from: the text goes with the job.
+    if (parse.empty() && !request.text()) parse = book_.find(request.bind.statement)->message;
+    job_ = ShadowJob{known.id, std::string{text}, std::string{text_of(slice)}, std::move(parse), request.simple,
+                     known.judgement.order == protocol::postgres::RowOrder::defined, known.judgement.limited,
+                     reads_.authority(), identity_, {}, {}, {}};
+    job_since_ = now;
+    reader_.emplace();
+}
+
+void ReadTap::answered(Bytes slice, Time now) {
+    if (!reader_) return;
+    reader_->update(slice);
+    if (!reader_->finished()) return;
+    job_.answer = reader_->digest();
+    job_.column_types = reader_->column_types();
+    job_.latency = std::chrono::duration_cast<std::chrono::microseconds>(now - job_since_);
+    reader_.reset();
+    shadow_->push(std::move(job_));
+}
+
+void ReadTap::shift_ended(bool by_follower, Time now) {
+    const ShiftedRead ended = std::move(*std::exchange(shifted_, std::nullopt));
+    Reads& shared = reads_.shared();
+    if (by_follower) {
+        shared.count_shifted(ended.statement, std::chrono::duration_cast<std::chrono::microseconds>(now - ended.since));
+        return;
+    }
+    shared.count_fallback();
+    reads_.shares().shift.give_back();
+    if (ended.running && ended.running->sqlstate() == "25006") shared.demote(ended.statement);
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,154 @@
+#include "proxy/reads.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_every{50};
+
+}  // namespace
+
+void Latency::add(std::chrono::microseconds one) {
+    ++samples;
+    sum += one;
+    longest = std::max(longest, one);
+}
+
+Reads::~Reads() { stop(); }
+
+void Reads::start() {
+    thread_ = std::thread{[this] { run(); }};
+}
+
+void Reads::stop() {
+    {
+        const std::lock_guard lock{stop_mutex_};
+        stopping_ = true;
+    }
+    stop_changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+bool Reads::is_active() const { return traffic_.shadow_percent.load() > 0 || traffic_.shift_percent.load() > 0; }
+
+void Reads::run() {
+    auto loaded_at = std::chrono::steady_clock::time_point::min();
+    Side loaded_of = Side::source;
+    std::unique_lock lock{stop_mutex_};
+    while (!stop_changed_.wait_for(lock, look_every, [this] { return stopping_; })) {
+        if (!is_active()) continue;
+        const Side follower = other(traffic_.authority.load());
+        const auto now = std::chrono::steady_clock::now();
+        const bool missing = catalog(follower) == nullptr || loaded_of != follower;
+        const bool old = !missing && now - loaded_at > catalog_age_max;
+        const bool asked = !missing && now - loaded_at > catalog_pause_min && refresh_wanted_.load();
+        if (!missing && !old && !asked) continue;
+        lock.unlock();
+        refresh_wanted_.store(false);
+        load_catalog(follower);
+        loaded_at = now;
+        loaded_of = follower;
+        lock.lock();
+    }
+}
+
+// A catalog that cannot be read any more is not believed any more: no read goes to that follower.
+void Reads::load_catalog(Side follower) {
+    Result<backfill::postgres::LoadedCatalog> loaded = load_(follower);
+    const std::lock_guard lock{catalog_mutex_};
+    auto& current = catalogs_[index(follower)];
+    if (!loaded) {
+        current.reset();
+        return;
+    }
+    if (current && current->mark == loaded->mark) return;
+    current = std::make_shared<const CatalogVersion>(
+        CatalogVersion{std::move(loaded->catalog), loaded->mark, ++generation_});
+}
+
+std::shared_ptr<const CatalogVersion> Reads::catalog(Side follower) const {
+    const std::lock_guard lock{catalog_mutex_};
+    return catalogs_[index(follower)];
+}
+
+bool Reads::is_demoted(Hash128 statement) const {
+    const std::lock_guard lock{mutex_};
+    return demotions_.contains(statement);
+}
+
+void Reads::demote(Hash128 statement) {
+    const std::lock_guard lock{mutex_};
+    demotions_.add(statement);
+}
+
+StatementFigures* Reads::figures_of(Hash128 statement) {
+    const auto found = figures_.find(statement);
+    if (found != figures_.end()) return &found->second;
+    if (figures_.size() >= statements_measured_max) return nullptr;
+    return &figures_[statement];
+}
+
+void Reads::count_comparison(Hash128 statement,
+                             Comparison outcome,
+                             std::chrono::microseconds authority,
+                             std::chrono::microseconds follower) {
+    switch (outcome) {
+        case Comparison::equal: equal_.fetch_add(1, std::memory_order_relaxed); break;
+        case Comparison::different: different_.fetch_add(1, std::memory_order_relaxed); break;
+        case Comparison::unconfirmed: unconfirmed_.fetch_add(1, std::memory_order_relaxed); break;
+    }
+    const std::lock_guard lock{mutex_};
+    StatementFigures* figures = figures_of(statement);
+    if (figures == nullptr) return;
+    ++figures->compared;
+    figures->confirmed += outcome == Comparison::different ? 1 : 0;
+    figures->unconfirmed += outcome == Comparison::unconfirmed ? 1 : 0;
+    figures->authority.add(authority);
+    figures->follower.add(follower);
+}
+
+void Reads::count_shifted(Hash128 statement, std::chrono::microseconds follower) {
+    served_.fetch_add(1, std::memory_order_relaxed);
+    const std::lock_guard lock{mutex_};
+    StatementFigures* figures = figures_of(statement);
+    if (figures == nullptr) return;
+    ++figures->shifted;
+    figures->follower.add(follower);
+}
+
+ShadowReport Reads::shadow_report() const {
+    ShadowReport report;
+    report.equal = equal_.load();
+    report.different = different_.load();
+    report.unconfirmed = unconfirmed_.load();
+    report.compared = report.equal + report.different + report.unconfirmed;
+    report.shed = shed_.load();
+    return report;
+}
+
+ShiftReport Reads::shift_report() const { return {served_.load(), fallbacks_.load()}; }
+
+std::unordered_map<Hash128, StatementFigures, Hash128::Hasher> Reads::figures() const {
+    const std::lock_guard lock{mutex_};
+    return figures_;
+}
+
+bool ThreadReads::refresh() {
+    const Traffic& traffic = shared_.traffic();
+    knobs_.shadow_percent = traffic.shadow_percent.load(std::memory_order_relaxed);
+    knobs_.shift_percent = traffic.shift_percent.load(std::memory_order_relaxed);
+    if (knobs_.shadow_percent <= 0 && knobs_.shift_percent <= 0) [[likely]] return false;
+    authority_ = traffic.authority.load();
+    catalog_ = shared_.catalog(other(authority_));
+    return true;
+}
+
+const protocol::postgres::KnownStatement* ThreadReads::know(std::string_view text) {
+    if (!catalog_) return nullptr;
+    return &cache_.find(text, catalog_->catalog, catalog_->generation);
+}
+
+}  // namespace segue::proxy

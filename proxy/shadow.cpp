@@ -1,0 +1,233 @@
+#include "proxy/shadow.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/postgres/messages_client.hpp"
+#include "protocol/postgres/reply_digest.hpp"
+#include "proxy/exchange.hpp"
+#include "proxy/shadow_confirm.hpp"
+#include "router/verdict.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using protocol::postgres::ReplyReader;
+
+constexpr std::chrono::seconds connection_wait_max{2};
+constexpr std::chrono::milliseconds fresh_poll{10};
+
+void add(std::string& output, std::string_view part) {
+    output += std::to_string(part.size());
+    output += ':';
+    output += part;
+}
+
+std::string with_side(const std::string& identity, Side side) { return std::string{name(side)} + identity; }
+
+// What the follower refuses for reasons of its own says nothing about its data.
+bool is_follower_trouble(const std::string& sqlstate) {
+    return sqlstate.starts_with("57") || sqlstate.starts_with("40") || sqlstate.starts_with("53") ||
+           sqlstate.starts_with("08") || sqlstate.starts_with("25");
+}
+
+class EventFd {
+public:
+    EventFd() : fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
+    ~EventFd() { ::close(fd_); }
+    EventFd(const EventFd&) = delete;
+    EventFd& operator=(const EventFd&) = delete;
+    int fd() const { return fd_; }
+
+private:
+    int fd_;
+};
+
+}  // namespace
+
+std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state) {
+    std::string identity;
+    for (const auto& [name, value] : startup) {
+        if (name == "application_name") continue;
+        add(identity, name);
+        add(identity, value);
+    }
+    for (const auto* settings : {&state.settings, &state.custom_settings}) {
+        add(identity, "settings");
+        for (const auto& [name, value] : *settings) {
+            if (name == "application_name") continue;
+            add(identity, name);
+            add(identity, value);
+        }
+    }
+    add(identity, state.role);
+    add(identity, state.session_authorization);
+    return identity;
+}
+
+Shadow::~Shadow() { stop(); }
+
+void Shadow::start() {
+    for (int i = 0; i < shadow_workers; ++i) threads_.emplace_back([this] { work(); });
+}
+
+void Shadow::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+        queue_.clear();
+    }
+    changed_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+    threads_.clear();
+}
+
+void Shadow::push(ShadowJob job) {
+    {
+        const std::lock_guard lock{mutex_};
+        if (!stopping_ && queue_.size() < shadow_queue_max) {
+            queue_.push_back(std::move(job));
+            changed_.notify_one();
+            return;
+        }
+    }
+    peers_.reads->count_shed();
+}
+
+bool Shadow::has_connection(const std::string& identity, Side follower) const {
+    const std::string key = with_side(identity, follower);
+    const std::lock_guard lock{mutex_};
+    return busy_.contains(key) ||
+           std::any_of(idle_.begin(), idle_.end(), [&](const Idle& one) { return one.identity == key; });
+}
+
+bool Shadow::wants_connection(const std::string& identity, Side follower) const {
+    return !has_connection(identity, follower);
+}
+
+void Shadow::give(const std::string& identity, Backend connection) {
+    const std::string key = with_side(identity, connection.side);
+    put_connection(key, std::move(connection));
+}
+
+void Shadow::put_connection(const std::string& identity, Backend backend) {
+    {
+        const std::lock_guard lock{mutex_};
+        if (stopping_) return;
+        if (idle_.size() >= shadow_connections_max) idle_.erase(idle_.begin());
+        idle_.push_back({identity, std::move(backend)});
+    }
+    changed_.notify_all();
+}
+
+std::optional<Backend> Shadow::take_connection(const ShadowJob& job) {
+    const std::string key = with_side(job.identity, other(job.authority));
+    std::unique_lock lock{mutex_};
+    std::optional<Backend> taken;
+    const auto find = [&] {
+        const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const Idle& one) { return one.identity == key; });
+        if (found != idle_.end()) {
+            taken = std::move(found->backend);
+            idle_.erase(found);
+            ++busy_[key];
+        }
+        // Nobody will bring one back: waiting is pointless.
+        return taken.has_value() || stopping_ || !busy_.contains(key);
+    };
+    changed_.wait_for(lock, connection_wait_max, find);
+    return taken;
+}
+
+void Shadow::work() {
+    for (;;) {
+        std::unique_lock lock{mutex_};
+        changed_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+        if (stopping_) return;
+        ShadowJob job = std::move(queue_.front());
+        queue_.pop_front();
+        lock.unlock();
+        run(std::move(job));
+    }
+}
+
+// Until the follower has what the authority shows by now, which is no less than the answer shows.
+bool Shadow::wait_until_fresh(Side authority, int event_fd) {
+    if (peers_.positions == nullptr) return true;
+    const auto deadline = Clock::now() + shadow_wait_max;
+    const std::uint64_t request = peers_.positions->ask(authority);
+    for (;;) {
+        const Token token = peers_.positions->newest(authority);
+        const bool known = token.request >= request;
+        if (known && peers_.applied[index(authority)]->wait_for(token.position, deadline)) return true;
+        if (Clock::now() >= deadline) return false;
+        pollfd poll{event_fd, POLLIN, 0};
+        ::poll(&poll, 1, static_cast<int>(fresh_poll.count()));
+        std::uint64_t count = 0;
+        [[maybe_unused]] const auto got = ::read(event_fd, &count, sizeof count);
+    }
+}
+
+void Shadow::run(ShadowJob job) {
+    Reads& reads = *peers_.reads;
+    std::optional<Backend> backend = take_connection(job);
+    if (!backend) return reads.count_shed();
+    const std::string key = with_side(job.identity, other(job.authority));
+    const auto give_back = [&](bool good) {
+        {
+            const std::lock_guard lock{mutex_};
+            if (--busy_[key] == 0) busy_.erase(key);
+        }
+        if (good) put_connection(key, std::move(*backend));
+        changed_.notify_all();
+    };
+    {
+        const EventFd event;
+        if (peers_.positions != nullptr) peers_.positions->subscribe(event.fd());
+        const bool fresh = wait_until_fresh(job.authority, event.fd());
+        if (peers_.positions != nullptr) peers_.positions->unsubscribe(event.fd());
+        if (!fresh) {
+            give_back(true);
+            return reads.count_shed();
+        }
+    }
+    const auto begun = Clock::now();
+    ReplyReader opening, answer, closing;
+    const auto receive = [&](Bytes slice) {
+        for (ReplyReader* reader : {&opening, &answer, &closing}) slice = slice.subspan(reader->update(slice));
+        return closing.finished();
+    };
+    std::string request;
+    append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
+    request += job.parse + job.request;
+    append(request, protocol::postgres::Query{"ROLLBACK"});
+    const Status done = exchange(backend->transport, bytes(request), begun + 2 * shadow_statement_max, receive);
+    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
+    if (!done || !opening.digest().error_code.empty() || closing.status() != 'I') {
+        give_back(false);
+        return reads.count_shed();
+    }
+    const ReplyDigest& digest = answer.digest();
+    if (digest.error_code == "25006") reads.demote(job.statement);
+    const bool order_defined = job.order_defined && types_sort_exactly(job.column_types);
+    const router::Verdict verdict = router::compare(job.answer, digest);
+    const bool ties = job.limited && !order_defined;  // Which rows a LIMIT keeps may then differ.
+    if (is_follower_trouble(digest.error_code) || verdict == router::Verdict::not_comparable || ties) {
+        give_back(true);
+        return reads.count_shed();
+    }
+    Comparison outcome = Comparison::equal;
+    if (router::is_suspect(verdict, order_defined)) {
+        const std::lock_guard one_at_a_time{confirming_};
+        outcome = confirm(job, order_defined, backend->transport, peers_.open_twin);
+    }
+    give_back(backend->transport.is_open());
+    reads.count_comparison(job.statement, outcome, job.latency, latency);
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,102 @@
+#pragma once
+// Reads that the authority has answered are executed on the follower as well and compared. The client never
+// waits: jobs wait in a bounded queue (full: dropped and counted), workers run them read-only on connections
+// that were logged in and prepared as the session itself, and what looks different counts only after both sides have
+// been asked in one proven-equal pair of snapshots.
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "backfill/mover.hpp"
+#include "protocol/postgres/session_state.hpp"
+#include "protocol/reply.hpp"
+#include "proxy/backend.hpp"
+#include "proxy/positions.hpp"
+#include "proxy/reads.hpp"
+
+namespace segue::proxy {
+
+inline constexpr std::size_t shadow_queue_max = 1000;
+inline constexpr std::size_t shadow_request_size_max = 64 * 1024;
+inline constexpr std::size_t shadow_connections_max = 16;
+inline constexpr int shadow_workers = 2;
+// Statements on the follower are given up after this, and dropped.
+inline constexpr std::chrono::seconds shadow_statement_max{30};
+// For the follower to reach the authority's answer; beyond it the job is dropped.
+inline constexpr std::chrono::seconds shadow_wait_max{5};
+inline constexpr std::chrono::seconds twin_wait_max{5};
+inline constexpr std::size_t confirmed_rows_max = 100000;
+
+struct ShadowJob {
+    Hash128 statement;
+    std::string text;
+    std::string request;  // As the client sent it.
+    std::string parse;    // A Parse message that must precede it; may be empty.
+    bool simple = false;
+    bool order_defined = false, limited = false;
+    Side authority = Side::source;
+    std::string identity;  // Which connections may run it: see `identity_of`.
+    ReplyDigest answer;
+    std::vector<std::uint32_t> column_types;
+    std::chrono::microseconds latency{0};
+};
+
+// Names everything that a read's result may depend on beside the data: user, database, startup parameters, settings.
+std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state);
+
+struct ShadowPeers {
+    Reads* reads = nullptr;
+    Positions* positions = nullptr;  // Null: the follower is not waited for.
+    backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
+    // Twins for confirmation; null: nothing can be confirmed.
+    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)> open_twin;
+};
+
+class Shadow {
+public:
+    explicit Shadow(ShadowPeers peers) : peers_(std::move(peers)) {}
+    ~Shadow();  // stop()
+    void start();
+    void stop();
+
+    // Any thread; never waits. A job that is not taken is counted as shed.
+    void push(ShadowJob job);
+    // A connection for that identity on that side would be used; to be followed by `give` soon.
+    bool wants_connection(const std::string& identity, Side follower) const;
+    bool has_connection(const std::string& identity, Side follower) const;
+    void give(const std::string& identity, Backend connection);
+
+private:
+    struct Idle {
+        std::string identity;
+        Backend backend;
+    };
+    void work();
+    void run(ShadowJob job);
+    std::optional<Backend> take_connection(const ShadowJob& job);
+    void put_connection(const std::string& identity, Backend backend);
+    bool wait_until_fresh(Side authority, int event_fd);
+
+    ShadowPeers peers_;
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    std::deque<ShadowJob> queue_;
+    std::vector<Idle> idle_;            // Oldest first.
+    std::map<std::string, int> busy_;   // By identity: connections in use.
+    std::mutex confirming_;             // One confirmation at a time.
+    std::vector<std::thread> threads_;
+    bool stopping_ = false;
+};
+
+}  // namespace segue::proxy
