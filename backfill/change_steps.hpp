@@ -60,7 +60,11 @@ public:
 
     virtual ControlStore& control(Side side) = 0;
 
-    // `start`: roles, schema segue on both sides, control records, publications, slots, fence on the
+    // The record's side is another server, or on another timeline, than when it was recorded.
+    virtual Result<bool> identity_changed(const ControlRecord& record) = 0;
+
+    // `start`: roles, schema segue on both sides, control records (the source's first: recovery takes a source
+    // without a record for one that was never moved), publications, slots, fence on the
     // target, tables on the target (pg_dump pre-data). Restartable at any instant.
     virtual Status prepare(const ControlRecord& record) = 0;
 

@@ -19,12 +19,13 @@ constexpr int decisions_max = 8;  // Of one round: no history needs more than fo
 struct BothRecords {
     std::array<std::optional<ControlRecord>, 2> records;
     std::array<std::string, 2> unreadable;  // Why; empty: it was read.
+    std::array<bool, 2> identity_changed = {false, false};
 
     router::Reading reading(Side side) const {
         if (!unreadable[index(side)].empty()) return router::Unreadable{};
         const auto& record = records[index(side)];
         if (!record) return router::Absent{};
-        return router::SideRecord{record->epoch, record->authority, record->phase, false};
+        return router::SideRecord{record->epoch, record->authority, record->phase, identity_changed[index(side)]};
     }
     std::string why_unreadable() const {
         std::string all;
@@ -47,7 +48,17 @@ BothRecords read_both(backfill::ChangeSteps& steps) {
         if (result) {
             both.records[index(side)] = *result;
         } else {
-            both.unreadable[index(side)] = result.error().detail.empty() ? std::string{name(side)} : result.error().detail;
+            both.unreadable[index(side)] = std::string{name(side)} + ": " + result.error().detail;
+        }
+    }
+    for (const Side side : {Side::source, Side::target}) {
+        auto& record = both.records[index(side)];
+        if (!record || record->phase == router::Phase::finished) continue;
+        const auto changed = steps.identity_changed(*record);
+        if (changed) {
+            both.identity_changed[index(side)] = *changed;
+        } else {
+            both.unreadable[index(side)] = changed.error().detail;
         }
     }
     return both;
@@ -79,6 +90,9 @@ public:
     std::optional<RecoveryRound> act(const router::Serve& serve) {
         RecoveryRound round{true, record_for(serve), false, ""};
         if (serve.finished) return round;
+        if (both_.identity_changed[index(serve.side)]) {
+            journal_.warning("recovery", "the " + std::string{name(serve.side)} + " is another server, or on another timeline, than recorded");
+        }
         // A flag outside MVCC cannot be part of the epoch's commit: it may still be closed.
         const auto closed = steps_.fence_is_closed(serve.side);
         if (!closed) return waiting(closed.error().detail);

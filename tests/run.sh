@@ -41,7 +41,7 @@ export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 build() {
     local folder=$1 log
     shift
-    log=$folder.log
+    log=$folder/build.log
     if ! ninja -C "$folder" -j "$jobs" "$@" >"$log" 2>&1; then
         grep -E -A20 'FAILED|error' "$log" | head -120 >&2
         say "the build in $folder failed; all of it is in $log"
@@ -63,16 +63,18 @@ other_builds=(-DSEGUE_ASAN_BUILD= -DSEGUE_TSAN_BUILD=)
 [ $threads = no ] || other_builds[1]=-DSEGUE_TSAN_BUILD=$PWD/build-tsan
 
 say "building (build/)"
-cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSEGUE_FUZZ_SECONDS="$fuzz" "${other_builds[@]}" >build.log 2>&1 ||
-    { cat build.log >&2; exit 1; }
+mkdir -p build
+cmake -S . -B build -G Ninja -DCMAKE_BUILD_TYPE=Release -DSEGUE_FUZZ_SECONDS="$fuzz" "${other_builds[@]}" >build/build.log 2>&1 ||
+    { cat build/build.log >&2; exit 1; }
 build build
 
 clang_build() {  # folder, kind of sanitizer, further options
     local folder=$1 kind=$2
     shift 2
+    mkdir -p "$folder"
     cmake -S . -B "$folder" -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ \
         -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DSEGUE_SANITIZE="$kind" "$@" \
-        >"$folder.log" 2>&1 || { cat "$folder.log" >&2; exit 1; }
+        >"$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; exit 1; }
 }
 if [ $sanitizers = yes ]; then
     say "building with AddressSanitizer and UndefinedBehaviorSanitizer, and the fuzz targets (build-asan/)"

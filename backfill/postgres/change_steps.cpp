@@ -78,10 +78,16 @@ public:
     Result<Position> commit_ticket(Side side) override {
         const auto migration = known();
         if (!migration) return migration.error();
-        const auto committed =
-            (*migration)->link(side).run("UPDATE segue.ticket SET number = number + 1");
+        // What is flushed once the commit has returned: at or above it, and the stream gets there by itself,
+        // which cannot be said of the end of what is inserted.
+        Link& link = (*migration)->link(side);
+        const auto committed = link.run("UPDATE segue.ticket SET number = number + 1");
         if (!committed) return on_side(side, committed.error());
-        return log_end(side);
+        const auto flushed = link.run("SELECT pg_current_wal_flush_lsn()");
+        if (!flushed) return on_side(side, flushed.error());
+        const auto position = parse_lsn(flushed->at(0, 0));
+        if (!position) return Error{Errc::bad_value, std::string{name(side)} + ": not a log position"};
+        return *position;
     }
 
     Status sequences_ahead(Side from, Side to) override {
@@ -106,6 +112,18 @@ public:
     }
 
     ControlStore& control(Side side) override { return *control_[index(side)]; }
+
+    Result<bool> identity_changed(const ControlRecord& record) override {
+        if (record.system_identifier.empty()) return false;
+        const auto migration = known();
+        if (!migration) return migration.error();
+        const auto connection = (*migration)->link(record.side).connection();
+        if (!connection) return on_side(record.side, connection.error());
+        const auto identity = read_server_identity(**connection);
+        if (!identity) return on_side(record.side, identity.error());
+        return identity->system_identifier != record.system_identifier ||
+               identity->timeline != record.timeline;
+    }
 
     Status prepare(const ControlRecord& record) override {
         adopt(record.migration_id);

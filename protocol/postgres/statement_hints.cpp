@@ -17,7 +17,7 @@ constexpr std::array<std::uint8_t, 256> make_classes() {
         const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 || c == '_';
         if (letter || (c >= '0' && c <= '9') || c == '$') classes[c] = word;
     }
-    for (const unsigned c : {'s', 'S', 'c', 'C', 'l', 'L', 'p', 'P'}) classes[c] = candidate;
+    for (const char c : {'s', 'S', 'c', 'C', 'l', 'L', 'p', 'P'}) classes[static_cast<unsigned char>(c)] = candidate;
     return classes;
 }
 constexpr std::array<std::uint8_t, 256> classes = make_classes();

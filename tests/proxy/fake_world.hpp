@@ -28,6 +28,7 @@ struct World {
     std::array<std::optional<backfill::ControlRecord>, 2> records;
     std::array<bool, 2> fence_closed = {false, true};
     std::array<bool, 2> down = {false, false};
+    std::array<bool, 2> promoted = {false, false};  // Another server than recorded.
     std::array<std::uint64_t, 2> log_end = {1000, 5000};
     bool lock_held = false;
     bool held = false;
@@ -98,6 +99,9 @@ public:
     Status terminate_stale_backends(Side, const std::vector<int>&) override { return simple("terminate"); }
     Status notify(Side, const std::string&) override { return simple("notify"); }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
+    Result<bool> identity_changed(const backfill::ControlRecord& record) override {
+        return world_.promoted[index(record.side)];
+    }
     Status prepare(const backfill::ControlRecord& record) override;
     Status finish(const backfill::ControlRecord& tombstone, bool unfence) override;
 

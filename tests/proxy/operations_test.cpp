@@ -242,6 +242,16 @@ TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
     EXPECT_TRUE(other_desk.operations.recover()) << "the source says that it is the authority: it is believed alone";
 }
 
+TEST(Operations, DoNotBelieveAPromotedStandbyAlone) {
+    World world = consistent_world();
+    world.promoted[0] = true;
+    world.down[1] = true;
+    Desk desk{world};
+    EXPECT_FALSE(desk.operations.recover());
+    world.down[1] = false;
+    EXPECT_TRUE(desk.operations.recover());
+}
+
 TEST(Operations, RefuseTheRecordsOfAnotherMigration) {
     World world = consistent_world();
     world.records[1]->migration = "other";

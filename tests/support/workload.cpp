@@ -16,7 +16,9 @@ Workload::~Workload() { stop(); }
 void Workload::start() {
     stopping_ = false;
     for (int worker = 0; worker < options_.workers; ++worker) {
-        threads_.emplace_back([this, worker] { Worker{*this, worker}.run(); });
+        threads_.emplace_back([this, worker] {
+            Worker{*this, options_.first_worker + worker}.run();
+        });
     }
 }
 

@@ -34,6 +34,7 @@ struct Attempt {
 struct WorkloadOptions {
     std::string url;  // Through Segue, or directly.
     int workers = 6;
+    int first_worker = 0;    // Workloads that run at the same time have workers of their own.
     bool two_phase = false;  // Prepared transactions refuse a cutover: only where none happens.
     bool truncate = true;
     unsigned seed = 1;
@@ -49,6 +50,7 @@ struct WorkloadReport {
 };
 
 inline constexpr std::size_t errors_max = 20;
+inline constexpr int workers_max = 64;
 
 class Workload {
 public:

@@ -18,7 +18,7 @@ bool Worker::transfer() {
 }
 
 bool Worker::change_key() {
-    const std::string fresh = std::to_string(1000000 + workload_.next_number_++);
+    const std::string fresh = std::to_string(1000000 + fresh());
     return run_sql("UPDATE app.keyed SET id = " + fresh +
                    ", revision = revision + 1 WHERE id = (SELECT id FROM app.keyed "
                    "WHERE id > 100 ORDER BY revision, id OFFSET " +
@@ -38,7 +38,7 @@ bool Worker::reinsert() {
 }
 
 bool Worker::savepoints() {
-    const std::string mine = std::to_string(2000000 + workload_.next_number_++);
+    const std::string mine = std::to_string(500000000 + fresh());
     return run_sql("INSERT INTO app.keyed VALUES (" + mine + ", 'kept')") &&
            run_sql("SAVEPOINT one") &&
            run_sql("UPDATE app.keyed SET body = 'dropped' WHERE id = " + mine) &&
@@ -76,8 +76,7 @@ bool Worker::cascade() {
                    run_sql("INSERT INTO app.parent VALUES (" + key +
                            ", 'anew') ON CONFLICT DO NOTHING");
         case 2:
-            return run_sql("UPDATE app.parent SET id = " +
-                           std::to_string(1000 + workload_.next_number_++) +
+            return run_sql("UPDATE app.parent SET id = " + std::to_string(1000 + fresh()) +
                            " WHERE id = " + key) &&
                    run_sql("INSERT INTO app.parent VALUES (" + key +
                            ", 'moved') ON CONFLICT DO NOTHING");

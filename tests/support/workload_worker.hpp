@@ -46,6 +46,8 @@ private:
     bool run_sql(const std::string& sql);
     bool check(const Answer& answer, const std::string& doing);  // Notes what went wrong.
     bool connect();
+    // A number that no other worker of any workload gets.
+    std::int64_t fresh() { return workload_.next_number_++ * workers_max + worker_; }
     int random(int below);                                                   // 0 to below - 1.
     std::string id(int count) { return std::to_string(1 + random(count)); }  // 1 to count.
 
