@@ -55,8 +55,8 @@ private:
 
 // What a client proves itself with.
 struct ScramSecret {
-    std::string password;              // Or, when empty, the keys:
-    std::string client_key, server_key, salt;
+    std::string password = {};  // Or, when empty, the keys:
+    std::string client_key = {}, server_key = {}, salt = {};
     int iterations = 0;
 };
 
