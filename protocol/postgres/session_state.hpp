@@ -48,7 +48,8 @@ struct SessionState {
     friend bool operator==(const SessionState&, const SessionState&) = default;
 };
 
-// Whether `restored` needs no restore to be `wanted`: equal but for OIDs and pins.
+// Whether a connection onto which `restored` was put needs no restore to be `wanted`: equal but for OIDs and pins. Both were
+// probed from the session's own backend: a restored connection would tell another text of a PREPARE that stood among others.
 bool is_equal(const SessionState& wanted, const SessionState& restored);
 
 inline constexpr std::size_t state_reply_size_max = 32u << 20;
