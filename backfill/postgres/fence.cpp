@@ -151,6 +151,12 @@ Status Fence::await_older_transactions(Deadline deadline) {
     std::vector<std::string> older;
     for (int row = 0; row < snapshot->size(); ++row) older.push_back(snapshot->text(row, 0));
 
+    std::string pids;
+    const auto too_late = [&] {
+        return Error{Errc::timed_out,
+                     std::string{name(settings_.side)} +
+                         ": transactions that began before the fence are still open; pids:" + pids};
+    };
     while (!older.empty()) {
         const auto open = link_.run(
             R"sql(
@@ -169,19 +175,16 @@ Status Fence::await_older_transactions(Deadline deadline) {
                               WHERE p.transaction = o.short AND p.database <> current_database()))sql",
             Parameters{text_array(older)},
             deadline);
+        if (!open && open.error().code == Errc::timed_out && !pids.empty()) return too_late();
         if (!open) return open.error();
         if (open->size() == 0) return Done{};
         older.clear();
-        std::string pids;
+        pids.clear();
         for (int row = 0; row < open->size(); ++row) {
             older.push_back(open->text(row, 0));
             pids += " " + open->text(row, 1);
         }
-        if (std::chrono::steady_clock::now() + pause_between_looks >= deadline) {
-            return Error{Errc::timed_out,
-                         std::string{name(settings_.side)} +
-                             ": transactions that began before the fence are still open; pids:" + pids};
-        }
+        if (std::chrono::steady_clock::now() + pause_between_looks >= deadline) return too_late();
         std::this_thread::sleep_for(pause_between_looks);
     }
     return Done{};

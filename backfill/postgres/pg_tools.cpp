@@ -55,13 +55,14 @@ int major_version(const std::string& output) {
 std::vector<std::string> folders(const std::string& pg_bin) {
     if (!pg_bin.empty()) return {pg_bin};
     std::vector<std::string> found;
-    if (const char* path = std::getenv("PATH")) {
-        std::istringstream parts{path};
-        for (std::string part; std::getline(parts, part, ':');) found.push_back(part);
-    }
+    // First, because in Debian's PATH there is only a wrapper, and of equal versions the first is taken.
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator{debian_folder, ignored}) {
         found.push_back((entry.path() / "bin").string());
+    }
+    if (const char* path = std::getenv("PATH")) {
+        std::istringstream parts{path};
+        for (std::string part; std::getline(parts, part, ':');) found.push_back(part);
     }
     return found;
 }

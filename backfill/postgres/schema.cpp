@@ -3,10 +3,12 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
 #include "backfill/postgres/dump_script.hpp"
+#include "backfill/postgres/pg_tools.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/tools.hpp"
 
@@ -18,6 +20,7 @@ namespace {
 // it (law 10).
 constexpr const char* dump_lock_wait = "--lock-wait-timeout=1000";
 constexpr int dump_tries_max = 30;
+constexpr std::chrono::seconds pause_between_tries{1};
 
 // Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a restart goes
 // on behind the last entry.
@@ -51,7 +54,7 @@ Result<Connection> open_target(const SchemaSettings& settings) {
 
 // Everything that the portions share: a dump of the source and the tools to take it apart.
 struct Dump {
-    Tools tools;
+    PgTools tools;
     PrivateFolder folder;
     std::string file() const { return folder.file("schema.dump"); }
 };
@@ -63,11 +66,21 @@ Result<std::string> read_whole(const std::string& path) {
 }
 
 bool lock_was_busy(const Error& error) {
-    return error.detail.find("lock timeout") != std::string::npos;
+    return error.code == Errc::timed_out || error.detail.find("lock timeout") != std::string::npos;
 }
 
-Result<Dump> dump_source(const SchemaSettings& settings, int source_version) {
-    auto tools = find_tools(settings.pg_bin, source_version / 10000);
+// pg_dump holds its locks until it ends. When somebody of the application waits for one, it yields (law 10).
+bool holds_up_others(Connection& source) {
+    const auto rows = source.execute(R"sql(
+        SELECT FROM pg_stat_activity waiting JOIN pg_stat_activity dump
+            ON dump.pid = ANY (pg_blocking_pids(waiting.pid))
+        WHERE waiting.wait_event_type = 'Lock' AND dump.application_name = 'segue pg_dump'
+          AND dump.datname = current_database() LIMIT 1)sql");
+    return rows && rows->size() == 1;
+}
+
+Result<Dump> dump_source(const SchemaSettings& settings, Connection& source) {
+    auto tools = find_pg_tools(settings.pg_bin, source.server_version());
     if (!tools) return tools.error();
     auto folder = PrivateFolder::create();
     if (!folder) return folder.error();
@@ -75,7 +88,7 @@ Result<Dump> dump_source(const SchemaSettings& settings, int source_version) {
     if (!url) return url.error();
     Dump dump{std::move(*tools), std::move(*folder)};
 
-    ToolRun run{.arguments = {dump.tools.folder + "/pg_dump", "--format=custom", "--schema-only",
+    ToolRun run{.arguments = {dump.tools.dump, "--format=custom", "--schema-only",
                               "--no-tablespaces", "--no-publications", "--no-subscriptions",
                               "--exclude-schema=segue", dump_lock_wait, "--file=" + dump.file()}};
     for (const std::string& table : settings.exclude) {
@@ -84,18 +97,20 @@ Result<Dump> dump_source(const SchemaSettings& settings, int source_version) {
         run.arguments.push_back("--exclude-table=" +
                                 qualified(table.substr(0, dot), table.substr(dot + 1)));
     }
-    run.arguments.push_back("--dbname=" + url->without_password);
+    run.arguments.push_back("--dbname=" + url->without_password + " application_name='segue pg_dump'");
+    run.in_the_way = [&source] { return holds_up_others(source); };
     if (!url->password.empty()) run.environment.emplace_back("PGPASSWORD", url->password);
     for (int tries = 1;; ++tries) {
         const Status dumped = run_tool(run);
         if (dumped) return dump;
         if (!lock_was_busy(dumped.error()) || tries == dump_tries_max) return dumped.error();
+        std::this_thread::sleep_for(pause_between_tries);
     }
 }
 
 Result<std::vector<DumpEntry>> list_section(const Dump& dump, const std::string& section) {
     const std::string output = dump.folder.file("list");
-    const Status listed = run_tool({.arguments = {dump.tools.folder + "/pg_restore", "--list",
+    const Status listed = run_tool({.arguments = {dump.tools.restore, "--list",
                                                   "--section=" + section, dump.file()},
                                     .output_file = output});
     if (!listed) return listed.error();
@@ -111,7 +126,7 @@ Result<DumpScript> script_of(const Dump& dump, const std::vector<DumpEntry>& ent
         for (const DumpEntry& entry : entries) file << entry.line << '\n';
         if (!file.flush()) return Error{Errc::io, "cannot write " + list};
     }
-    const Status written = run_tool({.arguments = {dump.tools.folder + "/pg_restore", "--verbose",
+    const Status written = run_tool({.arguments = {dump.tools.restore, "--verbose",
                                                    "--no-tablespaces", "--use-list=" + list,
                                                    "--file=-", dump.file()},
                                      .output_file = output});
@@ -192,7 +207,7 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     if (!source) return source.error();
     auto target = open_target(settings);
     if (!target) return target.error();
-    const auto dump = dump_source(settings, source->server_version());
+    const auto dump = dump_source(settings, *source);
     if (!dump) return dump.error();
     auto entries =
         list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");

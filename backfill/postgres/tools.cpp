@@ -9,15 +9,11 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <memory>
 #include <optional>
-#include <sstream>
 
 extern char** environ;
 
@@ -25,51 +21,8 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::size_t said_size_max = 4096;  // Of a child's error output we keep the end.
-
-std::vector<std::string> candidate_folders(const std::string& pg_bin) {
-    if (!pg_bin.empty()) return {pg_bin};
-    std::vector<std::string> folders;
-    std::error_code ignored;  // A folder that cannot be read has no tools for us.
-    for (const auto& entry : fs::directory_iterator{"/usr/lib/postgresql", ignored}) {
-        folders.push_back((entry.path() / "bin").string());
-    }
-    const char* path = std::getenv("PATH");
-    std::istringstream parts{path ? path : ""};
-    for (std::string part; std::getline(parts, part, ':');) folders.push_back(part);
-    return folders;
-}
-
-// "pg_dump (PostgreSQL) 15.20 (Debian ...)" -> 15. Zero when it is not that.
-int major_of(const std::string& text) {
-    const std::string_view mark = "(PostgreSQL) ";
-    const std::size_t at = text.find(mark);
-    if (at == std::string::npos) return 0;
-    int major = 0;
-    std::from_chars(text.data() + at + mark.size(), text.data() + text.size(), major);
-    return major;
-}
-
-int version_in(const std::string& folder) {
-    if (access((folder + "/pg_dump").c_str(), X_OK) != 0 ||
-        access((folder + "/pg_restore").c_str(), X_OK) != 0) {
-        return 0;
-    }
-    auto temporary = PrivateFolder::create();
-    if (!temporary) return 0;
-    const std::string output = temporary->file("version");
-    if (!run_tool({.arguments = {folder + "/pg_dump", "--version"},
-                   .output_file = output,
-                   .time_max = std::chrono::seconds{10}})) {
-        return 0;
-    }
-    std::ifstream file{output};
-    std::string line;
-    std::getline(file, line);
-    return major_of(line);
-}
+constexpr std::chrono::milliseconds look_interval{200};
 
 struct Spawned {
     pid_t pid = 0;
@@ -111,15 +64,17 @@ Result<Spawned> spawn(const ToolRun& run) {
     return child;
 }
 
-// What the child says until it closes its standard error; nullopt at the deadline.
-std::optional<std::string> listen_to(int descriptor, std::chrono::steady_clock::time_point deadline) {
+// What the child says until it closes its standard error; nullopt when it shall be ended.
+std::optional<std::string> listen_to(int descriptor, const ToolRun& run) {
+    const auto deadline = std::chrono::steady_clock::now() + run.time_max;
     std::string said;
     for (;;) {
-        const auto left = std::chrono::ceil<std::chrono::milliseconds>(
-            deadline - std::chrono::steady_clock::now());
-        if (left.count() <= 0) return std::nullopt;
+        if (std::chrono::steady_clock::now() >= deadline) return std::nullopt;
         pollfd wait{descriptor, POLLIN, 0};
-        if (poll(&wait, 1, static_cast<int>(std::min<long long>(left.count(), 60'000))) <= 0) continue;
+        if (poll(&wait, 1, static_cast<int>(look_interval.count())) <= 0) {
+            if (run.in_the_way && run.in_the_way()) return std::nullopt;
+            continue;
+        }
         std::array<char, 4096> block{};
         const ssize_t size = read(descriptor, block.data(), block.size());
         if (size <= 0) return said;
@@ -138,31 +93,15 @@ std::string one_line(std::string text) {
 Status run_tool(const ToolRun& run) {
     const auto child = spawn(run);
     if (!child) return child.error();
-    const auto said = listen_to(child->errors, std::chrono::steady_clock::now() + run.time_max);
+    const auto said = listen_to(child->errors, run);
     close(child->errors);
     if (!said) kill(child->pid, SIGKILL);
     int status = 0;
     while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (!said) return Error{Errc::timed_out, run.arguments[0] + " took too long and was ended"};
+    if (!said) return Error{Errc::timed_out, run.arguments[0] + " was ended: it took too long, or held up others"};
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Done{};
     return Error{Errc::io, run.arguments[0] + " failed: " + one_line(*said)};
-}
-
-Result<Tools> find_tools(const std::string& pg_bin, int server_major) {
-    Tools best;
-    for (const std::string& folder : candidate_folders(pg_bin)) {
-        const int version = version_in(folder);
-        if (version > best.version) best = Tools{folder, version};
-    }
-    if (best.version >= server_major) return best;
-    const std::string where = pg_bin.empty() ? "PATH and /usr/lib/postgresql/*/bin" : pg_bin;
-    const std::string found =
-        best.version == 0 ? "there is none" : "the newest is " + std::to_string(best.version);
-    return Error{Errc::refused,
-                 "no pg_dump that can read a PostgreSQL " + std::to_string(server_major) +
-                     " server in " + where + " (" + found + "); install postgresql-client-" +
-                     std::to_string(server_major) + " or newer, or set [tools] pg_bin"};
 }
 
 Result<ToolUrl> split_password(const std::string& url) {
@@ -193,8 +132,8 @@ Result<ToolUrl> split_password(const std::string& url) {
 
 Result<PrivateFolder> PrivateFolder::create() {
     std::error_code error;
-    const fs::path base = fs::temp_directory_path(error);
-    std::string path = ((error ? fs::path{"/tmp"} : base) / "segue-XXXXXX").string();
+    const std::filesystem::path base = std::filesystem::temp_directory_path(error);
+    std::string path = ((error ? std::filesystem::path{"/tmp"} : base) / "segue-XXXXXX").string();
     if (!mkdtemp(path.data())) {
         return Error{Errc::io, "cannot create a temporary folder " + path + ": " + std::strerror(errno)};
     }
@@ -204,7 +143,7 @@ Result<PrivateFolder> PrivateFolder::create() {
 PrivateFolder::~PrivateFolder() {
     if (path_.empty()) return;
     std::error_code ignored;  // Nothing can be done about it, and nothing depends on it.
-    fs::remove_all(path_, ignored);
+    std::filesystem::remove_all(path_, ignored);
 }
 
 }  // namespace segue::backfill::postgres

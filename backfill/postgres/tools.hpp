@@ -3,6 +3,7 @@
 // a password travels in the child's environment, never in its arguments.
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,20 +12,13 @@
 
 namespace segue::backfill::postgres {
 
-struct Tools {
-    std::string folder;
-    int version = 0;  // Of pg_dump, major.
-};
-
-// The newest pg_dump with a pg_restore beside it that can read a server of that major version. `pg_bin`: only
-// there; empty: PATH and /usr/lib/postgresql/*/bin. The refusal says what to install or to configure.
-Result<Tools> find_tools(const std::string& pg_bin, int server_major);
-
 struct ToolRun {
     std::vector<std::string> arguments;  // The first is the program's path.
     std::vector<std::pair<std::string, std::string>> environment = {};  // Added to ours.
     std::string output_file = {};        // Standard output goes there, readable by us alone. Empty: dropped.
     std::chrono::seconds time_max{6 * 3600};
+    // Asked again and again while it runs; true ends it with Errc::timed_out.
+    std::function<bool()> in_the_way = {};
 };
 
 // Waits for the end. A failure carries the last lines of what the program said.

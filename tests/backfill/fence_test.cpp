@@ -1,0 +1,262 @@
+#include "backfill/postgres/fence.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "backfill/postgres/segue_schema.hpp"
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Databases;
+using test::Sql;
+
+constexpr const char* mover_id = "id-1";
+constexpr const char* refused = "25006";
+
+Deadline in(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
+
+class PostgresFence : public testing::Test {
+protected:
+    void SetUp() override {
+        SEGUE_NEEDS_POSTGRES();
+        databases_ = std::make_unique<Databases>();
+        run(R"sql(
+            CREATE TABLE t (i int PRIMARY KEY, v int);
+            INSERT INTO t VALUES (1, 1), (2, 2);
+            CREATE TABLE p (i int) PARTITION BY RANGE (i);
+            CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+            CREATE TABLE parent (i int); CREATE TABLE child () INHERITS (parent);
+            CREATE VIEW v AS SELECT i FROM t)sql");
+        run(segue_schema_ddl);
+        fence_ = std::make_unique<Fence>(FenceSettings{Side::source, databases_->url(Side::source),
+                                                       mover_id, {}});
+        arm();
+    }
+    void arm() {
+        const Status installed = fence_->install();
+        ASSERT_TRUE(installed) << installed.error().detail;
+        const Status armed = fence_->arm(in(10s));
+        ASSERT_TRUE(armed) << armed.error().detail;
+    }
+    void close() {
+        const Status closed = fence_->close(in(10s));
+        ASSERT_TRUE(closed) << closed.error().detail;
+    }
+    void run(const std::string& sql) { databases_->run(Side::source, sql); }
+    Sql client(const std::string& user = "postgres") { return Sql{databases_->url(Side::source, user)}; }
+    std::string outcome(const std::string& sql, const std::string& user = "postgres") {
+        return client(user).attempt(sql).sqlstate;
+    }
+
+    std::unique_ptr<Databases> databases_;
+    std::unique_ptr<Fence> fence_;
+};
+
+TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
+    const auto unarmed = fence_->unarmed();
+    ASSERT_TRUE(unarmed) << unarmed.error().detail;
+    EXPECT_EQ(*unarmed, std::vector<std::string>{});
+    const std::vector<std::string> writes = {
+        "INSERT INTO t VALUES (100, 1)",
+        "UPDATE t SET v = 0",
+        "DELETE FROM t WHERE false",
+        "BEGIN READ WRITE; UPDATE t SET v = 1",
+        "SET session_replication_role = replica; UPDATE t SET v = 1",
+        "SET session_replication_role = replica; CREATE TABLE sneaked (i int)",
+        "INSERT INTO p VALUES (1)",
+        "INSERT INTO p1 VALUES (1)",
+        "UPDATE parent SET i = 1",
+        "INSERT INTO child VALUES (1)",
+        "UPDATE v SET i = 3 WHERE i = 1",
+        "MERGE INTO t USING p ON t.i = p.i WHEN MATCHED THEN DELETE",
+        "WITH w AS (DELETE FROM t RETURNING i) SELECT * FROM w",
+        "ALTER TABLE t ALTER v TYPE bigint",
+        "ALTER TABLE t DISABLE TRIGGER segue_fence",
+        "CREATE TABLE fresh (i int)",
+        "TRUNCATE parent CASCADE"};
+    for (const std::string& sql : writes) {
+        EXPECT_EQ(outcome("BEGIN; " + sql + "; ROLLBACK"), "") << sql;
+    }
+    close();
+    for (const std::string& sql : writes) EXPECT_EQ(outcome(sql), refused) << sql;
+    EXPECT_EQ(client().copy_in("COPY t FROM STDIN", "7\t7\n").sqlstate, refused);
+    EXPECT_EQ(outcome("SELECT * FROM t, p, v FOR SHARE OF t"), "");
+    EXPECT_EQ(client().attempt("UPDATE t SET v = 0").message.find("source is fenced") ==
+                  std::string::npos,
+              false);
+    const Status opened = fence_->open(in(5s));
+    ASSERT_TRUE(opened) << opened.error().detail;
+    EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
+}
+
+TEST_F(PostgresFence, LetsOnlyTheMoverWriteAlsoAmongSessionsOfItsRole) {
+    close();
+    Connection mover = databases_->open(Side::source, mover_id);
+    EXPECT_TRUE(mover.execute("UPDATE public.t SET v = 7"));
+    EXPECT_TRUE(mover.execute("SET session_replication_role = replica; UPDATE public.t SET v = 7"));
+    EXPECT_TRUE(mover.execute("ALTER TABLE public.t ADD COLUMN w int"));
+    Connection earlier = databases_->open(Side::source, "id-0");
+    EXPECT_EQ(earlier.execute("UPDATE public.t SET v = 7").error().sqlstate, refused);
+
+    // Another role with the mover's setting.
+    Databases::server(Side::source)
+        .run("DO $$ BEGIN CREATE ROLE cheat LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$");
+    Connection cheat = databases_->open(Side::source, mover_id, "cheat");
+    EXPECT_EQ(cheat.execute("UPDATE public.t SET v = 7").error().sqlstate, refused);
+}
+
+TEST_F(PostgresFence, CostsAnOrdinaryRoleNoRight) {
+    databases_->run(Side::source, "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN"
+                                  " END $$; ");
+    Connection admin = databases_->open(Side::source, mover_id);
+    ASSERT_TRUE(admin.execute("GRANT USAGE, CREATE ON SCHEMA public TO app; GRANT ALL ON public.t TO app"));
+    EXPECT_EQ(outcome("UPDATE t SET v = 3", "app"), "");
+    EXPECT_EQ(outcome("CREATE TABLE of_app (i int)", "app"), "");
+    EXPECT_EQ(outcome("INSERT INTO of_app VALUES (1)", "app"), "");
+    EXPECT_EQ(outcome("SELECT setval('segue.fence', 1)", "app"), "42501");
+    close();
+    EXPECT_EQ(outcome("UPDATE t SET v = 3", "app"), refused);
+    EXPECT_EQ(outcome("INSERT INTO of_app VALUES (1)", "app"), refused);  // Armed as it was created.
+    ASSERT_TRUE(admin.execute("DROP OWNED BY app"));
+}
+
+TEST_F(PostgresFence, StopsASnapshotThatIsOlderThanTheFlip) {
+    Sql old_reader = client();
+    old_reader.query("BEGIN ISOLATION LEVEL REPEATABLE READ");
+    EXPECT_EQ(old_reader.value("SELECT count(*) FROM t"), "2");
+    close();  // Does not wait for it: it has written nothing.
+    EXPECT_EQ(old_reader.value("SELECT last_value FROM segue.fence"), "2");
+    EXPECT_EQ(old_reader.attempt("UPDATE t SET v = 9").sqlstate, refused);
+}
+
+struct Writer {
+    const char* name;
+    const char* statement;
+};
+
+class PostgresFenceWriter : public PostgresFence, public testing::WithParamInterface<Writer> {};
+
+TEST_P(PostgresFenceWriter, ThatIsOpenIsWaitedForAndFailsTheFenceAtTheDeadline) {
+    Sql writer = client();
+    writer.query("BEGIN");
+    writer.query(GetParam().statement);
+    const std::string pid = writer.value("SELECT pg_backend_pid()");
+    const Status late = fence_->close(in(300ms));
+    ASSERT_FALSE(late);
+    EXPECT_EQ(late.error().code, Errc::timed_out);
+    EXPECT_NE(late.error().detail.find(pid), std::string::npos) << late.error().detail;
+    EXPECT_FALSE(fence_->held());
+    const auto closed = fence_->closed();
+    EXPECT_TRUE(closed && *closed);
+
+    std::thread waiting{[this] { close(); }};
+    writer.query("COMMIT");
+    waiting.join();
+    EXPECT_TRUE(fence_->held());
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, PostgresFenceWriter,
+    testing::Values(Writer{"update", "UPDATE t SET v = 4"},
+                    Writer{"no_row", "DELETE FROM t WHERE false"},
+                    Writer{"rewrite", "ALTER TABLE t ALTER v TYPE bigint USING v + 1"},
+                    Writer{"past_the_triggers", "SELECT lo_create(0)"}),
+    [](const auto& writer) { return writer.param.name; });
+
+TEST_F(PostgresFence, WaitsForPreparedTransactionsHereButNotForOtherDatabases) {
+    Sql elsewhere{Databases::server(Side::source).url("postgres")};
+    elsewhere.query("BEGIN");
+    elsewhere.query("CREATE TABLE elsewhere (i int)");
+    Sql writer = client();
+    writer.query("BEGIN");
+    writer.query("UPDATE t SET v = 4");
+    writer.query("PREPARE TRANSACTION 'later'");
+    const Status late = fence_->close(in(300ms));
+    ASSERT_FALSE(late);
+    EXPECT_NE(late.error().detail.find("prepared"), std::string::npos) << late.error().detail;
+    writer.query("ROLLBACK PREPARED 'later'");
+    close();
+    elsewhere.query("ROLLBACK");
+}
+
+TEST_F(PostgresFence, TellsWhenTheSessionWithTheLockHasDied) {
+    close();
+    EXPECT_TRUE(fence_->held());
+    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'segue fence'"
+        " AND datname = current_database()");
+    EXPECT_TRUE(test::eventually(5s, [&] { return !fence_->held(); }));
+    EXPECT_EQ(outcome("UPDATE t SET v = 4"), refused);  // The flag does not need the session.
+    Databases::server(Side::source).restart(test::Stop::immediate);
+    EXPECT_EQ(outcome("UPDATE t SET v = 4"), refused);
+}
+
+TEST_F(PostgresFence, OpensAlsoWhenAnEarlierSessionOfOursStillHoldsTheLock) {
+    Fence earlier{FenceSettings{Side::source, databases_->url(Side::source), mover_id, {}}};
+    ASSERT_TRUE(earlier.close(in(5s)));
+    const Status opened = fence_->open(in(5s));
+    ASSERT_TRUE(opened) << opened.error().detail;
+    EXPECT_TRUE(test::eventually(5s, [&] { return outcome("UPDATE t SET v = 4").empty(); }));
+}
+
+TEST_F(PostgresFence, ArmsOneTableAtATimeAndHoldsUpNobody) {
+    Connection admin = databases_->open(Side::source, mover_id);
+    ASSERT_TRUE(admin.execute("DROP TRIGGER segue_fence ON public.t; DROP TRIGGER segue_fence ON public.p1"));
+    Sql writer = client();
+    writer.query("BEGIN");
+    writer.query("UPDATE t SET v = 4 WHERE i = 1");
+    const Status late = fence_->arm(in(200ms));
+    ASSERT_FALSE(late);
+    EXPECT_NE(late.error().detail.find("\"t\""), std::string::npos) << late.error().detail;
+    EXPECT_EQ(*fence_->unarmed(), std::vector<std::string>{"public.t"});
+    EXPECT_EQ(outcome("UPDATE t SET v = 4 WHERE i = 2"), "");
+    writer.query("COMMIT");
+    arm();
+    EXPECT_TRUE(fence_->unarmed()->empty());
+}
+
+TEST_F(PostgresFence, NothingIsWrittenAfterItHasClosedUnderLoad) {
+    std::atomic<bool> stop{false};
+    std::atomic<int> acknowledged{0}, refusals{0};
+    std::vector<std::thread> writers;
+    for (int w = 0; w < 4; ++w) {
+        writers.emplace_back([&, w] {
+            Sql session = client();
+            for (int i = 0; !stop; ++i) {
+                const auto answer = session.attempt("INSERT INTO t VALUES (" +
+                                                    std::to_string(1000 + 4 * i + w) + ", 0)");
+                ++(answer.ok ? acknowledged : refusals);
+            }
+        });
+    }
+    EXPECT_TRUE(test::eventually(10s, [&] { return acknowledged > 200; }));
+    close();
+    const std::string count = client().value("SELECT count(*) FROM t");
+    const int refused_before = refusals;
+    EXPECT_TRUE(test::eventually(10s, [&] { return refusals > refused_before + 100; }));
+    stop = true;
+    for (std::thread& writer : writers) writer.join();
+    EXPECT_EQ(client().value("SELECT count(*) FROM t"), count);
+    EXPECT_EQ(count, std::to_string(acknowledged + 2));
+}
+
+TEST_F(PostgresFence, IsRemovedWithoutATrace) {
+    close();
+    fence_->release_lock();
+    const Status removed = fence_->remove(in(10s));
+    ASSERT_TRUE(removed) << removed.error().detail;
+    ASSERT_TRUE(fence_->remove(in(10s)));
+    EXPECT_EQ(outcome("UPDATE t SET v = 4; CREATE TABLE fresh (i int)"), "");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT (SELECT count(*) FROM pg_trigger) + (SELECT count(*) FROM"
+                                " pg_event_trigger) + (SELECT count(*) FROM pg_proc WHERE pronamespace ="
+                                " 'segue'::regnamespace)"),
+              "0");
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
