@@ -68,5 +68,7 @@ template <class... Lambdas>
 struct Overloaded : Lambdas... {
     using Lambdas::operator()...;
 };
+template <class... Lambdas>  // clang 14 does not deduce it by itself.
+Overloaded(Lambdas...) -> Overloaded<Lambdas...>;
 
 }  // namespace segue

@@ -1,0 +1,42 @@
+// Any bytes as the answers to a probe, a resolve and a restore; whatever state comes out can be
+// restored or is refused.
+
+#include "protocol/postgres/session_state.hpp"
+#include "tests/fuzz/seeds.hpp"
+
+using namespace segue;
+using namespace segue::protocol::postgres;
+using namespace std::literals;
+
+std::vector<std::string_view> fuzz::seeds() {
+    return {
+        "1\0\0\0\x04"
+        "2\0\0\0\x04"
+        "D\0\0\0\x1d\0\x03\0\0\0\x07setting\0\0\0\x01"
+        "a\0\0\0\x01"
+        "bC\0\0\0\x0dSELECT 1\0Z\0\0\0\x05I"sv,
+        "E\0\0\0\x15SERROR\0C42501\0\0Z\0\0\0\x05I"sv,
+        "A\0\0\0\x0d\0\0\0\x01"
+        "c\0p\0S\0\0\0\x0aa\0b\0Z\0\0\0\x05I"sv,
+        "Z\0\0\0\x05T"sv};
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const Bytes reply = bytes(fuzz::text_of(data, size));
+    const StateHints hints;
+    SessionState state;
+    const auto probed = parse_probe_reply(reply, hints);
+    if (const auto* need = std::get_if<NeedMore>(&probed)) fuzz::require(need->size_min > size);
+    if (const auto* known = std::get_if<SessionState>(&probed)) state = *known;
+    fuzz::require(is_equal(state, state));
+    fuzz::require(messages_for_client(reply).size() <= size);
+
+    const auto resolved = parse_resolve_reply(reply, state);
+    const auto* oids = std::get_if<TypeOids>(&resolved);
+    const auto request = restore_request(state, oids != nullptr ? *oids : TypeOids{});
+    if (!request) fuzz::require(!request.error().detail.empty());
+    (void)resolve_request(state);
+    const auto restored = check_restore_reply(reply);
+    if (const auto* need = std::get_if<NeedMore>(&restored)) fuzz::require(need->size_min > size);
+    return 0;
+}
