@@ -18,13 +18,13 @@ bool Worker::transfer() {
 }
 
 bool Worker::change_key() {
-    const std::string fresh = std::to_string(1000000 + fresh());
-    return run_sql("UPDATE app.keyed SET id = " + fresh +
+    const std::string id = std::to_string(1000000 + fresh());
+    return run_sql("UPDATE app.keyed SET id = " + id +
                    ", revision = revision + 1 WHERE id = (SELECT id FROM app.keyed "
                    "WHERE id > 100 ORDER BY revision, id OFFSET " +
                    std::to_string(random(50)) + " LIMIT 1)") &&
-           run_sql("UPDATE app.keyed SET id = -id WHERE id = " + fresh) &&
-           run_sql("UPDATE app.keyed SET id = -id WHERE id = -" + fresh);
+           run_sql("UPDATE app.keyed SET id = -id WHERE id = " + id) &&
+           run_sql("UPDATE app.keyed SET id = -id WHERE id = -" + id);
 }
 
 // The same key deleted and inserted, within one transaction and across several.
