@@ -133,30 +133,42 @@ private:
     bool terminated_ = false;
 };
 
-// Takes the next header bytes or body of one message off `slice` at `at`. True when a header has just been completed or body
-// bytes were passed; see boundary.cpp.
+// Reads what `slice` has of the next header. True when the header is complete.
+inline bool take_header(Cursor& cursor, Bytes slice, std::size_t& at) {
+    if (cursor.header_read == 0 && slice.size() - at >= 5) {
+        cursor.tag = static_cast<char>(slice[at]);
+        cursor.length = static_cast<std::uint32_t>(slice[at + 1]) << 24 | static_cast<std::uint32_t>(slice[at + 2]) << 16 |
+                        static_cast<std::uint32_t>(slice[at + 3]) << 8 | static_cast<std::uint32_t>(slice[at + 4]);
+        at += 5;
+    } else {
+        for (; cursor.header_read < 5 && at < slice.size(); ++at, ++cursor.header_read) {
+            if (cursor.header_read == 0) {
+                cursor.tag = static_cast<char>(slice[at]);
+                cursor.length = 0;
+            } else {
+                cursor.length = (cursor.length << 8) | static_cast<std::uint32_t>(slice[at]);
+            }
+        }
+        if (cursor.header_read < 5) return false;
+    }
+    cursor.header_read = 5;
+    // A length below 4 is a broken peer; it will end the connection. Nothing is skipped.
+    cursor.body_size = cursor.length < 4 ? 0 : cursor.length - 4;
+    cursor.remain = cursor.body_size;
+    return true;
+}
+
+// Calls `on_header(tag)` when a message's header is complete, and `on_body(piece, start, end)` for every message that has
+// bytes in `slice`, with the offsets of that piece.
 template <class OnHeader, class OnBody>
 void walk(Cursor& cursor, Bytes slice, OnHeader&& on_header, OnBody&& on_body) {
     std::size_t at = 0;
     while (at < slice.size()) {
         const std::size_t start = at;
-        bool first = false;
-        if (cursor.header_read < 5) {
-            if (cursor.header_read == 0) {
-                cursor.tag = static_cast<char>(slice[at++]);
-                cursor.length = 0;
-                cursor.header_read = 1;
-            }
-            while (cursor.header_read < 5 && at < slice.size()) {
-                cursor.length = (cursor.length << 8) | static_cast<std::uint32_t>(slice[at++]);
-                ++cursor.header_read;
-            }
-            if (cursor.header_read < 5) return;
-            // A length below 4 is a broken peer; it will end the connection. Nothing is skipped.
-            cursor.body_size = cursor.length < 4 ? 0 : cursor.length - 4;
-            cursor.remain = cursor.body_size;
+        const bool first = cursor.header_read < 5;
+        if (first) {
+            if (!take_header(cursor, slice, at)) return;
             on_header(cursor.tag);
-            first = true;
         }
         const std::size_t take = cursor.remain < slice.size() - at ? cursor.remain : slice.size() - at;
         const Bytes body = slice.subspan(at, take);

@@ -2,27 +2,28 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstring>
 #include <utility>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 namespace segue::protocol::postgres {
 
 namespace {
 
-enum CharClass : std::uint8_t { other = 0, word = 1, candidate = 2 };
-
-// `candidate`: a letter that one of our words begins with.
-constexpr std::array<std::uint8_t, 256> make_classes() {
-    std::array<std::uint8_t, 256> classes{};
+constexpr std::array<bool, 256> make_word_chars() {
+    std::array<bool, 256> word{};
     for (unsigned c = 0; c < 256; ++c) {
-        const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80 || c == '_';
-        if (letter || (c >= '0' && c <= '9') || c == '$') classes[c] = word;
+        word[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80 || c == '_' || c == '$';
     }
-    for (const char c : {'s', 'S', 'c', 'C', 'l', 'L', 'p', 'P'}) classes[static_cast<unsigned char>(c)] = candidate;
-    return classes;
+    return word;
 }
-constexpr std::array<std::uint8_t, 256> classes = make_classes();
+constexpr std::array<bool, 256> word_chars = make_word_chars();
 
-constexpr std::uint8_t class_of(char c) { return classes[static_cast<unsigned char>(c)]; }
+constexpr bool is_word(char c) { return word_chars[static_cast<unsigned char>(c)]; }
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 constexpr bool space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -32,7 +33,7 @@ bool begins_with_word(std::string_view rest, std::string_view lower_word) {
     for (std::size_t i = 0; i < lower_word.size(); ++i) {
         if (lower(rest[i]) != lower_word[i]) return false;
     }
-    return rest.size() == lower_word.size() || class_of(rest[lower_word.size()]) == other;
+    return rest.size() == lower_word.size() || !is_word(rest[lower_word.size()]);
 }
 
 bool begins_with(std::string_view rest, std::string_view lower_text) {
@@ -41,6 +42,39 @@ bool begins_with(std::string_view rest, std::string_view lower_text) {
         if (lower(rest[i]) != lower_text[i]) return false;
     }
     return true;
+}
+
+// Two letters that our words begin with: set, currval, lastval, pg_, prepare.
+constexpr bool is_candidate(char first, char second) {
+    const char a = static_cast<char>(first | 0x20), b = static_cast<char>(second | 0x20);
+    return (a == 's' && b == 'e') || (a == 'c' && b == 'u') || (a == 'l' && b == 'a') || (a == 'p' && (b == 'g' || b == 'r'));
+}
+
+// The next offset at or after `at` where such a pair stands; the text's size when there is none. Every statement passes
+// here, so sixteen bytes are looked at together where the machine can.
+std::size_t next_candidate(std::string_view text, std::size_t at) {
+#ifdef __SSE2__
+    constexpr std::size_t block = 16;
+    const auto load = [&text](std::size_t offset) {
+        __m128i bytes16;
+        std::memcpy(&bytes16, text.data() + offset, block);
+        return _mm_or_si128(bytes16, _mm_set1_epi8(0x20));
+    };
+    for (; at + block + 1 <= text.size(); at += block) {
+        const __m128i a = load(at), b = load(at + 1);
+        const auto pair = [&a, &b](char first, char second) {
+            return _mm_and_si128(_mm_cmpeq_epi8(a, _mm_set1_epi8(first)), _mm_cmpeq_epi8(b, _mm_set1_epi8(second)));
+        };
+        const __m128i hits = _mm_or_si128(_mm_or_si128(pair('s', 'e'), pair('c', 'u')),
+                                          _mm_or_si128(pair('l', 'a'), _mm_or_si128(pair('p', 'g'), pair('p', 'r'))));
+        const auto mask = static_cast<unsigned>(_mm_movemask_epi8(hits));
+        if (mask != 0) return at + static_cast<std::size_t>(std::countr_zero(mask));
+    }
+#endif
+    for (; at + 1 < text.size(); ++at) {
+        if (is_candidate(text[at], text[at + 1])) return at;
+    }
+    return text.size();
 }
 
 std::string_view skip_blanks(std::string_view rest) {
@@ -73,7 +107,7 @@ std::string take_identifier(std::string_view& rest) {
         rest.remove_prefix(std::min(i + 1, rest.size()));
         return name;
     }
-    while (!rest.empty() && class_of(rest.front()) != other) {
+    while (!rest.empty() && is_word(rest.front())) {
         name.push_back(lower(rest.front()));
         rest.remove_prefix(1);
     }
@@ -142,33 +176,29 @@ void StateHints::remember_unnamed(std::string_view body) {
 }
 
 void StateHints::scan(std::string_view statement) {
-    std::uint8_t before = other;
-    bool prepares = false;
     const std::uint32_t uses_before = sequence_uses_;
-    for (std::size_t i = 0; i < statement.size(); ++i) {
-        const std::uint8_t here = class_of(statement[i]);
-        if (here == candidate && before == other) {
-            const std::string_view rest = statement.substr(i);
-            switch (lower(statement[i])) {
-                case 's':
-                    if (begins_with_word(rest, "set")) after_set(rest.substr(3));
-                    if (begins_with_word(rest, "set_config")) after_set_config(rest.substr(10));
-                    break;
-                case 'c':
-                    if (begins_with_word(rest, "currval")) ++sequence_uses_;
-                    break;
-                case 'l':
-                    if (begins_with_word(rest, "lastval")) ++sequence_uses_;
-                    break;
-                case 'p':
-                    if (begins_with(rest, "pg_advisory") || begins_with(rest, "pg_try_advisory")) advisory_used_ = true;
-                    if (begins_with_word(rest, "prepare")) prepares = true;
-                    break;
-                default:  // A character, not an enumeration of ours.
-                    break;
-            }
+    bool prepares = false;
+    for (std::size_t at = next_candidate(statement, 0); at < statement.size(); at = next_candidate(statement, at + 1)) {
+        if (at > 0 && is_word(statement[at - 1])) continue;  // Within a word.
+        const std::string_view rest = statement.substr(at);
+        switch (lower(statement[at])) {
+            case 's':
+                if (begins_with_word(rest, "set")) after_set(rest.substr(3));
+                if (begins_with_word(rest, "set_config")) after_set_config(rest.substr(10));
+                break;
+            case 'c':
+                if (begins_with_word(rest, "currval")) ++sequence_uses_;
+                break;
+            case 'l':
+                if (begins_with_word(rest, "lastval")) ++sequence_uses_;
+                break;
+            case 'p':
+                if (begins_with(rest, "pg_advisory") || begins_with(rest, "pg_try_advisory")) advisory_used_ = true;
+                if (begins_with_word(rest, "prepare")) prepares = true;
+                break;
+            default:  // A character, not an enumeration of ours.
+                break;
         }
-        before = here;
     }
     if (prepares && sequence_uses_ != uses_before) sequence_use_prepared_ = true;
 }
