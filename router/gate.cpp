@@ -36,22 +36,22 @@ void Gate::token(Side side, std::uint64_t request, Position position) {
 }
 
 bool Gate::release(Side side, Position applied, std::string& output) {
-    bool moved = false;
+    auto next = held_.begin();
     // In order only: what stands behind an answer that waits, waits as well.
-    while (!held_.empty()) {
-        const Answer& front = held_.front();
-        if (front.side != side || !front.token || applied < *front.token) break;
-        output += front.bytes;
-        held_size_ -= front.bytes.size();
-        held_.pop_front();
-        moved = true;
+    for (; next != held_.end(); ++next) {
+        if (next->side != side || !next->token || applied < *next->token) break;
+        output += next->bytes;
+        held_size_ -= next->bytes.size();
     }
+    const bool moved = next != held_.begin();
+    held_.erase(held_.begin(), next);
     return moved;
 }
 
 void Gate::release_all(std::string& output) {
     for (const Answer& answer : held_) output += answer.bytes;
     held_.clear();
+    held_.shrink_to_fit();
     held_size_ = 0;
 }
 

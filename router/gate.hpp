@@ -9,9 +9,9 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "protocol/bytes.hpp"
 #include "protocol/position.hpp"
@@ -55,7 +55,7 @@ private:
         std::optional<Position> token;
         Time since;
     };
-    std::deque<Answer> held_;
+    std::vector<Answer> held_;  // In order; few, and none allocated while nothing waits.
     std::size_t held_size_ = 0;
 };
 

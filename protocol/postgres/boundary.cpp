@@ -30,7 +30,12 @@ std::size_t Boundary::client_cut(Bytes slice) const {
         cursor, slice, [](char) {},
         [&](const Piece& piece, std::size_t, std::size_t end) {
             if (found || !piece.last) return;
-            if (piece.tag == 'c' || piece.tag == 'f') copy_in = false;
+            if (piece.tag == 'c' || piece.tag == 'f') {
+                // Of a Query: its answer needs nothing more, and what comes next is the request behind it.
+                found = copy_in && replies_ > 0;
+                if (found) cut = end;
+                copy_in = false;
+            }
             if (!asks_for_ready(piece.tag)) return;
             if (piece.tag == 'S') {
                 if (copy_in) return;  // Swallowed by the server: waiting for its answer would be for ever.

@@ -64,7 +64,7 @@ public:
     void server(Bytes slice);
 
     // For a hold: how many bytes of `slice` (the next bytes to be forwarded) go up to and including the end of the next Query, Sync or
-    // FunctionCall message that will be answered; the slice's size when none ends in it. Changes nothing.
+    // FunctionCall message that will be answered, or the end of a Query's COPY IN; the slice's size when none ends in it. Changes nothing.
     std::size_t client_cut(Bytes slice) const;
 
     // Nothing outstanding, no partial message in either direction, not in COPY, no extended message without its Sync,
@@ -78,8 +78,17 @@ public:
                client_.between_messages() && server_.between_messages();
     }
     // In a hold: the client's next bytes (up to client_cut) must be forwarded, because what is under way waits for them.
-    // False while the server owes a ReadyForQuery, and at a boundary.
-    bool needs_client() const { return replies_outstanding() == 0 && !at_boundary(); }
+    // False while the server owes a ReadyForQuery for whole messages, and at a boundary.
+    bool needs_client() const {
+        const bool takes_data = copy_ == Copy::in || copy_ == Copy::both;
+        return (replies_outstanding() == 0 || takes_data || !client_.between_messages()) && !at_boundary();
+    }
+
+    // What the server answers now are extended messages, their Sync sent or not. False when unsure.
+    bool answers_extended() const {
+        if (runs_used_ == 0) return extended_open_;
+        return kind(0) == Kind::sync || kind(0) == Kind::copy_end_extended;
+    }
 
     char status() const { return status_; }            // Of the last ReadyForQuery.
     bool in_transaction() const { return status_ != 'I'; }
