@@ -1,0 +1,56 @@
+#include "protocol/postgres/notification_barrier.hpp"
+
+#include <cstdint>
+
+#include "protocol/postgres/framer.hpp"
+#include "protocol/postgres/messages_server.hpp"
+#include "protocol/postgres/session_state.hpp"
+
+namespace segue::protocol::postgres {
+
+namespace {
+
+constexpr int statements = 3;
+
+// NotificationResponse := 'A' int32 size, int32 pid, cstring channel, cstring payload
+std::string_view notified_channel(Bytes body) {
+    ByteReader reader{body};
+    (void)reader.big_endian<std::int32_t>();
+    return reader.zero_terminated();
+}
+
+}  // namespace
+
+std::string barrier_request(std::string_view channel) {
+    const std::string name{channel};
+    // Each its own transaction: a notification is sent at its commit.
+    return execute_request("LISTEN " + name) + execute_request("NOTIFY " + name) + execute_request("UNLISTEN " + name);
+}
+
+Step<std::string> parse_barrier_reply(Bytes reply, std::string_view channel) {
+    std::string for_client;
+    bool met = false;
+    int ready = 0;
+    std::size_t at = 0;
+    while (ready < statements) {
+        const Step<Frame> step = next_frame(reply.subspan(at), state_reply_size_max);
+        if (const auto* error = std::get_if<Error>(&step)) return *error;
+        if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at + need->size_min};
+        const Frame& frame = std::get<Frame>(step);
+        at += frame.wire.size();
+        if (frame.tag == 'E') {
+            const auto fields = parse_error_fields(frame.body);
+            if (!fields) return fields.error();
+            return Error{Errc::server, "notification barrier: " + std::string{fields->message}, std::string{fields->sqlstate}};
+        }
+        if (frame.tag == 'Z') ++ready;
+        const bool ours = frame.tag == 'A' && notified_channel(frame.body) == channel;
+        met = met || ours;
+        if ((frame.tag == 'A' && !ours) || frame.tag == 'S') for_client += text(frame.wire);
+    }
+    if (!met) return Error{Errc::bad_value, "the server did not deliver a notification to its own session"};
+    // What came behind the last answer belongs to the client as well.
+    return for_client + messages_for_client(reply.subspan(at));
+}
+
+}  // namespace segue::protocol::postgres
