@@ -1,0 +1,291 @@
+#include "proxy/relay.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cassert>
+#include <utility>
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr std::uint32_t broken_events = EPOLLHUP | EPOLLERR;
+
+}  // namespace
+
+// Whether bytes of the client may be forwarded now; what must not be forwarded is not read either.
+bool Relay::wants_client(Time now) const {
+    if (ending_ != Ending::no || !to_server_.empty()) return false;
+    switch (motion_) {
+        case Motion::running:
+            return true;
+        case Motion::stopping: {
+            const auto& boundary = session_->boundary;
+            if (!boundary.at_boundary()) return boundary.needs_client();
+            return gate_.empty() && in_sequence_grace(now);
+        }
+        case Motion::stopped:
+        case Motion::away:
+            return false;
+    }
+    return false;
+}
+
+std::uint32_t Relay::client_interest(Time now) const {
+    std::uint32_t events = 0;
+    if (ending_ == Ending::finished) return events;
+    if (motion_ == Motion::away) return waiting_since_ ? 0u : EPOLLIN;
+    if (!to_client_.empty()) events |= EPOLLOUT;
+    if (motion_ == Motion::stopped && ending_ == Ending::no) {
+        events |= EPOLLRDHUP;
+        if (!waiting_since_ || cancel_waiting_) events |= EPOLLIN;
+    } else if (ending_ == Ending::server_ended) {
+        events |= EPOLLRDHUP;  // Answers may still be held; for a client that has gone they are not.
+    } else if (stopped_input_.empty() && wants_client(now)) {
+        events |= EPOLLIN;
+    }
+    return events;
+}
+
+std::uint32_t Relay::server_interest() const {
+    if (motion_ == Motion::away) return 0;
+    std::uint32_t events = 0;
+    const bool ended = ending_ == Ending::server_ended || ending_ == Ending::finished;
+    if (!ended && to_client_.empty() && !gate_.full()) events |= EPOLLIN;
+    if (!ended && !to_server_.empty()) events |= EPOLLOUT;
+    return events;
+}
+
+bool Relay::has_buffered_input() const {
+    if (!session_ || ending_ == Ending::finished) return false;
+    return session_->client.has_buffered_input() || session_->backend.transport.has_buffered_input();
+}
+
+void Relay::resume(Turn& turn) {
+    if (session_ == nullptr) return;
+    if (session_->client.has_buffered_input()) on_client(EPOLLIN, turn);
+    if (!finished() && session_->backend.transport.has_buffered_input()) on_server(EPOLLIN, turn);
+}
+
+void Relay::on_client(std::uint32_t events, Turn& turn) {
+    if (motion_ == Motion::away) {
+        if (!waiting_since_) waiting_since_ = turn.now;
+        return;
+    }
+    if ((events & EPOLLOUT) != 0) {
+        if (!to_client_.flush(session_->client)) return client_broken();
+        finish_if_done();
+        if (finished()) return;
+    }
+    if ((events & (EPOLLIN | EPOLLRDHUP | broken_events)) == 0) return;
+    const std::uint32_t gone = broken_events | (ending_ == Ending::server_ended ? EPOLLRDHUP : 0u);
+    if (ending_ == Ending::no && motion_ == Motion::stopped) return on_stopped_client(events, turn);
+    if (stopped_input_.empty() && wants_client(turn.now)) return read_client(turn);
+    if ((events & gone) != 0) client_broken();
+}
+
+void Relay::on_server(std::uint32_t events, Turn& turn) {
+    if (motion_ == Motion::away) return;
+    if ((events & EPOLLOUT) != 0) {
+        if (!to_server_.flush(session_->backend.transport)) server_takes_no_more();
+        finish_if_done();
+    }
+    if ((events & (EPOLLIN | broken_events)) == 0 || (server_interest() & EPOLLIN) == 0) return;
+    read_server(turn);
+    // The answer that a stopping session waited for may be in; what the client sent beyond it is next.
+    if (motion_ == Motion::stopping && !stopped_input_.empty()) forward_stopped_input(turn);
+}
+
+void Relay::read_client(Turn& turn) {
+    for (int reads = 0; reads < reads_per_turn_max && wants_client(turn.now); ++reads) {
+        const IoOutcome got = session_->client.read_some(turn.scratch);
+        switch (got.io) {
+            case Io::ok:
+                break;
+            case Io::want_read:
+            case Io::want_write:
+                return;
+            case Io::closed:
+                return client_ended();
+            case Io::failed:
+                return client_broken();
+        }
+        forward(turn.scratch.first(got.size), turn);
+        // A short read has emptied the socket; reading again would only say so.
+        if (got.size < turn.scratch.size() && !session_->client.has_buffered_input()) return;
+    }
+}
+
+void Relay::read_server(Turn& turn) {
+    for (int reads = 0; reads < reads_per_turn_max && (server_interest() & EPOLLIN) != 0; ++reads) {
+        const IoOutcome got = session_->backend.transport.read_some(turn.scratch);
+        switch (got.io) {
+            case Io::ok:
+                break;
+            case Io::want_read:
+            case Io::want_write:
+                return;
+            case Io::closed:
+            case Io::failed:
+                return server_ended();
+        }
+        relay(turn.scratch.first(got.size), turn);
+        if (finished()) return;
+        if (got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input()) return;
+    }
+}
+
+void Relay::forward(Bytes from, Turn& turn) {
+    if (motion_ == Motion::running) [[likely]] return send_to_server(from, turn);
+    assert(motion_ == Motion::stopping);
+    forward_stopping(from, turn);
+}
+
+// As much as is under way needs, and no request beyond it.
+void Relay::forward_stopping(Bytes from, Turn& turn) {
+    while (!from.empty() && wants_client(turn.now)) {
+        const std::size_t size = session_->boundary.client_cut(from);
+        send_to_server(from.first(size), turn);
+        from = from.subspan(size);
+    }
+    stopped_input_ += text(from);
+}
+
+void Relay::forward_stopped_input(Turn& turn) {
+    const std::string input = std::exchange(stopped_input_, {});
+    forward_stopping(bytes(input), turn);
+}
+
+void Relay::send_to_server(Bytes from, Turn& turn) {
+    Session& session = *session_;
+    session.boundary.client(from, [&session](const protocol::postgres::Piece& piece) {
+        session.hints.see(piece);
+    });
+    session.touched_since_probe = true;
+    if (session.hints.sequence_uses() != sequence_uses_seen_ || session.hints.sequence_use_prepared()) {
+        sequence_uses_seen_ = session.hints.sequence_uses();
+        last_sequence_use_ = turn.now;
+    }
+    if (!to_server_.send(session.backend.transport, from)) server_takes_no_more();
+}
+
+void Relay::relay(Bytes from, Turn& turn) {
+    if (acknowledgements_) return relay_gated(from, turn);
+    session_->boundary.server(from);
+    tell_client(from);
+}
+
+void Relay::relay_gated(Bytes from, Turn& turn) {
+    const auto& boundary = session_->boundary;
+    std::size_t first = from.size();  // Where the first acknowledgement of this slice begins.
+    session_->boundary.server(from, [&](const protocol::postgres::ServerEvent& event) {
+        const bool acknowledges = acknowledgements_->sees(event, from, boundary.answers_extended());
+        if (acknowledges && event.start < first) first = event.start;
+    });
+    if (!gate_closed_) first = from.size();  // Only what is held already keeps later bytes back.
+    const Bytes before = from.first(first);
+    if (gate_.empty()) {
+        if (!before.empty()) tell_client(before);
+    } else if (!before.empty()) {
+        gate_.queue(before);
+    }
+    if (first == from.size()) return;
+    const Side side = session_->backend.side;
+    gate_.hold(from.subspan(first), side, turn.number, turn.now);
+    turn.token_wanted[index(side)] = true;
+    ++turn.answers_held;
+}
+
+void Relay::tell_client(Bytes from) {
+    if (from.empty() || ending_ == Ending::finished) return;
+    if (!to_client_.send(session_->client, from)) client_broken();
+}
+
+void Relay::client_ended() {
+    ending_ = Ending::client_ended;
+    finish_if_done();
+}
+
+// Nobody is left to be answered: the server learns it at once, and what it holds is freed.
+void Relay::client_broken() {
+    session_->backend.transport.reset_connection();
+    session_->client.close();
+    ending_ = Ending::finished;
+}
+
+void Relay::server_ended() {
+    if (ending_ == Ending::client_ended) {
+        ending_ = Ending::finished;
+        return;
+    }
+    ending_ = Ending::server_ended;
+    finish_if_done();
+}
+
+// Its last words may still be on their way to us: they say why.
+void Relay::server_takes_no_more() {
+    to_server_.clear();
+    if (ending_ == Ending::no) ending_ = Ending::client_ended;
+}
+
+void Relay::finish_if_done() {
+    switch (ending_) {
+        case Ending::no:
+        case Ending::finished:
+            return;
+        case Ending::client_ended:
+            // The rest has gone out; the server sees the end of the stream as it would without us.
+            if (to_server_.empty()) ::shutdown(session_->backend.transport.fd(), SHUT_WR);
+            return;
+        case Ending::server_ended:
+            if (to_client_.empty() && gate_.empty()) ending_ = Ending::finished;
+            return;
+    }
+}
+
+void Relay::end_with(Bytes last_words) {
+    // Closing over bytes that nobody has read resets the connection, and the last words with it.
+    std::array<std::byte, 4096> unread;
+    (void)session_->client.read_some(unread);
+    tell_client(last_words);
+    if (ending_ == Ending::finished) return;
+    session_->backend.transport.close();
+    ending_ = Ending::server_ended;
+    finish_if_done();
+}
+
+void Relay::set_gate(bool closed) {
+    if (session_ && session_->passed_through) return;
+    gate_closed_ = closed;
+    if (closed) {
+        // A session that is away comes back at a boundary, outside a transaction.
+        if (!acknowledgements_) {
+            acknowledgements_.emplace(session_ ? session_->boundary : protocol::postgres::Boundary{});
+        }
+        return;
+    }
+    release_all_held();
+}
+
+void Relay::release_held(Side side, Position applied) {
+    std::string released;
+    if (!gate_.release(side, applied, released)) return;
+    tell_client(bytes(released));
+    settle_gate();
+}
+
+void Relay::release_all_held() {
+    std::string released;
+    gate_.release_all(released);
+    if (!released.empty()) tell_client(bytes(released));
+    settle_gate();
+}
+
+void Relay::settle_gate() {
+    if (!gate_closed_ && gate_.empty()) acknowledgements_.reset();
+    finish_if_done();
+}
+
+}  // namespace segue::proxy

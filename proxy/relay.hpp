@@ -1,0 +1,149 @@
+#pragma once
+// One session's bytes, in both directions: read, scan heads, send at once; keep only what a peer does not
+// take. No epoll, no thread, no clock of its own, so that tests drive it with socket pairs. RelayThread
+// owns the loop, asks for `*_interest`, and calls back on readiness.
+//
+// Ends: a client that ends its stream (EOF) still gets the answers to what it sent, as from the server
+// itself: the server sees the end of the stream after the last bytes. A server that ends its stream has its
+// last bytes delivered, then the client's connection is closed. A broken connection resets the other.
+//
+// Holds: `stop` lets what is under way run on to the next boundary, request by request; then nothing is read
+// from the client until `go`. What the server says by itself (notices, notifications) is relayed meanwhile.
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "protocol/bytes.hpp"
+#include "protocol/postgres/acknowledgement.hpp"
+#include "proxy/outbox.hpp"
+#include "proxy/session.hpp"
+#include "router/gate.hpp"
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+// After a statement that names currval or lastval, for as long the session is not moved: the value would
+// be gone on the other side. Longer waits between insert and lastval than this are a documented limit.
+inline constexpr std::chrono::milliseconds sequence_grace{500};
+// Reads from one socket before the others of the batch have their turn.
+inline constexpr int reads_per_turn_max = 4;
+// Of a stopped client, read ahead only to answer a cancel request.
+inline constexpr std::size_t stopped_input_size_max = 64 * 1024;
+
+// One turn of the loop, shared by all of a thread's sessions.
+struct Turn {
+    MutableBytes scratch;
+    std::chrono::steady_clock::time_point now;
+    std::uint64_t number = 0;                      // What an answer held in this turn waits for.
+    bool token_wanted[2] = {false, false};         // By index(side): something was held in this turn.
+    std::uint64_t answers_held = 0;
+};
+
+enum class Motion : std::uint8_t {
+    running,
+    stopping,  // Runs on to the next boundary.
+    stopped,   // At it.
+    away,      // At it, the Session with the control plane.
+};
+
+enum class Ending : std::uint8_t {
+    no,
+    client_ended,  // EOF; the server may still answer.
+    server_ended,  // EOF; its last bytes are on their way to the client.
+    finished,      // To be destroyed.
+};
+
+class Relay {
+public:
+    using Time = std::chrono::steady_clock::time_point;
+
+    explicit Relay(std::unique_ptr<Session> session) : session_(std::move(session)) {}
+
+    // Sends bytes of ours to the client, in order with what was sent before.
+    void tell_client(Bytes from);
+
+    void on_client(std::uint32_t events, Turn& turn);
+    void on_server(std::uint32_t events, Turn& turn);
+    // What to wait for, as epoll's bits; 0: nothing, not even errors.
+    std::uint32_t client_interest(Time now) const;
+    std::uint32_t server_interest() const;
+    // TLS holds bytes that no readiness will announce: call resume soon.
+    bool has_buffered_input() const;
+    void resume(Turn& turn);
+
+    bool finished() const { return ending_ == Ending::finished; }
+    Motion motion() const { return motion_; }
+    Ending ending() const { return ending_; }
+    // Null while away.
+    Session* session() { return session_.get(); }
+    const Session* session() const { return session_.get(); }
+
+    void stop(Turn& turn);
+    // Whether a stopping session has come to its boundary; becomes `stopped` then. To be called after events and, because
+    // of the grace, from time to time.
+    bool try_stop(Time now);
+    bool in_sequence_grace(Time now) const { return now - last_sequence_use_ < sequence_grace; }
+    std::unique_ptr<Session> lend();
+    // `for_client`: what the server said to the client meanwhile.
+    void take_back(std::unique_ptr<Session> session, Bytes for_client);
+    // Ends the stop. A client that has gone meanwhile is closed and its request dropped.
+    void go(Turn& turn);
+    bool dropped_request() const { return request_dropped_; }
+    // Since when a request of the client waits at the stop.
+    std::optional<Time> waiting_since() const { return waiting_since_; }
+
+    // A cancel request for a stopped session: the request that waits is answered with 57014 once it is whole.
+    void cancel_waiting(Turn& turn);
+    // The session goes on with the other connection. False: it has none.
+    bool swap_backends();
+    // Ends the session with this message of ours to the client.
+    void end_with(Bytes last_words);
+
+    void set_gate(bool closed);
+    bool has_held_answers() const { return !gate_.empty(); }
+    std::optional<Time> held_since() const { return gate_.waiting_since(); }
+    // What was held in `turn` and before has this token; then whatever `applied` covers goes out.
+    void take_token(Side side, std::uint64_t turn, Position position) { gate_.token(side, turn, position); }
+    void release_held(Side side, Position applied);
+    void release_all_held();
+
+private:
+    void read_client(Turn& turn);
+    void read_server(Turn& turn);
+    void forward(Bytes from, Turn& turn);
+    void forward_stopping(Bytes from, Turn& turn);
+    void forward_stopped_input(Turn& turn);
+    void send_to_server(Bytes from, Turn& turn);
+    void relay(Bytes from, Turn& turn);
+    void relay_gated(Bytes from, Turn& turn);
+    bool wants_client(Time now) const;
+    void client_ended();
+    void client_broken();
+    void server_ended();
+    void server_takes_no_more();
+    void finish_if_done();
+    void on_stopped_client(std::uint32_t events, Turn& turn);
+    void client_gone_while_stopped(Turn& turn);
+    void read_ahead(Turn& turn);
+    void answer_cancelled_request();
+    void settle_gate();
+
+    std::unique_ptr<Session> session_;
+    Outbox to_client_, to_server_;
+    router::Gate gate_;
+    std::optional<protocol::postgres::Acknowledgements> acknowledgements_;  // While the gate is closed or has not run empty.
+    std::string stopped_input_;  // Read beyond the boundary; not forwarded, not counted.
+    std::optional<Time> waiting_since_;
+    Time last_sequence_use_{};
+    std::uint32_t sequence_uses_seen_ = 0;
+    Motion motion_ = Motion::running;
+    Ending ending_ = Ending::no;
+    bool gate_closed_ = false;
+    bool cancel_waiting_ = false;
+    bool request_dropped_ = false;
+};
+
+}  // namespace segue::proxy

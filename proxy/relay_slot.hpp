@@ -1,0 +1,30 @@
+#pragma once
+// One session's place in a relay thread: its relay, and what epoll has been told of its sockets. Only for
+// the files of RelayThread.
+
+#include <cstdint>
+
+#include "proxy/relay.hpp"
+#include "proxy/relay_thread.hpp"
+
+namespace segue::proxy {
+
+struct RelayThread::Slot {
+    explicit Slot(std::unique_ptr<Session> session) : relay(std::move(session)) {}
+
+    // What epoll watches; -1 and 0 when nothing.
+    struct Watched {
+        int fd = -1;
+        std::uint32_t events = 0;
+    };
+
+    std::uint64_t id = 0;
+    Relay relay;
+    Watched client, server;
+    LendReceiver receiver;        // Somebody waits for the session.
+    bool passed_through = false;
+    bool in_gated = false;        // Listed in gated_.
+    bool in_buffered = false;     // Listed in buffered_.
+};
+
+}  // namespace segue::proxy

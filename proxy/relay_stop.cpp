@@ -1,0 +1,125 @@
+// A relay's holds: stopping at a boundary, waiting there, lending the session, going on.
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "protocol/postgres/refused_request.hpp"
+#include "proxy/relay.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr char terminate_tag = 'X';
+
+constexpr protocol::postgres::ErrorReport cancelled{
+    .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"};
+
+bool has_hung_up(const Transport& peer) {
+    pollfd poll{peer.fd(), POLLRDHUP, 0};
+    return ::poll(&poll, 1, 0) > 0 && (poll.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}
+
+}  // namespace
+
+void Relay::stop(Turn& turn) {
+    if (motion_ != Motion::running || ending_ != Ending::no) return;
+    motion_ = Motion::stopping;
+    try_stop(turn.now);
+}
+
+bool Relay::try_stop(Time now) {
+    if (motion_ != Motion::stopping) return motion_ == Motion::stopped;
+    if (ending_ != Ending::no || !session_->boundary.at_boundary() || !to_server_.empty()) return false;
+    // The client has not been told of its last commit yet, or may want a sequence's value.
+    if (!gate_.empty() || in_sequence_grace(now)) return false;
+    motion_ = Motion::stopped;
+    if (!stopped_input_.empty()) waiting_since_ = now;
+    return true;
+}
+
+std::unique_ptr<Session> Relay::lend() {
+    assert(motion_ == Motion::stopped && ending_ == Ending::no);
+    motion_ = Motion::away;
+    return std::move(session_);
+}
+
+void Relay::take_back(std::unique_ptr<Session> session, Bytes for_client) {
+    assert(motion_ == Motion::away && session);
+    session_ = std::move(session);
+    motion_ = Motion::stopped;
+    tell_client(for_client);
+}
+
+void Relay::go(Turn& turn) {
+    if (motion_ == Motion::running || motion_ == Motion::away) return;
+    const bool was_stopped = motion_ == Motion::stopped;
+    if (was_stopped && ending_ == Ending::no && waiting_since_ && has_hung_up(session_->client)) {
+        return client_gone_while_stopped(turn);
+    }
+    motion_ = Motion::running;
+    waiting_since_.reset();
+    cancel_waiting_ = false;
+    const std::string input = std::exchange(stopped_input_, {});
+    if (!input.empty() && ending_ == Ending::no) send_to_server(bytes(input), turn);
+}
+
+void Relay::on_stopped_client(std::uint32_t events, Turn& turn) {
+    if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) return client_gone_while_stopped(turn);
+    if (!waiting_since_) waiting_since_ = turn.now;
+    if (cancel_waiting_) read_ahead(turn);
+}
+
+// Nothing of what it sent is run: the client cannot learn of the outcome any more.
+void Relay::client_gone_while_stopped(Turn& turn) {
+    if (stopped_input_.empty()) {
+        const IoOutcome got = session_->client.read_some(turn.scratch);
+        if (got.io == Io::ok) stopped_input_ = text(Bytes{turn.scratch}.first(got.size));
+    }
+    request_dropped_ = !stopped_input_.empty() && stopped_input_.front() != terminate_tag;
+    session_->backend.transport.close();
+    session_->client.close();
+    ending_ = Ending::finished;
+}
+
+void Relay::cancel_waiting(Turn& turn) {
+    // A client that has sent nothing has nothing to be cancelled, as on a server.
+    if (motion_ != Motion::stopped || ending_ != Ending::no || !waiting_since_) return;
+    cancel_waiting_ = true;
+    read_ahead(turn);
+}
+
+void Relay::read_ahead(Turn& turn) {
+    const std::size_t room = stopped_input_size_max - std::min(stopped_input_size_max, stopped_input_.size());
+    if (room > 0) {
+        const IoOutcome got = session_->client.read_some(turn.scratch.first(std::min(room, turn.scratch.size())));
+        if (got.io == Io::closed || got.io == Io::failed) return client_gone_while_stopped(turn);
+        if (got.io == Io::ok) stopped_input_ += text(Bytes{turn.scratch}.first(got.size));
+    }
+    answer_cancelled_request();
+}
+
+void Relay::answer_cancelled_request() {
+    using namespace protocol::postgres;
+    const Step<RefusedRequest> step = refuse_request(bytes(stopped_input_), cancelled, stopped_input_size_max);
+    if (std::holds_alternative<NeedMore>(step)) return;
+    cancel_waiting_ = false;
+    // Too large to be held here, or no request at all: it runs when the hold is over, uncancelled.
+    if (std::holds_alternative<Error>(step)) return;
+    const auto& refused = std::get<RefusedRequest>(step);
+    stopped_input_.erase(0, refused.size);
+    if (stopped_input_.empty()) waiting_since_.reset();
+    tell_client(bytes(refused.reply));
+}
+
+bool Relay::swap_backends() {
+    assert(motion_ == Motion::stopped);
+    if (!session_->other) return false;
+    std::swap(session_->backend, *session_->other);
+    return true;
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,228 @@
+#include "proxy/relay_thread.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <utility>
+
+#include "proxy/relay_slot.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+// epoll's user data: a slot's address, its lowest bit telling the server's socket; 0 is the wake-up.
+constexpr std::uint64_t server_bit = 1;
+constexpr std::uint64_t wake_up = 0;
+
+}  // namespace
+
+RelayThread::RelayThread(RelayPeers peers)
+    : peers_(peers),
+      epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      scratch_(scratch_size) {
+    assert(epoll_fd_ >= 0 && wake_fd_ >= 0);
+    epoll_event event{};
+    event.events = EPOLLIN;
+    event.data.u64 = wake_up;
+    [[maybe_unused]] const int added = ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event);
+    assert(added == 0);
+    turn_.scratch = scratch_;
+    turn_.now = Clock::now();
+    turn_.number = 1;
+}
+
+RelayThread::~RelayThread() {
+    stop();
+    set_gate(false);  // Unsubscribes.
+    slots_.clear();
+    ::close(wake_fd_);
+    ::close(epoll_fd_);
+}
+
+void RelayThread::start() {
+    thread_ = std::thread{[this] { run(); }};
+}
+
+void RelayThread::stop() {
+    {
+        const std::lock_guard lock{inbox_mutex_};
+        stopped_ = true;
+    }
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
+    if (thread_.joinable()) thread_.join();
+}
+
+void RelayThread::post(Task task) {
+    {
+        const std::lock_guard lock{inbox_mutex_};
+        if (stopped_) return;
+        inbox_.push_back(std::move(task));
+        if (inbox_.size() > 1) return;  // The wake-up is on its way already.
+    }
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto written = ::write(wake_fd_, &one, sizeof one);
+}
+
+void RelayThread::run() {
+    for (;;) {
+        {
+            const std::lock_guard lock{inbox_mutex_};
+            if (stopped_) return;
+        }
+        turn(std::chrono::milliseconds{-1});
+    }
+}
+
+bool RelayThread::needs_tick() const {
+    const bool bounded = gate_wanted_ && peers_.gate_policy.policy == MirrorPolicy::bounded;
+    return holding_ || lends_waiting_ > 0 || bounded;
+}
+
+void RelayThread::turn(std::chrono::milliseconds timeout) {
+    if (!buffered_.empty() || !releasing_.empty()) timeout = std::chrono::milliseconds{0};
+    if (needs_tick() && (timeout.count() < 0 || timeout > tick)) timeout = tick;
+
+    std::array<epoll_event, events_per_turn_max> events;
+    const int count = ::epoll_wait(epoll_fd_, events.data(), events_per_turn_max,
+                                   static_cast<int>(timeout.count()));
+    turn_.now = Clock::now();
+    for (int i = 0; i < count; ++i) {
+        const epoll_event& event = events[static_cast<std::size_t>(i)];
+        if (event.data.u64 == wake_up) {
+            drain_wake_ups();
+            continue;
+        }
+        auto& slot = *reinterpret_cast<Slot*>(event.data.u64 & ~server_bit);
+        if (slot.relay.finished()) continue;  // Earlier in this turn; it lies in the graveyard.
+        if ((event.data.u64 & server_bit) != 0) {
+            slot.relay.on_server(event.events, turn_);
+        } else {
+            slot.relay.on_client(event.events, turn_);
+        }
+        settle(slot);
+    }
+    resume_buffered();
+    release_some();
+    if (needs_tick() && turn_.now - ticked_at_ >= tick) on_tick();
+    end_turn();
+    graveyard_.clear();
+}
+
+void RelayThread::drain_wake_ups() {
+    std::uint64_t count = 0;
+    [[maybe_unused]] const auto got = ::read(wake_fd_, &count, sizeof count);
+    std::vector<Task> tasks;
+    {
+        const std::lock_guard lock{inbox_mutex_};
+        tasks.swap(inbox_);
+    }
+    for (Task& task : tasks) task(*this);
+    take_tokens();
+}
+
+// After anything that may have changed what a session waits for.
+void RelayThread::settle(Slot& slot) {
+    if (slot.relay.finished()) return remove(slot);
+    if (slot.relay.motion() == Motion::stopping && slot.relay.try_stop(turn_.now)) on_stopped(slot);
+    if (slot.relay.has_held_answers() && !slot.in_gated) {
+        slot.in_gated = true;
+        gated_.push_back(&slot);
+    }
+    if (!slot.in_buffered && slot.relay.has_buffered_input()) {
+        slot.in_buffered = true;
+        buffered_.push_back(&slot);
+    }
+    watch(slot);
+}
+
+void RelayThread::watch(Slot& slot) {
+    const auto update = [this](Slot::Watched& watched, std::uint32_t wanted, std::uint64_t data) {
+        if (wanted == watched.events) return;
+        // Without interest the socket is taken out altogether: epoll reports errors of what it watches
+        // whether asked or not, again and again.
+        const int operation = watched.events == 0 ? EPOLL_CTL_ADD : wanted == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+        epoll_event event{};
+        event.events = wanted;
+        event.data.u64 = data;
+        ::epoll_ctl(epoll_fd_, operation, watched.fd, &event);
+        watched.events = wanted;
+    };
+    const auto address = reinterpret_cast<std::uint64_t>(&slot);
+    update(slot.client, slot.relay.client_interest(turn_.now), address);
+    update(slot.server, slot.relay.server_interest(), address | server_bit);
+}
+
+// After a swap: the old socket stays open, but nobody listens to it.
+void RelayThread::change_server(Slot& slot) {
+    if (slot.server.events != 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, slot.server.fd, nullptr);
+    slot.server = {slot.relay.session()->backend.transport.fd(), 0};
+}
+
+void RelayThread::remove(Slot& slot) {
+    if (slot.relay.dropped_request()) ++requests_dropped_;
+    if (slot.receiver) {
+        --lends_waiting_;
+        std::exchange(slot.receiver, nullptr)(nullptr);
+    }
+    if (slot.in_gated) std::erase(gated_, &slot);
+    if (slot.in_buffered) std::erase(buffered_, &slot);
+    peers_.directory->remove(slot.id);
+    const auto found = slots_.find(slot.id);
+    assert(found != slots_.end());
+    graveyard_.push_back(std::move(found->second));
+    slots_.erase(found);
+    session_count_.store(slots_.size(), std::memory_order_relaxed);
+}
+
+RelayThread::Slot* RelayThread::find(std::uint64_t id) {
+    const auto found = slots_.find(id);
+    return found == slots_.end() ? nullptr : found->second.get();
+}
+
+void RelayThread::adopt(std::unique_ptr<Session> session, const std::string& greeting) {
+    auto owned = std::make_unique<Slot>(std::move(session));
+    Slot& slot = *owned;
+    Session& adopted = *slot.relay.session();
+    slot.id = adopted.id;
+    slot.client.fd = adopted.client.fd();
+    slot.server.fd = adopted.backend.transport.fd();
+    slot.passed_through = adopted.passed_through;
+    slots_.emplace(slot.id, std::move(owned));
+    session_count_.store(slots_.size(), std::memory_order_relaxed);
+    if (gate_holds()) slot.relay.set_gate(true);
+    slot.relay.tell_client(bytes(greeting));
+    stop_if_wanted(slot);
+    settle(slot);
+}
+
+void RelayThread::resume_buffered() {
+    for (Slot* slot : std::exchange(buffered_, {})) {
+        slot->in_buffered = false;
+        slot->relay.resume(turn_);
+        settle(*slot);
+    }
+}
+
+void RelayThread::with_session(std::uint64_t id, const std::function<void(Session&)>& use) {
+    Slot* slot = find(id);
+    if (slot != nullptr && slot->relay.session() != nullptr) use(*slot->relay.session());
+}
+
+void RelayThread::end_all(const std::string& last_words) {
+    std::vector<std::uint64_t> ids;
+    for (const auto& [id, slot] : slots_) ids.push_back(id);
+    for (const std::uint64_t id : ids) {
+        Slot& slot = *find(id);
+        if (slot.relay.session() != nullptr) slot.relay.end_with(bytes(last_words));
+        remove(slot);
+    }
+}
+
+}  // namespace segue::proxy

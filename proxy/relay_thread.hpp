@@ -1,0 +1,159 @@
+#pragma once
+// One thread of the data plane: a level-triggered epoll loop that owns its sessions. In steady state one
+// epoll_wait serves a batch of sockets, and nothing is allocated or locked for a message.
+//
+// Other threads talk to it by posting tasks; functions marked [own] are for tasks (and for tests, which call
+// `turn` themselves instead of `start`).
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "backfill/applied_position.hpp"
+#include "proxy/gate_status.hpp"
+#include "proxy/positions.hpp"
+#include "proxy/relay.hpp"
+#include "proxy/session_directory.hpp"
+
+namespace segue::proxy {
+
+inline constexpr int events_per_turn_max = 256;
+inline constexpr std::size_t scratch_size = 64 * 1024;
+inline constexpr std::size_t releases_per_turn_max = 32;  // Paces the end of a hold.
+inline constexpr std::chrono::milliseconds tick{20};      // While a hold or a bounded gate needs one.
+
+// What a relay thread uses and does not own.
+struct RelayPeers {
+    SessionDirectory* directory = nullptr;
+    Positions* positions = nullptr;                              // Null: no gate.
+    backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
+    GateStatus* gate_status = nullptr;
+    GatePolicy gate_policy;
+};
+
+struct ReleaseReport {
+    std::chrono::microseconds longest_wait{0};
+    std::uint64_t requests_dropped = 0;
+};
+
+class RelayThread {
+public:
+    using Clock = std::chrono::steady_clock;
+    using Task = std::packaged_task<void(RelayThread&)>;
+    // Gets the session at its boundary, or null when it has gone or may not be lent any more.
+    using LendReceiver = std::function<void(std::unique_ptr<Session>)>;
+
+    explicit RelayThread(RelayPeers peers);
+    ~RelayThread();  // Stops and joins; closes every session.
+
+    void start();
+    void stop();
+    // Any thread. Tasks run in order. Those posted after stop() are not run: their futures break.
+    void post(Task task);
+    std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
+
+    // [own] One turn of the loop; waits for events up to `timeout`, negative: for ever.
+    void turn(std::chrono::milliseconds timeout);
+
+    // [own] Takes a session whose directory entry exists. `greeting` goes to its client.
+    void adopt(std::unique_ptr<Session> session, const std::string& greeting);
+    // [own] Every session but those passed through stops at its next boundary.
+    void hold();
+    // [own] Ends it, in paced steps; `done` hears when the last one is on its way.
+    void release(std::promise<ReleaseReport> done);
+    // [own] The session is handed over at its next boundary.
+    void lend(std::uint64_t id, LendReceiver receiver);
+    // [own] Who still waits for a session gets null.
+    void cancel_lends();
+    // [own] Returns a lent session. Null: it has ended with the control plane.
+    void take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client);
+    // [own] Runs `use` with the session if it is here and alive; for what is not in the way of its bytes.
+    void with_session(std::uint64_t id, const std::function<void(Session&)>& use);
+    // [own]
+    bool is_stopped(std::uint64_t id) const;
+    // [own] Tells the directory what with_session has changed.
+    void note_backends(std::uint64_t id);
+    // [own] All held sessions go on on `side`; one that cannot is ended with 57P01. Returns how many were.
+    std::size_t swap(Side side);
+    // [own] Closes what is connected to the side that does not answer.
+    void drop_others();
+    // [own] Answers the request that waits in a held session with 57014.
+    void cancel_held(std::uint64_t id);
+    // [own] The end of the program: every client is told with 57P01.
+    void end_all(const std::string& last_words);
+    // [own]
+    void set_gate(bool closed);
+    // [own] Sessions of this thread that the change concerns and that are not held, by pid.
+    std::vector<Pin> not_held() const;
+
+private:
+    struct Slot;
+    // What was asked of Positions at the end of a turn.
+    struct Asked {
+        std::uint64_t turn = 0;
+        std::uint64_t request = 0;
+    };
+
+    void run();
+    void drain_wake_ups();
+    void settle(Slot& slot);
+    void watch(Slot& slot);
+    void change_server(Slot& slot);
+    void on_stopped(Slot& slot);
+    void stop_if_wanted(Slot& slot);
+    void remove(Slot& slot);
+    void resume_buffered();
+    void release_some();
+    void on_tick();
+    bool needs_tick() const;
+    Slot* find(std::uint64_t id);
+
+    void end_turn();
+    void take_tokens();
+    void apply_gate();
+    void watch_bound();
+    bool gate_holds() const;
+
+    RelayPeers peers_;
+    int epoll_fd_ = -1;
+    int wake_fd_ = -1;
+    std::thread thread_;
+    std::atomic<std::size_t> session_count_{0};
+
+    std::mutex inbox_mutex_;
+    std::vector<Task> inbox_;
+    bool stopped_ = false;  // Guarded by inbox_mutex_; set by stop().
+
+    std::vector<std::byte> scratch_;
+    Turn turn_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<Slot>> slots_;
+    std::vector<std::unique_ptr<Slot>> graveyard_;  // Gone in this turn; later events of it may still name them.
+    std::vector<Slot*> buffered_;                   // TLS input without readiness.
+    std::size_t lends_waiting_ = 0;
+    Clock::time_point ticked_at_{};
+    bool holding_ = false;
+
+    std::vector<std::uint64_t> releasing_;
+    std::promise<ReleaseReport> release_done_;
+    ReleaseReport release_report_;
+    bool release_pending_ = false;
+    std::uint64_t requests_dropped_ = 0;  // In this hold.
+
+    bool gate_wanted_ = false;
+    bool gate_applied_ = false;
+    std::vector<Asked> asked_[2];  // By index(side), oldest first.
+    std::vector<Slot*> gated_;     // Sessions with held answers.
+    std::uint64_t recovery_request_ = 0;  // Of a degraded gate: the token that tells that the follower has caught up.
+    Side recovery_side_ = Side::source;
+    Side last_gated_side_ = Side::source;
+};
+
+}  // namespace segue::proxy

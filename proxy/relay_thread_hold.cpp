@@ -1,0 +1,228 @@
+// A relay thread's holds: stopping all sessions, lending single ones, swapping, releasing.
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "protocol/postgres/messages_server.hpp"
+#include "proxy/relay_slot.hpp"
+#include "proxy/relay_thread.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr protocol::postgres::ErrorReport cannot_move{
+    .sqlstate = "57P01",
+    .message = "terminating connection: the database has moved and this session could not be moved with it",
+    .hint = "Connect again."};
+
+}  // namespace
+
+void RelayThread::stop_if_wanted(Slot& slot) {
+    if (slot.passed_through || slot.relay.motion() != Motion::running) return;
+    if (!holding_ && !slot.receiver) return;
+    slot.relay.stop(turn_);
+    if (slot.relay.motion() == Motion::stopped) on_stopped(slot);
+}
+
+void RelayThread::on_stopped(Slot& slot) {
+    if (holding_) peers_.directory->set_held(slot.id, true);
+    if (!slot.receiver) return;
+    --lends_waiting_;
+    const LendReceiver receiver = std::exchange(slot.receiver, nullptr);
+    std::unique_ptr<Session> session = slot.relay.lend();
+    // Before it leaves: two threads must not wait for one socket.
+    watch(slot);
+    receiver(std::move(session));
+}
+
+void RelayThread::hold() {
+    holding_ = true;
+    requests_dropped_ = 0;
+    std::vector<Slot*> all;
+    for (const auto& [id, slot] : slots_) all.push_back(slot.get());
+    for (Slot* slot : all) {
+        if (slot->relay.motion() == Motion::stopped) peers_.directory->set_held(slot->id, true);
+        stop_if_wanted(*slot);
+        settle(*slot);
+    }
+}
+
+void RelayThread::lend(std::uint64_t id, LendReceiver receiver) {
+    Slot* slot = find(id);
+    if (slot == nullptr || slot->receiver || slot->relay.motion() == Motion::away) return receiver(nullptr);
+    if (slot->relay.ending() == Ending::server_ended) return receiver(nullptr);
+    slot->receiver = std::move(receiver);
+    ++lends_waiting_;
+    if (slot->relay.motion() == Motion::stopped) {
+        on_stopped(*slot);
+    } else {
+        stop_if_wanted(*slot);
+    }
+    settle(*slot);
+}
+
+void RelayThread::cancel_lends() {
+    std::vector<Slot*> all;
+    for (const auto& [id, slot] : slots_) all.push_back(slot.get());
+    for (Slot* slot : all) {
+        if (!slot->receiver) continue;
+        --lends_waiting_;
+        std::exchange(slot->receiver, nullptr)(nullptr);
+        if (!holding_) slot->relay.go(turn_);
+        settle(*slot);
+    }
+}
+
+void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client) {
+    Slot* slot = find(id);
+    if (slot == nullptr) return;
+    if (session == nullptr) return remove(*slot);
+    peers_.directory->update_backends(*session);
+    slot->relay.take_back(std::move(session), bytes(for_client));
+    if (holding_) {
+        peers_.directory->set_held(id, true);
+    } else if (!slot->relay.finished()) {
+        slot->relay.go(turn_);
+    }
+    settle(*slot);
+}
+
+std::size_t RelayThread::swap(Side side) {
+    assert(holding_);
+    std::size_t ended = 0;
+    const std::string last_words = protocol::postgres::encode_error_response(cannot_move);
+    std::vector<Slot*> all;
+    for (const auto& [id, slot] : slots_) all.push_back(slot.get());
+    for (Slot* slot : all) {
+        Session* session = slot->relay.session();
+        // One whose server has ended only delivers its last words.
+        if (slot->passed_through || slot->relay.ending() == Ending::server_ended) continue;
+        if (session != nullptr && session->backend.side == side) continue;
+        const bool ready = slot->relay.motion() == Motion::stopped && session->other &&
+                           session->other->side == side && session->other_state;
+        if (!ready) {
+            ++ended;
+            if (session == nullptr) {
+                remove(*slot);  // Away: closed by whoever has it, because nobody takes it back.
+                continue;
+            }
+            slot->relay.end_with(bytes(last_words));
+            settle(*slot);
+            continue;
+        }
+        slot->relay.swap_backends();
+        change_server(*slot);
+        peers_.directory->update_backends(*session);
+        settle(*slot);
+    }
+    return ended;
+}
+
+bool RelayThread::is_stopped(std::uint64_t id) const {
+    const auto found = slots_.find(id);
+    return found != slots_.end() && found->second->relay.motion() == Motion::stopped;
+}
+
+void RelayThread::note_backends(std::uint64_t id) {
+    with_session(id, [this](Session& session) { peers_.directory->update_backends(session); });
+}
+
+void RelayThread::drop_others() {
+    for (const auto& [id, slot] : slots_) {
+        Session* session = slot->relay.session();
+        if (session == nullptr || !session->other) continue;
+        session->other.reset();
+        session->other_state.reset();
+        peers_.directory->update_backends(*session);
+    }
+}
+
+void RelayThread::cancel_held(std::uint64_t id) {
+    Slot* slot = find(id);
+    if (slot == nullptr) return;
+    slot->relay.cancel_waiting(turn_);
+    settle(*slot);
+}
+
+void RelayThread::release(std::promise<ReleaseReport> done) {
+    holding_ = false;
+    release_done_ = std::move(done);
+    release_report_ = {};
+    release_pending_ = true;
+    for (const auto& [id, slot] : slots_) releasing_.push_back(id);
+    // Who has waited longest goes first.
+    const auto waiting_since = [this](std::uint64_t id) {
+        return find(id)->relay.waiting_since().value_or(Clock::time_point::max());
+    };
+    std::sort(releasing_.begin(), releasing_.end(), [&](std::uint64_t a, std::uint64_t b) {
+        return waiting_since(a) > waiting_since(b);
+    });
+}
+
+void RelayThread::release_some() {
+    if (!release_pending_) return;
+    for (std::size_t count = 0; count < releases_per_turn_max && !releasing_.empty(); ++count) {
+        const std::uint64_t id = releasing_.back();
+        releasing_.pop_back();
+        Slot* slot = find(id);
+        if (slot == nullptr) continue;
+        if (const auto since = slot->relay.waiting_since()) {
+            const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - *since);
+            release_report_.longest_wait = std::max(release_report_.longest_wait, waited);
+        }
+        if (slot->receiver) {
+            --lends_waiting_;
+            std::exchange(slot->receiver, nullptr)(nullptr);
+        }
+        slot->relay.go(turn_);
+        peers_.directory->set_held(id, false);
+        settle(*slot);
+    }
+    if (!releasing_.empty()) return;
+    release_pending_ = false;
+    release_report_.requests_dropped = requests_dropped_;
+    release_done_.set_value(release_report_);
+}
+
+void RelayThread::on_tick() {
+    ticked_at_ = turn_.now;
+    if (holding_ || lends_waiting_ > 0) {
+        std::vector<Slot*> stopping;
+        for (const auto& [id, slot] : slots_) {
+            if (slot->relay.motion() == Motion::stopping) stopping.push_back(slot.get());
+        }
+        for (Slot* slot : stopping) settle(*slot);
+    }
+    watch_bound();
+}
+
+std::vector<Pin> RelayThread::not_held() const {
+    std::vector<Pin> pins;
+    for (const auto& [id, slot] : slots_) {
+        if (slot->passed_through || slot->relay.motion() == Motion::stopped) continue;
+        if (slot->relay.ending() == Ending::server_ended) continue;
+        const Session* session = slot->relay.session();
+        if (session == nullptr) {
+            pins.push_back({0, "its state is still being moved"});
+            continue;
+        }
+        const auto& boundary = session->boundary;
+        const char* why = "a request that has not been answered";
+        if (boundary.lost()) {
+            why = "a COPY protocol sequence that cannot be followed";
+        } else if (boundary.in_copy()) {
+            why = "a COPY that is under way";
+        } else if (boundary.in_transaction()) {
+            why = "open transaction";
+        } else if (slot->relay.has_held_answers()) {
+            why = "a commit that the follower does not have yet";
+        } else if (slot->relay.in_sequence_grace(turn_.now)) {
+            why = "currval or lastval in use";
+        }
+        pins.push_back({session->backend.pid, why});
+    }
+    return pins;
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,245 @@
+#include <gtest/gtest.h>
+
+#include <poll.h>
+
+#include "relay_rig.hpp"
+
+namespace segue::proxy {
+namespace {
+
+// Both servers' logs, whose end the test moves.
+struct GateTest : testing::Test {
+    std::atomic<std::uint64_t> log_end{100};
+    backfill::AppliedPosition applied[2];
+    Positions positions{{[this](Side) -> Result<Positions::LogEnd> {
+                             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}};
+                         },
+                         [](Side) -> Status { return Done{}; }}};
+    GatePolicy policy;
+    std::unique_ptr<RelayRig> rig;
+
+    void start() {
+        RelayPeers peers;
+        peers.positions = &positions;
+        peers.applied[0] = &applied[0];
+        peers.applied[1] = &applied[1];
+        peers.gate_policy = policy;
+        rig = std::make_unique<RelayRig>(peers);
+        positions.start();
+        rig->thread.set_gate(true);
+    }
+    void TearDown() override { positions.stop(); }
+
+    // Turns until the token for what is held so far has been read: `asked` tells how many there must be.
+    void settle_with_token(std::uint64_t asked) {
+        rig->settle();
+        while (positions.newest(Side::source).request < asked) rig->thread.turn(std::chrono::milliseconds{1});
+        rig->settle();
+    }
+};
+
+TEST_F(GateTest, HoldsAnAutocommitAnswerUntilTheFollowerHasIt) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    EXPECT_EQ(scene.client->heard(), "");
+    applied[0].publish(Position{99});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    applied[1].publish(Position{1000});  // The other side's stream says nothing about this commit.
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("INSERT 0 1") + ready('I'));
+    EXPECT_EQ(rig->gate_status.answers_held, 1u);
+}
+
+TEST_F(GateTest, LetsRowsAndTheInsideOfATransactionThrough) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("begin"));
+    rig->settle();
+    scene.server->say(complete("BEGIN") + ready('T'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("BEGIN") + ready('T'));
+    scene.client->say(query("insert returning"));
+    rig->settle();
+    scene.server->say(message('D', "row") + complete("INSERT 0 1") + ready('T'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), message('D', "row") + complete("INSERT 0 1") + ready('T'));
+    scene.client->say(query("commit"));
+    rig->settle();
+    scene.server->say(complete("COMMIT") + ready('I'));
+    settle_with_token(1);
+    EXPECT_EQ(scene.client->heard(), "");
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("COMMIT") + ready('I'));
+}
+
+TEST_F(GateTest, InTheExtendedProtocolReadyForQueryIsTheAcknowledgement) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(message('B', "\0s\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) + message('S', ""));
+    rig->settle();
+    scene.server->say(message('2', "") + complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    EXPECT_EQ(scene.client->heard(), message('2', "") + complete("INSERT 0 1"));
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), ready('I'));
+}
+
+TEST_F(GateTest, KeepsTheOrderOfAPipelineOfCommits) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("one") + query("two"));
+    rig->settle();
+    scene.server->say(complete("ONE") + ready('I'));
+    settle_with_token(1);
+    log_end = 200;
+    scene.server->say(message('D', "row") + complete("TWO") + ready('I'));
+    settle_with_token(2);
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("ONE") + ready('I') + message('D', "row"));
+    applied[0].publish(Position{200});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("TWO") + ready('I'));
+}
+
+TEST_F(GateTest, HoldsAnAnswerThatComesInPieces) {
+    start();
+    const std::string answer = complete("INSERT 0 1") + ready('I');
+    std::uint64_t session = 0;
+    for (std::size_t split = 1; split < answer.size(); ++split) {
+        SCOPED_TRACE(split);
+        Scene scene = rig->adopt(++session);
+        scene.client->say(query("insert"));
+        rig->settle();
+        log_end = 100 + session;
+        scene.server->say(answer.substr(0, split));
+        rig->settle();
+        scene.server->say(answer.substr(split));
+        rig->settle();
+        // No complete message may be out; a piece of a head tells nothing.
+        EXPECT_LT(scene.client->heard().size(), 5u);
+        while (positions.newest(Side::source).position < Position{log_end}) {
+            positions.ask(Side::source);
+            rig->thread.turn(std::chrono::milliseconds{1});
+        }
+        applied[0].publish(Position{log_end});
+        rig->settle();
+    }
+}
+
+TEST_F(GateTest, OpeningTheGateReleasesWhatIsHeld) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    rig->thread.set_gate(false);
+    EXPECT_EQ(scene.client->heard(), complete("INSERT 0 1") + ready('I'));
+}
+
+TEST_F(GateTest, AHoldWaitsForAnswersThatAreHeld) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    rig->thread.hold();
+    ASSERT_EQ(rig->thread.not_held().size(), 1u);
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_TRUE(rig->thread.not_held().empty());
+}
+
+TEST_F(GateTest, DropsAClientThatDiesWhileItsAnswerIsHeld) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    scene.client->close();
+    rig->settle();
+    EXPECT_TRUE(scene.server->ended());
+    scene.server->close();
+    rig->settle();
+    EXPECT_EQ(rig->thread.session_count(), 0u);
+    applied[0].publish(Position{100});
+    rig->settle();
+}
+
+TEST_F(GateTest, AServerThatEndsDoesNotTakeTheHeldAnswerAlong) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    scene.server->close();
+    rig->settle();
+    EXPECT_FALSE(scene.client->ended());
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), complete("INSERT 0 1") + ready('I'));
+    EXPECT_TRUE(scene.client->ended());
+}
+
+TEST_F(GateTest, BoundedGoesOnWithoutTheFollowerAndComesBack) {
+    policy = {MirrorPolicy::bounded, std::chrono::milliseconds{1}};
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    // The bound is real time: turns of the loop wait for their tick, no longer.
+    std::string heard;
+    for (int i = 0; i < 1000 && heard.empty(); ++i) {
+        rig->thread.turn(tick);
+        heard = scene.client->heard();
+    }
+    EXPECT_EQ(heard, complete("INSERT 0 1") + ready('I'));
+    EXPECT_TRUE(rig->gate_status.degraded);
+    applied[0].publish(Position{100});
+    for (int i = 0; i < 1000 && rig->gate_status.degraded; ++i) rig->thread.turn(tick);
+    EXPECT_FALSE(rig->gate_status.degraded);
+    scene.client->say(query("insert"));
+    rig->settle();
+    log_end = 200;
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "") << "the gate is closed again";
+}
+
+TEST_F(GateTest, AGateClosedInTheMiddleOfATransactionHoldsItsCommit) {
+    start();
+    rig->thread.set_gate(false);
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("begin"));
+    rig->settle();
+    scene.server->say(complete("BEGIN") + ready('T'));
+    scene.client->say(query("commit"));
+    rig->settle();
+    (void)scene.client->heard();
+    const std::string answer = complete("COMMIT") + ready('I');
+    scene.server->say(answer.substr(0, 3));
+    rig->settle();
+    rig->thread.set_gate(true);
+    scene.server->say(answer.substr(3));
+    rig->settle();
+    EXPECT_LT(scene.client->heard().size(), 5u);
+}
+
+}  // namespace
+}  // namespace segue::proxy

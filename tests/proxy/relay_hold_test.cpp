@@ -1,0 +1,250 @@
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+
+#include <future>
+
+#include "relay_rig.hpp"
+
+namespace segue::proxy {
+namespace {
+
+ReleaseReport release(RelayRig& rig) {
+    std::promise<ReleaseReport> promise;
+    auto done = promise.get_future();
+    rig.thread.release(std::move(promise));
+    rig.settle();
+    EXPECT_EQ(done.wait_for(std::chrono::seconds{0}), std::future_status::ready);
+    return done.get();
+}
+
+TEST(RelayHold, HoldsAnIdleSessionsNextRequestAndReleasesIt) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    rig.thread.hold();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+    EXPECT_TRUE(rig.directory.entry(1)->held);
+    scene.client->say(query("select 1"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), "");
+    const ReleaseReport report = release(rig);
+    EXPECT_GT(report.longest_wait.count(), 0);
+    EXPECT_EQ(scene.server->heard(), query("select 1"));
+    EXPECT_FALSE(rig.directory.entry(1)->held);
+}
+
+TEST(RelayHold, LetsATransactionRunOnRequestByRequestAndStopsAtItsEnd) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    scene.client->say(query("begin"));
+    rig.settle();
+    scene.server->say(complete("BEGIN") + ready('T'));
+    rig.settle();
+    (void)scene.server->heard();
+    rig.thread.hold();
+    ASSERT_EQ(rig.thread.not_held().size(), 1u);
+    EXPECT_EQ(rig.thread.not_held()[0].why, "open transaction");
+    // A pipeline that goes beyond the transaction: only its end is forwarded.
+    scene.client->say(query("insert") + query("commit") + query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("insert"));
+    scene.server->say(complete("INSERT 0 1") + ready('T'));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("commit"));
+    scene.server->say(complete("COMMIT") + ready('I'));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), "") << "the next transaction waits";
+    EXPECT_TRUE(rig.thread.not_held().empty());
+    EXPECT_EQ(scene.client->heard(), complete("BEGIN") + ready('T') + complete("INSERT 0 1") + ready('T') +
+                                         complete("COMMIT") + ready('I'));
+    release(rig);
+    EXPECT_EQ(scene.server->heard(), query("next"));
+}
+
+TEST(RelayHold, WaitsForTheAnswersOfAWholePipeline) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    scene.client->say(query("one") + query("two"));
+    rig.settle();
+    rig.thread.hold();
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig.settle();
+    EXPECT_EQ(rig.thread.not_held().size(), 1u);
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig.settle();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+}
+
+TEST(RelayHold, ForwardsTheDataOfACopyThatIsUnderWay) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    scene.client->say(query("copy t from stdin"));
+    rig.settle();
+    scene.server->say(message('G', "\0\0\0"s));
+    rig.settle();
+    rig.thread.hold();
+    (void)scene.server->heard();
+    scene.client->say(message('d', "1\n"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), message('d', "1\n"));
+    scene.client->say(message('c', "") + query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), message('c', ""));
+    scene.server->say(complete("COPY 1") + ready('I'));
+    rig.settle();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+    EXPECT_EQ(scene.server->heard(), "") << "the request behind the COPY waits";
+}
+
+TEST(RelayHold, CompletesAMessageThatIsHalfForwarded) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    const std::string request = query("select 1");
+    scene.client->say(request.substr(0, 7));
+    rig.settle();
+    rig.thread.hold();
+    EXPECT_EQ(rig.thread.not_held().size(), 1u);
+    scene.client->say(request.substr(7) + query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), request);
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig.settle();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+    EXPECT_EQ(scene.server->heard(), "");
+}
+
+TEST(RelayHold, DropsAndCountsTheRequestOfAClientThatHasGone) {
+    RelayRig rig;
+    Scene asked = rig.adopt(1);
+    Scene idle = rig.adopt(2);
+    rig.thread.hold();
+    asked.client->say(query("insert"));
+    rig.settle();
+    asked.client->close();
+    idle.client->say(message('X', ""));
+    idle.client->close();
+    rig.settle();
+    EXPECT_EQ(asked.server->heard(), "");
+    EXPECT_TRUE(asked.server->ended());
+    EXPECT_TRUE(idle.server->ended());
+    EXPECT_EQ(rig.thread.session_count(), 0u);
+    EXPECT_EQ(release(rig).requests_dropped, 1u);
+}
+
+TEST(RelayHold, AnswersACancelOfAWaitingRequestItself) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    rig.thread.hold();
+    scene.client->say(query("select pg_sleep(10)") + query("next"));
+    rig.settle();
+    rig.thread.cancel_held(1);
+    rig.settle();
+    const std::string heard = scene.client->heard();
+    EXPECT_NE(heard.find("57014"), std::string::npos);
+    EXPECT_EQ(heard.substr(heard.size() - 6), ready('I'));
+    release(rig);
+    EXPECT_EQ(scene.server->heard(), query("next")) << "only the cancelled request is gone";
+}
+
+TEST(RelayHold, ACancelForAClientThatAskedNothingDoesNothing) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    rig.thread.hold();
+    rig.thread.cancel_held(1);
+    scene.client->say(query("select 1"));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    release(rig);
+    EXPECT_EQ(scene.server->heard(), query("select 1"));
+}
+
+TEST(RelayHold, GoesOnWithTheOtherServerAfterASwap) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1, true);
+    rig.thread.hold();
+    scene.client->say(query("select 1"));
+    rig.settle();
+    EXPECT_EQ(rig.thread.swap(Side::target), 0u);
+    release(rig);
+    EXPECT_EQ(scene.server->heard(), "");
+    EXPECT_EQ(scene.other->heard(), query("select 1"));
+    scene.other->say(complete("SELECT 1") + ready('I'));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I'));
+    EXPECT_EQ(rig.directory.entry(1)->side, Side::target);
+    EXPECT_EQ(rig.directory.entry(1)->pid, 2001);
+    EXPECT_EQ(rig.directory.find(1001, "key1")->second.pid, 2001) << "the client's keys stay the same";
+    rig.thread.drop_others();
+    EXPECT_TRUE(scene.server->ended());
+}
+
+TEST(RelayHold, EndsASessionThatCannotBeSwapped) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    rig.thread.hold();
+    scene.client->say(query("select 1"));
+    rig.settle();
+    EXPECT_EQ(rig.thread.swap(Side::target), 1u);
+    rig.settle();
+    EXPECT_NE(scene.client->heard().find("57P01"), std::string::npos);
+    EXPECT_TRUE(scene.client->ended());
+    EXPECT_EQ(scene.server->heard(), "");
+    EXPECT_EQ(rig.thread.session_count(), 0u);
+}
+
+TEST(RelayHold, LendsASessionAtItsBoundaryAndTakesItBack) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    std::unique_ptr<Session> lent;
+    const auto receive = [&lent](std::unique_ptr<Session> session) { lent = std::move(session); };
+    scene.client->say(query("one"));
+    rig.settle();
+    rig.thread.lend(1, receive);
+    rig.settle();
+    EXPECT_EQ(lent, nullptr);
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig.settle();
+    ASSERT_NE(lent, nullptr);
+    scene.client->say(query("two"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("one"));
+    rig.thread.take_back(1, std::move(lent), message('A', "\0\0\0\1ch\0\0"s));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("two"));
+    EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I') + message('A', "\0\0\0\1ch\0\0"s));
+}
+
+TEST(RelayHold, TellsWhoWaitsForASessionThatItHasGone) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    bool told = false;
+    scene.client->say(query("begin"));
+    rig.settle();
+    rig.thread.lend(1, [&told](std::unique_ptr<Session> session) { told = session == nullptr; });
+    EXPECT_FALSE(told);
+    scene.server->close();
+    rig.settle();
+    EXPECT_TRUE(told);
+}
+
+TEST(RelayHold, LetsSessionsOfOtherDatabasesRun) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    rig.thread.with_session(1, [](Session&) {});
+    Pair client, server;
+    auto session = std::make_unique<Session>();
+    session->id = 2;
+    session->passed_through = true;
+    session->client = std::move(client.relay_end);
+    session->backend.transport = std::move(server.relay_end);
+    rig.directory.add(*session, 0);
+    rig.thread.adopt(std::move(session), "");
+    rig.thread.hold();
+    client.test_end->say(query("select 1"));
+    rig.settle();
+    EXPECT_EQ(server.test_end->heard(), query("select 1"));
+    EXPECT_EQ(rig.thread.swap(Side::target), 1u) << "only the other one";
+    EXPECT_EQ(rig.thread.session_count(), 1u);
+}
+
+}  // namespace
+}  // namespace segue::proxy
