@@ -1,11 +1,17 @@
 #pragma once
 // Moving one session's state: ask its own backend, restore it on the other side's connection. Control plane
-// coroutines; the relay thread lends the session at a boundary and gets it back.
+// coroutines on connections that nobody else reads meanwhile.
 
 #include <boost/asio/awaitable.hpp>
 
+#include <chrono>
+#include <string>
+
+#include "protocol/postgres/session_state.hpp"
+#include "protocol/postgres/statement_hints.hpp"
 #include "protocol/result.hpp"
 #include "proxy/backend.hpp"
+#include "proxy/transport.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
@@ -20,5 +26,31 @@ public:
                                                          const Credentials& credentials,
                                                          bool client_tls) = 0;
 };
+
+using MoveDeadline = std::chrono::steady_clock::time_point;
+
+struct Probed {
+    protocol::postgres::SessionState state;
+    std::string for_client;  // What the server said to the client meanwhile, to be relayed.
+};
+
+// Asks a session's own backend, which stands at a boundary, for the session's state. Errc::server: it refused, and stands at
+// the boundary again. Any other error: the connection cannot be used any more.
+boost::asio::awaitable<Result<Probed>> probe_state(Transport& backend, const protocol::postgres::StateHints& hints,
+                                                   MoveDeadline deadline);
+
+// Puts the state onto a connection that is fresh (`reset` false) or was used for an earlier restore. After an error the
+// connection is to be closed.
+boost::asio::awaitable<Status> restore_state(Transport& backend, const protocol::postgres::SessionState& state,
+                                             bool reset, MoveDeadline deadline);
+
+// Runs on the session's own backend until it has read everything that was notified before: the notifications,
+// as bytes for the client. Listens on `channel`, notifies it and waits for that; `channel` must be new to
+// the session. An error leaves the connection unusable.
+boost::asio::awaitable<Result<std::string>> read_notifications(Transport& backend, const std::string& channel,
+                                                               MoveDeadline deadline);
+
+// Whether an idle connection is still good, as far as can be told without reading from it.
+bool looks_alive(const Transport& backend);
 
 }  // namespace segue::proxy

@@ -5,23 +5,27 @@
 
 #include <boost/asio/any_io_executor.hpp>
 
+#include <atomic>
+#include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "backfill/applied_position.hpp"
 #include "proxy/gate_status.hpp"
-#include "proxy/move_session.hpp"
 #include "proxy/positions.hpp"
+#include "proxy/relay_thread.hpp"
+#include "proxy/session_directory.hpp"
+#include "proxy/session_mover.hpp"
 #include "proxy/session_sink.hpp"
 #include "proxy/sessions.hpp"
 #include "proxy/traffic.hpp"
 
 namespace segue::proxy {
-
-class RelayThread;
-class SessionDirectory;
 
 struct RegistrySettings {
     int relay_threads = 1;
@@ -43,10 +47,14 @@ public:
     ~SessionRegistry() override;  // stop()
 
     void start();  // Starts the relay threads.
-    // Ends every session with 57P01 and joins the threads. The control plane must still run.
+    // Ends every session with 57P01 and joins the threads. From then on logins are told `changed` for ever. The registry is
+    // destroyed when the control plane has stopped.
     void stop();
 
-    const GateStatus& gate_status() const;
+    const GateStatus& gate_status() const { return gate_status_; }
+    // Sessions that a swap ended because they could not be moved, since the start.
+    std::uint64_t sessions_ended() const { return sessions_ended_; }
+    std::size_t session_count() const;
 
     Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) override;
     std::optional<CancelTarget> cancel(std::int32_t client_pid, std::string_view key) override;
@@ -65,11 +73,23 @@ public:
     void drop_other_connections() override;
 
 private:
+    // Runs `task` in every relay thread and waits until all have.
+    void on_all_threads(const std::function<void(RelayThread&)>& task);
+    Status judge(const std::vector<MoveOutcome>& outcomes);
+
     RegistrySettings settings_;
     RegistryPeers peers_;
-    std::unique_ptr<GateStatus> gate_status_;
-    std::unique_ptr<SessionDirectory> directory_;
+    GateStatus gate_status_;
+    SessionDirectory directory_;
     std::vector<std::unique_ptr<RelayThread>> threads_;
+    SessionMover mover_;
+
+    std::mutex adopting_;  // Makes a login and a hold, or a swap, see each other.
+    bool holding_ = false;
+    std::atomic<bool> stopped_{false};
+    std::uint64_t next_id_ = 1;
+    std::atomic<std::uint64_t> sessions_ended_{0};  // By swaps, because they could not be moved.
+    Clock::time_point held_at_{};
 };
 
 }  // namespace segue::proxy

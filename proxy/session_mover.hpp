@@ -1,0 +1,80 @@
+#pragma once
+// Prepares many sessions for the other side at once: for each a coroutine on the control plane, which opens
+// the other connection while the client goes on, borrows the session at a boundary for one round trip, and
+// restores its state on the other connection. The operator's thread waits.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/move_session.hpp"
+#include "proxy/parcel.hpp"
+#include "proxy/relay_thread.hpp"
+#include "proxy/session_directory.hpp"
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+// A login costs a server milliseconds of CPU: hundreds of sessions are prepared without a storm.
+inline constexpr std::size_t moves_opening_max = 16;
+
+enum class MoveEnd : std::uint8_t {
+    ready,        // The other connection has the session's state as of its last boundary.
+    gone,         // The session has ended.
+    pinned,       // It holds state that cannot move.
+    not_stopped,  // No boundary by the deadline.
+    failed,       // The other side refused.
+};
+
+struct MoveOutcome {
+    std::int32_t pid = 0;
+    MoveEnd end = MoveEnd::gone;
+    std::string why;
+};
+
+class SessionMover {
+public:
+    using Clock = std::chrono::steady_clock;
+    using Threads = std::vector<std::unique_ptr<RelayThread>>;
+
+    // Coroutines use all three until they end, or until `control` has stopped for good.
+    SessionMover(boost::asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
+                 const Threads& threads);
+
+    // Operator's thread. Returns when every session is dealt with or the deadline has passed; what is still being opened then
+    // goes on behind and is reported as failed.
+    std::vector<MoveOutcome> prepare_all(Side side, Clock::time_point deadline);
+    // Operator's thread, during a hold: see Sessions::drain_notifications.
+    Status read_all_notifications(const std::string& channel, Clock::time_point deadline);
+
+private:
+    class Permits;
+    struct Batch;
+    struct Glance;
+
+    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Side side, Clock::time_point deadline);
+    boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
+                                                     Clock::time_point deadline);
+    boost::asio::awaitable<Status> open_other(Session& session, Side side);
+    boost::asio::awaitable<MoveOutcome> restore(RelayThread& thread, std::uint64_t id, Backend other,
+                                                std::optional<protocol::postgres::SessionState> restored,
+                                                protocol::postgres::SessionState wanted, Clock::time_point deadline);
+    boost::asio::awaitable<MoveOutcome> listen_to(std::uint64_t id, std::string channel, Clock::time_point deadline);
+    boost::asio::awaitable<std::unique_ptr<Session>> borrow(RelayThread& thread, std::uint64_t id);
+    boost::asio::awaitable<Glance> glance(RelayThread& thread, std::uint64_t id, Side side);
+    template <class Start>
+    std::vector<MoveOutcome> run(const std::vector<std::uint64_t>& ids, Clock::time_point deadline, Start start);
+
+    boost::asio::any_io_executor control_;
+    BackendOpener* opener_;
+    SessionDirectory& directory_;
+    const Threads& threads_;
+    std::shared_ptr<Permits> permits_;
+};
+
+}  // namespace segue::proxy

@@ -1,0 +1,196 @@
+#include "proxy/session_registry.hpp"
+
+#include <algorithm>
+#include <future>
+#include <utility>
+
+#include "protocol/postgres/messages_server.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr std::size_t sessions_named_max = 10;  // In an error's text.
+
+constexpr protocol::postgres::ErrorReport shutting_down{
+    .sqlstate = "57P01", .message = "terminating connection: the proxy is shutting down"};
+
+}  // namespace
+
+SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
+    : settings_(settings),
+      peers_(std::move(peers)),
+      mover_(peers_.control, peers_.opener, directory_, threads_) {
+    RelayPeers own;
+    own.directory = &directory_;
+    const bool gate_possible = peers_.positions && peers_.applied[0] && peers_.applied[1];
+    own.positions = gate_possible ? peers_.positions : nullptr;
+    own.applied[0] = peers_.applied[0];
+    own.applied[1] = peers_.applied[1];
+    own.gate_status = &gate_status_;
+    own.gate_policy = settings_.gate;
+    for (int i = 0; i < std::max(settings_.relay_threads, 1); ++i) {
+        threads_.push_back(std::make_unique<RelayThread>(own));
+    }
+}
+
+SessionRegistry::~SessionRegistry() { stop(); }
+
+void SessionRegistry::start() {
+    for (const auto& thread : threads_) thread->start();
+}
+
+void SessionRegistry::stop() {
+    {
+        const std::lock_guard lock{adopting_};
+        if (stopped_) return;
+        stopped_ = true;
+    }
+    const std::string last_words = protocol::postgres::encode_error_response(shutting_down);
+    on_all_threads([&last_words](RelayThread& own) { own.end_all(last_words); });
+    for (const auto& thread : threads_) thread->stop();
+}
+
+void SessionRegistry::on_all_threads(const std::function<void(RelayThread&)>& task) {
+    std::vector<std::future<void>> done;
+    for (const auto& thread : threads_) {
+        RelayThread::Task copy{task};
+        done.push_back(copy.get_future());
+        thread->post(std::move(copy));
+    }
+    // wait, not get: a thread that has been stopped runs nothing, and nothing is left to be done there.
+    for (const auto& one : done) one.wait();
+}
+
+std::size_t SessionRegistry::session_count() const {
+    std::size_t count = 0;
+    for (const auto& thread : threads_) count += thread->session_count();
+    return count;
+}
+
+Handover SessionRegistry::adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) {
+    const std::lock_guard lock{adopting_};
+    const bool overtaken = holding_ || peers_.traffic->epoch.load() != epoch;
+    if (stopped_ || (overtaken && !session->passed_through)) return Handover::changed;
+
+    const auto fewer = [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); };
+    const auto least = std::min_element(threads_.begin(), threads_.end(), fewer);
+    session->id = next_id_++;
+    directory_.add(*session, static_cast<std::size_t>(least - threads_.begin()));
+    auto adopt = [taken = std::move(session), first = std::move(greeting)](RelayThread& own) mutable {
+        own.adopt(std::move(taken), first);
+    };
+    (*least)->post(RelayThread::Task{std::move(adopt)});
+    return Handover::taken;
+}
+
+std::optional<CancelTarget> SessionRegistry::cancel(std::int32_t client_pid, std::string_view key) {
+    const auto found = directory_.find(client_pid, key);
+    if (!found) return std::nullopt;
+    const auto& [id, entry] = *found;
+    if (entry.held) {
+        threads_[entry.thread]->post(RelayThread::Task{[id = id](RelayThread& own) { own.cancel_held(id); }});
+        return std::nullopt;
+    }
+    return CancelTarget{entry.side, entry.pid, entry.cancel_key, entry.client_tls};
+}
+
+SessionsReport SessionRegistry::report() const { return directory_.report(); }
+ShadowReport SessionRegistry::shadow_report() const { return {}; }
+ShiftReport SessionRegistry::shift_report() const { return {}; }
+std::vector<int> SessionRegistry::backend_pids(Side side) const { return directory_.backend_pids(side); }
+bool SessionRegistry::any_listening() const { return directory_.any_listening(); }
+
+// The pins that stand in the way become visible to status; an error names the first of them.
+Status SessionRegistry::judge(const std::vector<MoveOutcome>& outcomes) {
+    std::string named;
+    std::size_t refused = 0;
+    for (const MoveOutcome& outcome : outcomes) {
+        const bool in_the_way = outcome.end == MoveEnd::pinned || outcome.end == MoveEnd::failed;
+        if (!in_the_way) continue;
+        if (outcome.end == MoveEnd::pinned) directory_.set_pin_of_pid(outcome.pid, outcome.why);
+        if (++refused > sessions_named_max) continue;
+        named += (named.empty() ? "" : "; ");
+        if (outcome.pid != 0) named += "pid " + std::to_string(outcome.pid) + ": ";
+        named += outcome.why;
+    }
+    if (refused == 0) return Done{};
+    if (refused > sessions_named_max) named += "; and " + std::to_string(refused - sessions_named_max) + " more";
+    return Error{Errc::refused, std::to_string(refused) + " sessions cannot be moved (" + named +
+                                    "): let them finish or end them (pg_terminate_backend), then try again"};
+}
+
+Status SessionRegistry::prestage(Side side, Clock::time_point deadline) {
+    directory_.clear_pins();
+    return judge(mover_.prepare_all(side, deadline));
+}
+
+Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
+    held_at_ = Clock::now();
+    {
+        const std::lock_guard lock{adopting_};
+        holding_ = true;
+    }
+    peers_.traffic->holding = true;
+    on_all_threads([](RelayThread& own) { own.hold(); });
+    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, drain_deadline);
+    if (const Status judged = judge(outcomes); !judged) return judged;
+
+    std::mutex mutex;
+    std::vector<Pin> not_held;
+    on_all_threads([&](RelayThread& own) {
+        const std::vector<Pin> pins = own.not_held();
+        const std::lock_guard lock{mutex};
+        not_held.insert(not_held.end(), pins.begin(), pins.end());
+    });
+    if (not_held.empty()) return Done{};
+    std::string named;
+    for (std::size_t i = 0; i < std::min(not_held.size(), sessions_named_max); ++i) {
+        named += (i == 0 ? "" : "; ") + ("pid " + std::to_string(not_held[i].pid) + ": " + not_held[i].why);
+    }
+    return Error{Errc::timed_out, std::to_string(not_held.size()) + " sessions did not come to rest in time (" + named +
+                                      "): wait until they have ended, or give them longer with --deadline"};
+}
+
+Status SessionRegistry::drain_notifications(const std::string& channel, Clock::time_point deadline) {
+    return mover_.read_all_notifications(channel, deadline);
+}
+
+void SessionRegistry::swap(Side side) {
+    on_all_threads([this, side](RelayThread& own) { sessions_ended_ += own.swap(side); });
+}
+
+WaitReport SessionRegistry::release() {
+    std::vector<std::future<ReleaseReport>> released;
+    for (const auto& thread : threads_) {
+        std::promise<ReleaseReport> done;
+        released.push_back(done.get_future());
+        auto release = [promise = std::move(done)](RelayThread& own) mutable { own.release(std::move(promise)); };
+        thread->post(RelayThread::Task{std::move(release)});
+    }
+    {
+        const std::lock_guard lock{adopting_};
+        holding_ = false;
+    }
+    peers_.traffic->holding = false;
+    WaitReport report;
+    for (auto& one : released) {
+        one.wait();
+        if (stopped_) continue;  // Its promise may have broken.
+        report.longest_wait = std::max(report.longest_wait, one.get().longest_wait);
+    }
+    report.hold = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - held_at_);
+    return report;
+}
+
+void SessionRegistry::set_gate(bool closed) {
+    // New sessions see it as soon as their thread does; the flag is for the others who look.
+    peers_.traffic->gate_closed = closed;
+    on_all_threads([closed](RelayThread& own) { own.set_gate(closed); });
+}
+
+void SessionRegistry::drop_other_connections() {
+    on_all_threads([](RelayThread& own) { own.drop_others(); });
+}
+
+}  // namespace segue::proxy
