@@ -17,19 +17,24 @@ namespace segue::model {
 namespace {
 
 struct Rules {
-    bool gap_check =
-        true;          // R2: the snapshot sees every commit dispatched before the chunk opened.
-    bool gate = true;  // R3: the chunk is committed only when the stream has reached H.
-    bool load_filter = true;  // R1: a loaded chunk skips commits at or below its load position.
-    bool snapshot_filter =
-        true;  // R4: buffered changes that the snapshot shows are not applied again.
-    bool durable_unseen = true;  // R7: the restart point carries the unseen list.
-    bool mark_before_confirm =
-        true;  // The restart point is durable before the slot is confirmed to it.
-    bool contiguous_progress = true;  // `applied` stands below the first commit that is unfinished.
-    bool remember_beyond = true;      // Commits applied above it are remembered with it.
-    bool buffer_redelivered =
-        true;  // Routing to an open chunk comes before "was done before the crash".
+    // R2: the snapshot sees every commit dispatched before the chunk opened.
+    bool gap_check = true;
+    // R3: the chunk is committed only when the stream has reached H.
+    bool gate = true;
+    // R1: a loaded chunk skips commits at or below its load position.
+    bool load_filter = true;
+    // R4: buffered changes that the snapshot shows are not applied again.
+    bool snapshot_filter = true;
+    // R7: the restart point carries the unseen list.
+    bool durable_unseen = true;
+    // The restart point is durable before the slot is confirmed to it.
+    bool mark_before_confirm = true;
+    // `applied` stands below the first commit that is unfinished.
+    bool contiguous_progress = true;
+    // Commits applied above it are remembered with it.
+    bool remember_beyond = true;
+    // No chunk is opened before all that was done before a crash came by again.
+    bool open_when_caught_up = true;
     bool asynchronous_commit = true;
     Ids ids = Ids::in_commit_order;
 };
@@ -135,8 +140,7 @@ private:
             case Chunk::none:
             case Chunk::open:
             case Chunk::read:  // Buffered ones are those in (open_position, dispatched].
-                if (!rules_.buffer_redelivered && has(s.done, c) && s.open_position == c - 1)
-                    ++next.open_position;
+                if (has(s.done, c) && s.open_position == c - 1) ++next.open_position;
                 next.done = static_cast<Commits>(next.done | one(c));
                 break;
             case Chunk::loaded:
@@ -198,6 +202,9 @@ private:
         State next = s;
         switch (s.chunk) {
             case Chunk::none:
+                // What is delivered again is skipped as a whole, so nothing may be open that would
+                // need it.
+                if (rules_.open_when_caught_up && (s.done & ~up_to(s.dispatched)) != 0) break;
                 next.chunk = Chunk::open;
                 next.open_position = s.dispatched;
                 emit(out, next, "chunk: open");
@@ -325,7 +332,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Mutant{"the_mark_before_the_confirmation", &Rules::mark_before_confirm},
                       Mutant{"contiguous_progress", &Rules::contiguous_progress},
                       Mutant{"memory_of_what_is_beyond", &Rules::remember_beyond},
-                      Mutant{"buffering_of_redelivered_commits", &Rules::buffer_redelivered}),
+                      Mutant{"opening_only_when_caught_up", &Rules::open_when_caught_up}),
     [](const auto& mutant) { return std::string{mutant.param.name}; });
 
 }  // namespace
