@@ -1,0 +1,94 @@
+#include "backfill/postgres/sequences.hpp"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using test::Databases;
+
+constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
+
+Sequence at(std::int64_t value, bool is_called, std::int64_t increment = 1, std::int64_t cache = 1) {
+    Sequence sequence;
+    sequence.last_value = value;
+    sequence.is_called = is_called;
+    sequence.increment = increment;
+    sequence.cache = cache;
+    sequence.min_value = -largest;
+    sequence.max_value = largest;
+    return sequence;
+}
+
+TEST(PostgresSequences, ArePlacedAheadAndNeverBackwards) {
+    struct Row {
+        const char* what;
+        Sequence from, to;
+        std::optional<SequencePlace> expected;
+    };
+    Sequence nearly_full = at(32'000, true);
+    nearly_full.max_value = 32'767;
+    Sequence cycling = nearly_full;
+    cycling.cycle = true;
+    Sequence nearly_empty = at(-99, true, -5);
+    nearly_empty.min_value = -100;
+    const Row rows[] = {
+        {"a margin", at(5, true), at(1, false), SequencePlace{1005, true}},
+        {"a margin of the cache", at(5, true, 1, 5000), at(1, false), SequencePlace{5005, true}},
+        {"of steps", at(5, true, 10), at(1, false, 10), SequencePlace{10'005, true}},
+        {"downwards", at(-5, true, -2), at(-1, false, -2), SequencePlace{-2005, true}},
+        {"ahead already", at(5, true), at(1005, true), std::nullopt},
+        {"one short", at(5, true), at(1004, true), SequencePlace{1005, true}},
+        {"far ahead", at(5, true), at(70'000, true), std::nullopt},
+        {"further down already", at(-5, true, -2), at(-9000, true, -2), std::nullopt},
+        {"unused", at(7, false), at(7, false), std::nullopt},
+        {"set but unused", at(7, false), at(1, false), SequencePlace{7, false}},
+        {"used there, unused here", at(7, false), at(7, true), std::nullopt},
+        {"no room for a margin", nearly_full, at(1, false), SequencePlace{32'000, true}},
+        {"no wrap around", cycling, at(1, false), SequencePlace{32'000, true}},
+        {"no room below", nearly_empty, at(-1, false, -5), SequencePlace{-99, true}},
+        {"at the end of bigint", at(largest, true), at(1, false), SequencePlace{largest, true}},
+        {"both at the end", at(largest, true), at(largest, true), std::nullopt},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        const auto place = place_ahead(row.from, row.to);
+        ASSERT_EQ(place.has_value(), row.expected.has_value());
+        if (place) {
+            EXPECT_EQ(place->value, row.expected->value);
+            EXPECT_EQ(place->is_called, row.expected->is_called);
+        }
+    }
+}
+
+TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    for (const Side side : {Side::source, Side::target}) {
+        databases.run(side, "CREATE SCHEMA \"O'Dd\"; CREATE SEQUENCE \"O'Dd\".\"s \"\"1\"; CREATE SEQUENCE down"
+                            " INCREMENT -3 CACHE 7; CREATE TABLE t (i int GENERATED ALWAYS AS IDENTITY)");
+    }
+    databases.run(Side::source, "SELECT nextval('down'), nextval('\"O''Dd\".\"s \"\"1\"'); INSERT INTO t DEFAULT VALUES");
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    for (int pass = 0; pass < 2; ++pass) {
+        const Status set = set_sequences_ahead(source, target);
+        ASSERT_TRUE(set) << set.error().detail;
+    }
+    EXPECT_EQ(databases.value(Side::target, "SELECT nextval('\"O''Dd\".\"s \"\"1\"')"), "1002");
+    EXPECT_EQ(databases.value(Side::target, "SELECT nextval('down')"), "-3022");
+    EXPECT_EQ(databases.value(Side::target, "INSERT INTO t DEFAULT VALUES RETURNING i"), "1002");
+    ASSERT_TRUE(set_sequences_ahead(target, source));
+    EXPECT_EQ(databases.value(Side::source, "SELECT nextval('\"O''Dd\".\"s \"\"1\"')"), "2003");
+
+    databases.run(Side::source, "CREATE SEQUENCE lonely");
+    const Status missing = set_sequences_ahead(source, target);
+    ASSERT_FALSE(missing);
+    EXPECT_NE(missing.error().detail.find("public.lonely"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
