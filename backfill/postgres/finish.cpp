@@ -2,7 +2,6 @@
 // served by them, and what is left can be cleaned up at any time.
 #include <thread>
 
-#include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 
@@ -87,9 +86,9 @@ Status drop_state(Link& link, bool fence_stays) {
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
         " segue.saved, segue.event";
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
-    const auto dropped = link.run(sql);
-    if (!dropped) return dropped.error();
-    return Done{};
+    // A session of the mover's may still be ending.
+    return run_table_by_table(
+        link, {{"schema segue", sql}}, std::chrono::steady_clock::now() + statement_time_max);
 }
 
 Status clean_up(Migration& migration, Side side, bool fence_stays) {

@@ -3,11 +3,13 @@
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
+#include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/roles.hpp"
 #include "backfill/postgres/schema.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -102,6 +104,39 @@ Status carry_full_identity(Migration& migration) {
     return Done{};
 }
 
+// Chunks are loaded at different moments, so a unique value may stand in two rows until the stream has caught up.
+// Unique, exclusion and foreign key constraints of the empty tables that are used as they are go away, and come
+// back equal after the copy. Keys stay.
+Status drop_secondary_unique(Connection& source, Connection& target) {
+    const auto names = source.execute(std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql,
+                                      {"{}"});
+    if (!names) return on_side(Side::source, names.error());
+    std::vector<std::string> shared;
+    for (int row = 0; row < names->size(); ++row) shared.push_back(names->text(row, 0));
+    for (const char* query : {R"sql(
+             SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, o.conname)
+             FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = o.conindid
+             WHERE o.contype IN ('f', 'u', 'x') AND o.conparentid = 0
+               AND (o.contype = 'f' OR NOT i.indisreplident)
+               AND n.nspname || '.' || c.relname = ANY ($1::text[]) ORDER BY o.contype <> 'f')sql",
+                              R"sql(
+             SELECT format('DROP INDEX %I.%I', n.nspname, x.relname)
+             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE i.indisunique AND NOT i.indisprimary AND NOT i.indisreplident AND NOT x.relispartition
+               AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = x.oid)
+               AND n.nspname || '.' || c.relname = ANY ($1::text[]))sql"}) {
+        const auto statements = target.execute(query, {text_array(shared)});
+        if (!statements) return on_side(Side::target, statements.error());
+        for (int row = 0; row < statements->size(); ++row) {
+            const auto dropped = target.execute(statements->text(row, 0));
+            if (!dropped) return on_side(Side::target, dropped.error());
+        }
+    }
+    return Done{};
+}
+
 // Once, before the first object is created: afterwards the tables there are this migration's.
 Status check_target(Migration& migration) {
     Link& target = migration.link(Side::target);
@@ -119,6 +154,7 @@ Status check_target(Migration& migration) {
                      "target: tables that cannot be used as they are: " + some_of(*conflicts) +
                          "; drop or empty them there"};
     }
+    if (const Status cleared = drop_secondary_unique(**from, **to); !cleared) return cleared;
     const auto marked = target.run("INSERT INTO segue.saved VALUES ('target_checked', '', '')"
                                    " ON CONFLICT DO NOTHING");
     if (!marked) return on_side(Side::target, marked.error());

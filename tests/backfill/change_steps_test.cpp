@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
+#include <set>
+#include <thread>
+
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/schema.hpp"
+#include "backfill/postgres/segue_schema.hpp"
 #include "tests/backfill/databases.hpp"
 #include "tests/backfill/rich_schema.hpp"
 #include "tests/support/compare.hpp"
@@ -104,6 +110,111 @@ TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
                               " current_database()"),
                   "0");
     }
+}
+
+// What stands there already is used; unique constraints come back after the copy.
+TEST_F(PostgresChangeSteps, UseTablesThatTheOperatorCreatedEqualAndEmpty) {
+    databases_->run(Side::target, test::rich_schema);
+    databases_->run(Side::target, "DROP PUBLICATION theirs");
+    prepare();
+    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_constraint WHERE contype IN ('u', 'f')"
+                                  " AND conrelid >= 16384"),
+              "0");
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        const Status restored = portion(schema_settings());
+        ASSERT_TRUE(restored) << restored.error().detail;
+    }
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+}
+
+TEST_F(PostgresChangeSteps, RefuseTablesThatAreDifferentOrNotEmptyByName) {
+    databases_->run(Side::target, "CREATE TABLE keyless (a int, b varchar); INSERT INTO keyless VALUES (1);"
+                                  " CREATE TABLE nothing (a int PRIMARY KEY, extra int)");
+    const Status prepared = steps_->prepare(first_record());
+    ASSERT_FALSE(prepared);
+    for (const char* part : {"public.keyless: column b", "public.keyless is not empty",
+                             "public.nothing: column extra"}) {
+        EXPECT_NE(prepared.error().detail.find(part), std::string::npos) << prepared.error().detail;
+    }
+    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_namespace WHERE nspname = 'Sales Dept'"), "0");
+}
+
+// The restoring session is ended after every few objects; each time preparing goes on behind the last one.
+TEST_F(PostgresChangeSteps, PrepareResumesWhereItWasCutOff) {
+    std::atomic<bool> stop{false};
+    std::thread killer{[&] {
+        int seen = 0;
+        while (!stop) {
+            const auto count = databases_->run(
+                Side::target, "SELECT CASE WHEN to_regclass('segue.saved') IS NULL THEN 0 ELSE (xpath('/row/n/text()',"
+                              " query_to_xml('SELECT count(*) AS n FROM segue.saved', false, true, '')))[1]::text::int"
+                              " END");
+            const int now = std::atoi(count.value().c_str());
+            if (now < seen + 5) continue;
+            seen = now;
+            databases_->run(Side::target, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                                          " application_name = 'segue schema' AND datname = current_database()");
+        }
+    }};
+    int failures = 0;
+    while (failures < 50 && !steps_->prepare(first_record())) ++failures;
+    stop = true;
+    killer.join();
+    EXPECT_GT(failures, 0);
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        const Status restored = portion(schema_settings());
+        ASSERT_TRUE(restored) << restored.error().detail;
+    }
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+}
+
+TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        ASSERT_TRUE(portion(schema_settings()));
+    }
+    const auto codes = [&] {
+        std::set<std::string> found;
+        const auto blockers = steps_->blockers(Side::source);
+        EXPECT_TRUE(blockers) << blockers.error().detail;
+        for (const Blocker& blocker : *blockers) found.insert(blocker.code);
+        return found;
+    };
+    EXPECT_EQ(codes(), std::set<std::string>{"unfenced_table"});
+    ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
+    EXPECT_EQ(codes(), std::set<std::string>{});
+    databases_->run(Side::source, "ALTER TABLE keyless ADD COLUMN c int");
+    EXPECT_EQ(codes(), std::set<std::string>{"schema_differs"});
+    databases_->run(Side::source, "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH"
+                                  " (connect = false)");
+    databases_->run(Side::source, "ALTER SUBSCRIPTION s SET (slot_name = 'x')");
+    databases_->run(Side::source, "ALTER SUBSCRIPTION s ENABLE");
+    test::Sql session{databases_->url(Side::source)};
+    session.query("BEGIN");
+    session.query("INSERT INTO keyless VALUES (1)");
+    session.query("PREPARE TRANSACTION 'one'");
+    EXPECT_EQ(codes(), (std::set<std::string>{"prepared_transaction", "schema_differs", "subscription"}));
+    session.query("ROLLBACK PREPARED 'one'");
+    session.query("ALTER SUBSCRIPTION s DISABLE");
+    session.query("ALTER SUBSCRIPTION s SET (slot_name = NONE)");
+    session.query("DROP SUBSCRIPTION s");
+}
+
+TEST_F(PostgresChangeSteps, KeepTheSlotThatIsOursAndRefuseOneThatIsNot) {
+    const std::string slot = postgres::slot_name(settings_.migration, Side::source);
+    databases_->run(Side::source, "SELECT pg_create_logical_replication_slot('" + slot + "', 'pgoutput')");
+    const Status prepared = steps_->prepare(first_record());
+    ASSERT_FALSE(prepared);
+    EXPECT_NE(prepared.error().detail.find("pg_drop_replication_slot"), std::string::npos);
+    databases_->run(Side::source, "SELECT pg_drop_replication_slot('" + slot + "')");
+    prepare();
+    const std::string point = value(Side::target, "SELECT applied = restart AND applied > '0/0' FROM segue.progress");
+    EXPECT_EQ(point, "t");
+    databases_->run(Side::source, "SELECT pg_drop_replication_slot('" + slot + "')");
+    const Status lost = steps_->prepare(first_record());
+    ASSERT_FALSE(lost);
+    EXPECT_NE(lost.error().detail.find("invalid"), std::string::npos);
 }
 
 }  // namespace

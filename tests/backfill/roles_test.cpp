@@ -23,17 +23,20 @@ TEST(PostgresRoles, AreCopiedWithPasswordsMembershipsAndSettings) {
     source_server.run("ALTER ROLE known IN DATABASE " + databases.database() + " SET work_mem = '7MB'");
     target_server.run("CREATE ROLE known LOGIN CREATEDB PASSWORD 'there'; CREATE ROLE only_here LOGIN");
 
-    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    source_server.run("CREATE ROLE ours LOGIN SUPERUSER PASSWORD 'a'");
+    target_server.run("CREATE ROLE ours LOGIN SUPERUSER PASSWORD 'b'");
+    Connection source = databases.open(Side::source, "", "ours");
+    Connection target = databases.open(Side::target, "", "ours");
     const auto names = [&] { return roles_to_change(*read_roles(source), *read_roles(target)); };
     const auto before = names();
     EXPECT_NE(std::find(before.begin(), before.end(), "an app"), before.end());
-    const std::string ours = target_server.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'");
+    const std::string ours = target_server.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'ours'");
     for (int pass = 0; pass < 2; ++pass) {
         const Status synchronised = sync_roles(source, target);
         ASSERT_TRUE(synchronised) << synchronised.error().detail;
     }
-    EXPECT_EQ(names(), std::vector<std::string>{"postgres"});  // Our own password is the configuration's.
-    EXPECT_EQ(target_server.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'postgres'"), ours);
+    EXPECT_EQ(names(), std::vector<std::string>{"ours"});  // Our own password is the configuration's.
+    EXPECT_EQ(target_server.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'ours'"), ours);
     const std::string whole =
         "SELECT string_agg(r::text, ',' ORDER BY rolname) FROM (SELECT rolname, rolcreatedb, rolcanlogin,"
         " rolconnlimit, rolvaliduntil, rolpassword, (SELECT array_agg(roleid::regrole::text) FROM"
