@@ -1,5 +1,6 @@
 #include "backfill/postgres/mover_link.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -81,7 +82,9 @@ Result<MoverLink> MoverLink::open(const MoverIdentity& identity,
 MoverLink::MoverLink(std::unique_ptr<Connection> connection, Interrupts& interrupts)
     : connection_(std::move(connection)),
       interrupts_(&interrupts),
-      socket_(PQsocket(connection_->raw())) {
+      // A descriptor of our own for the same socket: libpq closes its own by itself when the connection
+      // breaks, and its number may then belong to a client's session.
+      socket_(fcntl(PQsocket(connection_->raw()), F_DUPFD_CLOEXEC, 0)) {
     interrupts_->add(socket_);
 }
 
@@ -91,8 +94,9 @@ MoverLink::MoverLink(MoverLink&& other) noexcept
       socket_(other.socket_) {}
 
 MoverLink::~MoverLink() {
-    // First out of the list: the number may belong to somebody else once it is closed.
-    if (connection_) interrupts_->remove(socket_);
+    if (!connection_) return;
+    interrupts_->remove(socket_);
+    if (socket_ >= 0) ::close(socket_);
 }
 
 namespace {
