@@ -1,101 +1,18 @@
 // The mover between two real servers, without the proxy: copying and following under concurrent writes,
-// restarts, the visibility gap, twins.
+// restarts, both directions, twins.
 
 #include "backfill/mover.hpp"
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <memory>
-#include <string>
+#include <atomic>
+#include <thread>
 
-#include "backfill/change_steps.hpp"
-#include "tests/backfill/databases.hpp"
-#include "tests/support/compare.hpp"
+#include "tests/backfill/mover_fixture.hpp"
 #include "tests/support/workload.hpp"
 
 namespace segue::backfill {
 namespace {
-
-using namespace std::chrono_literals;
-
-class MoverTest : public ::testing::Test {
-protected:
-    void SetUp() override {
-        SEGUE_NEEDS_POSTGRES();
-        databases = std::make_unique<test::Databases>();
-        migration = databases->database();
-    }
-
-    void TearDown() override {
-        mover.reset();
-        if (!databases) return;
-        for (const Side side : {Side::source, Side::target}) {
-            databases->run(side,
-                           "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                           " WHERE database = current_database()");
-        }
-    }
-
-    void prepare() {
-        ServerSettings settings;
-        settings.migration = migration;
-        settings.url[0] = databases->url(Side::source);
-        settings.url[1] = databases->url(Side::target);
-        steps = make_postgres_change_steps(settings);
-        record.migration = migration;
-        record.migration_id = "id" + migration;
-        record.backfill = router::Backfill::copying;
-        record.knobs.mirror = router::Mirror::async;
-        const Status prepared = steps->prepare(record);
-        ASSERT_TRUE(prepared) << prepared.error().detail;
-    }
-
-    void start() {
-        MoverSettings settings;
-        settings.migration = migration;
-        settings.url[0] = databases->url(Side::source);
-        settings.url[1] = databases->url(Side::target);
-        mover = make_postgres_mover(settings);
-        auto stored = steps->control(Side::source).read();
-        ASSERT_TRUE(stored && *stored);
-        const Status started = mover->start(**stored);
-        ASSERT_TRUE(started) << started.error().detail;
-    }
-
-    std::string problems() const {
-        std::string text;
-        for (const std::string& problem : mover->status().problems) text += problem + "\n";
-        for (const TableProgress& table : mover->status().tables) {
-            if (table.state != "loaded" && table.state != "consistent") text += table.name + " " + table.state + "\n";
-        }
-        return text;
-    }
-
-    void wait_consistent(std::chrono::seconds limit = 90s) {
-        const bool done = test::eventually(
-            limit, [&] { return mover->status().backfill == router::Backfill::consistent; });
-        ASSERT_TRUE(done) << problems();
-    }
-
-    // The follower has everything that the authority has now.
-    void catch_up(Side authority = Side::source) {
-        const auto end = steps->commit_ticket(authority);
-        ASSERT_TRUE(end);
-        ASSERT_TRUE(mover->nudge(authority));
-        ASSERT_TRUE(mover->applied(authority).wait_for(*end, Clock::now() + 60s)) << problems();
-    }
-
-    void expect_same() {
-        test::expect_equal(databases->url(Side::source), databases->url(Side::target));
-    }
-
-    std::unique_ptr<test::Databases> databases;
-    std::string migration;
-    std::unique_ptr<ChangeSteps> steps;
-    std::unique_ptr<Mover> mover;
-    ControlRecord record;
-};
 
 TEST_F(MoverTest, CopiesAndFollowsUnderEveryKindOfWrite) {
     test::create_workload_schema(databases->url(Side::source), 3);
@@ -116,6 +33,185 @@ TEST_F(MoverTest, CopiesAndFollowsUnderEveryKindOfWrite) {
     expect_same();
     test::expect_journal(databases->url(Side::target), workload.journal());
     EXPECT_EQ(mover->strays(Side::target), 0u);
+}
+
+// Table `big`: many chunks, keys that move across their borders, values out of line.
+class BigTable {
+public:
+    explicit BigTable(test::Databases& databases) : databases_(databases) {
+        databases.run(Side::source,
+                      "CREATE TABLE big (id bigint PRIMARY KEY, n int NOT NULL, body text);"
+                      " ALTER TABLE big ALTER body SET STORAGE EXTERNAL;"
+                      " INSERT INTO big SELECT i, 0, repeat('x', 100) FROM generate_series(1, 240000) i;"
+                      " UPDATE big SET body = repeat('toast', 1000) WHERE id % 500 = 0; ANALYZE big");
+    }
+    ~BigTable() { stop(); }
+    void start() {
+        for (unsigned i = 0; i < 3; ++i) threads_.emplace_back([this, i] { write(i); });
+    }
+    void stop() {
+        over_ = true;
+        for (std::thread& thread : threads_) thread.join();
+        threads_.clear();
+    }
+
+private:
+    void write(unsigned seed) {
+        test::Sql sql{databases_.url(Side::source)};
+        const std::string mine = std::to_string(seed);
+        // Ids of one writer have one remainder, so that two never want the same new key.
+        const std::string pick = "(3 * (random() * 80000)::bigint + " + mine + ")";
+        while (!over_) {
+            sql.query("UPDATE big SET n = n + 1 WHERE id = " + pick);
+            sql.query("WITH p AS (SELECT " + pick + " AS a, " + pick + " AS b) UPDATE big SET id = p.b FROM p"
+                      " WHERE big.id = p.a AND NOT EXISTS (SELECT FROM big o WHERE o.id = p.b)");
+            sql.query("WITH p AS (SELECT 500 * (3 * (random() * 160)::bigint + " + mine + ") AS a, " + pick +
+                      " AS b) UPDATE big SET id = p.b FROM p WHERE big.id = p.a"
+                      " AND NOT EXISTS (SELECT FROM big o WHERE o.id = p.b)");
+            sql.query("BEGIN; DELETE FROM big WHERE id = 3 * 7 + " + mine + "; SAVEPOINT s;"
+                      " INSERT INTO big VALUES (3 * 7 + " + mine + ", 1, 'again'); ROLLBACK TO s;"
+                      " INSERT INTO big VALUES (3 * 7 + " + mine + ", 2, 'again'); COMMIT");
+        }
+    }
+    test::Databases& databases_;
+    std::atomic<bool> over_{false};
+    std::vector<std::thread> threads_;
+};
+
+TEST_F(MoverTest, CutsALargeTableAndSurvivesRestartsWhileKeysMove) {
+    BigTable big{*databases};
+    prepare();
+    big.start();
+    for (int restart = 0; restart < 4; ++restart) {
+        start();
+        // Some chunks more than last time, then away with it in the middle of the next.
+        const auto loaded = [&] { return databases->value(Side::target, "SELECT count(*) FROM segue.chunk"); };
+        const std::string before = loaded();
+        test::eventually(5s, [&] { return loaded() != before; });
+        mover.reset();
+    }
+    start();
+    wait_consistent();
+    big.stop();
+    catch_up();
+    expect_same();
+    EXPECT_GT(std::stoi(databases->value(Side::target, "SELECT count(*) FROM segue.chunk")), 3);
+}
+
+TEST_F(MoverTest, ATruncateInTheMiddleStartsThatTableAgain) {
+    BigTable big{*databases};
+    databases->run(Side::source, "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1)");
+    prepare();
+    start();
+    test::eventually(10s, [&] {
+        return databases->value(Side::target, "SELECT count(*) FROM segue.chunk WHERE table_name = 'big'") != "0";
+    });
+    databases->run(Side::source, "BEGIN; INSERT INTO big VALUES (-1, 1, 'a'); TRUNCATE big, other;"
+                                 " INSERT INTO big VALUES (7, 7, 'b'); COMMIT; INSERT INTO other VALUES (2)");
+    wait_consistent();
+    catch_up();
+    expect_same();
+    databases->run(Side::source, "TRUNCATE big; INSERT INTO big VALUES (8, 8, 'c')");
+    catch_up();
+    expect_same();
+}
+
+TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
+    BigTable big{*databases};
+    prepare();
+    start();
+    wait_consistent();
+    big.start();
+    const std::string sql = "SELECT count(*), sum(hashtextextended(b::text, 0)::numeric) FROM public.big b";
+    for (int i = 0; i < 10; ++i) {
+        auto twin = mover->open_twin(Clock::now() + 20s);
+        ASSERT_TRUE(twin) << twin.error().detail;
+        const auto source = (*twin)->query(Side::source, sql, {}, 1);
+        const auto target = (*twin)->query(Side::target, sql, {}, 1);
+        ASSERT_TRUE(source && target);
+        EXPECT_EQ(*source, *target) << i;
+    }
+    const auto verified = mover->verify();
+    ASSERT_TRUE(verified) << verified.error().detail;
+    EXPECT_EQ(verified->differences, 0u);
+    big.stop();
+    catch_up();
+    expect_same();
+}
+
+TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
+    databases->run(Side::source, "CREATE TABLE t (a int, b text, v text, PRIMARY KEY (a, b));"
+                                 " INSERT INTO t SELECT i, 'k' || i, 'v' FROM generate_series(1, 1000) i");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(rogue.execute("SET session_replication_role = replica; UPDATE public.t SET v = 'w' WHERE a = 3;"
+                              " DELETE FROM public.t WHERE a = 4; INSERT INTO public.t VALUES (5000, 'extra', 'x')"));
+    const auto found = mover->verify();
+    ASSERT_TRUE(found) << found.error().detail;
+    EXPECT_EQ(found->differences, 3u);
+    const Status mended = mover->refresh(found->first_differences);
+    ASSERT_TRUE(mended) << mended.error().detail;
+    const auto again = mover->verify();
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->differences, 0u);
+    expect_same();
+}
+
+TEST_F(MoverTest, AMissStopsTheTableAndIsNeverPaperedOver) {
+    databases->run(Side::source, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 2)");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(rogue.execute("SET session_replication_role = replica; DELETE FROM public.t WHERE id = 1"));
+    databases->run(Side::source, "UPDATE t SET v = 10 WHERE id = 1; UPDATE t SET v = 20 WHERE id = 2");
+    const Position before = mover->applied(Side::source).current();
+    EXPECT_TRUE(test::eventually(20s, [&] {
+        const MoverStatus status = mover->status();
+        return !status.tables.empty() && status.tables[0].state == "stopped" &&
+               status.tables[0].stopped_because.find("public.t") != std::string::npos;
+    })) << problems();
+    const auto end = steps->log_end(Side::source);
+    ASSERT_TRUE(end);
+    EXPECT_GE(mover->applied(Side::source).current(), before);
+    EXPECT_LT(mover->applied(Side::source).current(), *end);
+    EXPECT_EQ(databases->value(Side::target, "SELECT v FROM t WHERE id = 2"), "2");
+    // What was lost is put back: it goes on by itself.
+    ASSERT_TRUE(rogue.execute("INSERT INTO public.t VALUES (1, 1)"));
+    EXPECT_TRUE(test::eventually(20s, [&] {
+        return databases->value(Side::target, "SELECT v FROM t WHERE id = 2") == "20";
+    }));
+    expect_same();
+}
+
+TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
+    databases->run(Side::source, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
+    prepare();
+    start();
+    wait_consistent();
+    EXPECT_TRUE(mover->status().streams[index(Side::target)].reverse_ready);
+    EXPECT_EQ(mover->strays(Side::target), 0u);
+    ASSERT_TRUE(steps->arm_fence(Side::source, Clock::now() + 20s));
+    ASSERT_TRUE(steps->close_fence(Side::source, Clock::now() + 20s));
+    catch_up(Side::source);
+    catch_up(Side::target);
+    const auto since = steps->log_end(Side::target);
+    ASSERT_TRUE(since);
+    ASSERT_TRUE(mover->become(Side::target, *since));
+    ASSERT_TRUE(steps->open_fence(Side::target));
+    databases->run(Side::target, "INSERT INTO t VALUES (2, 2); UPDATE t SET v = 5, id = 9 WHERE id = 1");
+    catch_up(Side::target);
+    expect_same();
+    EXPECT_EQ(mover->strays(Side::source), 0u);
+    // A rogue on the old authority, with its fence open.
+    steps->release_fence_lock(Side::source);
+    ASSERT_TRUE(steps->open_fence(Side::source));
+    databases->run(Side::source, "CREATE TABLE unrelated (x int); INSERT INTO unrelated VALUES (1)");
+    databases->run(Side::source, "INSERT INTO t VALUES (77, 7)");
+    EXPECT_TRUE(test::eventually(20s, [&] { return mover->strays(Side::source) == 1; }));
+    EXPECT_EQ(mover->status().stray_write_tables, (std::vector<std::string>{"public.t"}));
 }
 
 }  // namespace
