@@ -103,6 +103,8 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
     parts_.board.update([&](BoardState& state) { state.current_verb = verb; });
+    // Status says so as soon as the mover does: a verb that follows it must not meet the older record.
+    if (copying_or_later()) note_consistent();
     VerbResult result = (this->*found->second)(arguments);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
     const std::string detail = verb + ": " + (result.exit_code == 0 ? "done" : "refused or failed");

@@ -22,10 +22,9 @@ void Operator::stop() {
 std::variant<std::uint64_t, Operator::Refused> Operator::submit(const std::string& verb, nlohmann::json arguments) {
     const std::lock_guard lock{mutex_};
     if (stopping_) return Refused{"Segue is stopping"};
-    if (!recovered_) return Refused{"Segue is still finding out who the authority is: see `segue status`"};
     if (running_) return Refused{"`segue " + jobs_.back().verb + "` is running; one thing at a time: try again when it has ended"};
     if (jobs_.size() == results_kept_max) jobs_.pop_front();
-    jobs_.push_back({next_number_++, verb, std::move(arguments), std::nullopt});
+    jobs_.push_back({next_number_++, verb, std::move(arguments), std::chrono::steady_clock::now(), std::nullopt});
     running_ = true;
     changed_.notify_all();
     return jobs_.back().number;
@@ -44,6 +43,13 @@ std::string Operator::current_verb() const {
     return running_ ? jobs_.back().verb : "";
 }
 
+void Operator::refuse_impatient() {
+    if (!running_ || std::chrono::steady_clock::now() - jobs_.back().since < recovery_wait) return;
+    jobs_.back().result =
+        VerbResult::refused("Segue is still finding out who the authority is: see `segue status`");
+    running_ = false;
+}
+
 void Operator::loop() {
     std::unique_lock lock{mutex_};
     while (!stopping_ && !recovered_) {
@@ -51,7 +57,9 @@ void Operator::loop() {
         const bool recovered = work_.recover();
         lock.lock();
         recovered_ = recovered;
-        if (!recovered_) changed_.wait_for(lock, operator_tick, [&] { return stopping_; });
+        if (recovered_) break;
+        refuse_impatient();
+        changed_.wait_for(lock, operator_tick, [&] { return stopping_; });
     }
     while (!stopping_) {
         if (running_) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
@@ -42,6 +43,8 @@ public:
 };
 
 inline constexpr std::chrono::milliseconds operator_tick{500};
+// A verb that is given while recovery is still under way waits for it this long, and is refused then.
+inline constexpr std::chrono::seconds recovery_wait{5};
 inline constexpr std::size_t results_kept_max = 64;  // Older results are forgotten.
 
 class Operator {
@@ -71,9 +74,11 @@ private:
         std::uint64_t number = 0;
         std::string verb;
         nlohmann::json arguments;
+        std::chrono::steady_clock::time_point since;
         std::optional<VerbResult> result;
     };
     void loop();
+    void refuse_impatient();  // With the mutex held.
 
     OperatorWork& work_;
     mutable std::mutex mutex_;
