@@ -1,0 +1,188 @@
+#include "proxy/app.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <memory>
+#include <thread>
+
+#include "backfill/postgres/log_position.hpp"
+#include "backfill/preflight.hpp"
+#include "proxy/admin.hpp"
+#include "proxy/control_plane.hpp"
+#include "proxy/http.hpp"
+#include "proxy/journal.hpp"
+#include "proxy/listener.hpp"
+#include "proxy/log.hpp"
+#include "proxy/operations.hpp"
+#include "proxy/operator.hpp"
+#include "proxy/positions.hpp"
+#include "proxy/role_secrets.hpp"
+#include "proxy/session_registry.hpp"
+#include "proxy/settings.hpp"
+#include "proxy/tls.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr int configuration_error = 2;
+
+int relay_threads(const Config& config) {
+    if (config.relay_threads > 0) return config.relay_threads;
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
+}
+
+// Everything that does not need the control thread to exist first is built by the constructor, in the order
+// in which it is used; destruction is the reverse.
+class App {
+public:
+    App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& control);
+    ~App() { stop(); }
+
+    // Opens the addresses and starts the threads. An Error names the address.
+    Status start(const ClientTls* tls, const std::string& token);
+    void stop();
+
+private:
+    StatusInputs inputs() const;
+    OperationParts parts();
+
+    const Config& config_;
+    ControlPlane& control_;
+    std::atomic<bool> stopping_{false};
+    Traffic traffic_;
+    StateBoard board_;
+    DurableJournal journal_;
+    std::unique_ptr<backfill::ChangeSteps> steps_;
+    std::unique_ptr<backfill::Mover> mover_;
+    std::array<backfill::postgres::LogPosition, 2> log_ends_;
+    Positions positions_;
+    std::unique_ptr<Dialer> dialer_;
+    SessionRegistry registry_;
+    RoleSecrets secrets_;
+    Operations operations_;
+    Operator operator_;
+    std::unique_ptr<LoginServices> services_;
+    std::unique_ptr<Listener> listener_;
+    std::unique_ptr<Admin> admin_;
+    std::unique_ptr<HttpServer> http_;
+    bool started_ = false;
+};
+
+App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& control)
+    : config_(config),
+      control_(control),
+      journal_(backfill::make_postgres_event_log(config.source.connection, config.target.connection)),
+      steps_(backfill::make_postgres_change_steps(server_settings(config))),
+      mover_(backfill::make_postgres_mover(mover_settings(config))),
+      log_ends_{backfill::postgres::LogPosition{config.source.connection, {}},
+                backfill::postgres::LogPosition{config.target.connection, {}}},
+      positions_({[this](Side side) { return log_ends_[index(side)].read(); },
+                  [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
+      dialer_(std::move(dialer)),
+      registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}},
+                {control.context().get_executor(), &traffic_, dialer_.get(), &positions_,
+                 {&mover_->applied(Side::source), &mover_->applied(Side::target)}}),
+      secrets_(config.source, config.target),
+      operations_(parts()),
+      operator_(operations_) {}
+
+OperationParts App::parts() {
+    return {config_,
+            {*steps_, *mover_, registry_, traffic_, journal_, stopping_},
+            board_,
+            [this] { return backfill::postgres_preflight(server_settings(config_)); }};
+}
+
+StatusInputs App::inputs() const {
+    StatusInputs inputs;
+    inputs.board = board_.read();
+    inputs.mover = mover_->status();
+    inputs.sessions = registry_.report();
+    inputs.shadow = registry_.shadow_report();
+    inputs.shift = registry_.shift_report();
+    inputs.policy = config_.mirror_policy;
+    inputs.degraded = registry_.gate_status().degraded;
+    inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
+    if (inputs.board.verify.outcome == VerifyOutcome::running) {
+        inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
+    }
+    return inputs;
+}
+
+Status App::start(const ClientTls* tls, const std::string& token) {
+    admin_ = std::make_unique<Admin>([this] { return inputs(); }, operator_, token);
+    auto http = HttpServer::listen(control_.context(), config_.admin,
+                                   [this](const HttpRequest& request) { return admin_->answer(request); });
+    if (!http) return http.error();
+    http_ = std::move(*http);
+    services_ = std::make_unique<LoginServices>(LoginServices{config_, traffic_, *dialer_, tls, secrets_, registry_,
+                                                              registry_, [this] { return registry_.session_count(); }});
+    const auto on_failure = [](const Error& error) { spdlog::info("login: {}", error.detail); };
+    auto listener = Listener::open(control_.context(), config_.listen, *services_, on_failure);
+    if (!listener) return listener.error();
+    listener_ = std::move(*listener);
+    started_ = true;
+    positions_.start();
+    registry_.start();
+    control_.start();
+    control_.run([this] { listener_->start(); });
+    operator_.start();
+    return Done{};
+}
+
+// Clients last: a change of authority that is under way ends first, because they wait for it.
+void App::stop() {
+    if (!started_) return;
+    started_ = false;
+    stopping_ = true;
+    control_.run([this] {
+        listener_->stop();
+        http_->stop();
+    });
+    const std::string verb = operator_.current_verb();
+    if (verb == "verify" || verb == "repair" || verb == "start") mover_->stop();
+    operator_.stop();
+    mover_->stop();
+    registry_.stop();
+    positions_.stop();
+}
+
+}  // namespace
+
+int run_app(const Config& config) {
+    set_up_log();
+    spdlog::info("segue {}: migration {}", SEGUE_VERSION, config.migration);
+    const auto refused = [](const Error& error, int code) {
+        spdlog::critical("{}", error.detail);
+        return code;
+    };
+    std::string token;
+    if (!config.admin_token_file.empty()) {
+        auto read = read_token(config.admin_token_file);
+        if (!read) return refused(read.error(), configuration_error);
+        token = *read;
+    }
+    std::unique_ptr<ClientTls> tls;
+    if (!config.tls_certificate.empty()) {
+        auto made = ClientTls::make(config.tls_certificate, config.tls_key);
+        if (!made) return refused(made.error(), configuration_error);
+        tls = std::move(*made);
+    }
+    ControlPlane control;
+    auto dialer = Dialer::make(config.source, config.target);
+    if (!dialer) return refused(dialer.error(), configuration_error);
+    App app{config, std::move(*dialer), control};
+    if (const Status started = app.start(tls.get(), token); !started) return refused(started.error(), 1);
+    spdlog::info("run: ready");
+    control.wait_for_signal();
+    app.stop();
+    control.stop();  // Before what its coroutines refer to.
+    spdlog::info("stop: done");
+    return 0;
+}
+
+}  // namespace segue::proxy
