@@ -127,9 +127,15 @@ TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
     auto& server = Databases::server(Side::target);
     server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.run("SELECT pg_reload_conf()");
-    auto pending = std::async(std::launch::async, [&] {
-        return store_->compare_and_set(some_record(), some_record());
-    });
+    std::future<Result<Written>> pending;
+    for (int tries = 0; tries < 50; ++tries) {  // The server takes the setting over in its own time.
+        pending = std::async(std::launch::async, [&] {
+            return store_->compare_and_set(some_record(), some_record());
+        });
+        if (pending.wait_for(300ms) == std::future_status::timeout) break;
+        EXPECT_TRUE(pending.get());
+    }
+    ASSERT_TRUE(pending.valid());
     EXPECT_TRUE(waits_for("SyncRep"));
     signal_store("pg_cancel_backend");
     const auto written = pending.get();
