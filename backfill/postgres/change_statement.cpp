@@ -1,10 +1,20 @@
 #include "backfill/postgres/change_statement.hpp"
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
 #include <utility>
 
 namespace segue::backfill::postgres {
 
 namespace {
+
+// bool, int8, int2, int4, oid, text, float4, float8, varchar, date, timestamp, timestamptz, numeric, uuid
+bool has_cheap_equality(std::uint32_t type_oid) {
+    constexpr std::array<std::uint32_t, 14> types = {16,  20,   21,   23,   26,   25,   700,
+                                                     701, 1043, 1082, 1114, 1184, 1700, 2950};
+    return std::find(types.begin(), types.end(), type_oid) != types.end();
+}
 
 class Builder {
 public:
@@ -49,6 +59,15 @@ private:
                          ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
     }
 
+    // Equal texts are equal values: where a type has a cheap equality it goes first (the server orders
+    // conditions by cost), so that a table is not turned into text row by row for every change.
+    std::string prefilter(std::size_t i, const std::string& quoted) {
+        const Column* const known = table_.column(column(i));
+        if (!known || !has_cheap_equality(known->type_oid)) return "";
+        const std::string value = parameter(change_.old_row() != OldRow::none, i);
+        return " AND (" + quoted + " = " + value + " OR " + value + " IS NULL)";
+    }
+
     // What names the row as it was. A whole old row is only used in full where nothing shorter is unique.
     Status where(std::string& condition) {
         const bool whole = relation_.full_identity && table_.table.key.empty();
@@ -62,6 +81,7 @@ private:
             // Texts, because not every type has an equality, and none of another than the copy's.
             condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + "::text"
                                : quoted + table_.equals(column(i)) + value;
+            if (whole) condition += prefilter(i, quoted);
         }
         if (condition.empty()) {
             return Error{Errc::bad_value,

@@ -12,6 +12,7 @@ FollowerTable table(bool with_key) {
     Column id, body, made;
     id.name = "id";
     id.type = "integer";
+    id.type_oid = 23;
     body.name = "body";
     body.type = "text";
     made.name = "made";
@@ -69,7 +70,7 @@ TEST(ChangeStatement, WithoutAKeyOneOfTheEqualRowsIsMeant) {
     const std::string expected =
         R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE ctid = (SELECT ctid FROM )"
         R"(ONLY "public"."t" WHERE "id"::text IS NOT DISTINCT FROM $3::text AND )"
-        R"("body"::text IS NOT DISTINCT FROM $4::text LIMIT 1))";
+        R"(("id" = $4 OR $4 IS NULL) AND "body"::text IS NOT DISTINCT FROM $5::text LIMIT 1))";
     EXPECT_EQ(sql(table(false), update(whole, OldRow::full, "0", false)), expected);
     // A key on the follower is enough, however much was sent.
     EXPECT_EQ(sql(table(true), update(whole, OldRow::full, "0", false)),
