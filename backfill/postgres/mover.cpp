@@ -126,7 +126,8 @@ void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
         figures.stopped_because =
             run.stopped_table() == name.first + "." + name.second ? reason.detail : std::string{};
     }
-    if (reason.code == Errc::refused) shared_.invalid = reason.detail;
+    // The first reason stays: what follows from a slot that was given up says less.
+    if (reason.code == Errc::refused && shared_.invalid.empty()) shared_.invalid = reason.detail;
 }
 
 // Law 11, also while the other side is gone and nothing runs: a slot that holds back more than the cap goes.

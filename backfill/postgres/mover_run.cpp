@@ -130,6 +130,8 @@ Status MoverRun::set_up() {
     (*applied)->start_threads();
     if (const Status probed = probe(**applied); !probed) return probed;
     if (!copied) copying_ = std::thread{[this] { copy_everything(); }};
+    const std::lock_guard lock{shared_.mutex};
+    shared_.invalid.clear();  // Every check was passed.
     return Done{};
 }
 
@@ -225,24 +227,42 @@ Status MoverRun::read_figures(Side side) {
     return Done{};
 }
 
+bool MoverRun::retained_log_is_over() const {
+    const std::uint64_t cap = shared_.settings.retained_log_bytes_max;
+    const std::lock_guard lock{shared_.mutex};
+    return cap > 0 && std::any_of(std::begin(shared_.sides), std::end(shared_.sides), [&](const auto& side) {
+               return side.retained_log_bytes > cap;
+           });
+}
+
+// Law 10: who queues behind a lock of ours on the authority (a chunk's or a twin's ACCESS SHARE) does not wait
+// for us. A read is cancelled and done again later; a twin that rests between two reads is ended.
+Status MoverRun::yield_to_waiters(Side authority) {
+    const std::lock_guard lock{keeper_mutex_[index(authority)]};
+    const auto rows = (*keepers_[index(authority)])->execute(
+        "SELECT CASE WHEN a.state = 'active' THEN pg_cancel_backend(a.pid)"
+        " ELSE pg_terminate_backend(a.pid) END FROM pg_stat_activity a"
+        " WHERE a.application_name = $1 AND (a.state = 'active' OR now() - a.state_change > '1s')"
+        " AND EXISTS (SELECT FROM pg_locks held JOIN pg_locks waits ON waits.locktype = 'relation'"
+        " AND waits.database = held.database AND waits.relation = held.relation AND NOT waits.granted"
+        " WHERE held.pid = a.pid AND held.locktype = 'relation' AND held.granted"
+        " AND held.mode = 'AccessShareLock' AND waits.mode = 'AccessExclusiveLock')",
+        {shared_.identity.application_name()});
+    if (!rows) return rows.error();
+    return Done{};
+}
+
 Status MoverRun::keep() {
     while (!stopping_.load()) {
         if (const auto failure = first_failure()) return *failure;
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;
         }
-        std::uint64_t retained = 0;
-        {
-            const std::lock_guard lock{shared_.mutex};
-            for (const SideFigures& figures : shared_.sides) {
-                retained = std::max(retained, figures.retained_log_bytes);
-            }
-        }
-        if (shared_.settings.retained_log_bytes_max > 0 &&
-            retained > shared_.settings.retained_log_bytes_max) {
-            return Error{Errc::too_large, "the retained log has reached its cap"};
-        }
+        if (retained_log_is_over()) return Error{Errc::too_large, "the retained log has reached its cap"};
         const auto authority = authority_stream();
+        if (authority) {
+            if (const Status yielded = yield_to_waiters(authority->side()); !yielded) return yielded;
+        }
         if (!authority) return Error{Errc::closed, "the authority's stream is not open"};
         // Returns early when a stream fails.
         (void)authority->pipe().wait_for_position(Position{~0ull}, keep_interval);

@@ -64,6 +64,8 @@ private:
     Status open_reverse_stream();
     Status probe(MoverStream& stream);
     Status keep();
+    bool retained_log_is_over() const;
+    Status yield_to_waiters(Side authority);
     std::optional<Error> first_failure() const;
     std::shared_ptr<MoverStream> stream(Side side) const;
     void close();

@@ -124,13 +124,15 @@ TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
         }
         set("''");
     };
-    std::vector<std::thread> threads;
-    for (int seed = 0; seed < 3; ++seed) threads.emplace_back(write, seed * 1000);
-    threads.emplace_back(gap);
-    start();
-    wait_consistent();
-    over = true;
-    for (std::thread& thread : threads) thread.join();
+    {
+        std::vector<std::jthread> threads;
+        for (int seed = 0; seed < 3; ++seed) threads.emplace_back(write, seed * 1000);
+        threads.emplace_back(gap);
+        start();
+        wait_consistent(30s);
+        over = true;
+    }
+    if (HasFatalFailure()) return;
     catch_up();
     expect_same();
     EXPECT_TRUE(mover->status().problems.empty()) << problems();
@@ -149,6 +151,35 @@ TEST_F(MoverCrash, ASlotBeyondTheDurableMarkMakesTheCopyInvalid) {
     EXPECT_TRUE(test::eventually(20s, [&] {
         return problems().find("the copy is invalid") != std::string::npos;
     })) << problems();
+}
+
+TEST_F(MoverCrash, AtTheCapTheSlotIsGivenUpAndSaidSo) {
+    databases->run(Side::source, "CREATE TABLE public.t (id int, body text); ALTER TABLE public.t REPLICA IDENTITY FULL");
+    prepare();
+    start();
+    wait_consistent();
+    mover.reset();
+    databases->run(Side::source, "INSERT INTO public.t SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i");
+    retained_log_bytes_max = 4 << 20;
+    start();
+    EXPECT_TRUE(test::eventually(30s, [&] {
+        return problems().find("retained_log_mb") != std::string::npos;
+    })) << problems();
+    EXPECT_EQ(databases->value(Side::source, "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"), "0");
+}
+
+TEST_F(MoverCrash, ATwinGivesWayToWhoeverQueuesBehindItsLock) {
+    databases->run(Side::source, "CREATE TABLE public.t (id int PRIMARY KEY)");
+    prepare();
+    start();
+    wait_consistent();
+    auto twin = mover->open_twin(Clock::now() + 20s);
+    ASSERT_TRUE(twin) << twin.error().detail;
+    test::Sql sql{databases->url(Side::source)};
+    sql.query("SET statement_timeout = '10s'");
+    sql.query("TRUNCATE public.t");
+    catch_up();
+    EXPECT_FALSE((*twin)->query(Side::source, "SELECT 1 FROM public.t", {}, 1));
 }
 
 }  // namespace

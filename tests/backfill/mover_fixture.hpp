@@ -53,6 +53,7 @@ protected:
         settings.migration = migration;
         settings.url[0] = databases->url(Side::source);
         settings.url[1] = databases->url(Side::target);
+        settings.retained_log_bytes_max = retained_log_bytes_max;
         mover = make_postgres_mover(settings);
         auto stored = steps->control(Side::source).read();
         ASSERT_TRUE(stored && *stored);
@@ -93,6 +94,7 @@ protected:
     std::unique_ptr<ChangeSteps> steps;
     std::unique_ptr<Mover> mover;
     ControlRecord record;
+    std::uint64_t retained_log_bytes_max = 0;
 };
 
 }  // namespace segue::backfill
