@@ -1,6 +1,6 @@
 #pragma once
-// The durable account of what happened: table segue.event on a side. Best effort: nothing waits for it and
-// nothing depends on it. Details never hold SQL text, values or credentials.
+// The durable account of what happened: table segue.event on a side. Best effort: nothing waits for
+// it and nothing depends on it. Details never hold SQL text, values or credentials.
 
 #include <memory>
 #include <string>

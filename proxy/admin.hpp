@@ -1,11 +1,13 @@
 #pragma once
-// What the admin address answers. None of it waits: verbs go to the operator's thread and are asked after.
+// What the admin address answers. None of it waits: verbs go to the operator's thread and are asked
+// after.
 //
 //   GET  /status          the JSON of INTERFACE
 //   GET  /metrics         Prometheus text
 //   GET  /healthz         200 "ok" while clients are served, else 503 and why not
-//   POST /verb/<name>     arguments as a JSON object (application/json); 202 {"number": N}, or 409 {"reason": ...}
-//   GET  /verb/<number>   {"verb", "running", and when it has ended "exit_code", "text", "details"}
+//   POST /verb/<name>     arguments as a JSON object (application/json); 202 {"number": N}, or 409
+//   {"reason": ...} GET  /verb/<number>   {"verb", "running", and when it has ended "exit_code",
+//   "text", "details"}
 
 #include <functional>
 #include <string>

@@ -47,7 +47,8 @@ asio::awaitable<void> run_exchange(asio::io_context& context, Exchange& exchange
         exchange.answer = Error{Errc::refused, connected.message()};
         co_return;
     }
-    const auto [write_error, written] = co_await http::async_write(stream, exchange.request, as_value);
+    const auto [write_error, written] =
+        co_await http::async_write(stream, exchange.request, as_value);
     if (write_error) {
         exchange.answer = Error{Errc::closed, write_error.message()};
         co_return;
@@ -75,16 +76,20 @@ std::string AdminClient::shown_address() const {
     return address_.host + ":" + std::to_string(address_.port);
 }
 
-Result<AdminAnswer> AdminClient::exchange(const std::string& method, const std::string& path, const std::string& body) const {
+Result<AdminAnswer> AdminClient::exchange(const std::string& method,
+                                          const std::string& path,
+                                          const std::string& body) const {
     try {
         asio::io_context context;
         Exchange exchange;
         if (!address_.unix_path.empty()) {
-            exchange.endpoints.emplace_back(asio::local::stream_protocol::endpoint{address_.unix_path});
+            exchange.endpoints.emplace_back(
+                asio::local::stream_protocol::endpoint{address_.unix_path});
         } else {
             asio::ip::tcp::resolver resolver{context};
             boost::system::error_code error;
-            for (const auto& found : resolver.resolve(address_.host, std::to_string(address_.port), error)) {
+            for (const auto& found :
+                 resolver.resolve(address_.host, std::to_string(address_.port), error)) {
                 exchange.endpoints.emplace_back(found.endpoint());
             }
         }

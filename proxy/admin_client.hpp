@@ -20,10 +20,13 @@ inline constexpr std::chrono::seconds admin_answer_max{30};
 
 class AdminClient {
 public:
-    AdminClient(Address address, std::string token) : address_(std::move(address)), token_(std::move(token)) {}
+    AdminClient(Address address, std::string token)
+        : address_(std::move(address)), token_(std::move(token)) {}
 
     // Errc::refused: nothing was sent, nobody listens there. Any other error: it may have arrived.
-    Result<AdminAnswer> exchange(const std::string& method, const std::string& path, const std::string& body = "") const;
+    Result<AdminAnswer> exchange(const std::string& method,
+                                 const std::string& path,
+                                 const std::string& body = "") const;
 
     std::string shown_address() const;
 

@@ -35,8 +35,8 @@ int relay_threads(const Config& config) {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
 }
 
-// Everything that does not need the control thread to exist first is built by the constructor, in the order
-// in which it is used; destruction is the reverse.
+// Everything that does not need the control thread to exist first is built by the constructor, in
+// the order in which it is used; destruction is the reverse.
 class App {
 public:
     App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& control);
@@ -75,7 +75,8 @@ private:
 App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& control)
     : config_(config),
       control_(control),
-      journal_(backfill::make_postgres_event_log(config.source.connection, config.target.connection)),
+      journal_(
+          backfill::make_postgres_event_log(config.source.connection, config.target.connection)),
       steps_(backfill::make_postgres_change_steps(server_settings(config))),
       mover_(backfill::make_postgres_mover(mover_settings(config))),
       log_ends_{backfill::postgres::LogPosition{config.source.connection, {}},
@@ -84,17 +85,19 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}},
-                {control.context().get_executor(), &traffic_, dialer_.get(), &positions_,
+                {control.context().get_executor(),
+                 &traffic_,
+                 dialer_.get(),
+                 &positions_,
                  {&mover_->applied(Side::source), &mover_->applied(Side::target)}}),
       secrets_(config.source, config.target),
       operations_(parts()),
       operator_(operations_) {}
 
 OperationParts App::parts() {
-    return {config_,
-            {*steps_, *mover_, registry_, traffic_, journal_, stopping_},
-            board_,
-            [this] { return backfill::postgres_preflight(server_settings(config_)); }};
+    return {config_, {*steps_, *mover_, registry_, traffic_, journal_, stopping_}, board_, [this] {
+                return backfill::postgres_preflight(server_settings(config_));
+            }};
 }
 
 StatusInputs App::inputs() const {
@@ -115,12 +118,16 @@ StatusInputs App::inputs() const {
 
 Status App::start(const ClientTls* tls, const std::string& token) {
     admin_ = std::make_unique<Admin>([this] { return inputs(); }, operator_, token);
-    auto http = HttpServer::listen(control_.context(), config_.admin,
-                                   [this](const HttpRequest& request) { return admin_->answer(request); });
+    auto http =
+        HttpServer::listen(control_.context(), config_.admin, [this](const HttpRequest& request) {
+            return admin_->answer(request);
+        });
     if (!http) return http.error();
     http_ = std::move(*http);
-    services_ = std::make_unique<LoginServices>(LoginServices{config_, traffic_, *dialer_, tls, secrets_, registry_,
-                                                              registry_, [this] { return registry_.session_count(); }});
+    services_ = std::make_unique<LoginServices>(
+        LoginServices{config_, traffic_, *dialer_, tls, secrets_, registry_, registry_, [this] {
+                          return registry_.session_count();
+                      }});
     const auto on_failure = [](const Error& error) { spdlog::info("login: {}", error.detail); };
     auto listener = Listener::open(control_.context(), config_.listen, *services_, on_failure);
     if (!listener) return listener.error();
@@ -176,7 +183,8 @@ int run_app(const Config& config) {
     auto dialer = Dialer::make(config.source, config.target);
     if (!dialer) return refused(dialer.error(), configuration_error);
     App app{config, std::move(*dialer), control};
-    if (const Status started = app.start(tls.get(), token); !started) return refused(started.error(), 1);
+    if (const Status started = app.start(tls.get(), token); !started)
+        return refused(started.error(), 1);
     spdlog::info("run: ready");
     control.wait_for_signal();
     app.stop();

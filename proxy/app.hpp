@@ -5,8 +5,8 @@
 
 namespace segue::proxy {
 
-// Returns the exit status: 0 after an orderly stop; 1 where an address could not be had; 2 where a file that
-// the configuration names is of no use.
+// Returns the exit status: 0 after an orderly stop; 1 where an address could not be had; 2 where a
+// file that the configuration names is of no use.
 int run_app(const Config& config);
 
 }  // namespace segue::proxy

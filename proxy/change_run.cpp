@@ -36,7 +36,8 @@ Outcome ChangeRun::outcome(const Result<Written>& written, const char* what) {
         case Written::yes:
             return Outcome::done;
         case Written::conflict:
-            return failed(std::string{what} + ": the control record was changed by somebody else meanwhile");
+            return failed(std::string{what} +
+                          ": the control record was changed by somebody else meanwhile");
         case Written::unknown:
             failed(std::string{what} + ": the answer was lost");
             return Outcome::unknown;
@@ -45,15 +46,19 @@ Outcome ChangeRun::outcome(const Result<Written>& written, const char* what) {
 }
 
 Outcome ChangeRun::perform(const router::Check&) {
-    for (const auto check : {&ChangeRun::check_records, &ChangeRun::check_mover, &ChangeRun::check_fence}) {
+    for (const auto check :
+         {&ChangeRun::check_records, &ChangeRun::check_mover, &ChangeRun::check_fence}) {
         const Status checked = (this->*check)();
         if (!checked) return failed(checked.error().detail);
     }
     const Status probed = exchange_tickets(Clock::now() + limits_.probe);
-    if (!probed) return failed("the way there and back could not be proven: " + probed.error().detail);
+    if (!probed)
+        return failed("the way there and back could not be proven: " + probed.error().detail);
     // Now that all backlog is gone the same must fit well into the hold.
     const Status again = exchange_tickets(Clock::now() + limits_.deadline / 2);
-    if (!again) return failed("the follower is too slow for a change within the deadline: " + again.error().detail);
+    if (!again)
+        return failed("the follower is too slow for a change within the deadline: " +
+                      again.error().detail);
     return outcome(prepare_sessions());
 }
 
@@ -61,12 +66,17 @@ Status ChangeRun::check_records() {
     auto from = read_record(parts_.steps.control(from_), from_);
     if (!from) return from.error();
     if (from->authority != from_ || from->phase != Phase::steady) {
-        return Error{Errc::refused, "the " + text(from_) + " is not the authority, or another change is under way: see `segue status`"};
+        return Error{
+            Errc::refused,
+            "the " + text(from_) +
+                " is not the authority, or another change is under way: see `segue status`"};
     }
     if (from->backfill != router::Backfill::consistent) {
-        return Error{Errc::refused, "the databases are not consistent yet: wait until `segue status` says so"};
+        return Error{Errc::refused,
+                     "the databases are not consistent yet: wait until `segue status` says so"};
     }
-    if (from->knobs.paused) return Error{Errc::refused, "following is paused: run `segue resume` first"};
+    if (from->knobs.paused)
+        return Error{Errc::refused, "following is paused: run `segue resume` first"};
     from_record_ = *from;
     // A change before this one may have left the follower's record behind.
     if (Status settled = settle_follower(parts_.steps, *from); !settled) return settled;
@@ -82,23 +92,30 @@ Status ChangeRun::check_mover() {
     if (!status.running) return Error{Errc::refused, "the mover is not running: see the log"};
     for (const Side side : {from_, to_}) {
         const backfill::StreamStatus& stream = status.streams[index(side)];
-        if (!stream.problem.empty()) return Error{Errc::refused, "the stream of the " + text(side) + " has a problem: " + stream.problem};
-        if (!stream.connected) return Error{Errc::refused, "the stream of the " + text(side) + " is not connected"};
+        if (!stream.problem.empty())
+            return Error{Errc::refused,
+                         "the stream of the " + text(side) + " has a problem: " + stream.problem};
+        if (!stream.connected)
+            return Error{Errc::refused, "the stream of the " + text(side) + " is not connected"};
     }
     if (!status.problems.empty()) return Error{Errc::refused, status.problems.front()};
     if (parts_.mover.strays(to_) > 0) {
-        return Error{Errc::refused, "somebody else than Segue wrote to the " + text(to_) + ": run `segue verify`, then `segue repair`"};
+        return Error{Errc::refused,
+                     "somebody else than Segue wrote to the " + text(to_) +
+                         ": run `segue verify`, then `segue repair`"};
     }
     return Done{};
 }
 
 Status ChangeRun::check_fence() {
-    if (Status armed = parts_.steps.arm_fence(from_, Clock::now() + limits_.arm); !armed) return armed;
+    if (Status armed = parts_.steps.arm_fence(from_, Clock::now() + limits_.arm); !armed)
+        return armed;
     auto blockers = parts_.steps.blockers(from_);
     if (!blockers) return blockers.error();
     if (blockers->empty()) return Done{};
     std::string all;
-    for (const backfill::Blocker& blocker : *blockers) all += (all.empty() ? "" : "\n") + blocker.text;
+    for (const backfill::Blocker& blocker : *blockers)
+        all += (all.empty() ? "" : "\n") + blocker.text;
     return Error{Errc::refused, all};
 }
 
@@ -112,7 +129,9 @@ Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
     }
     for (const Side side : {from_, to_}) {
         if (parts_.mover.applied(side).wait_for(tickets[index(side)], deadline)) continue;
-        return Error{Errc::timed_out, "a ticket of the " + text(side) + " did not reach the " + text(other(side)) + " in time"};
+        return Error{Errc::timed_out,
+                     "a ticket of the " + text(side) + " did not reach the " + text(other(side)) +
+                         " in time"};
     }
     return Done{};
 }
@@ -123,7 +142,8 @@ Status ChangeRun::prepare_sessions() {
 
 Outcome ChangeRun::perform(const router::RecordIntent&) {
     const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::switching);
-    const Outcome result = outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "intent");
+    const Outcome result =
+        outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "intent");
     // Also when the answer was lost: undo must then make a late one fail.
     if (result != Outcome::failed) from_record_ = next;
     intended_ = result != Outcome::failed;
@@ -141,7 +161,8 @@ Outcome ChangeRun::perform(const router::Fence&) {
     fenced_ = true;
     const Status closed = parts_.steps.close_fence(from_, deadline_);
     if (!closed) return failed(closed.error().detail);
-    return outcome(parts_.steps.terminate_stale_backends(from_, parts_.sessions.backend_pids(from_)));
+    return outcome(
+        parts_.steps.terminate_stale_backends(from_, parts_.sessions.backend_pids(from_)));
 }
 
 Outcome ChangeRun::perform(const router::CatchUp&) {
@@ -160,7 +181,8 @@ Outcome ChangeRun::perform(const router::SetSequences&) {
 
 Outcome ChangeRun::perform(const router::RecordDeciding&) {
     const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::deciding);
-    const Outcome result = outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "deciding");
+    const Outcome result =
+        outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "deciding");
     if (result != Outcome::failed) from_record_ = next;
     return result;
 }
@@ -168,8 +190,10 @@ Outcome ChangeRun::perform(const router::RecordDeciding&) {
 // The last look before the point of no return; empty when all is well.
 std::string ChangeRun::not_ready_to_commit() {
     if (!parts_.steps.fence_held(from_)) return "the session that holds the fence's lock was lost";
-    if (parts_.mover.strays(to_) > 0) return "somebody else than Segue wrote to the " + text(to_) + " during the change";
-    if (Clock::now() >= deadline_) return "the deadline of " + std::to_string(limits_.deadline.count()) + " ms passed";
+    if (parts_.mover.strays(to_) > 0)
+        return "somebody else than Segue wrote to the " + text(to_) + " during the change";
+    if (Clock::now() >= deadline_)
+        return "the deadline of " + std::to_string(limits_.deadline.count()) + " ms passed";
     return "";
 }
 
@@ -177,13 +201,15 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
     const auto end = parts_.steps.log_end(to_);
     if (!end) return failed(end.error().detail);
     ControlRecord next = as_told(to_record_, epoch_, to_, Phase::steady);
-    // The fence of this side is closed until after this commit: no application's transaction lies between.
+    // The fence of this side is closed until after this commit: no application's transaction lies
+    // between.
     next.since = *end;
     next.backfill = router::Backfill::consistent;
     next.knobs = from_record_.knobs;
     next.knobs.shadow_percent = 0;
     next.knobs.shift_percent = 0;
-    if (std::string reason = not_ready_to_commit(); !reason.empty()) return failed(std::move(reason));
+    if (std::string reason = not_ready_to_commit(); !reason.empty())
+        return failed(std::move(reason));
     const auto written = parts_.steps.control(to_).compare_and_set(to_record_, next);
     const Outcome result = outcome(written, "commit");
     if (result == Outcome::done) to_record_ = next;
@@ -191,9 +217,7 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
     return written && *written == Written::conflict ? Outcome::unknown : result;
 }
 
-Outcome ChangeRun::perform(const router::AskEpoch&) {
-    return ask_epoch(parts_.steps, to_, epoch_);
-}
+Outcome ChangeRun::perform(const router::AskEpoch&) { return ask_epoch(parts_.steps, to_, epoch_); }
 
 Outcome ChangeRun::perform(const router::Become&) {
     if (!since_) {

@@ -1,6 +1,6 @@
 #pragma once
-// One change of authority under way: what each action of router::Cutover does, and the little that they
-// hand to one another. Used by the conductor only.
+// One change of authority under way: what each action of router::Cutover does, and the little that
+// they hand to one another. Used by the conductor only.
 
 #include <chrono>
 #include <optional>
@@ -57,12 +57,12 @@ private:
     const ChangeLimits& limits_;
     const Side from_, to_;
     ChangeReport report_;
-    Clock::time_point deadline_{};           // Set by Hold.
-    backfill::ControlRecord from_record_;    // The last that we know to be written.
-    backfill::ControlRecord to_record_;      // As read before the hold.
-    std::uint64_t epoch_ = 0;                // The new one.
-    bool intended_ = false;                  // The intent is, or may be, on record.
-    bool fenced_ = false;                    // Closing was begun.
+    Clock::time_point deadline_{};         // Set by Hold.
+    backfill::ControlRecord from_record_;  // The last that we know to be written.
+    backfill::ControlRecord to_record_;    // As read before the hold.
+    std::uint64_t epoch_ = 0;              // The new one.
+    bool intended_ = false;                // The intent is, or may be, on record.
+    bool fenced_ = false;                  // Closing was begun.
     std::optional<Position> since_;
 };
 

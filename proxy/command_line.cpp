@@ -12,15 +12,21 @@ constexpr int usage_error = 2;
 constexpr const char* description =
     "Moves a live database to another one without the application noticing.\n"
     "\n"
-    "Clients connect to `segue run` instead of the source. `segue start` copies the database to the target and keeps\n"
-    "both equal; `shadow` and `shift` let the target answer reads; `cutover` makes the target the authority while the\n"
-    "clients keep their connections; `rollback` goes back without losing a write; `finish` ends the move.";
+    "Clients connect to `segue run` instead of the source. `segue start` copies the database to "
+    "the target and keeps\n"
+    "both equal; `shadow` and `shift` let the target answer reads; `cutover` makes the target the "
+    "authority while the\n"
+    "clients keep their connections; `rollback` goes back without losing a write; `finish` ends "
+    "the move.";
 
 constexpr const char* footer =
-    "\nThe usual order: check, run (in the foreground, by your service manager), start, status --watch, verify,\n"
-    "mirror sync, shadow, shift, rehearse, cutover, and after some days finish. Until finish, rollback goes back.\n"
+    "\nThe usual order: check, run (in the foreground, by your service manager), start, status "
+    "--watch, verify,\n"
+    "mirror sync, shadow, shift, rehearse, cutover, and after some days finish. Until finish, "
+    "rollback goes back.\n"
     "\n"
-    "Exit status: 0 done, or already so; 1 refused or failed, with the reason and the remedy on standard error;\n"
+    "Exit status: 0 done, or already so; 1 refused or failed, with the reason and the remedy on "
+    "standard error;\n"
     "2 a mistake on the command line or in the configuration.\n"
     "\n"
     "Environment: SEGUE_LOG_LEVEL (trace, debug, info, warn, error) sets what `run` logs.";
@@ -31,16 +37,27 @@ struct VerbHelp {
 };
 
 constexpr VerbHelp plain_verbs[] = {
-    {"run", "The program: proxy, mover and admin in one process, in the foreground. Logs to standard error. Recovers by itself from whatever "
-            "an earlier run left, and serves clients also while a database is down. SIGTERM or SIGINT stops it in order."},
-    {"check", "Preflight: every reason why the move would be refused or unsafe, and everything that Segue would create on the servers. Reads only. "
-              "Works with and without a running `segue run`. Exit status 1 if anything fails."},
-    {"start", "Runs check, prepares both servers, and begins to copy. Returns once copying has begun; the rest happens in `segue run`. "
-              "Doing it again does no harm."},
-    {"pause", "Stops copying and following until `segue resume`. The authority retains its log meanwhile, up to [limits] retained_log_mb."},
+    {"run",
+     "The program: proxy, mover and admin in one process, in the foreground. Logs to standard "
+     "error. Recovers by itself from whatever "
+     "an earlier run left, and serves clients also while a database is down. SIGTERM or SIGINT "
+     "stops it in order."},
+    {"check",
+     "Preflight: every reason why the move would be refused or unsafe, and everything that Segue "
+     "would create on the servers. Reads only. "
+     "Works with and without a running `segue run`. Exit status 1 if anything fails."},
+    {"start",
+     "Runs check, prepares both servers, and begins to copy. Returns once copying has begun; the "
+     "rest happens in `segue run`. "
+     "Doing it again does no harm."},
+    {"pause",
+     "Stops copying and following until `segue resume`. The authority retains its log meanwhile, "
+     "up to [limits] retained_log_mb."},
     {"resume", "Goes on with copying and following."},
-    {"verify", "Compares every row of both databases while they are in use, and waits for the result. Exit status 1 if a row differs; "
-               "the differences are listed."},
+    {"verify",
+     "Compares every row of both databases while they are in use, and waits for the result. Exit "
+     "status 1 if a row differs; "
+     "the differences are listed."},
     {"repair", "Copies again the rows that `segue verify` found to differ, and verifies."},
 };
 
@@ -53,42 +70,68 @@ struct Options {
 };
 
 void add_knobs(CLI::App& app, Options& options) {
-    CLI::App* mirror = app.add_subcommand("mirror",
-        "When a commit is acknowledged: async, when the authority has it; sync, when both databases have it (the gate). "
-        "Returns when it is so for every new commit.");
-    mirror->add_option("MODE", options.mode, "async or sync")->required()->check(CLI::IsMember({"async", "sync"}));
+    CLI::App* mirror =
+        app.add_subcommand("mirror",
+                           "When a commit is acknowledged: async, when the authority has it; sync, "
+                           "when both databases have it (the gate). "
+                           "Returns when it is so for every new commit.");
+    mirror->add_option("MODE", options.mode, "async or sync")
+        ->required()
+        ->check(CLI::IsMember({"async", "sync"}));
     CLI::App* shadow = app.add_subcommand("shadow",
-        "Percent of reads that are executed on the follower as well and compared. The client never waits for it.");
-    shadow->add_option("PERCENT", options.percent, "from 0 to 100")->required()->check(CLI::Range(0.0, 100.0));
+                                          "Percent of reads that are executed on the follower as "
+                                          "well and compared. The client never waits for it.");
+    shadow->add_option("PERCENT", options.percent, "from 0 to 100")
+        ->required()
+        ->check(CLI::Range(0.0, 100.0));
     CLI::App* shift = app.add_subcommand("shift",
-        "Percent of reads that the follower answers, never with older data than the authority would.");
-    shift->add_option("PERCENT", options.percent, "from 0 to 100")->required()->check(CLI::Range(0.0, 100.0));
+                                         "Percent of reads that the follower answers, never with "
+                                         "older data than the authority would.");
+    shift->add_option("PERCENT", options.percent, "from 0 to 100")
+        ->required()
+        ->check(CLI::Range(0.0, 100.0));
 }
 
 void add_changes(CLI::App& app, Options& options) {
     const auto deadline = [&](CLI::App* verb) {
-        verb->add_option("--deadline", options.deadline_ms,
-                         "Milliseconds from holding the clients to releasing them; beyond it the change is given up "
+        verb->add_option("--deadline",
+                         options.deadline_ms,
+                         "Milliseconds from holding the clients to releasing them; beyond it the "
+                         "change is given up "
                          "(default: [cutover] deadline_ms)")
-            ->check(CLI::PositiveNumber)->type_name("MS");
+            ->check(CLI::PositiveNumber)
+            ->type_name("MS");
         return verb;
     };
-    deadline(app.add_subcommand("rehearse",
-        "What a change of authority would cost now: prepares every session, holds the clients, measures, releases. Changes nothing."));
+    deadline(
+        app.add_subcommand("rehearse",
+                           "What a change of authority would cost now: prepares every session, "
+                           "holds the clients, measures, releases. Changes nothing."));
     deadline(app.add_subcommand("cutover",
-        "Makes the target the authority. Clients are held for a moment and keep their connections. Refused, with the reason, "
-        "unless the way back is proven; given up without a trace when the deadline passes before the point of no return."));
-    CLI::App* rollback = deadline(app.add_subcommand("rollback",
-        "Makes the source the authority again, with every write made meanwhile."));
-    rollback->add_flag("--force", options.force,
-                       "For a target that is lost for good: go on with what the source has. Says what may be missing and asks "
+                                "Makes the target the authority. Clients are held for a moment and "
+                                "keep their connections. Refused, with the reason, "
+                                "unless the way back is proven; given up without a trace when the "
+                                "deadline passes before the point of no return."));
+    CLI::App* rollback = deadline(app.add_subcommand(
+        "rollback", "Makes the source the authority again, with every write made meanwhile."));
+    rollback->add_flag("--force",
+                       options.force,
+                       "For a target that is lost for good: go on with what the source has. Says "
+                       "what may be missing and asks "
                        "for the migration's name");
-    rollback->add_flag("--isolated", options.isolated, "With --force: the lost target cannot come back and accept writes");
-    rollback->add_option("--confirm", options.confirm, "With --force: the migration's name")->type_name("NAME");
-    CLI::App* finish = app.add_subcommand("finish",
-        "Ends the move: stops mirroring, puts back what Segue changed on both servers, and leaves a tombstone that keeps clients "
-        "on the right side. The other side stays fenced.");
-    finish->add_flag("--unfence", options.unfence, "Opens the other side's fence too, also after an earlier finish");
+    rollback->add_flag("--isolated",
+                       options.isolated,
+                       "With --force: the lost target cannot come back and accept writes");
+    rollback->add_option("--confirm", options.confirm, "With --force: the migration's name")
+        ->type_name("NAME");
+    CLI::App* finish =
+        app.add_subcommand("finish",
+                           "Ends the move: stops mirroring, puts back what Segue changed on both "
+                           "servers, and leaves a tombstone that keeps clients "
+                           "on the right side. The other side stays fenced.");
+    finish->add_flag("--unfence",
+                     options.unfence,
+                     "Opens the other side's fence too, also after an earlier finish");
 }
 
 nlohmann::json arguments_of(const std::string& verb, const Options& options) {
@@ -116,13 +159,17 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     // --config and --json stand before or after the verb.
     app.fallthrough();
     app.require_subcommand(1);
-    app.add_option("--config", invocation.config_file, "The configuration file (TOML)")->required()->type_name("FILE");
+    app.add_option("--config", invocation.config_file, "The configuration file (TOML)")
+        ->required()
+        ->type_name("FILE");
     app.add_flag("--json", invocation.json, "Print JSON");
     for (const VerbHelp& verb : plain_verbs) app.add_subcommand(verb.name, verb.text);
     add_knobs(app, options);
     add_changes(app, options);
-    CLI::App* status = app.add_subcommand("status",
-        "One screen: who answers, how far copying is, the lag, what reads show, whether the way back is open, and warnings.");
+    CLI::App* status =
+        app.add_subcommand("status",
+                           "One screen: who answers, how far copying is, the lag, what reads show, "
+                           "whether the way back is open, and warnings.");
     status->add_flag("--watch", invocation.watch, "Keep it on the screen, live, until interrupted");
     try {
         app.parse(argc, argv);

@@ -1,5 +1,6 @@
 #pragma once
-// The command line: arguments -> an invocation, or the exit code with which to end at once. Help texts are here.
+// The command line: arguments -> an invocation, or the exit code with which to end at once. Help
+// texts are here.
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +14,8 @@ struct Invocation {
     std::string config_file;
     bool json = false;
     bool watch = false;  // status
-    nlohmann::json arguments = nlohmann::json::object();  // The verb's, as the admin address takes them.
+    nlohmann::json arguments =
+        nlohmann::json::object();  // The verb's, as the admin address takes them.
 };
 
 // Help and version end with 0, mistakes with 2; what is to be said has been printed then.

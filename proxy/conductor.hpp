@@ -1,6 +1,7 @@
 #pragma once
-// Carries out a change of authority: router::Cutover says what comes next, here it is done, with blocking
-// calls, on the operator's thread. Roles, not sides: `to` is the side that shall answer for the data.
+// Carries out a change of authority: router::Cutover says what comes next, here it is done, with
+// blocking calls, on the operator's thread. Roles, not sides: `to` is the side that shall answer
+// for the data.
 
 #include <atomic>
 #include <chrono>
@@ -25,12 +26,14 @@ struct ChangeParts {
     Sessions& sessions;
     Traffic& traffic;
     Journal& journal;
-    const std::atomic<bool>& stopping;  // The program shall end: a retry without limit ends, the clients stay held.
+    const std::atomic<bool>&
+        stopping;  // The program shall end: a retry without limit ends, the clients stay held.
 };
 
 struct ChangeLimits {
-    std::chrono::milliseconds drain{2000};     // For open transactions.
-    std::chrono::milliseconds deadline{5000};  // From hold to release, before the point of no return.
+    std::chrono::milliseconds drain{2000};  // For open transactions.
+    std::chrono::milliseconds deadline{
+        5000};  // From hold to release, before the point of no return.
     // Step 1, which no client notices: for arming, for the two probes, for preparing the sessions.
     std::chrono::milliseconds arm{10000};
     std::chrono::milliseconds probe{15000};
@@ -43,15 +46,16 @@ struct ChangeReport {
     std::string reason;  // Empty when all went well. Names the thing and the remedy.
     std::chrono::microseconds hold{0};
     std::chrono::microseconds longest_wait{0};
-    bool held = false;         // Clients were held, so the two figures mean something.
-    bool interrupted = false;  // The program is ending; recovery goes on from the records at the next start.
+    bool held = false;  // Clients were held, so the two figures mean something.
+    bool interrupted =
+        false;  // The program is ending; recovery goes on from the records at the next start.
 };
 
 // Makes `to` the authority, or leaves everything as it was.
 ChangeReport change_authority(const ChangeParts& parts, const ChangeLimits& limits, Side to);
 
-// Prepares, holds, drains, sends the two tickets, releases: what a change would cost now. No fence, no intent.
-// The ending is `undone` when it went well.
+// Prepares, holds, drains, sends the two tickets, releases: what a change would cost now. No fence,
+// no intent. The ending is `undone` when it went well.
 ChangeReport rehearse_change(const ChangeParts& parts, const ChangeLimits& limits, Side to);
 
 }  // namespace segue::proxy

@@ -14,14 +14,17 @@ namespace segue::proxy {
 namespace {
 
 constexpr std::int64_t milliseconds_max = 24 * 3600 * 1000;
-constexpr std::size_t migration_name_max = 40;  // With prefix and side a slot's name must stay below 64.
-constexpr std::size_t unix_path_max = 107;      // sockaddr_un
-constexpr const char* address_form = "an address such as \"127.0.0.1:6432\", \"[::1]:6432\" or \"unix:/path\"";
+constexpr std::size_t migration_name_max =
+    40;  // With prefix and side a slot's name must stay below 64.
+constexpr std::size_t unix_path_max = 107;  // sockaddr_un
+constexpr const char* address_form =
+    "an address such as \"127.0.0.1:6432\", \"[::1]:6432\" or \"unix:/path\"";
 
 std::optional<Address> parse_address(const std::string& text) {
     if (text.starts_with("unix:")) {
         Address address{"", 0, text.substr(5)};
-        if (!address.unix_path.starts_with('/') || address.unix_path.size() > unix_path_max) return std::nullopt;
+        if (!address.unix_path.starts_with('/') || address.unix_path.size() > unix_path_max)
+            return std::nullopt;
         return address;
     }
     const auto colon = text.rfind(':');
@@ -50,22 +53,29 @@ bool local(const Address& address) {
 // A file that the configuration names must be there now, not when the first client comes.
 void read_file_name(ConfigReader& reader, std::string_view key, std::string& into) {
     into = reader.string(key).value_or("");
-    if (!into.empty() && access(into.c_str(), R_OK) != 0) reader.expected(key, "a file that can be read: " + into);
+    if (!into.empty() && access(into.c_str(), R_OK) != 0)
+        reader.expected(key, "a file that can be read: " + into);
 }
 
-void read_milliseconds(ConfigReader& reader, std::string_view key, std::chrono::milliseconds& into) {
-    if (const auto value = reader.whole(key, 1, milliseconds_max)) into = std::chrono::milliseconds{*value};
+void read_milliseconds(ConfigReader& reader,
+                       std::string_view key,
+                       std::chrono::milliseconds& into) {
+    if (const auto value = reader.whole(key, 1, milliseconds_max))
+        into = std::chrono::milliseconds{*value};
 }
 
 void read_migration(ConfigReader& reader, Config& config) {
     reader.enter("migration");
     if (const auto value = reader.string("name")) {
         config.migration = *value;
-        const bool good = !value->empty() && value->size() <= migration_name_max &&
-                          std::all_of(value->begin(), value->end(), [](char c) {
-                              return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
-                          });
-        if (!good) reader.expected("name", "1 to 40 of a-z, 0-9, _ and - (it becomes a part of the slots' names)");
+        const bool good =
+            !value->empty() && value->size() <= migration_name_max &&
+            std::all_of(value->begin(), value->end(), [](char c) {
+                return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+            });
+        if (!good)
+            reader.expected("name",
+                            "1 to 40 of a-z, 0-9, _ and - (it becomes a part of the slots' names)");
     }
     reader.leave();
 }
@@ -80,16 +90,20 @@ void read_listen(ConfigReader& reader, Config& config) {
             reader.expected("address", address_form);
             continue;
         }
-        const bool twice = std::any_of(config.listen.begin(), config.listen.end(),
+        const bool twice = std::any_of(config.listen.begin(),
+                                       config.listen.end(),
                                        [&](const Address& known) { return same(known, *address); });
-        if (twice) reader.expected("address", "different addresses, but this is there twice: " + text);
+        if (twice)
+            reader.expected("address", "different addresses, but this is there twice: " + text);
         config.listen.push_back(*address);
     }
-    if (const auto value = reader.choice("tls", {"allow", "require"})) config.tls = static_cast<ListenTls>(*value);
+    if (const auto value = reader.choice("tls", {"allow", "require"}))
+        config.tls = static_cast<ListenTls>(*value);
     read_file_name(reader, "tls_certificate", config.tls_certificate);
     read_file_name(reader, "tls_key", config.tls_key);
     if (config.tls_certificate.empty() != config.tls_key.empty()) {
-        reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate", "both tls_certificate and tls_key, or neither");
+        reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate",
+                        "both tls_certificate and tls_key, or neither");
     } else if (config.tls == ListenTls::require && config.tls_key.empty()) {
         reader.expected("tls", "tls_certificate and tls_key beside \"require\"");
     }
@@ -111,10 +125,12 @@ void read_admin(ConfigReader& reader, Config& config) {
     }
     read_file_name(reader, "token_file", config.admin_token_file);
     if (!local(config.admin) && config.admin_token_file.empty()) {
-        reader.expected("address", "a token_file beside an address that is neither loopback nor unix");
+        reader.expected("address",
+                        "a token_file beside an address that is neither loopback nor unix");
     }
     for (const Address& address : config.listen) {
-        if (same(address, config.admin)) reader.expected("address", "another address than the clients'");
+        if (same(address, config.admin))
+            reader.expected("address", "another address than the clients'");
     }
     reader.leave();
 }
@@ -123,7 +139,10 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     const std::size_t complaints = reader.complaints().size();
     const auto url = reader.string("url");
     if (!url && reader.complaints().size() == complaints) {
-        reader.complain(section, "url", "missing; expected a libpq URI such as \"postgresql://segue@db1:5432/shop\"");
+        reader.complain(
+            section,
+            "url",
+            "missing; expected a libpq URI such as \"postgresql://segue@db1:5432/shop\"");
     }
     backfill::postgres::ServerSecrets secrets;
     const std::string variable = reader.string("password_env").value_or("");
@@ -131,11 +150,13 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     if (!variable.empty()) {
         const char* const password = std::getenv(variable.c_str());
         if (password == nullptr || *password == '\0') {
-            reader.expected("password_env", "an environment variable that is set, but " + variable + " is not");
+            reader.expected("password_env",
+                            "an environment variable that is set, but " + variable + " is not");
         } else {
             secrets.password = password;
         }
-        if (!secrets.passfile.empty()) reader.expected("passfile", "passfile or password_env, not both");
+        if (!secrets.passfile.empty())
+            reader.expected("passfile", "passfile or password_env, not both");
     }
     if (!secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
         reader.expected("passfile", "a file that can be read: " + secrets.passfile);
@@ -160,10 +181,12 @@ void read_servers(ConfigReader& reader, Config& config) {
     reader.leave();
     reader.enter("target");
     read_server(reader, "target", config.target);
-    if (const auto value = reader.choice("roles", {"sync", "keep"})) config.roles = static_cast<RoleSync>(*value);
+    if (const auto value = reader.choice("roles", {"sync", "keep"}))
+        config.roles = static_cast<RoleSync>(*value);
     const ServerConfig& a = config.source;
     const ServerConfig& b = config.target;
-    if (!a.database.empty() && a.host == b.host && a.unix_directory == b.unix_directory && a.port == b.port && a.database == b.database) {
+    if (!a.database.empty() && a.host == b.host && a.unix_directory == b.unix_directory &&
+        a.port == b.port && a.database == b.database) {
         reader.expected("url", "another database than the source's");
     }
     reader.leave();
@@ -195,7 +218,9 @@ void read_change(ConfigReader& reader, Config& config) {
     read_milliseconds(reader, "drain_ms", config.drain);
     read_milliseconds(reader, "deadline_ms", config.deadline);
     if (config.drain >= config.deadline) {
-        reader.expected("drain_ms", "less than deadline_ms (" + std::to_string(config.deadline.count()) + "), which it is a part of");
+        reader.expected("drain_ms",
+                        "less than deadline_ms (" + std::to_string(config.deadline.count()) +
+                            "), which it is a part of");
     }
     config.require_verify = reader.boolean("require_verify").value_or(false);
     reader.leave();
@@ -207,8 +232,10 @@ void read_limits(ConfigReader& reader, Config& config) {
         config.retained_log_bytes_max = static_cast<std::uint64_t>(*value) << 20;
     }
     config.relay_threads = static_cast<int>(reader.whole("relay_threads", 0, 256).value_or(0));
-    config.copy_workers = static_cast<int>(reader.whole("copy_workers", 1, 64).value_or(config.copy_workers));
-    config.clients_max = static_cast<std::uint32_t>(reader.whole("clients", 1, 1000000).value_or(config.clients_max));
+    config.copy_workers =
+        static_cast<int>(reader.whole("copy_workers", 1, 64).value_or(config.copy_workers));
+    config.clients_max = static_cast<std::uint32_t>(
+        reader.whole("clients", 1, 1000000).value_or(config.clients_max));
     read_milliseconds(reader, "login_ms", config.login_timeout);
     reader.leave();
     reader.enter("tools");
@@ -233,19 +260,22 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     reader.check_sections();
     if (reader.complaints().empty()) return config;
     std::string all;
-    for (const std::string& complaint : reader.complaints()) all += (all.empty() ? "" : "\n") + complaint;
+    for (const std::string& complaint : reader.complaints())
+        all += (all.empty() ? "" : "\n") + complaint;
     return Error{Errc::bad_value, all};
 }
 
 }  // namespace
 
 Result<Config> load_config(const std::string& path) {
-    if (access(path.c_str(), R_OK) != 0) return Error{Errc::io, path + ": the configuration file cannot be read"};
+    if (access(path.c_str(), R_OK) != 0)
+        return Error{Errc::io, path + ": the configuration file cannot be read"};
     try {
         return read_config(toml::parse_file(path), path);
     } catch (const toml::parse_error& error) {
-        return Error{Errc::bad_value, path + ":" + std::to_string(error.source().begin.line) + ": not TOML: " +
-                                          std::string{error.description()}};
+        return Error{Errc::bad_value,
+                     path + ":" + std::to_string(error.source().begin.line) +
+                         ": not TOML: " + std::string{error.description()}};
     } catch (const std::exception& error) {
         return Error{Errc::io, path + ": " + error.what()};
     }

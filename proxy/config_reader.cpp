@@ -16,16 +16,20 @@ std::size_t distance(std::string_view a, std::string_view b) {
         row[0] = i;
         for (std::size_t j = 1; j <= b.size(); ++j) {
             const std::size_t above = row[j];
-            row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0u : 1u)});
+            row[j] =
+                std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0u : 1u)});
             diagonal = above;
         }
     }
     return row[b.size()];
 }
 
-std::string unknown(std::string_view what, std::string_view word, const std::vector<std::string>& known) {
+std::string unknown(std::string_view what,
+                    std::string_view word,
+                    const std::vector<std::string>& known) {
     std::string text = "unknown " + std::string{what};
-    if (const std::string near = nearest(word, known); !near.empty()) return text + "; did you mean " + near + "?";
+    if (const std::string near = nearest(word, known); !near.empty())
+        return text + "; did you mean " + near + "?";
     text += "; expected one of";
     for (std::size_t i = 0; i < known.size(); ++i) text += (i == 0 ? " " : ", ") + known[i];
     return text;
@@ -60,15 +64,22 @@ void ConfigReader::enter(std::string_view section) {
 void ConfigReader::leave() {
     if (table_ == nullptr) return;
     for (const auto& [key, node] : *table_) {
-        if (std::find(known_keys_.begin(), known_keys_.end(), key.str()) != known_keys_.end()) continue;
+        if (std::find(known_keys_.begin(), known_keys_.end(), key.str()) != known_keys_.end())
+            continue;
         complain(section_, key.str(), unknown("key", key.str(), known_keys_));
     }
 }
 
 void ConfigReader::check_sections() {
     for (const auto& [key, node] : root_) {
-        if (std::find(known_sections_.begin(), known_sections_.end(), key.str()) != known_sections_.end()) continue;
-        complain("", key.str(), unknown(node.is_table() ? "section" : "key outside of a section", key.str(), known_sections_));
+        if (std::find(known_sections_.begin(), known_sections_.end(), key.str()) !=
+            known_sections_.end())
+            continue;
+        complain("",
+                 key.str(),
+                 unknown(node.is_table() ? "section" : "key outside of a section",
+                         key.str(),
+                         known_sections_));
     }
 }
 
@@ -93,12 +104,15 @@ std::optional<bool> ConfigReader::boolean(std::string_view key) {
     return std::nullopt;
 }
 
-std::optional<std::int64_t> ConfigReader::whole(std::string_view key, std::int64_t lowest, std::int64_t highest) {
+std::optional<std::int64_t> ConfigReader::whole(std::string_view key,
+                                                std::int64_t lowest,
+                                                std::int64_t highest) {
     const toml::node* node = find(key);
     if (node == nullptr) return std::nullopt;
     const auto value = node->value_exact<std::int64_t>();
     if (value && *value >= lowest && *value <= highest) return value;
-    expected(key, "a whole number from " + std::to_string(lowest) + " to " + std::to_string(highest));
+    expected(key,
+             "a whole number from " + std::to_string(lowest) + " to " + std::to_string(highest));
     return std::nullopt;
 }
 
@@ -123,13 +137,15 @@ std::vector<std::string> ConfigReader::strings(std::string_view key, bool one_is
     return {};
 }
 
-std::optional<std::size_t> ConfigReader::choice(std::string_view key, const std::vector<std::string_view>& names) {
+std::optional<std::size_t> ConfigReader::choice(std::string_view key,
+                                                const std::vector<std::string_view>& names) {
     const auto value = string(key);
     if (!value) return std::nullopt;
     const auto found = std::find(names.begin(), names.end(), *value);
     if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
     std::string what;
-    for (std::size_t i = 0; i < names.size(); ++i) what += (i == 0 ? "\"" : " or \"") + std::string{names[i]} + "\"";
+    for (std::size_t i = 0; i < names.size(); ++i)
+        what += (i == 0 ? "\"" : " or \"") + std::string{names[i]} + "\"";
     expected(key, what);
     return std::nullopt;
 }
@@ -137,14 +153,18 @@ std::optional<std::size_t> ConfigReader::choice(std::string_view key, const std:
 std::uint32_t ConfigReader::line_of(std::string_view section, std::string_view key) const {
     const toml::node* node = section.empty() ? root_.get(key) : root_.get(section);
     if (node == nullptr) return 1;
-    const std::uint32_t section_line = std::max(1u, static_cast<std::uint32_t>(node->source().begin.line));
+    const std::uint32_t section_line =
+        std::max(1u, static_cast<std::uint32_t>(node->source().begin.line));
     if (section.empty() || !node->is_table()) return section_line;
     const toml::table& table = *node->as_table();
     const auto found = table.find(key);
-    return found == table.end() ? section_line : static_cast<std::uint32_t>(found->first.source().begin.line);
+    return found == table.end() ? section_line
+                                : static_cast<std::uint32_t>(found->first.source().begin.line);
 }
 
-void ConfigReader::complain(std::string_view section, std::string_view key, const std::string& text) {
+void ConfigReader::complain(std::string_view section,
+                            std::string_view key,
+                            const std::string& text) {
     std::string where = file_ + ":" + std::to_string(line_of(section, key)) + ": ";
     if (!section.empty()) where += "[" + std::string{section} + "] ";
     complaints_.push_back(where + std::string{key} + ": " + text);

@@ -1,6 +1,6 @@
 #pragma once
-// Reads typed values out of a parsed TOML file and remembers everything that is wrong, each with file, line,
-// key and what was expected. Private to config.cpp.
+// Reads typed values out of a parsed TOML file and remembers everything that is wrong, each with
+// file, line, key and what was expected. Private to config.cpp.
 
 #include <toml++/toml.h>
 
@@ -24,17 +24,23 @@ public:
     // Complains about sections that were never entered.
     void check_sections();
 
-    // The value, or nothing when the key is absent or not of the type (then a complaint is on record).
+    // The value, or nothing when the key is absent or not of the type (then a complaint is on
+    // record).
     std::optional<std::string> string(std::string_view key);
     std::optional<bool> boolean(std::string_view key);
-    std::optional<std::int64_t> whole(std::string_view key, std::int64_t lowest, std::int64_t highest);
+    std::optional<std::int64_t> whole(std::string_view key,
+                                      std::int64_t lowest,
+                                      std::int64_t highest);
     std::vector<std::string> strings(std::string_view key, bool one_is_enough);
     // Index into `names`.
-    std::optional<std::size_t> choice(std::string_view key, const std::vector<std::string_view>& names);
+    std::optional<std::size_t> choice(std::string_view key,
+                                      const std::vector<std::string_view>& names);
 
     // "FILE:LINE: [SECTION] KEY: TEXT". The line is that of the key, else of the section, else 1.
     void complain(std::string_view section, std::string_view key, const std::string& text);
-    void expected(std::string_view key, const std::string& what) { complain(section_, key, "expected " + what); }
+    void expected(std::string_view key, const std::string& what) {
+        complain(section_, key, "expected " + what);
+    }
 
     const std::vector<std::string>& complaints() const { return complaints_; }
 

@@ -14,7 +14,9 @@ Result<ControlRecord> read_record(backfill::ControlStore& store, Side side) {
     auto read = store.read();
     if (!read) return read.error();
     if (!*read) {
-        return Error{Errc::refused, "the " + std::string{name(side)} + " has no control record: has `segue start` been run?"};
+        return Error{Errc::refused,
+                     "the " + std::string{name(side)} +
+                         " has no control record: has `segue start` been run?"};
     }
     return **read;
 }
@@ -43,9 +45,11 @@ Status undo_intent(backfill::ChangeSteps& steps, Side old_side, const ControlRec
         case Written::yes:
             return Done{};
         case Written::conflict:
-            return Error{Errc::refused, "the control record was changed by somebody else meanwhile"};
+            return Error{Errc::refused,
+                         "the control record was changed by somebody else meanwhile"};
         case Written::unknown:
-            return Error{Errc::in_doubt, "the answer of the " + std::string{name(old_side)} + " was lost"};
+            return Error{Errc::in_doubt,
+                         "the answer of the " + std::string{name(old_side)} + " was lost"};
     }
     return Done{};
 }
@@ -58,7 +62,8 @@ Outcome ask_epoch(backfill::ChangeSteps& steps, Side new_side, std::uint64_t epo
         // Once the epoch is in the record nobody else can put it there.
         return record->authority == new_side ? Outcome::done : Outcome::failed;
     }
-    const auto written = store.compare_and_set(*record, as_told(*record, epoch, other(new_side), Phase::steady));
+    const auto written =
+        store.compare_and_set(*record, as_told(*record, epoch, other(new_side), Phase::steady));
     return written && *written == Written::yes ? Outcome::failed : Outcome::unknown;
 }
 
@@ -67,19 +72,22 @@ Status settle_follower(backfill::ChangeSteps& steps, const ControlRecord& author
     backfill::ControlStore& store = steps.control(follower);
     const auto record = read_record(store, follower);
     if (!record) return record.error();
-    if (record->epoch == authority.epoch && record->authority == authority.side && record->phase == Phase::steady) {
+    if (record->epoch == authority.epoch && record->authority == authority.side &&
+        record->phase == Phase::steady) {
         return Done{};
     }
     if (record->epoch > authority.epoch && record->authority != authority.side) {
         return Error{Errc::refused, "the " + std::string{name(follower)} + " has a later epoch"};
     }
-    ControlRecord next = as_told(*record, std::max(record->epoch, authority.epoch), authority.side, Phase::steady);
+    ControlRecord next =
+        as_told(*record, std::max(record->epoch, authority.epoch), authority.side, Phase::steady);
     next.backfill = authority.backfill;
     next.knobs = authority.knobs;
     const auto written = store.compare_and_set(*record, next);
     if (!written) return written.error();
     if (*written == Written::yes) return Done{};
-    return Error{Errc::in_doubt, "the " + std::string{name(follower)} + "'s control record was not written"};
+    return Error{Errc::in_doubt,
+                 "the " + std::string{name(follower)} + "'s control record was not written"};
 }
 
 }  // namespace segue::proxy

@@ -1,7 +1,7 @@
 #include "proxy/control_plane.hpp"
 
-#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
+#include <boost/asio/post.hpp>
 
 #include <csignal>
 #include <cstdlib>

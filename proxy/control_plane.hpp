@@ -22,7 +22,8 @@ public:
 
     boost::asio::io_context& context() { return context_; }
     void start();
-    // Joins the thread. What was under way there ends without a word: for whoever is about to destroy what it uses.
+    // Joins the thread. What was under way there ends without a word: for whoever is about to
+    // destroy what it uses.
     void stop();
     // Blocks until SIGTERM or SIGINT. A second one ends the process at once.
     void wait_for_signal();

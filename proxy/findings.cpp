@@ -14,18 +14,24 @@ constexpr std::size_t code_width = 24;
 
 std::string_view word(Severity severity) {
     switch (severity) {
-        case Severity::fail: return "fail";
-        case Severity::warn: return "warn";
-        case Severity::information: return "information";
+        case Severity::fail:
+            return "fail";
+        case Severity::warn:
+            return "warn";
+        case Severity::information:
+            return "information";
     }
     return "";
 }
 
 std::string_view mark(Severity severity, bool colours) {
     switch (severity) {
-        case Severity::fail: return colours ? "\033[1;31mFAIL\033[0m" : "FAIL";
-        case Severity::warn: return colours ? "\033[33mwarn\033[0m" : "warn";
-        case Severity::information: return colours ? "\033[2minfo\033[0m" : "info";
+        case Severity::fail:
+            return colours ? "\033[1;31mFAIL\033[0m" : "FAIL";
+        case Severity::warn:
+            return colours ? "\033[33mwarn\033[0m" : "warn";
+        case Severity::information:
+            return colours ? "\033[2minfo\033[0m" : "info";
     }
     return "";
 }
@@ -43,7 +49,9 @@ std::string indented(const std::string& text, const std::string& indent) {
 }  // namespace
 
 bool has_failure(const std::vector<Finding>& findings) {
-    return std::any_of(findings.begin(), findings.end(), [](const Finding& finding) { return finding.severity == Severity::fail; });
+    return std::any_of(findings.begin(), findings.end(), [](const Finding& finding) {
+        return finding.severity == Severity::fail;
+    });
 }
 
 std::string findings_text(const std::vector<Finding>& findings, FindingsShown shown, bool colours) {
@@ -56,13 +64,15 @@ std::string findings_text(const std::vector<Finding>& findings, FindingsShown sh
             if (shown == FindingsShown::failures && severity != Severity::fail) continue;
             std::string code = finding.code;
             code.resize(std::max(code_width, code.size()), ' ');
-            text += std::string{mark(severity, colours)} + "  " + code + "  " + finding.object + "\n";
+            text +=
+                std::string{mark(severity, colours)} + "  " + code + "  " + finding.object + "\n";
             if (!finding.reason.empty()) text += indented(finding.reason, "      ");
             if (!finding.remedy.empty()) text += indented(finding.remedy, "      -> ");
         }
     }
     if (shown == FindingsShown::all) {
-        text += std::to_string(counts[0]) + " failed, " + std::to_string(counts[1]) + " warnings, " + std::to_string(counts[2]) + " notes\n";
+        text += std::to_string(counts[0]) + " failed, " + std::to_string(counts[1]) +
+                " warnings, " + std::to_string(counts[2]) + " notes\n";
     }
     return text;
 }
@@ -70,8 +80,11 @@ std::string findings_text(const std::vector<Finding>& findings, FindingsShown sh
 nlohmann::json findings_json(const std::vector<Finding>& findings) {
     nlohmann::json list = nlohmann::json::array();
     for (const Finding& finding : findings) {
-        list.push_back({{"severity", word(finding.severity)}, {"code", finding.code}, {"object", finding.object},
-                        {"reason", finding.reason}, {"remedy", finding.remedy}});
+        list.push_back({{"severity", word(finding.severity)},
+                        {"code", finding.code},
+                        {"object", finding.object},
+                        {"reason", finding.reason},
+                        {"remedy", finding.remedy}});
     }
     return {{"ok", !has_failure(findings)}, {"findings", std::move(list)}};
 }

@@ -14,7 +14,9 @@ enum class FindingsShown : std::uint8_t { all, failures };
 
 bool has_failure(const std::vector<backfill::Finding>& findings);
 // Failures first. One finding a paragraph: severity, code, object; reason; remedy.
-std::string findings_text(const std::vector<backfill::Finding>& findings, FindingsShown shown, bool colours = false);
+std::string findings_text(const std::vector<backfill::Finding>& findings,
+                          FindingsShown shown,
+                          bool colours = false);
 // {"ok", "findings": [{severity fail|warn|information, code, object, reason, remedy}]}
 nlohmann::json findings_json(const std::vector<backfill::Finding>& findings);
 

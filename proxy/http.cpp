@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
@@ -15,7 +16,6 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <spdlog/spdlog.h>
 
 #include <exception>
 #include <utility>
@@ -35,7 +35,8 @@ using TcpAcceptor = asio::ip::tcp::acceptor;
 using UnixAcceptor = asio::local::stream_protocol::acceptor;
 
 constexpr auto as_value = asio::as_tuple(asio::use_awaitable);
-constexpr std::chrono::milliseconds accept_pause{100};  // After an accept failed, e.g. for want of descriptors.
+constexpr std::chrono::milliseconds accept_pause{
+    100};  // After an accept failed, e.g. for want of descriptors.
 
 // A socket file whose listener is gone is left behind by kill -9. One that answers is somebody's.
 void remove_stale(const std::string& path, asio::io_context& context) {
@@ -48,7 +49,8 @@ void remove_stale(const std::string& path, asio::io_context& context) {
 }
 
 template <class Acceptor>
-boost::system::error_code open_acceptor(Acceptor& acceptor, const typename Acceptor::endpoint_type& endpoint) {
+boost::system::error_code open_acceptor(Acceptor& acceptor,
+                                        const typename Acceptor::endpoint_type& endpoint) {
     boost::system::error_code error;
     acceptor.open(endpoint.protocol(), error);
     if (!error) acceptor.set_option(asio::socket_base::reuse_address(true), error);
@@ -60,7 +62,8 @@ boost::system::error_code open_acceptor(Acceptor& acceptor, const typename Accep
 }  // namespace
 
 struct HttpServer::State {
-    State(asio::io_context& io, Answer answers) : context(io), answer(std::move(answers)), tcp(io), local(io) {}
+    State(asio::io_context& io, Answer answers)
+        : context(io), answer(std::move(answers)), tcp(io), local(io) {}
     asio::io_context& context;
     Answer answer;
     TcpAcceptor tcp;
@@ -81,7 +84,8 @@ asio::awaitable<void> serve_connection(std::shared_ptr<State> state, Socket sock
         parser.header_limit(http_header_size_max);
         parser.body_limit(http_body_size_max);
         stream.expires_after(http_idle_max);
-        const auto [read_error, read_size] = co_await http::async_read(stream, buffer, parser, as_value);
+        const auto [read_error, read_size] =
+            co_await http::async_read(stream, buffer, parser, as_value);
         if (read_error) break;
 
         auto request = parser.release();
@@ -93,14 +97,16 @@ asio::awaitable<void> serve_connection(std::shared_ptr<State> state, Socket sock
         plain.body = std::move(request.body());
         HttpAnswer answer = state->answer(plain);
 
-        http::response<http::string_body> response{static_cast<http::status>(answer.status), request.version()};
+        http::response<http::string_body> response{static_cast<http::status>(answer.status),
+                                                   request.version()};
         response.set(http::field::content_type, answer.content_type);
         response.set(http::field::cache_control, "no-store");
         response.keep_alive(request.keep_alive() && !state->stopped);
         response.body() = std::move(answer.body);
         response.prepare_payload();
         stream.expires_after(http_idle_max);
-        const auto [write_error, write_size] = co_await http::async_write(stream, response, as_value);
+        const auto [write_error, write_size] =
+            co_await http::async_write(stream, response, as_value);
         if (write_error || !response.keep_alive()) break;
     }
     boost::system::error_code ignored;
@@ -125,7 +131,8 @@ asio::awaitable<void> accept_all(std::shared_ptr<State> state, Acceptor& accepto
             --state->connections;
             if (failure) spdlog::error("admin: a connection ended with an exception");
         };
-        asio::co_spawn(state->context, serve_connection(state, std::move(socket)), std::move(ended));
+        asio::co_spawn(
+            state->context, serve_connection(state, std::move(socket)), std::move(ended));
     }
 }
 
@@ -146,14 +153,17 @@ void HttpServer::stop() {
     if (!state_->unix_path.empty()) unlink(state_->unix_path.c_str());
 }
 
-Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& context, const Address& address, Answer answer) {
+Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& context,
+                                                       const Address& address,
+                                                       Answer answer) {
     auto state = std::make_shared<State>(context, std::move(answer));
     boost::system::error_code error;
     std::string shown;
     if (!address.unix_path.empty()) {
         shown = "unix:" + address.unix_path;
         remove_stale(address.unix_path, context);
-        error = open_acceptor(state->local, asio::local::stream_protocol::endpoint{address.unix_path});
+        error =
+            open_acceptor(state->local, asio::local::stream_protocol::endpoint{address.unix_path});
         // Whoever may open the socket is the operator: no token is asked there.
         if (!error) chmod(address.unix_path.c_str(), S_IRUSR | S_IWUSR);
         if (!error) state->unix_path = address.unix_path;

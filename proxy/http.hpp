@@ -1,6 +1,6 @@
 #pragma once
-// A small HTTP server for the operator: one Asio thread, few connections, limits of its own. What is asked and
-// answered is admin.hpp's affair.
+// A small HTTP server for the operator: one Asio thread, few connections, limits of its own. What
+// is asked and answered is admin.hpp's affair.
 
 #include <boost/asio/io_context.hpp>
 
@@ -25,19 +25,21 @@ struct HttpAnswer {
     std::string body;
 };
 
-inline constexpr std::size_t http_connections_max = 64;      // Beyond it a connection is closed at once.
-inline constexpr std::size_t http_header_size_max = 8192;    // Beyond it the connection is closed.
+inline constexpr std::size_t http_connections_max =
+    64;  // Beyond it a connection is closed at once.
+inline constexpr std::size_t http_header_size_max = 8192;     // Beyond it the connection is closed.
 inline constexpr std::size_t http_body_size_max = 64 * 1024;  // Likewise.
-inline constexpr std::chrono::seconds http_idle_max{60};     // Without a complete request: closed.
+inline constexpr std::chrono::seconds http_idle_max{60};      // Without a complete request: closed.
 
 class HttpServer {
 public:
     // Called on the context's thread; must not wait.
     using Answer = std::function<HttpAnswer(const HttpRequest&)>;
 
-    // Listens from now on; serves while the context runs. A unix socket that nobody listens on any more is
-    // replaced. The error names the address.
-    static Result<std::unique_ptr<HttpServer>> listen(boost::asio::io_context& context, const Address& address,
+    // Listens from now on; serves while the context runs. A unix socket that nobody listens on any
+    // more is replaced. The error names the address.
+    static Result<std::unique_ptr<HttpServer>> listen(boost::asio::io_context& context,
+                                                      const Address& address,
                                                       Answer answer);
     ~HttpServer();  // On the context's thread, or when it runs no more.
 
@@ -47,7 +49,8 @@ public:
 private:
     struct State;
     explicit HttpServer(std::shared_ptr<State> state);
-    std::shared_ptr<State> state_;  // Shared with the coroutines that serve, which may outlive this object.
+    std::shared_ptr<State>
+        state_;  // Shared with the coroutines that serve, which may outlive this object.
 };
 
 }  // namespace segue::proxy

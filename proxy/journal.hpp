@@ -24,7 +24,8 @@ public:
     virtual void set_durable(bool durable) = 0;
 };
 
-// Events not yet written; beyond it the oldest are dropped and counted: the log has them all the same.
+// Events not yet written; beyond it the oldest are dropped and counted: the log has them all the
+// same.
 inline constexpr std::size_t events_waiting_max = 1000;
 
 class DurableJournal : public Journal {

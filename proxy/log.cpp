@@ -8,7 +8,8 @@
 namespace segue::proxy {
 
 void set_up_log() {
-    auto logger = std::make_shared<spdlog::logger>("segue", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    auto logger = std::make_shared<spdlog::logger>(
+        "segue", std::make_shared<spdlog::sinks::stderr_sink_mt>());
     logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %-8l %v", spdlog::pattern_time_type::utc);
     const char* const level = std::getenv("SEGUE_LOG_LEVEL");
     logger->set_level(level == nullptr ? spdlog::level::info : spdlog::level::from_str(level));

@@ -1,5 +1,6 @@
 #pragma once
-// The program's log, on standard error. Only proxy/ logs; never SQL text, values, keys or credentials.
+// The program's log, on standard error. Only proxy/ logs; never SQL text, values, keys or
+// credentials.
 
 #include <string_view>
 

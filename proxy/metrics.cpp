@@ -12,7 +12,8 @@ class Text {
 public:
     void head(std::string_view metric, std::string_view type, std::string_view help) {
         metric_ = "segue_" + std::string{metric};
-        out_ += "# HELP " + metric_ + " " + std::string{help} + "\n# TYPE " + metric_ + " " + std::string{type} + "\n";
+        out_ += "# HELP " + metric_ + " " + std::string{help} + "\n# TYPE " + metric_ + " " +
+                std::string{type} + "\n";
     }
     void value(double number, const std::string& labels = "") {
         char buffer[40];
@@ -37,7 +38,11 @@ std::string side_label(Side side) { return "stream=\"" + std::string{name(side)}
 
 // One gauge with a line for each stream that knows it.
 template <class Get>
-void per_stream(Text& text, const StatusInputs& inputs, std::string_view metric, std::string_view help, Get get) {
+void per_stream(Text& text,
+                const StatusInputs& inputs,
+                std::string_view metric,
+                std::string_view help,
+                Get get) {
     text.head(metric, "gauge", help);
     for (const Side side : {Side::source, Side::target}) {
         const std::optional<double> number = get(inputs.mover.streams[index(side)]);
@@ -51,64 +56,107 @@ std::optional<double> number(const std::optional<std::uint64_t>& value) {
 
 void migration(Text& text, const StatusInputs& inputs) {
     const BoardState& board = inputs.board;
-    text.gauge("authority_known", "1 once recovery has established who answers for the data.", board.authority_known);
+    text.gauge("authority_known",
+               "1 once recovery has established who answers for the data.",
+               board.authority_known);
     if (board.authority_known) {
         const Side authority = board.record ? board.record->authority : Side::source;
         text.head("authority", "gauge", "1 for the side that answers for the data.");
         for (const Side side : {Side::source, Side::target}) {
             text.value(side == authority, "side=\"" + std::string{name(side)} + "\"");
         }
-        text.gauge("epoch", "Raised at every change of authority.", board.record ? static_cast<double>(board.record->epoch) : 0);
-        text.gauge("finished", "1 after segue finish.", board.record && board.record->phase == router::Phase::finished);
+        text.gauge("epoch",
+                   "Raised at every change of authority.",
+                   board.record ? static_cast<double>(board.record->epoch) : 0);
+        text.gauge("finished",
+                   "1 after segue finish.",
+                   board.record && board.record->phase == router::Phase::finished);
     }
     const router::Knobs knobs = board.record ? board.record->knobs : router::Knobs{};
     text.head("mirror_mode", "gauge", "1 for the mode in force.");
-    for (const router::Mirror mode : {router::Mirror::off, router::Mirror::async, router::Mirror::sync}) {
+    for (const router::Mirror mode :
+         {router::Mirror::off, router::Mirror::async, router::Mirror::sync}) {
         text.value(mode == knobs.mirror, "mode=\"" + std::string{name(mode)} + "\"");
     }
     text.gauge("paused", "1 while copying and following are paused.", knobs.paused);
-    text.gauge("degraded", "1 while the gate's bound was exceeded and commits are not held.", inputs.degraded);
+    text.gauge("degraded",
+               "1 while the gate's bound was exceeded and commits are not held.",
+               inputs.degraded);
     text.gauge("shadow_percent", "Percent of reads compared.", knobs.shadow_percent);
     text.gauge("shift_percent", "Percent of reads answered by the follower.", knobs.shift_percent);
-    text.gauge("rollback_ready", "1 when a change of authority could be made or taken back now.", rollback_blockers(inputs).empty());
-    text.gauge("warnings", "Warnings that status shows.", static_cast<double>(warnings(inputs).size()));
+    text.gauge("rollback_ready",
+               "1 when a change of authority could be made or taken back now.",
+               rollback_blockers(inputs).empty());
+    text.gauge(
+        "warnings", "Warnings that status shows.", static_cast<double>(warnings(inputs).size()));
 }
 
 void mover(Text& text, const StatusInputs& inputs) {
     text.gauge("mover_running", "1 while the mover runs.", inputs.mover.running);
-    text.gauge("backfill_rows_copied", "Rows copied so far.", static_cast<double>(inputs.mover.rows_copied));
-    text.gauge("backfill_bytes_copied", "Bytes copied so far.", static_cast<double>(inputs.mover.bytes_copied));
+    text.gauge("backfill_rows_copied",
+               "Rows copied so far.",
+               static_cast<double>(inputs.mover.rows_copied));
+    text.gauge("backfill_bytes_copied",
+               "Bytes copied so far.",
+               static_cast<double>(inputs.mover.bytes_copied));
     if (const auto rows = number(inputs.mover.rows_total_estimate)) {
         text.gauge("backfill_rows_total_estimate", "Rows to copy, estimated.", *rows);
     }
-    if (inputs.mover.eta_seconds) text.gauge("backfill_eta_seconds", "Time left, estimated.", *inputs.mover.eta_seconds);
+    if (inputs.mover.eta_seconds)
+        text.gauge("backfill_eta_seconds", "Time left, estimated.", *inputs.mover.eta_seconds);
     using Stream = backfill::StreamStatus;
-    per_stream(text, inputs, "stream_connected", "1 while a side's stream is being read.",
+    per_stream(text,
+               inputs,
+               "stream_connected",
+               "1 while a side's stream is being read.",
                [](const Stream& s) { return std::optional<double>(s.connected); });
-    per_stream(text, inputs, "stream_lag_bytes", "End of a side's log minus what is applied.",
+    per_stream(text,
+               inputs,
+               "stream_lag_bytes",
+               "End of a side's log minus what is applied.",
                [](const Stream& s) { return number(s.lag_bytes); });
-    per_stream(text, inputs, "stream_lag_seconds", "Age of the oldest commit that is not applied.",
+    per_stream(text,
+               inputs,
+               "stream_lag_seconds",
+               "Age of the oldest commit that is not applied.",
                [](const Stream& s) { return s.lag_seconds; });
-    per_stream(text, inputs, "retained_log_bytes", "Log that a side's slot retains.",
-               [](const Stream& s) { return number(s.retained_log_bytes); });
-    text.counter("stray_writes_total", "Transactions of others on the follower since the last change.", inputs.mover.stray_writes);
+    per_stream(
+        text, inputs, "retained_log_bytes", "Log that a side's slot retains.", [](const Stream& s) {
+            return number(s.retained_log_bytes);
+        });
+    text.counter("stray_writes_total",
+                 "Transactions of others on the follower since the last change.",
+                 inputs.mover.stray_writes);
 }
 
 void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("sessions", "Client sessions.", static_cast<double>(inputs.sessions.total));
-    text.gauge("sessions_held", "Sessions that wait in Segue.", static_cast<double>(inputs.sessions.held));
-    text.gauge("sessions_pinned", "Sessions that cannot move.", static_cast<double>(inputs.sessions.pinned));
+    text.gauge(
+        "sessions_held", "Sessions that wait in Segue.", static_cast<double>(inputs.sessions.held));
+    text.gauge("sessions_pinned",
+               "Sessions that cannot move.",
+               static_cast<double>(inputs.sessions.pinned));
     text.counter("shadow_compared_total", "Reads compared.", inputs.shadow.compared);
     text.counter("shadow_equal_total", "Reads that were equal.", inputs.shadow.equal);
     text.counter("shadow_different_total", "Reads confirmed to differ.", inputs.shadow.different);
-    text.counter("shadow_unconfirmed_total", "Differences that a twin did not confirm.", inputs.shadow.unconfirmed);
+    text.counter("shadow_unconfirmed_total",
+                 "Differences that a twin did not confirm.",
+                 inputs.shadow.unconfirmed);
     text.counter("shadow_shed_total", "Comparisons dropped for want of time.", inputs.shadow.shed);
-    text.counter("shift_served_total", "Reads answered by the follower.", inputs.shift.served_by_follower);
-    text.counter("shift_fallbacks_total", "Shifted reads that the authority had to answer.", inputs.shift.fallbacks);
+    text.counter(
+        "shift_served_total", "Reads answered by the follower.", inputs.shift.served_by_follower);
+    text.counter("shift_fallbacks_total",
+                 "Shifted reads that the authority had to answer.",
+                 inputs.shift.fallbacks);
     if (const auto& change = inputs.board.last_change; change && change->hold) {
-        text.gauge("last_change_hold_seconds", "Hold to release of the last change.", static_cast<double>(change->hold->count()) / 1e6);
-        text.gauge("last_change_longest_wait_seconds", "Longest wait of one client's request at the last change.",
-                   static_cast<double>(change->longest_wait.value_or(std::chrono::microseconds{0}).count()) / 1e6);
+        text.gauge("last_change_hold_seconds",
+                   "Hold to release of the last change.",
+                   static_cast<double>(change->hold->count()) / 1e6);
+        text.gauge("last_change_longest_wait_seconds",
+                   "Longest wait of one client's request at the last change.",
+                   static_cast<double>(
+                       change->longest_wait.value_or(std::chrono::microseconds{0}).count()) /
+                       1e6);
     }
 }
 

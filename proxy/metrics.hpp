@@ -1,5 +1,6 @@
 #pragma once
-// The same facts as status, as Prometheus text. Names begin with segue_; what is unknown is left out.
+// The same facts as status, as Prometheus text. Names begin with segue_; what is unknown is left
+// out.
 
 #include <string>
 

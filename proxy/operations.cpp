@@ -26,9 +26,11 @@ std::string percent_text(double percent) {
 }  // namespace
 
 bool Operations::recover() {
-    RecoveryRound round = recover_once(parts_.change.steps, parts_.change.journal, parts_.config.migration);
+    RecoveryRound round =
+        recover_once(parts_.change.steps, parts_.change.journal, parts_.config.migration);
     if (!round.through) {
-        if (round.waiting_for != last_waiting_for_) parts_.change.journal.warning("recovery", round.waiting_for);
+        if (round.waiting_for != last_waiting_for_)
+            parts_.change.journal.warning("recovery", round.waiting_for);
         last_waiting_for_ = round.waiting_for;
         parts_.board.update([&](BoardState& state) { state.waiting_for = round.waiting_for; });
         return false;
@@ -67,7 +69,8 @@ void Operations::start_mover() {
     parts_.change.mover.set_paused(state.record->knobs.paused);
     const Status started = parts_.change.mover.start(*state.record);
     const std::string problem = started ? "" : started.error().detail;
-    if (!problem.empty() && problem != state.mover_problem) parts_.change.journal.warning("mover", problem);
+    if (!problem.empty() && problem != state.mover_problem)
+        parts_.change.journal.warning("mover", problem);
     mover_started_ = started.has_value();
     parts_.board.update([&](BoardState& board) { board.mover_problem = problem; });
 }
@@ -87,23 +90,31 @@ void Operations::note_consistent() {
     if (state.record->backfill == router::Backfill::consistent) return;
     const backfill::MoverStatus status = parts_.change.mover.status();
     if (!status.running || status.backfill != router::Backfill::consistent) return;
-    const auto written = update_record([](ControlRecord& record) { record.backfill = router::Backfill::consistent; });
+    const auto written = update_record(
+        [](ControlRecord& record) { record.backfill = router::Backfill::consistent; });
     if (written) parts_.change.journal.event("backfill", "the databases are consistent");
 }
 
 VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     static const std::map<std::string, Verb, std::less<>> verbs = {
-        {"start", &Operations::start},       {"pause", &Operations::pause},
-        {"resume", &Operations::resume},     {"mirror", &Operations::mirror},
-        {"shadow", &Operations::shadow},     {"shift", &Operations::shift},
-        {"verify", &Operations::verify},     {"repair", &Operations::repair},
-        {"rehearse", &Operations::rehearse}, {"cutover", &Operations::cutover},
-        {"rollback", &Operations::rollback}, {"finish", &Operations::finish},
+        {"start", &Operations::start},
+        {"pause", &Operations::pause},
+        {"resume", &Operations::resume},
+        {"mirror", &Operations::mirror},
+        {"shadow", &Operations::shadow},
+        {"shift", &Operations::shift},
+        {"verify", &Operations::verify},
+        {"repair", &Operations::repair},
+        {"rehearse", &Operations::rehearse},
+        {"cutover", &Operations::cutover},
+        {"rollback", &Operations::rollback},
+        {"finish", &Operations::finish},
     };
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
     parts_.board.update([&](BoardState& state) { state.current_verb = verb; });
-    // Status says so as soon as the mover does: a verb that follows it must not meet the older record.
+    // Status says so as soon as the mover does: a verb that follows it must not meet the older
+    // record.
     if (copying_or_later()) note_consistent();
     VerbResult result = (this->*found->second)(arguments);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
@@ -146,14 +157,18 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
         }
         ControlRecord next = *record;
         change(next);
-        // A new attempt number for each writing, so that after a lost answer the record tells whose it is.
+        // A new attempt number for each writing, so that after a lost answer the record tells whose
+        // it is.
         next.attempt = record->attempt + 1;
         const auto written = store.compare_and_set(*record, next);
         if (!written) return written.error();
         bool is_written = *written == Written::yes;
         if (*written == Written::unknown) {
             const auto now = read_record(store, authority);
-            if (!now) return Error{Errc::in_doubt, "the answer of the " + std::string{name(authority)} + " was lost: see `segue status`"};
+            if (!now)
+                return Error{Errc::in_doubt,
+                             "the answer of the " + std::string{name(authority)} +
+                                 " was lost: see `segue status`"};
             is_written = *now == next;
         }
         if (!is_written) continue;
@@ -167,13 +182,17 @@ VerbResult Operations::pause(const Json&) {
     if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
     const router::Knobs knobs = parts_.board.read().record->knobs;
     if (knobs.mirror == Mirror::sync) {
-        return VerbResult::refused("with mirror sync every commit would wait for ever: run `segue mirror async` first");
+        return VerbResult::refused(
+            "with mirror sync every commit would wait for ever: run `segue mirror async` first");
     }
-    if (knobs.shift_percent > 0) return VerbResult::refused("reads are shifted to the follower: run `segue shift 0` first");
+    if (knobs.shift_percent > 0)
+        return VerbResult::refused("reads are shifted to the follower: run `segue shift 0` first");
     const auto written = update_record([](ControlRecord& record) { record.knobs.paused = true; });
     if (!written) return VerbResult::refused(written.error().detail);
     parts_.change.mover.set_paused(true);
-    return VerbResult::done("paused: the authority retains its log until `segue resume`, at most [limits] retained_log_mb");
+    return VerbResult::done(
+        "paused: the authority retains its log until `segue resume`, at most [limits] "
+        "retained_log_mb");
 }
 
 VerbResult Operations::resume(const Json&) {
@@ -188,9 +207,11 @@ VerbResult Operations::mirror(const Json& arguments) {
     const std::string mode = arguments.value("mode", "");
     if (mode != "async" && mode != "sync") return {2, "expected async or sync"};
     const bool sync = mode == "sync";
-    if (std::string reason = sync ? not_consistent() : not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    if (std::string reason = sync ? not_consistent() : not_moving(); !reason.empty())
+        return VerbResult::refused(reason);
     const ControlRecord record = *parts_.board.read().record;
-    if (sync && record.knobs.paused) return VerbResult::refused("following is paused: run `segue resume` first");
+    if (sync && record.knobs.paused)
+        return VerbResult::refused("following is paused: run `segue resume` first");
     if (sync && record.knobs.mirror != Mirror::sync) {
         // A gate in front of a follower that is far behind would stop every commit for as long.
         const auto ticket = parts_.change.steps.commit_ticket(record.authority);
@@ -198,26 +219,35 @@ VerbResult Operations::mirror(const Json& arguments) {
         const Status nudged = parts_.change.mover.nudge(record.authority);
         const auto deadline = backfill::Clock::now() + sync_wait;
         if (!nudged || !parts_.change.mover.applied(record.authority).wait_for(*ticket, deadline)) {
-            return VerbResult::refused("the follower is too far behind: wait until the lag that `segue status` shows is small");
+            return VerbResult::refused(
+                "the follower is too far behind: wait until the lag that `segue status` shows is "
+                "small");
         }
     }
-    const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = sync ? Mirror::sync : Mirror::async; });
+    const auto written = update_record(
+        [&](ControlRecord& next) { next.knobs.mirror = sync ? Mirror::sync : Mirror::async; });
     if (!written) return VerbResult::refused(written.error().detail);
     parts_.change.sessions.set_gate(sync);
-    return VerbResult::done(sync ? "mirror sync: a commit is acknowledged when both databases have it"
-                                 : "mirror async: a commit is acknowledged when the authority has it");
+    return VerbResult::done(
+        sync ? "mirror sync: a commit is acknowledged when both databases have it"
+             : "mirror async: a commit is acknowledged when the authority has it");
 }
 
-VerbResult Operations::set_percent(const Json& arguments, const char* knob, double router::Knobs::*member) {
+VerbResult Operations::set_percent(const Json& arguments,
+                                   const char* knob,
+                                   double router::Knobs::*member) {
     const Json percent = arguments.value("percent", Json{});
     if (!percent.is_number() || percent.get<double>() < 0 || percent.get<double>() > 100) {
         return {2, "expected a percentage from 0 to 100"};
     }
     const double value = percent.get<double>();
-    if (std::string reason = value > 0 ? not_consistent() : not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    if (std::string reason = value > 0 ? not_consistent() : not_moving(); !reason.empty())
+        return VerbResult::refused(reason);
     const ControlRecord now = *parts_.board.read().record;
-    if (value > 0 && now.knobs.paused) return VerbResult::refused("following is paused: run `segue resume` first");
-    const auto written = update_record([&](ControlRecord& record) { record.knobs.*member = value; });
+    if (value > 0 && now.knobs.paused)
+        return VerbResult::refused("following is paused: run `segue resume` first");
+    const auto written =
+        update_record([&](ControlRecord& record) { record.knobs.*member = value; });
     if (!written) return VerbResult::refused(written.error().detail);
     parts_.change.traffic.shadow_percent = written->knobs.shadow_percent;
     parts_.change.traffic.shift_percent = written->knobs.shift_percent;

@@ -1,6 +1,6 @@
 #pragma once
-// What each verb does, on the operator's thread, with blocking calls. Reasons and remedies go back as text;
-// the exit codes are INTERFACE's.
+// What each verb does, on the operator's thread, with blocking calls. Reasons and remedies go back
+// as text; the exit codes are INTERFACE's.
 
 #include <atomic>
 #include <functional>
@@ -28,7 +28,8 @@ struct OperationParts {
     std::function<Result<std::vector<backfill::Finding>>()> preflight;
 };
 
-// A forced rollback must be above every epoch that the lost side may have used for changes that were given up.
+// A forced rollback must be above every epoch that the lost side may have used for changes that
+// were given up.
 inline constexpr std::uint64_t forced_epoch_step = 1000;
 
 class Operations : public OperatorWork {
@@ -77,7 +78,8 @@ private:
     std::string not_consistent() const;  // Likewise, once it is consistent.
     bool copying_or_later() const;       // The mover has something to do.
     // Changes the authority's record by compare-and-set; on the board when it is written.
-    Result<backfill::ControlRecord> update_record(const std::function<void(backfill::ControlRecord&)>& change);
+    Result<backfill::ControlRecord> update_record(
+        const std::function<void(backfill::ControlRecord&)>& change);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
     void note_consistent();

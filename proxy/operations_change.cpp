@@ -17,10 +17,15 @@ std::string milliseconds(std::chrono::microseconds duration) {
 
 nlohmann::json change_details(const LastChange& change) {
     const auto number = [](const std::optional<std::chrono::microseconds>& duration) {
-        return duration ? nlohmann::json(static_cast<double>(duration->count()) / 1000.0) : nlohmann::json(nullptr);
+        return duration ? nlohmann::json(static_cast<double>(duration->count()) / 1000.0)
+                        : nlohmann::json(nullptr);
     };
-    return {{"kind", change.kind}, {"ok", change.ok}, {"hold_ms", number(change.hold)},
-            {"longest_wait_ms", number(change.longest_wait)}, {"reason", change.reason.empty() ? nlohmann::json(nullptr) : nlohmann::json(change.reason)}};
+    return {{"kind", change.kind},
+            {"ok", change.ok},
+            {"hold_ms", number(change.hold)},
+            {"longest_wait_ms", number(change.longest_wait)},
+            {"reason",
+             change.reason.empty() ? nlohmann::json(nullptr) : nlohmann::json(change.reason)}};
 }
 
 }  // namespace
@@ -51,7 +56,8 @@ std::string Operations::refused_by_verification() const {
 VerbResult Operations::cutover(const Json& arguments) {
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
     if (parts_.board.read().record->authority == Side::target) {
-        return VerbResult::refused("the target is the authority already; `segue rollback` goes back");
+        return VerbResult::refused(
+            "the target is the authority already; `segue rollback` goes back");
     }
     return change_to(Side::target, arguments);
 }
@@ -59,17 +65,21 @@ VerbResult Operations::cutover(const Json& arguments) {
 VerbResult Operations::rollback(const Json& arguments) {
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
     if (parts_.board.read().record->authority == Side::source) {
-        return VerbResult::refused("the source is the authority already; there is nothing to roll back");
+        return VerbResult::refused(
+            "the source is the authority already; there is nothing to roll back");
     }
-    return arguments.value("force", false) ? force_rollback(arguments) : change_to(Side::source, arguments);
+    return arguments.value("force", false) ? force_rollback(arguments)
+                                           : change_to(Side::source, arguments);
 }
 
 VerbResult Operations::change_to(Side to, const Json& arguments) {
-    if (std::string reason = refused_by_verification(); !reason.empty()) return VerbResult::refused(reason);
+    if (std::string reason = refused_by_verification(); !reason.empty())
+        return VerbResult::refused(reason);
     const std::string verb = to == Side::target ? "cutover" : "rollback";
     const ChangeReport report = change_authority(parts_.change, limits(arguments), to);
     if (report.interrupted) {
-        return VerbResult::refused("Segue is stopping in the middle of the " + verb + ": outcome unknown, the next `segue run` goes on");
+        return VerbResult::refused("Segue is stopping in the middle of the " + verb +
+                                   ": outcome unknown, the next `segue run` goes on");
     }
     // The record has a new attempt number at least.
     const Side authority = report.ending == router::Ending::changed ? to : other(to);
@@ -106,54 +116,76 @@ VerbResult Operations::tell_change(const ChangeReport& report, const std::string
         change.longest_wait = report.longest_wait;
     }
     parts_.board.update([&](BoardState& state) { state.last_change = change; });
-    const std::string waited = report.held ? "clients were held for " + milliseconds(report.hold) + ", the longest wait was " + milliseconds(report.longest_wait)
+    const std::string waited = report.held ? "clients were held for " + milliseconds(report.hold) +
+                                                 ", the longest wait was " +
+                                                 milliseconds(report.longest_wait)
                                            : "no client was held";
     if (!change.ok) {
-        const std::string undone = report.held ? "\nGiven up, nothing of it remains; " : "\nNothing was changed; ";
+        const std::string undone =
+            report.held ? "\nGiven up, nothing of it remains; " : "\nNothing was changed; ";
         return VerbResult::refused(report.reason + undone + waited + ".", change_details(change));
     }
-    const std::string who = rehearsal ? "nothing was changed" : "the " + std::string{name(to)} + " is the authority, epoch " + std::to_string(parts_.change.traffic.epoch.load());
+    const std::string who = rehearsal
+                                ? "nothing was changed"
+                                : "the " + std::string{name(to)} + " is the authority, epoch " +
+                                      std::to_string(parts_.change.traffic.epoch.load());
     return VerbResult::done(verb + ": " + waited + "; " + who, change_details(change));
 }
 
-// The new side is lost. The old one takes over with what it has; only the operator can say that the lost side
-// cannot come back and accept a write, so it must be said.
+// The new side is lost. The old one takes over with what it has; only the operator can say that the
+// lost side cannot come back and accept a write, so it must be said.
 VerbResult Operations::force_rollback(const Json& arguments) {
     const ControlRecord lost = *parts_.board.read().record;
     backfill::ControlStore& old_store = parts_.change.steps.control(Side::source);
     if (parts_.change.steps.control(Side::target).read()) {
-        return VerbResult::refused("the target answers: `segue rollback` without --force loses nothing");
+        return VerbResult::refused(
+            "the target answers: `segue rollback` without --force loses nothing");
     }
     const auto old_record = read_record(old_store, Side::source);
     if (!old_record) return VerbResult::refused(old_record.error().detail);
-    const bool strict_sync = lost.knobs.mirror == router::Mirror::sync && parts_.config.mirror_policy == MirrorPolicy::strict;
+    const bool strict_sync = lost.knobs.mirror == router::Mirror::sync &&
+                             parts_.config.mirror_policy == MirrorPolicy::strict;
     const std::string missing =
-        strict_sync ? "mirror was sync and strict: every acknowledged commit is on the source; commits whose answer was still held may be missing or not"
-                    : "what the target acknowledged and the source had not applied yet is missing: the last lag that `segue status` showed";
-    if (arguments.value("confirm", "") != parts_.config.migration || !arguments.value("isolated", false)) {
-        return VerbResult::refused("Rollback without the target: " + missing +
-                                   ".\nThe copy becomes invalid: the target is not followed any more.\nThe target must be isolated so that it cannot come back and accept writes; then run\n"
-                                   "  segue rollback --force --isolated --confirm " + parts_.config.migration);
+        strict_sync ? "mirror was sync and strict: every acknowledged commit is on the source; "
+                      "commits whose answer was still held may be missing or not"
+                    : "what the target acknowledged and the source had not applied yet is missing: "
+                      "the last lag that `segue status` showed";
+    if (arguments.value("confirm", "") != parts_.config.migration ||
+        !arguments.value("isolated", false)) {
+        return VerbResult::refused(
+            "Rollback without the target: " + missing +
+            ".\nThe copy becomes invalid: the target is not followed any more.\nThe target must be "
+            "isolated so that it cannot come back and accept writes; then run\n"
+            "  segue rollback --force --isolated --confirm " +
+            parts_.config.migration);
     }
     const auto since = parts_.change.steps.log_end(Side::source);
     if (!since) return VerbResult::refused(since.error().detail);
-    ControlRecord next = as_told(*old_record, std::max(lost.epoch, old_record->epoch) + forced_epoch_step, Side::source, router::Phase::steady);
+    ControlRecord next = as_told(*old_record,
+                                 std::max(lost.epoch, old_record->epoch) + forced_epoch_step,
+                                 Side::source,
+                                 router::Phase::steady);
     next.since = *since;
     next.backfill = router::Backfill::none;
     next.knobs = router::Knobs{};
     const auto written = old_store.compare_and_set(*old_record, next);
-    if (!written || *written != backfill::Written::yes) return VerbResult::refused("the source's control record could not be written: see `segue status`");
+    if (!written || *written != backfill::Written::yes)
+        return VerbResult::refused(
+            "the source's control record could not be written: see `segue status`");
     parts_.change.mover.stop();
     mover_started_ = false;
-    if (const Status opened = parts_.change.steps.open_fence(Side::source); !opened) return VerbResult::refused(opened.error().detail);
+    if (const Status opened = parts_.change.steps.open_fence(Side::source); !opened)
+        return VerbResult::refused(opened.error().detail);
     const auto now = std::chrono::steady_clock::now();
     // Sessions that cannot stop are bound to a server that is gone; swap closes them.
     const Status held = parts_.change.sessions.hold(Side::source, now + parts_.config.drain);
     publish(next);
     parts_.change.sessions.swap(Side::source);
     parts_.change.sessions.release();
-    parts_.change.journal.warning("rollback", std::string{"forced: "} + missing + (held ? "" : "; sessions were closed"));
-    return VerbResult::done("rollback forced: the source is the authority, epoch " + std::to_string(next.epoch) + "; " + missing);
+    parts_.change.journal.warning(
+        "rollback", std::string{"forced: "} + missing + (held ? "" : "; sessions were closed"));
+    return VerbResult::done("rollback forced: the source is the authority, epoch " +
+                            std::to_string(next.epoch) + "; " + missing);
 }
 
 }  // namespace segue::proxy

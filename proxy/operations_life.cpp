@@ -32,7 +32,8 @@ std::string new_migration_id() {
 json difference_list(const std::vector<backfill::VerifyDifference>& differences) {
     json list = json::array();
     for (const backfill::VerifyDifference& difference : differences) {
-        list.push_back({{"table", difference.table}, {"key", difference.key}, {"kind", difference.kind}});
+        list.push_back(
+            {{"table", difference.table}, {"key", difference.key}, {"kind", difference.kind}});
     }
     return list;
 }
@@ -42,10 +43,15 @@ json difference_list(const std::vector<backfill::VerifyDifference>& differences)
 VerbResult Operations::start(const Json&) {
     const BoardState state = parts_.board.read();
     if (state.record && state.record->phase == router::Phase::finished) {
-        return VerbResult::refused("this migration is finished; to begin another one drop schema segue on both sides first");
+        return VerbResult::refused(
+            "this migration is finished; to begin another one drop schema segue on both sides "
+            "first");
     }
-    if (state.record && state.record->epoch > 0 && state.record->backfill == router::Backfill::none) {
-        return VerbResult::refused("the copy is invalid since a forced rollback: to begin anew drop schema segue on both sides and empty the target");
+    if (state.record && state.record->epoch > 0 &&
+        state.record->backfill == router::Backfill::none) {
+        return VerbResult::refused(
+            "the copy is invalid since a forced rollback: to begin anew drop schema segue on both "
+            "sides and empty the target");
     }
     const bool prepared = state.record && state.record->backfill != router::Backfill::none;
     if (prepared && parts_.change.mover.status().running) {
@@ -55,7 +61,9 @@ VerbResult Operations::start(const Json&) {
         const auto findings = parts_.preflight();
         if (!findings) return VerbResult::refused(findings.error().detail);
         if (has_failure(*findings)) {
-            return VerbResult::refused("`segue check` fails:\n" + findings_text(*findings, FindingsShown::failures), findings_json(*findings));
+            return VerbResult::refused(
+                "`segue check` fails:\n" + findings_text(*findings, FindingsShown::failures),
+                findings_json(*findings));
         }
     }
     ControlRecord record;
@@ -71,7 +79,8 @@ VerbResult Operations::begin_copying(ControlRecord record) {
     for (const Side side : {Side::source, Side::target}) {
         const auto earlier = parts_.change.steps.control(side).read();
         if (!earlier) return VerbResult::refused(earlier.error().detail);
-        if (*earlier && (*earlier)->migration == record.migration) record.migration_id = (*earlier)->migration_id;
+        if (*earlier && (*earlier)->migration == record.migration)
+            record.migration_id = (*earlier)->migration_id;
     }
     if (const Status prepared = parts_.change.steps.prepare(record); !prepared) {
         return VerbResult::refused(prepared.error().detail);
@@ -80,7 +89,8 @@ VerbResult Operations::begin_copying(ControlRecord record) {
     if (!written) return VerbResult::refused(written.error().detail);
     publish(*written);
     parts_.change.journal.set_durable(true);
-    // Only now, so that a start that did not come to its end is not taken for a copy that can go on.
+    // Only now, so that a start that did not come to its end is not taken for a copy that can go
+    // on.
     if (written->backfill == router::Backfill::none) {
         const auto copying = update_record([](ControlRecord& next) {
             next.backfill = router::Backfill::copying;
@@ -99,33 +109,42 @@ VerbResult Operations::begin_copying(ControlRecord record) {
         }
         std::this_thread::sleep_for(start_poll);
     }
-    return VerbResult::refused("copying has not begun within " + std::to_string(start_wait.count() / 1000) + " s: see the log and `segue status`");
+    return VerbResult::refused("copying has not begun within " +
+                               std::to_string(start_wait.count() / 1000) +
+                               " s: see the log and `segue status`");
 }
 
 VerbResult Operations::verify(const Json&) {
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
-    if (parts_.board.read().record->knobs.paused) return VerbResult::refused("following is paused: run `segue resume` first");
+    if (parts_.board.read().record->knobs.paused)
+        return VerbResult::refused("following is paused: run `segue resume` first");
     const VerifyState before = parts_.board.read().verify;
     parts_.board.update([](BoardState& state) { state.verify.outcome = VerifyOutcome::running; });
     const auto verified = parts_.change.mover.verify();
     if (!verified) {
         parts_.board.update([&](BoardState& state) { state.verify = before; });
-        return VerbResult::refused("verification could not be completed: " + verified.error().detail);
+        return VerbResult::refused("verification could not be completed: " +
+                                   verified.error().detail);
     }
     const bool equal = verified->differences == 0;
     differences_ = verified->first_differences;
     parts_.board.update([&](BoardState& state) {
-        state.verify = {equal ? VerifyOutcome::equal : VerifyOutcome::different, verified->rows_compared,
-                        verified->differences, std::chrono::system_clock::now()};
+        state.verify = {equal ? VerifyOutcome::equal : VerifyOutcome::different,
+                        verified->rows_compared,
+                        verified->differences,
+                        std::chrono::system_clock::now()};
     });
-    const std::string counts = std::to_string(verified->rows_compared) + " rows compared, " + std::to_string(verified->differences) + " differences";
+    const std::string counts = std::to_string(verified->rows_compared) + " rows compared, " +
+                               std::to_string(verified->differences) + " differences";
     parts_.change.journal.event("verify", counts);
-    const json details = {{"rows_compared", verified->rows_compared}, {"differences", verified->differences},
+    const json details = {{"rows_compared", verified->rows_compared},
+                          {"differences", verified->differences},
                           {"first_differences", difference_list(differences_)}};
     if (equal) return VerbResult::done("equal: " + counts, details);
     std::string text = "different: " + counts;
     for (const backfill::VerifyDifference& difference : differences_) {
-        text += "\n  " + difference.kind + "  " + difference.table + (difference.key.empty() ? "" : "  " + difference.key);
+        text += "\n  " + difference.kind + "  " + difference.table +
+                (difference.key.empty() ? "" : "  " + difference.key);
     }
     return VerbResult::refused(text + "\n`segue repair` copies these rows again.", details);
 }
@@ -145,13 +164,24 @@ VerbResult Operations::repair(const Json& arguments) {
 
 VerbResult Operations::finish(const Json& arguments) {
     const BoardState state = parts_.board.read();
-    if (!state.record) return VerbResult::refused("nothing is being moved: there is nothing to finish");
+    if (!state.record)
+        return VerbResult::refused("nothing is being moved: there is nothing to finish");
     const bool unfence = arguments.value("unfence", false);
     const bool finished = state.record->phase == router::Phase::finished;
-    if (finished && !unfence) return VerbResult::done("finished already: the " + std::string{name(state.record->authority)} + " is the authority");
+    if (finished && !unfence)
+        return VerbResult::done("finished already: the " +
+                                std::string{name(state.record->authority)} + " is the authority");
+    // Both sides are put back, so both must be there before anything is given up.
+    for (const Side side : {Side::source, Side::target}) {
+        const auto reachable = parts_.change.steps.control(side).read();
+        if (!reachable)
+            return VerbResult::refused("the " + std::string{name(side)} +
+                                       " cannot be reached: " + reachable.error().detail);
+    }
     if (!finished && state.record->backfill != router::Backfill::none) {
         // Durable first: from here on nothing waits for the follower, also after a restart.
-        const auto off = update_record([](ControlRecord& record) { record.knobs = router::Knobs{}; });
+        const auto off =
+            update_record([](ControlRecord& record) { record.knobs = router::Knobs{}; });
         if (!off) return VerbResult::refused(off.error().detail);
         publish(*off);
     }
@@ -160,13 +190,17 @@ VerbResult Operations::finish(const Json& arguments) {
     ControlRecord tombstone = *parts_.board.read().record;
     tombstone.phase = router::Phase::finished;
     if (const Status done = parts_.change.steps.finish(tombstone, unfence); !done) {
-        return VerbResult::refused(done.error().detail + "\nRun `segue finish` again when that is mended.");
+        return VerbResult::refused(done.error().detail +
+                                   "\nRun `segue finish` again when that is mended.");
     }
     parts_.change.sessions.drop_other_connections();
     publish(tombstone);
-    parts_.change.journal.event("finish", "the move is over; the " + std::string{name(tombstone.authority)} + " is the authority");
-    return VerbResult::done("finished: the " + std::string{name(tombstone.authority)} + " is the authority, " +
-                            (unfence ? "the other side's fence is open" : "the other side stays fenced"));
+    parts_.change.journal.event(
+        "finish",
+        "the move is over; the " + std::string{name(tombstone.authority)} + " is the authority");
+    return VerbResult::done(
+        "finished: the " + std::string{name(tombstone.authority)} + " is the authority, " +
+        (unfence ? "the other side's fence is open" : "the other side stays fenced"));
 }
 
 }  // namespace segue::proxy

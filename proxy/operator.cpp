@@ -19,12 +19,19 @@ void Operator::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-std::variant<std::uint64_t, Operator::Refused> Operator::submit(const std::string& verb, nlohmann::json arguments) {
+std::variant<std::uint64_t, Operator::Refused> Operator::submit(const std::string& verb,
+                                                                nlohmann::json arguments) {
     const std::lock_guard lock{mutex_};
     if (stopping_) return Refused{"Segue is stopping"};
-    if (running_) return Refused{"`segue " + jobs_.back().verb + "` is running; one thing at a time: try again when it has ended"};
+    if (running_)
+        return Refused{"`segue " + jobs_.back().verb +
+                       "` is running; one thing at a time: try again when it has ended"};
     if (jobs_.size() == results_kept_max) jobs_.pop_front();
-    jobs_.push_back({next_number_++, verb, std::move(arguments), std::chrono::steady_clock::now(), std::nullopt});
+    jobs_.push_back({next_number_++,
+                     verb,
+                     std::move(arguments),
+                     std::chrono::steady_clock::now(),
+                     std::nullopt});
     running_ = true;
     changed_.notify_all();
     return jobs_.back().number;

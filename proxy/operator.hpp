@@ -1,6 +1,7 @@
 #pragma once
-// The operator's thread: recovery at the start, then verbs one after another, and what has to be looked after
-// in between. Verbs block there and nowhere else. One change at a time: a second verb is refused, not queued.
+// The operator's thread: recovery at the start, then verbs one after another, and what has to be
+// looked after in between. Verbs block there and nowhere else. One change at a time: a second verb
+// is refused, not queued.
 
 #include <nlohmann/json.hpp>
 
@@ -20,7 +21,7 @@ namespace segue::proxy {
 // How a verb ended. `exit_code` is the process's (INTERFACE, Program).
 struct VerbResult {
     int exit_code = 0;
-    std::string text;   // For people, on standard output; on standard error when exit_code is not 0.
+    std::string text;  // For people, on standard output; on standard error when exit_code is not 0.
     nlohmann::json details = nlohmann::json::object();
 
     static VerbResult done(std::string text, nlohmann::json details = nlohmann::json::object()) {
@@ -43,7 +44,8 @@ public:
 };
 
 inline constexpr std::chrono::milliseconds operator_tick{500};
-// A verb that is given while recovery is still under way waits for it this long, and is refused then.
+// A verb that is given while recovery is still under way waits for it this long, and is refused
+// then.
 inline constexpr std::chrono::seconds recovery_wait{5};
 inline constexpr std::size_t results_kept_max = 64;  // Older results are forgotten.
 
@@ -83,8 +85,8 @@ private:
     OperatorWork& work_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
-    std::deque<Job> jobs_;       // The last one is the one that runs or has run last.
-    bool running_ = false;       // The last job has no result yet.
+    std::deque<Job> jobs_;  // The last one is the one that runs or has run last.
+    bool running_ = false;  // The last job has no result yet.
     bool recovered_ = false;
     bool stopping_ = false;
     std::uint64_t next_number_ = 1;

@@ -25,7 +25,8 @@ struct BothRecords {
         if (!unreadable[index(side)].empty()) return router::Unreadable{};
         const auto& record = records[index(side)];
         if (!record) return router::Absent{};
-        return router::SideRecord{record->epoch, record->authority, record->phase, identity_changed[index(side)]};
+        return router::SideRecord{
+            record->epoch, record->authority, record->phase, identity_changed[index(side)]};
     }
     std::string why_unreadable() const {
         std::string all;
@@ -68,13 +69,15 @@ BothRecords read_both(backfill::ChangeSteps& steps) {
 std::string foreign(const BothRecords& both, const std::string& migration) {
     for (const auto& record : both.records) {
         if (record && record->migration != migration) {
-            return "the " + std::string{name(record->side)} + " belongs to the migration \"" + record->migration +
-                   "\", the configuration says \"" + migration + "\": correct [migration] name";
+            return "the " + std::string{name(record->side)} + " belongs to the migration \"" +
+                   record->migration + "\", the configuration says \"" + migration +
+                   "\": correct [migration] name";
         }
     }
     const auto& [source, target] = both.records;
     if (source && target && source->migration_id != target->migration_id) {
-        return "source and target hold records of two different migrations of the name \"" + migration + "\"";
+        return "source and target hold records of two different migrations of the name \"" +
+               migration + "\"";
     }
     return "";
 }
@@ -85,20 +88,27 @@ public:
         : steps_(steps), journal_(journal), both_(both) {}
 
     // The end of recovery, or nothing: read again and decide anew.
-    std::optional<RecoveryRound> act(const router::NoMigration&) { return RecoveryRound{true, std::nullopt, false, ""}; }
+    std::optional<RecoveryRound> act(const router::NoMigration&) {
+        return RecoveryRound{true, std::nullopt, false, ""};
+    }
 
     std::optional<RecoveryRound> act(const router::Serve& serve) {
         RecoveryRound round{true, record_for(serve), false, ""};
         if (serve.finished) return round;
         if (both_.identity_changed[index(serve.side)]) {
-            journal_.warning("recovery", "the " + std::string{name(serve.side)} + " is another server, or on another timeline, than recorded");
+            journal_.warning("recovery",
+                             "the " + std::string{name(serve.side)} +
+                                 " is another server, or on another timeline, than recorded");
         }
         // A flag outside MVCC cannot be part of the epoch's commit: it may still be closed.
         const auto closed = steps_.fence_is_closed(serve.side);
         if (!closed) return waiting(closed.error().detail);
         if (*closed) {
-            if (const Status opened = steps_.open_fence(serve.side); !opened) return waiting(opened.error().detail);
-            journal_.event("recovery", "the fence of the " + std::string{name(serve.side)} + " was opened: it is the authority");
+            if (const Status opened = steps_.open_fence(serve.side); !opened)
+                return waiting(opened.error().detail);
+            journal_.event("recovery",
+                           "the fence of the " + std::string{name(serve.side)} +
+                               " was opened: it is the authority");
         }
         round.follower_behind = !settle_follower(steps_, *round.record);
         return round;
@@ -107,20 +117,28 @@ public:
         return waiting(std::string{hold.reason} + " (" + both_.why_unreadable() + ")");
     }
     std::optional<RecoveryRound> act(const router::UndoIntent& undo) {
-        journal_.event("recovery", "a change of authority was interrupted before its point of no return: undone");
-        return unless_done(undo_intent(steps_, undo.old_side, *both_.records[index(undo.old_side)]));
+        journal_.event(
+            "recovery",
+            "a change of authority was interrupted before its point of no return: undone");
+        return unless_done(
+            undo_intent(steps_, undo.old_side, *both_.records[index(undo.old_side)]));
     }
     std::optional<RecoveryRound> act(const router::AbortEpochFirst& abort) {
         const std::uint64_t epoch = both_.records[index(abort.old_side)]->epoch;
-        if (ask_epoch(steps_, other(abort.old_side), epoch) != router::Outcome::unknown) return std::nullopt;
-        return waiting("the " + std::string{name(other(abort.old_side))} + " did not answer whether epoch " + std::to_string(epoch) + " is committed");
+        if (ask_epoch(steps_, other(abort.old_side), epoch) != router::Outcome::unknown)
+            return std::nullopt;
+        return waiting("the " + std::string{name(other(abort.old_side))} +
+                       " did not answer whether epoch " + std::to_string(epoch) + " is committed");
     }
     std::optional<RecoveryRound> act(const router::GoForward& forward) {
-        journal_.event("recovery", "a change of authority was interrupted after its point of no return: it goes on");
+        journal_.event(
+            "recovery",
+            "a change of authority was interrupted after its point of no return: it goes on");
         return unless_done(settle_follower(steps_, *both_.records[index(forward.new_side)]));
     }
     std::optional<RecoveryRound> act(const router::Refuse& refuse) {
-        return waiting("refused: " + std::string{refuse.reason} + "; compare table segue.control of both sides");
+        return waiting("refused: " + std::string{refuse.reason} +
+                       "; compare table segue.control of both sides");
     }
 
 private:
@@ -134,7 +152,8 @@ private:
     std::optional<ControlRecord> record_for(const router::Serve& serve) const {
         for (const Side side : {serve.side, other(serve.side)}) {
             const auto& record = both_.records[index(side)];
-            if (!record || record->epoch != serve.epoch || record->authority != serve.side) continue;
+            if (!record || record->epoch != serve.epoch || record->authority != serve.side)
+                continue;
             if (serve.finished == (record->phase == router::Phase::finished)) return record;
         }
         return std::nullopt;
@@ -147,16 +166,21 @@ private:
 
 }  // namespace
 
-RecoveryRound recover_once(backfill::ChangeSteps& steps, Journal& journal, const std::string& migration) {
+RecoveryRound recover_once(backfill::ChangeSteps& steps,
+                           Journal& journal,
+                           const std::string& migration) {
     for (int decision = 0; decision < decisions_max; ++decision) {
         const BothRecords both = read_both(steps);
-        if (std::string reason = foreign(both, migration); !reason.empty()) return {false, std::nullopt, false, std::move(reason)};
-        const router::Recovery recovery = router::recover(both.reading(Side::source), both.reading(Side::target));
+        if (std::string reason = foreign(both, migration); !reason.empty())
+            return {false, std::nullopt, false, std::move(reason)};
+        const router::Recovery recovery =
+            router::recover(both.reading(Side::source), both.reading(Side::target));
         Round round{steps, journal, both};
         auto ended = std::visit([&](const auto& step) { return round.act(step); }, recovery);
         if (ended) return *std::move(ended);
     }
-    return {false, std::nullopt, false, "the control records keep changing: is another Segue at work?"};
+    return {
+        false, std::nullopt, false, "the control records keep changing: is another Segue at work?"};
 }
 
 }  // namespace segue::proxy

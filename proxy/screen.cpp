@@ -24,10 +24,18 @@ public:
         if (colours_ == Colours::off) return text;
         const char* code = "0";
         switch (tone) {
-            case Tone::good: code = "32"; break;
-            case Tone::bad: code = "1;31"; break;
-            case Tone::care: code = "33"; break;
-            case Tone::faint: code = "2"; break;
+            case Tone::good:
+                code = "32";
+                break;
+            case Tone::bad:
+                code = "1;31";
+                break;
+            case Tone::care:
+                code = "33";
+                break;
+            case Tone::faint:
+                code = "2";
+                break;
         }
         return "\033[" + std::string{code} + "m" + text + "\033[0m";
     }
@@ -49,7 +57,11 @@ std::string scaled(double number, double step, const std::vector<const char*>& u
         ++unit;
     }
     char buffer[48];
-    std::snprintf(buffer, sizeof buffer, unit == 0 || number >= 100 ? "%.0f%s" : "%.1f%s", number, units[unit]);
+    std::snprintf(buffer,
+                  sizeof buffer,
+                  unit == 0 || number >= 100 ? "%.0f%s" : "%.1f%s",
+                  number,
+                  units[unit]);
     return buffer;
 }
 std::string count(double number) { return scaled(number, 1000, {"", " k", " M", " G", " T"}); }
@@ -75,12 +87,14 @@ std::string or_unknown(const json& value, Format format) {
 }
 
 std::string bar(double part) {
-    const auto filled = static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * bar_width));
+    const auto filled =
+        static_cast<std::size_t>(std::lround(std::clamp(part, 0.0, 1.0) * bar_width));
     return "[" + std::string(filled, '#') + std::string(bar_width - filled, '.') + "]";
 }
 
 void backfill(Screen& screen, const json& state) {
-    const std::string word = state["state"].is_string() ? state["state"].get<std::string>() : "unknown";
+    const std::string word =
+        state["state"].is_string() ? state["state"].get<std::string>() : "unknown";
     std::string text = word;
     if (state["paused"] == true) text += screen.paint(Tone::care, "  PAUSED");
     const double copied = state["rows_copied"].get<double>();
@@ -90,7 +104,8 @@ void backfill(Screen& screen, const json& state) {
             const double part = std::min(1.0, copied / total.get<double>());
             char percent[16];
             std::snprintf(percent, sizeof percent, "%5.1f %%", part * 100);
-            text += "  " + bar(part) + percent + "  " + count(copied) + " of ~" + count(total.get<double>()) + " rows";
+            text += "  " + bar(part) + percent + "  " + count(copied) + " of ~" +
+                    count(total.get<double>()) + " rows";
         } else {
             text += "  " + count(copied) + " rows";
         }
@@ -99,7 +114,8 @@ void backfill(Screen& screen, const json& state) {
         if (eta.is_number() && eta.get<double>() > 0) {
             text += ", " + duration(eta.get<double>()) + " left";
             if (total.is_number() && total.get<double>() > copied) {
-                text += " (" + count((total.get<double>() - copied) / eta.get<double>()) + " rows/s)";
+                text +=
+                    " (" + count((total.get<double>() - copied) / eta.get<double>()) + " rows/s)";
             }
         }
     }
@@ -110,9 +126,15 @@ void backfill(Screen& screen, const json& state) {
         const std::string table_state = table["state"];
         if (table_state == "waiting" || table_state == "consistent") continue;
         if (++shown > tables_shown_max) break;
-        const std::string rows = count(table["rows_copied"].get<double>()) + " of ~" + or_unknown(table["rows_total_estimate"], count);
-        const std::string name = table["schema"].get<std::string>() + "." + table["name"].get<std::string>();
-        screen.line("", name + "  " + (table_state == "stopped" ? screen.paint(Tone::bad, "STOPPED") : table_state) + "  " + rows);
+        const std::string rows = count(table["rows_copied"].get<double>()) + " of ~" +
+                                 or_unknown(table["rows_total_estimate"], count);
+        const std::string name =
+            table["schema"].get<std::string>() + "." + table["name"].get<std::string>();
+        screen.line(
+            "",
+            name + "  " +
+                (table_state == "stopped" ? screen.paint(Tone::bad, "STOPPED") : table_state) +
+                "  " + rows);
     }
 }
 
@@ -122,8 +144,10 @@ void mirror(Screen& screen, const json& state) {
     if (text == "off") return screen.line("mirror", text);
     text += " (" + state["policy"].get<std::string>() + ")";
     if (state["degraded"] == true) text += screen.paint(Tone::bad, "  DEGRADED");
-    text += "  lag " + or_unknown(state["lag_bytes"], size) + ", " + or_unknown(state["lag_seconds"], duration);
-    if (state["retained_log_bytes"].is_number()) text += "  retained log " + size(state["retained_log_bytes"].get<double>());
+    text += "  lag " + or_unknown(state["lag_bytes"], size) + ", " +
+            or_unknown(state["lag_seconds"], duration);
+    if (state["retained_log_bytes"].is_number())
+        text += "  retained log " + size(state["retained_log_bytes"].get<double>());
     screen.line("mirror", text);
 }
 
@@ -136,20 +160,27 @@ void reads(Screen& screen, const json& shadow, const json& shift) {
     if (shadow["percent"] > 0 || shadow["compared"] > 0) {
         const double different = shadow["different"].get<double>();
         const std::string differences = count(different) + " different";
-        screen.line("shadow", percent(shadow) + "  " + count(shadow["compared"].get<double>()) + " compared, " +
-                                  (different > 0 ? screen.paint(Tone::bad, differences) : differences) + ", " +
-                                  count(shadow["unconfirmed"].get<double>()) + " unconfirmed, " + count(shadow["shed"].get<double>()) + " shed");
+        screen.line("shadow",
+                    percent(shadow) + "  " + count(shadow["compared"].get<double>()) +
+                        " compared, " +
+                        (different > 0 ? screen.paint(Tone::bad, differences) : differences) +
+                        ", " + count(shadow["unconfirmed"].get<double>()) + " unconfirmed, " +
+                        count(shadow["shed"].get<double>()) + " shed");
     }
     if (shift["percent"] > 0 || shift["served_by_follower"] > 0) {
-        screen.line("shift", percent(shift) + "  " + count(shift["served_by_follower"].get<double>()) + " answered by the follower, " +
-                                 count(shift["fallbacks"].get<double>()) + " by the authority after all");
+        screen.line("shift",
+                    percent(shift) + "  " + count(shift["served_by_follower"].get<double>()) +
+                        " answered by the follower, " + count(shift["fallbacks"].get<double>()) +
+                        " by the authority after all");
     }
 }
 
 void sessions(Screen& screen, const json& state) {
     std::string text = count(state["total"].get<double>());
-    if (state["held"] > 0) text += screen.paint(Tone::care, ", " + count(state["held"].get<double>()) + " held");
-    if (state["pinned"] > 0) text += screen.paint(Tone::care, ", " + count(state["pinned"].get<double>()) + " pinned:");
+    if (state["held"] > 0)
+        text += screen.paint(Tone::care, ", " + count(state["held"].get<double>()) + " held");
+    if (state["pinned"] > 0)
+        text += screen.paint(Tone::care, ", " + count(state["pinned"].get<double>()) + " pinned:");
     screen.line("sessions", text);
     std::size_t shown = 0;
     for (const json& pin : state["pins"]) {
@@ -157,23 +188,31 @@ void sessions(Screen& screen, const json& state) {
             screen.line("", "...");
             break;
         }
-        screen.line("", "pid " + std::to_string(pin["pid"].get<int>()) + ": " + pin["why"].get<std::string>());
+        screen.line(
+            "",
+            "pid " + std::to_string(pin["pid"].get<int>()) + ": " + pin["why"].get<std::string>());
     }
 }
 
 void way_back(Screen& screen, const json& status) {
     if (!status["rollback_ready"].is_boolean()) return screen.line("way back", "unknown");
-    if (status["rollback_ready"] == true) return screen.line("way back", screen.paint(Tone::good, "open"));
+    if (status["rollback_ready"] == true)
+        return screen.line("way back", screen.paint(Tone::good, "open"));
     if (status["finished"] == true) return;
     screen.line("way back", screen.paint(Tone::care, "not ready"));
-    for (const json& blocker : status["rollback_blockers"]) screen.line("", blocker.get<std::string>());
+    for (const json& blocker : status["rollback_blockers"])
+        screen.line("", blocker.get<std::string>());
 }
 
 void last(Screen& screen, const json& status) {
     if (const json& change = status["last_change"]; change.is_object()) {
         const auto wait = [](double ms) { return duration(ms / 1000); };
-        std::string text = change["kind"].get<std::string>() + (change["ok"] == true ? " " : screen.paint(Tone::care, " failed ")) + "at " + change["at"].get<std::string>();
-        if (change["hold_ms"].is_number()) text += ", hold " + wait(change["hold_ms"].get<double>()) + ", longest wait " + or_unknown(change["longest_wait_ms"], wait);
+        std::string text = change["kind"].get<std::string>() +
+                           (change["ok"] == true ? " " : screen.paint(Tone::care, " failed ")) +
+                           "at " + change["at"].get<std::string>();
+        if (change["hold_ms"].is_number())
+            text += ", hold " + wait(change["hold_ms"].get<double>()) + ", longest wait " +
+                    or_unknown(change["longest_wait_ms"], wait);
         screen.line("last change", text);
         if (change["reason"].is_string()) screen.line("", change["reason"].get<std::string>());
     }
@@ -181,7 +220,8 @@ void last(Screen& screen, const json& status) {
     if (verify["state"] != "never") {
         std::string text = verify["state"];
         if (text == "different") text = screen.paint(Tone::bad, text);
-        text += ", " + count(verify["rows_compared"].get<double>()) + " rows compared, " + count(verify["differences"].get<double>()) + " differences";
+        text += ", " + count(verify["rows_compared"].get<double>()) + " rows compared, " +
+                count(verify["differences"].get<double>()) + " differences";
         if (verify["at"].is_string()) text += ", at " + verify["at"].get<std::string>();
         screen.line("verify", text);
     }
@@ -192,7 +232,8 @@ void last(Screen& screen, const json& status) {
 std::string status_screen(const json& status, Colours colours) {
     Screen screen{colours};
     if (status["authority"].is_string()) {
-        std::string text = status["authority"].get<std::string>() + ", epoch " + std::to_string(status["epoch"].get<std::uint64_t>());
+        std::string text = status["authority"].get<std::string>() + ", epoch " +
+                           std::to_string(status["epoch"].get<std::uint64_t>());
         if (status["finished"] == true) text += screen.paint(Tone::good, "  finished");
         screen.line("authority", text);
     } else {
@@ -208,7 +249,8 @@ std::string status_screen(const json& status, Colours colours) {
     way_back(screen, status);
     last(screen, status);
     for (const json& warning : status["warnings"]) {
-        screen.line(screen.paint(Tone::bad, "WARNING") + "     ", warning["text"].get<std::string>());
+        screen.line(screen.paint(Tone::bad, "WARNING") + "     ",
+                    warning["text"].get<std::string>());
     }
     return screen.take();
 }

@@ -1,6 +1,6 @@
 #pragma once
-// What the operator's thread knows of the migration, for everybody who asks (status, metrics): written by that
-// thread, copied out by any.
+// What the operator's thread knows of the migration, for everybody who asks (status, metrics):
+// written by that thread, copied out by any.
 
 #include <chrono>
 #include <cstdint>
@@ -39,7 +39,7 @@ struct BoardState {
     std::optional<backfill::ControlRecord> record;
     std::optional<LastChange> last_change;
     VerifyState verify;
-    std::string current_verb;  // Empty: none runs.
+    std::string current_verb;   // Empty: none runs.
     std::string mover_problem;  // Why the mover could not be started.
 };
 

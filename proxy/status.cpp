@@ -1,5 +1,6 @@
 #include "proxy/status.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
@@ -26,8 +27,9 @@ bool moving(const StatusInputs& inputs) {
 
 router::Backfill backfill_state(const StatusInputs& inputs) {
     if (!inputs.board.record) return router::Backfill::none;
-    const bool consistent = inputs.board.record->backfill == router::Backfill::consistent ||
-                            (inputs.mover.running && inputs.mover.backfill == router::Backfill::consistent);
+    const bool consistent =
+        inputs.board.record->backfill == router::Backfill::consistent ||
+        (inputs.mover.running && inputs.mover.backfill == router::Backfill::consistent);
     return consistent ? router::Backfill::consistent : inputs.board.record->backfill;
 }
 
@@ -72,14 +74,18 @@ json mirror_json(const StatusInputs& inputs) {
     result["lag_bytes"] = or_null(stream->lag_bytes);
     result["lag_seconds"] = or_null(stream->lag_seconds);
     result["retained_log_bytes"] = or_null(stream->retained_log_bytes);
-    if (stream->applied.value != 0) result["applied_position"] = backfill::postgres::format_lsn(stream->applied);
+    if (stream->applied.value != 0)
+        result["applied_position"] = backfill::postgres::format_lsn(stream->applied);
     return result;
 }
 
 json sessions_json(const SessionsReport& sessions) {
     json pins = json::array();
     for (const Pin& pin : sessions.pins) pins.push_back({{"pid", pin.pid}, {"why", pin.why}});
-    return {{"total", sessions.total}, {"held", sessions.held}, {"pinned", sessions.pinned}, {"pins", std::move(pins)}};
+    return {{"total", sessions.total},
+            {"held", sessions.held},
+            {"pinned", sessions.pinned},
+            {"pins", std::move(pins)}};
 }
 
 json change_json(const std::optional<LastChange>& change) {
@@ -94,10 +100,14 @@ json change_json(const std::optional<LastChange>& change) {
 
 std::string_view word(VerifyOutcome outcome) {
     switch (outcome) {
-        case VerifyOutcome::never: return "never";
-        case VerifyOutcome::running: return "running";
-        case VerifyOutcome::equal: return "equal";
-        case VerifyOutcome::different: return "different";
+        case VerifyOutcome::never:
+            return "never";
+        case VerifyOutcome::running:
+            return "running";
+        case VerifyOutcome::equal:
+            return "equal";
+        case VerifyOutcome::different:
+            return "different";
     }
     return "";
 }
@@ -117,19 +127,48 @@ void stream_blockers(const StatusInputs& inputs, Side side, std::vector<std::str
         blockers.push_back(which + " is not connected");
         return;
     }
-    if (!stream.reverse_ready) blockers.push_back(which + " has not carried a probe to the other side yet");
+    if (!stream.reverse_ready)
+        blockers.push_back(which + " has not carried a probe to the other side yet");
     const bool behind = stream.lag_bytes.value_or(0) > ready_lag_bytes_max ||
                         stream.lag_seconds.value_or(0) > ready_lag_seconds_max;
     if (behind) blockers.push_back(which + " lags behind");
-    if (inputs.retained_log_bytes_max > 0 && stream.retained_log_bytes.value_or(0) >= inputs.retained_log_bytes_max) {
+    if (inputs.retained_log_bytes_max > 0 &&
+        stream.retained_log_bytes.value_or(0) >= inputs.retained_log_bytes_max) {
         blockers.push_back(which + " retains as much log as [limits] retained_log_mb allows");
+    }
+}
+
+void mover_warnings(const StatusInputs& inputs, std::vector<Warning>& result) {
+    for (const std::string& problem : inputs.mover.problems) result.push_back({"mover", problem});
+    for (const Side side : {Side::source, Side::target}) {
+        const backfill::StreamStatus& stream = inputs.mover.streams[index(side)];
+        if (!stream.problem.empty())
+            result.push_back({"stream_" + std::string{name(side)}, stream.problem});
+        const std::uint64_t cap = inputs.retained_log_bytes_max;
+        if (cap > 0 && stream.retained_log_bytes.value_or(0) > cap / 2) {
+            result.push_back(
+                {"retained_log",
+                 "the " + std::string{name(side)} +
+                     " retains more than half of the log that [limits] retained_log_mb allows"});
+        }
+    }
+    for (const backfill::TableProgress& table : inputs.mover.tables) {
+        if (!table.stopped_because.empty())
+            result.push_back(
+                {"table_stopped", table.schema + "." + table.name + ": " + table.stopped_because});
+    }
+    if (inputs.mover.stray_writes > 0) {
+        std::string text = "somebody else than Segue wrote to the follower:";
+        for (const std::string& table : inputs.mover.stray_write_tables) text += " " + table;
+        result.push_back({"stray_writes", text + "; run `segue verify`, then `segue repair`"});
     }
 }
 
 }  // namespace
 
 std::string format_time(WallTime time) {
-    const auto whole = std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
+    const auto whole =
+        std::chrono::floor<std::chrono::milliseconds>(time).time_since_epoch().count();
     const std::time_t seconds = static_cast<std::time_t>(whole / 1000);
     std::tm parts{};
     gmtime_r(&seconds, &parts);
@@ -141,48 +180,47 @@ std::string format_time(WallTime time) {
 }
 
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
-    if (!inputs.board.authority_known) return {"the authority is not known yet: " + inputs.board.waiting_for};
+    if (!inputs.board.authority_known)
+        return {"the authority is not known yet: " + inputs.board.waiting_for};
     if (!inputs.board.record) return {"nothing is being moved: `segue start` begins"};
     if (!moving(inputs)) return {"the migration is finished"};
-    if (backfill_state(inputs) != router::Backfill::consistent) return {"the databases are not consistent yet"};
+    if (backfill_state(inputs) != router::Backfill::consistent)
+        return {"the databases are not consistent yet"};
     if (!inputs.mover.running) return {"the mover is not running"};
     std::vector<std::string> blockers;
-    if (inputs.board.record->knobs.paused) blockers.push_back("following is paused: `segue resume`");
+    if (inputs.board.record->knobs.paused)
+        blockers.push_back("following is paused: `segue resume`");
     for (const Side side : {Side::source, Side::target}) stream_blockers(inputs, side, blockers);
     for (const std::string& problem : inputs.mover.problems) blockers.push_back(problem);
-    if (inputs.mover.stray_writes > 0) blockers.push_back("somebody else than Segue wrote to the follower");
+    if (inputs.mover.stray_writes > 0)
+        blockers.push_back("somebody else than Segue wrote to the follower");
     return blockers;
 }
 
 std::vector<Warning> warnings(const StatusInputs& inputs) {
     std::vector<Warning> result;
     const BoardState& board = inputs.board;
-    if (!board.authority_known) result.push_back({"authority_unknown", "clients wait: " + board.waiting_for});
+    if (!board.authority_known)
+        result.push_back({"authority_unknown", "clients wait: " + board.waiting_for});
     if (!board.mover_problem.empty()) result.push_back({"mover", board.mover_problem});
     if (inputs.degraded) {
-        result.push_back({"degraded", "the follower did not keep up within [mirror] bound_ms: commits are acknowledged without it"});
+        result.push_back({"degraded",
+                          "the follower did not keep up within [mirror] bound_ms: commits are "
+                          "acknowledged without it"});
     }
-    for (const std::string& problem : inputs.mover.problems) result.push_back({"mover", problem});
-    for (const Side side : {Side::source, Side::target}) {
-        const backfill::StreamStatus& stream = inputs.mover.streams[index(side)];
-        if (!stream.problem.empty()) result.push_back({"stream_" + std::string{name(side)}, stream.problem});
-        const std::uint64_t cap = inputs.retained_log_bytes_max;
-        if (cap > 0 && stream.retained_log_bytes.value_or(0) > cap / 2) {
-            result.push_back({"retained_log", "the " + std::string{name(side)} + " retains more than half of the log that [limits] retained_log_mb allows"});
-        }
-    }
-    for (const backfill::TableProgress& table : inputs.mover.tables) {
-        if (!table.stopped_because.empty()) result.push_back({"table_stopped", table.schema + "." + table.name + ": " + table.stopped_because});
-    }
-    if (inputs.mover.stray_writes > 0) {
-        std::string text = "somebody else than Segue wrote to the follower:";
-        for (const std::string& table : inputs.mover.stray_write_tables) text += " " + table;
-        result.push_back({"stray_writes", text + "; run `segue verify`, then `segue repair`"});
-    }
+    if (moving(inputs)) mover_warnings(inputs, result);
     if (board.verify.outcome == VerifyOutcome::different) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }
-    return result;
+    // The mover's own account and that of whoever started it may be the same words.
+    std::vector<Warning> distinct;
+    for (Warning& warning : result) {
+        const bool known = std::any_of(distinct.begin(), distinct.end(), [&](const Warning& other) {
+            return other.text == warning.text;
+        });
+        if (!known) distinct.push_back(std::move(warning));
+    }
+    return distinct;
 }
 
 json status_json(const StatusInputs& inputs) {
@@ -191,18 +229,27 @@ json status_json(const StatusInputs& inputs) {
     const bool finished = board.record && board.record->phase == router::Phase::finished;
     const router::Knobs knobs = moving(inputs) ? board.record->knobs : router::Knobs{};
     json warning_list = json::array();
-    for (const Warning& warning : warnings(inputs)) warning_list.push_back({{"code", warning.code}, {"text", warning.text}});
+    for (const Warning& warning : warnings(inputs))
+        warning_list.push_back({{"code", warning.code}, {"text", warning.text}});
     const auto blockers = rollback_blockers(inputs);
     return {
-        {"authority", known ? json(name(board.record ? board.record->authority : Side::source)) : json(nullptr)},
+        {"authority",
+         known ? json(name(board.record ? board.record->authority : Side::source)) : json(nullptr)},
         {"epoch", known ? json(board.record ? board.record->epoch : 0) : json(nullptr)},
         {"finished", known ? json(finished) : json(nullptr)},
         {"backfill", backfill_json(inputs)},
         {"mirror", mirror_json(inputs)},
-        {"shadow", {{"percent", knobs.shadow_percent}, {"compared", inputs.shadow.compared}, {"equal", inputs.shadow.equal},
-                    {"different", inputs.shadow.different}, {"unconfirmed", inputs.shadow.unconfirmed}, {"shed", inputs.shadow.shed}}},
-        {"shift", {{"percent", knobs.shift_percent}, {"served_by_follower", inputs.shift.served_by_follower},
-                   {"fallbacks", inputs.shift.fallbacks}}},
+        {"shadow",
+         {{"percent", knobs.shadow_percent},
+          {"compared", inputs.shadow.compared},
+          {"equal", inputs.shadow.equal},
+          {"different", inputs.shadow.different},
+          {"unconfirmed", inputs.shadow.unconfirmed},
+          {"shed", inputs.shadow.shed}}},
+        {"shift",
+         {{"percent", knobs.shift_percent},
+          {"served_by_follower", inputs.shift.served_by_follower},
+          {"fallbacks", inputs.shift.fallbacks}}},
         {"sessions", sessions_json(inputs.sessions)},
         {"rollback_ready", known ? json(blockers.empty()) : json(nullptr)},
         {"rollback_blockers", blockers},

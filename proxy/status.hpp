@@ -1,5 +1,6 @@
 #pragma once
-// What `status` says: a pure function of what everybody reports. The JSON is INTERFACE's, unknown is null.
+// What `status` says: a pure function of what everybody reports. The JSON is INTERFACE's, unknown
+// is null.
 
 #include <nlohmann/json_fwd.hpp>
 

@@ -29,13 +29,16 @@ constexpr const char* outcome_unknown = "outcome unknown, see status";
 bool on_terminal(int descriptor) { return isatty(descriptor) == 1; }
 
 int fail(const Invocation& invocation, const std::string& reason) {
-    if (invocation.json) std::cout << json{{"verb", invocation.verb}, {"exit_code", failed}, {"text", reason}}.dump() << "\n";
+    if (invocation.json)
+        std::cout << json{{"verb", invocation.verb}, {"exit_code", failed}, {"text", reason}}.dump()
+                  << "\n";
     std::cerr << "segue " << invocation.verb << ": " << reason << "\n";
     return failed;
 }
 
 std::string unreachable(const AdminClient& client, const Error& error) {
-    return "nobody answers at the admin address " + client.shown_address() + " (" + error.detail + "): is `segue run` running?";
+    return "nobody answers at the admin address " + client.shown_address() + " (" + error.detail +
+           "): is `segue run` running?";
 }
 
 std::string reason_in(const AdminAnswer& answer) {
@@ -47,7 +50,8 @@ int check(const Invocation& invocation, const Config& config) {
     const auto findings = backfill::postgres_preflight(server_settings(config));
     if (!findings) return fail(invocation, findings.error().detail);
     if (invocation.json) {
-        std::cout << findings_json(*findings).dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+        std::cout << findings_json(*findings).dump(2, ' ', false, json::error_handler_t::replace)
+                  << "\n";
     } else {
         std::cout << findings_text(*findings, FindingsShown::all, on_terminal(STDOUT_FILENO));
     }
@@ -94,7 +98,8 @@ Result<json> wait_for_end(const AdminClient& client, std::uint64_t number, bool 
         const auto answer = client.exchange("GET", "/verb/" + std::to_string(number));
         if (!answer || answer->status != 200) return Error{Errc::in_doubt, outcome_unknown};
         json body = json::parse(answer->body, nullptr, false);
-        if (!body.is_object() || !body.contains("running")) return Error{Errc::in_doubt, outcome_unknown};
+        if (!body.is_object() || !body.contains("running"))
+            return Error{Errc::in_doubt, outcome_unknown};
         if (body["running"] == false) return body;
         if (progress && pause == poll_longest) show_progress(client);
         std::this_thread::sleep_for(pause);
@@ -102,13 +107,17 @@ Result<json> wait_for_end(const AdminClient& client, std::uint64_t number, bool 
     }
 }
 
-Result<json> do_verb(const Invocation& invocation, const AdminClient& client, const json& arguments) {
+Result<json> do_verb(const Invocation& invocation,
+                     const AdminClient& client,
+                     const json& arguments) {
     const auto begun = client.exchange("POST", "/verb/" + invocation.verb, arguments.dump());
-    if (!begun && begun.error().code == Errc::refused) return Error{Errc::refused, unreachable(client, begun.error())};
+    if (!begun && begun.error().code == Errc::refused)
+        return Error{Errc::refused, unreachable(client, begun.error())};
     if (!begun) return Error{Errc::in_doubt, outcome_unknown};
     if (begun->status != 202) return Error{Errc::refused, reason_in(*begun)};
     const json number = json::parse(begun->body, nullptr, false);
-    const bool progress = invocation.verb == "verify" && !invocation.json && on_terminal(STDERR_FILENO);
+    const bool progress =
+        invocation.verb == "verify" && !invocation.json && on_terminal(STDERR_FILENO);
     auto ended = wait_for_end(client, number.value("number", std::uint64_t{0}), progress);
     if (progress) std::cerr << "\r\033[K";
     return ended;
@@ -132,7 +141,8 @@ int print_end(const Invocation& invocation, const json& ended) {
 
 // The name must be typed by somebody who has read what may be missing.
 json ask_confirmation(const Invocation& invocation, const json& refused) {
-    std::cerr << refused.value("text", "") << "\n\nIs the target isolated? Type yes: " << std::flush;
+    std::cerr << refused.value("text", "")
+              << "\n\nIs the target isolated? Type yes: " << std::flush;
     std::string isolated, name;
     std::getline(std::cin, isolated);
     std::cerr << "The migration's name: " << std::flush;
@@ -147,7 +157,8 @@ int remote(const Invocation& invocation, const AdminClient& client) {
     auto ended = do_verb(invocation, client, invocation.arguments);
     if (!ended) return fail(invocation, ended.error().detail);
     const bool ask = invocation.verb == "rollback" && invocation.arguments.value("force", false) &&
-                     invocation.arguments.value("confirm", "").empty() && on_terminal(STDIN_FILENO) && !invocation.json;
+                     invocation.arguments.value("confirm", "").empty() &&
+                     on_terminal(STDIN_FILENO) && !invocation.json;
     if (ask && ended->value("exit_code", failed) != 0) {
         ended = do_verb(invocation, client, ask_confirmation(invocation, *ended));
         if (!ended) return fail(invocation, ended.error().detail);

@@ -122,31 +122,36 @@ bool Cutover::clients_held() const { return held_; }
 
 std::string_view name(const Action& action) {
     using std::string_view;
-    return std::visit(Overloaded{
-        [](const Check&) -> string_view { return "check"; },
-        [](const RecordIntent&) -> string_view { return "intent"; },
-        [](const Hold&) -> string_view { return "hold"; },
-        [](const Fence&) -> string_view { return "fence"; },
-        [](const CatchUp&) -> string_view { return "position"; },
-        [](const SetSequences&) -> string_view { return "sequences"; },
-        [](const RecordDeciding&) -> string_view { return "deciding"; },
-        [](const CommitEpoch&) -> string_view { return "commit"; },
-        [](const AskEpoch&) -> string_view { return "ask"; },
-        [](const Become&) -> string_view { return "become"; },
-        [](const OpenFence&) -> string_view { return "open"; },
-        [](const Swap&) -> string_view { return "swap"; },
-        [](const Undo&) -> string_view { return "undo"; },
-        [](const Release&) -> string_view { return "release"; },
-        [](const RecordSteady&) -> string_view { return "steady"; },
-        [](const Finished& finished) -> string_view { return name(finished.ending); },
-    }, action);
+    return std::visit(
+        Overloaded{
+            [](const Check&) -> string_view { return "check"; },
+            [](const RecordIntent&) -> string_view { return "intent"; },
+            [](const Hold&) -> string_view { return "hold"; },
+            [](const Fence&) -> string_view { return "fence"; },
+            [](const CatchUp&) -> string_view { return "position"; },
+            [](const SetSequences&) -> string_view { return "sequences"; },
+            [](const RecordDeciding&) -> string_view { return "deciding"; },
+            [](const CommitEpoch&) -> string_view { return "commit"; },
+            [](const AskEpoch&) -> string_view { return "ask"; },
+            [](const Become&) -> string_view { return "become"; },
+            [](const OpenFence&) -> string_view { return "open"; },
+            [](const Swap&) -> string_view { return "swap"; },
+            [](const Undo&) -> string_view { return "undo"; },
+            [](const Release&) -> string_view { return "release"; },
+            [](const RecordSteady&) -> string_view { return "steady"; },
+            [](const Finished& finished) -> string_view { return name(finished.ending); },
+        },
+        action);
 }
 
 std::string_view name(Ending ending) {
     switch (ending) {
-        case Ending::refused: return "refused";
-        case Ending::undone: return "undone";
-        case Ending::changed: return "changed";
+        case Ending::refused:
+            return "refused";
+        case Ending::undone:
+            return "undone";
+        case Ending::changed:
+            return "changed";
     }
     return "";
 }

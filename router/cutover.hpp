@@ -1,8 +1,8 @@
 #pragma once
-// The order of a change of authority (DESIGN 6). The order is the safety property: nobody can write to the
-// old side when its last position is read, and nobody is answered by the new side before it has everything.
-// Roles, not sides: cutover and rollback are this one machine. A value without I/O; the conductor (proxy/)
-// carries out each action and reports how it went.
+// The order of a change of authority (DESIGN 6). The order is the safety property: nobody can write
+// to the old side when its last position is read, and nobody is answered by the new side before it
+// has everything. Roles, not sides: cutover and rollback are this one machine. A value without I/O;
+// the conductor (proxy/) carries out each action and reports how it went.
 
 #include <cstdint>
 #include <string_view>
@@ -18,14 +18,16 @@ struct CatchUp {};         // Read the position; a ticket through the stream; a 
 struct SetSequences {};    // Ahead, on the new side.
 struct RecordDeciding {};  // Old side: from now on only the new side can tell the outcome.
 struct CommitEpoch {};     // New side: epoch + 1, authority. The point of no return.
-struct AskEpoch {};        // An answer was lost. `done`: the epoch is committed. `failed`: it is absent, and "epoch + 1
-                           // aborted" has been committed in its place, so that a late commit must fail.
-struct Become {};          // The mover turns the stream round. Forward from here: it cannot be undone.
-struct OpenFence {};       // Of the new side.
-struct Swap {};            // Every session continues on the new side.
-struct Undo {};            // Intent taken back, fence of the old side open. Clients only waited.
-struct Release {};         // Requests go on.
-struct RecordSteady {};    // Old side: follower of the new epoch. Best effort: recovery does it again.
+struct AskEpoch {
+};  // An answer was lost. `done`: the epoch is committed. `failed`: it is absent, and "epoch + 1
+    // aborted" has been committed in its place, so that a late commit must fail.
+struct Become {};     // The mover turns the stream round. Forward from here: it cannot be undone.
+struct OpenFence {};  // Of the new side.
+struct Swap {};       // Every session continues on the new side.
+struct Undo {};       // Intent taken back, fence of the old side open. Clients only waited.
+struct Release {};    // Requests go on.
+struct RecordSteady {
+};  // Old side: follower of the new epoch. Best effort: recovery does it again.
 
 enum class Ending : std::uint8_t {
     refused,  // Check said no; nothing had been done.
@@ -36,19 +38,36 @@ struct Finished {
     Ending ending = Ending::refused;
 };
 
-using Action = std::variant<Check, RecordIntent, Hold, Fence, CatchUp, SetSequences, RecordDeciding, CommitEpoch,
-                            AskEpoch, Become, OpenFence, Swap, Undo, Release, RecordSteady, Finished>;
+using Action = std::variant<Check,
+                            RecordIntent,
+                            Hold,
+                            Fence,
+                            CatchUp,
+                            SetSequences,
+                            RecordDeciding,
+                            CommitEpoch,
+                            AskEpoch,
+                            Become,
+                            OpenFence,
+                            Swap,
+                            Undo,
+                            Release,
+                            RecordSteady,
+                            Finished>;
 
-// How the previous action went. `unknown` is neither success nor failure: the answer was lost (law 8).
+// How the previous action went. `unknown` is neither success nor failure: the answer was lost (law
+// 8).
 enum class Outcome : std::uint8_t { done, failed, unknown };
 
 class Cutover {
 public:
-    // The next action, given how the previous one went; ignored at the first call. The same action again
-    // means: retry, until the database answers; the caller paces it. Not to be called after Finished.
+    // The next action, given how the previous one went; ignored at the first call. The same action
+    // again means: retry, until the database answers; the caller paces it. Not to be called after
+    // Finished.
     Action next(Outcome last);
 
-    // True from the moment when the new epoch may be committed: giving up is no longer the caller's choice.
+    // True from the moment when the new epoch may be committed: giving up is no longer the caller's
+    // choice.
     bool may_be_committed() const;
     // True while clients are held: from Hold to Release.
     bool clients_held() const;
@@ -57,8 +76,24 @@ public:
 
 private:
     enum class Point : std::uint8_t {
-        start, checking, recording, holding, fencing, catching_up, setting_sequences, deciding, committing,
-        asking, becoming, opening, swapping, undoing, releasing_old, releasing_new, settling, finished,
+        start,
+        checking,
+        recording,
+        holding,
+        fencing,
+        catching_up,
+        setting_sequences,
+        deciding,
+        committing,
+        asking,
+        becoming,
+        opening,
+        swapping,
+        undoing,
+        releasing_old,
+        releasing_new,
+        settling,
+        finished,
     };
     Action go(Point point, Action action) {
         point_ = point;

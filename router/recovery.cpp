@@ -10,8 +10,12 @@ namespace {
 struct Readings {
     std::array<Reading, 2> by_side;
 
-    const SideRecord* record(Side side) const { return std::get_if<SideRecord>(&by_side[index(side)]); }
-    bool unreadable(Side side) const { return std::holds_alternative<Unreadable>(by_side[index(side)]); }
+    const SideRecord* record(Side side) const {
+        return std::get_if<SideRecord>(&by_side[index(side)]);
+    }
+    bool unreadable(Side side) const {
+        return std::holds_alternative<Unreadable>(by_side[index(side)]);
+    }
     bool absent(Side side) const { return std::holds_alternative<Absent>(by_side[index(side)]); }
     // The side says of itself: I answer for the data, and nothing is under way.
     bool claims(Side side) const {
@@ -28,13 +32,14 @@ constexpr std::array both_sides = {Side::source, Side::target};
 
 Recovery refuse(std::string_view reason) { return Refuse{reason}; }
 
-// After `finish` there are no more changes of authority, so a tombstone is believed alone. If `finish` was
-// interrupted, the other record still says the same epoch and authority.
+// After `finish` there are no more changes of authority, so a tombstone is believed alone. If
+// `finish` was interrupted, the other record still says the same epoch and authority.
 std::optional<Recovery> by_tombstone(const Readings& readings) {
     const SideRecord* tombstone = nullptr;
     for (const Side side : both_sides) {
         const SideRecord* r = readings.record(side);
-        if (r != nullptr && r->phase == Phase::finished && (tombstone == nullptr || r->epoch > tombstone->epoch)) {
+        if (r != nullptr && r->phase == Phase::finished &&
+            (tombstone == nullptr || r->epoch > tombstone->epoch)) {
             tombstone = r;
         }
     }
@@ -42,7 +47,8 @@ std::optional<Recovery> by_tombstone(const Readings& readings) {
     for (const Side side : both_sides) {
         const SideRecord* r = readings.record(side);
         if (r == nullptr) continue;
-        if (r->epoch > tombstone->epoch) return refuse("one side says finished, the other has a later epoch");
+        if (r->epoch > tombstone->epoch)
+            return refuse("one side says finished, the other has a later epoch");
         if (r->epoch == tombstone->epoch && r->authority != tombstone->authority) {
             return refuse("both sides have the same epoch and name different authorities");
         }
@@ -54,27 +60,33 @@ std::optional<Recovery> by_tombstone(const Readings& readings) {
 Recovery by_intent(const Readings& readings, Side old_side) {
     const Side new_side = other(old_side);
     const SideRecord& intent = *readings.record(old_side);
-    if (intent.authority != old_side) return refuse("a side has an intent and is not the authority");
+    if (intent.authority != old_side)
+        return refuse("a side has an intent and is not the authority");
     const SideRecord* told = readings.record(new_side);
     if (told != nullptr) {
         if (readings.has_intent(new_side)) return refuse("both sides have an open intent");
         if (told->epoch > intent.epoch) return refuse("the new side is ahead of the intent");
         if (told->authority == new_side && told->epoch == intent.epoch) {
             // Before `deciding` nobody may commit the epoch.
-            if (intent.phase == Phase::switching) return refuse("an epoch was committed before it was decided");
+            if (intent.phase == Phase::switching)
+                return refuse("an epoch was committed before it was decided");
             return GoForward{new_side};
         }
         if (told->authority == new_side) return refuse("two sides claim to be the authority");
     }
     if (intent.phase == Phase::switching) {
         if (intent.identity_changed && readings.unreadable(new_side)) {
-            return HoldAndRetry{"the old side is another server than recorded, and the new side cannot be read"};
+            return HoldAndRetry{
+                "the old side is another server than recorded, and the new side cannot be read"};
         }
         return UndoIntent{old_side};
     }
-    if (readings.unreadable(new_side)) return HoldAndRetry{"a change was being decided, and the new side cannot be read"};
-    if (told == nullptr) return refuse("a change was being decided, and the new side's record is gone");
-    // Equal epochs, and the new side names the old one: "aborted" is on record, a late commit must fail.
+    if (readings.unreadable(new_side))
+        return HoldAndRetry{"a change was being decided, and the new side cannot be read"};
+    if (told == nullptr)
+        return refuse("a change was being decided, and the new side's record is gone");
+    // Equal epochs, and the new side names the old one: "aborted" is on record, a late commit must
+    // fail.
     if (told->epoch == intent.epoch) return UndoIntent{old_side};
     return AbortEpochFirst{old_side};
 }
@@ -84,13 +96,16 @@ Recovery by_claim(const Readings& readings, Side side) {
     const SideRecord* second = readings.record(other(side));
     if (second == nullptr) {
         if (claim.identity_changed && readings.unreadable(other(side))) {
-            return HoldAndRetry{"the authority is another server than recorded, and the other side cannot be read"};
+            return HoldAndRetry{
+                "the authority is another server than recorded, and the other side cannot be read"};
         }
         return Serve{side, claim.epoch, false};
     }
     if (second->authority == side) return Serve{side, claim.epoch, false};
-    if (second->epoch == claim.epoch) return refuse("both sides have the same epoch and name different authorities");
-    // Both claim: after a forced rollback, or a standby that had lost the record. The later epoch is right.
+    if (second->epoch == claim.epoch)
+        return refuse("both sides have the same epoch and name different authorities");
+    // Both claim: after a forced rollback, or a standby that had lost the record. The later epoch
+    // is right.
     if (readings.claims(other(side))) {
         return second->epoch > claim.epoch ? Serve{other(side), second->epoch, false}
                                            : Serve{side, claim.epoch, false};
@@ -109,15 +124,17 @@ Recovery recover(const Reading& source, const Reading& target) {
     for (const Side side : both_sides) {
         if (readings.claims(side)) return by_claim(readings, side);
     }
-    // Nobody claims. `start` writes the source's record first, and no verb removes one: a source without a
-    // record has never been moved, whatever the target would say.
+    // Nobody claims. `start` writes the source's record first, and no verb removes one: a source
+    // without a record has never been moved, whatever the target would say.
     if (readings.absent(Side::source)) {
         const SideRecord* told = readings.record(Side::target);
         if (told != nullptr && told->epoch > 0) return refuse("the source's record is gone");
         return NoMigration{};
     }
-    if (readings.unreadable(Side::source)) return HoldAndRetry{"the source cannot be read, and the target is not the authority"};
-    if (readings.unreadable(Side::target)) return HoldAndRetry{"the target is the authority and cannot be read"};
+    if (readings.unreadable(Side::source))
+        return HoldAndRetry{"the source cannot be read, and the target is not the authority"};
+    if (readings.unreadable(Side::target))
+        return HoldAndRetry{"the target is the authority and cannot be read"};
     return refuse("no side is the authority");
 }
 

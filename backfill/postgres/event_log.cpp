@@ -26,8 +26,9 @@ public:
             if (!opened) return opened.error();
             connection.emplace(std::move(*opened));
         }
-        auto inserted = connection->execute("INSERT INTO segue.event (kind, detail) VALUES ($1, $2)",
-                                            postgres::Parameters{kind, detail});
+        auto inserted =
+            connection->execute("INSERT INTO segue.event (kind, detail) VALUES ($1, $2)",
+                                postgres::Parameters{kind, detail});
         if (!inserted) return inserted.error();
         return Done{};
     }

@@ -76,6 +76,11 @@ Status PostgresMover::start(const ControlRecord& record) {
         shared_.backfill = record.backfill == router::Backfill::none ? router::Backfill::copying
                                                                      : record.backfill;
     }
+    {
+        const std::lock_guard lock{mutex_};  // It may have been stopped before: for a finish that failed.
+        stopping_ = false;
+        verify_stopping_.store(false);
+    }
     supervisor_ = std::thread{[this] { supervise(); }};
     return Done{};
 }

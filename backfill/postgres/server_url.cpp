@@ -56,15 +56,18 @@ Result<ServerUrl> parse_server_url(const std::string& url, const ServerSecrets& 
     ServerUrl result;
     result.user = take(options, "user");
     result.database = take(options, "dbname");
-    if (result.user.empty()) return bad("a URI that names the role Segue itself uses: \"postgresql://ROLE@...\"");
-    if (result.database.empty()) return bad("a URI that names the database to move: \".../DATABASE\"");
+    if (result.user.empty())
+        return bad("a URI that names the role Segue itself uses: \"postgresql://ROLE@...\"");
+    if (result.database.empty())
+        return bad("a URI that names the database to move: \".../DATABASE\"");
     result.host = options.contains("hostaddr") ? take(options, "hostaddr") : take(options, "host");
     if (result.host.find(',') != std::string::npos) return bad("one host, not a list");
     if (result.host.empty()) options["host"] = result.host = default_unix_directory;
     if (result.host.front() == '/') std::swap(result.host, result.unix_directory);
     const std::string port = take(options, "port");
     if (!port.empty()) {
-        const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
+        const auto [end, error] =
+            std::from_chars(port.data(), port.data() + port.size(), result.port);
         if (error != std::errc{} || end != port.data() + port.size() || result.port == 0) {
             return bad("a port from 1 to 65535");
         }

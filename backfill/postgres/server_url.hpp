@@ -1,6 +1,6 @@
 #pragma once
-// A server's URL as libpq understands it, taken apart: the proxy opens the sessions' connections itself and
-// needs host and port, libpq gets the whole with the password put in.
+// A server's URL as libpq understands it, taken apart: the proxy opens the sessions' connections
+// itself and needs host and port, libpq gets the whole with the password put in.
 
 #include <cstdint>
 #include <string>

@@ -1,5 +1,5 @@
-// Every step of a change of authority fails once, loses its answer, or is the program's last; what must be
-// true afterwards is checked each time, and recovery makes something whole of every crash.
+// Every step of a change of authority fails once, loses its answer, or is the program's last; what
+// must be true afterwards is checked each time, and recovery makes something whole of every crash.
 
 #include "proxy/conductor.hpp"
 
@@ -11,11 +11,11 @@
 namespace segue::proxy {
 namespace {
 
+using test::consistent_world;
 using test::Crash;
 using test::Program;
 using test::Trouble;
 using test::World;
-using test::consistent_world;
 
 constexpr int calls_max = 200;
 
@@ -26,7 +26,12 @@ ChangeLimits quick() {
 }
 
 ChangeParts parts(Program& program) {
-    return {program.steps, program.mover, program.sessions, program.traffic, program.journal, program.stopping};
+    return {program.steps,
+            program.mover,
+            program.sessions,
+            program.traffic,
+            program.journal,
+            program.stopping};
 }
 
 // Whole: one side answers for the data, it alone can be written to, and everybody agrees.
@@ -36,7 +41,8 @@ void expect_whole(const World& world, Side authority) {
     EXPECT_EQ(world.records[index(authority)]->phase, router::Phase::steady);
     const backfill::ControlRecord& second = *world.records[index(follower)];
     const bool claims = second.authority == follower && second.phase == router::Phase::steady;
-    EXPECT_FALSE(claims && second.epoch >= world.records[index(authority)]->epoch) << "two authorities";
+    EXPECT_FALSE(claims && second.epoch >= world.records[index(authority)]->epoch)
+        << "two authorities";
     EXPECT_FALSE(world.fence_closed[index(authority)]);
     EXPECT_TRUE(world.fence_closed[index(follower)]);
     EXPECT_FALSE(world.held);
@@ -66,16 +72,19 @@ TEST(Conductor, KeepsMirrorAndSetsShadowAndShiftToZero) {
     World world = consistent_world();
     world.records[0]->knobs = {router::Mirror::sync, 10, 20, false};
     Program program{world};
-    ASSERT_EQ(change_authority(parts(program), quick(), Side::target).ending, router::Ending::changed);
+    ASSERT_EQ(change_authority(parts(program), quick(), Side::target).ending,
+              router::Ending::changed);
     EXPECT_EQ(world.records[1]->knobs, (router::Knobs{router::Mirror::sync, 0, 0, false}));
 }
 
 TEST(Conductor, LeavesOneWholeWhicheverStepFailsOnceOrLosesItsAnswer) {
     for (const Side from : {Side::source, Side::target}) {
-        for (const Trouble trouble : {Trouble::error, Trouble::lost_written, Trouble::lost_unwritten, Trouble::conflict}) {
+        for (const Trouble trouble :
+             {Trouble::error, Trouble::lost_written, Trouble::lost_unwritten, Trouble::conflict}) {
             int undone = 0, changed = 0, refused = 0;
             for (int at = 0; at < calls_max; ++at) {
-                SCOPED_TRACE("call " + std::to_string(at) + ", trouble " + std::to_string(static_cast<int>(trouble)));
+                SCOPED_TRACE("call " + std::to_string(at) + ", trouble " +
+                             std::to_string(static_cast<int>(trouble)));
                 World world = consistent_world(from);
                 world.trouble_at = at;
                 world.trouble = trouble;
@@ -87,7 +96,9 @@ TEST(Conductor, LeavesOneWholeWhicheverStepFailsOnceOrLosesItsAnswer) {
                 EXPECT_EQ(world.sessions_on, is_changed ? other(from) : from);
                 EXPECT_EQ(world.mover_follows, is_changed ? other(from) : from);
                 EXPECT_EQ(report.reason.empty(), is_changed) << report.reason;
-                (is_changed ? changed : report.ending == router::Ending::undone ? undone : refused)++;
+                (is_changed                                ? changed
+                 : report.ending == router::Ending::undone ? undone
+                                                           : refused)++;
                 if (world.calls <= at) break;  // There were no more steps to fail.
             }
             EXPECT_GT(refused, 0);
@@ -101,7 +112,8 @@ TEST(Conductor, LeavesOneWholeWhicheverStepFailsOnceOrLosesItsAnswer) {
 TEST(Conductor, SurvivesACompareAndSetThatArrivesLate) {
     for (int late_after = 0; late_after < 12; ++late_after) {
         for (int at = 0; at < calls_max; ++at) {
-            SCOPED_TRACE("call " + std::to_string(at) + ", late after " + std::to_string(late_after));
+            SCOPED_TRACE("call " + std::to_string(at) + ", late after " +
+                         std::to_string(late_after));
             World world = consistent_world();
             world.trouble_at = at;
             world.trouble = Trouble::lost_late;
@@ -109,7 +121,8 @@ TEST(Conductor, SurvivesACompareAndSetThatArrivesLate) {
             Program program{world};
             const ChangeReport report = change_authority(parts(program), quick(), Side::target);
             world.deliver_late(calls_max * 2);
-            expect_whole(world, report.ending == router::Ending::changed ? Side::target : Side::source);
+            expect_whole(world,
+                         report.ending == router::Ending::changed ? Side::target : Side::source);
             if (world.calls <= at) break;
         }
     }
@@ -146,8 +159,10 @@ TEST(Conductor, RecoveryMakesAWholeOfACrashAtEveryCall) {
             EXPECT_GE(round.record->epoch, 4u);
             // Both agree, and the way is free for the next change.
             EXPECT_EQ(world.records[0]->authority, world.records[1]->authority);
-            next.traffic.authority = world.sessions_on = world.mover_follows = round.record->authority;
-            const ChangeReport again = change_authority(parts(next), quick(), other(round.record->authority));
+            next.traffic.authority = world.sessions_on = world.mover_follows =
+                round.record->authority;
+            const ChangeReport again =
+                change_authority(parts(next), quick(), other(round.record->authority));
             EXPECT_EQ(again.ending, router::Ending::changed) << again.reason;
             (committed ? moved : stayed)++;
         }
@@ -178,14 +193,17 @@ TEST(Conductor, RecoveryHoldsTheClientsWhileTheOutcomeCannotBeKnown) {
         const RecoveryRound round = recover_once(next.steps, next.journal, "segue");
         const bool target_is_authority = world.records[0]->authority == Side::target;
         EXPECT_EQ(round.through, !deciding && !target_is_authority) << "call " << at;
-        if (!round.through) { EXPECT_NE(round.waiting_for.find("target"), std::string::npos); }
+        if (!round.through) {
+            EXPECT_NE(round.waiting_for.find("target"), std::string::npos);
+        }
     }
 }
 
 TEST(Conductor, StaysBehindTheHoldForAsLongAsTheCommitIsInDoubt) {
     World world = consistent_world();
     Program probe{world};
-    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending, router::Ending::changed);
+    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending,
+              router::Ending::changed);
     int commit_call = -1;
     for (std::size_t i = 0; i < world.names.size(); ++i) {
         if (world.names[i] == "fence_held") commit_call = static_cast<int>(i) + 1;
@@ -200,15 +218,19 @@ TEST(Conductor, StaysBehindTheHoldForAsLongAsTheCommitIsInDoubt) {
         const bool written = trouble == Trouble::lost_written;
         EXPECT_EQ(report.ending, written ? router::Ending::changed : router::Ending::undone);
         expect_whole(doubtful, written ? Side::target : Side::source);
-        if (!written) { EXPECT_EQ(doubtful.records[1]->epoch, 5u) << "the aborted epoch is not on record"; }
+        if (!written) {
+            EXPECT_EQ(doubtful.records[1]->epoch, 5u) << "the aborted epoch is not on record";
+        }
     }
 }
 
-// The commit is on its way, and the first attempt to make it fail is lost as well: not yet a reason to undo.
+// The commit is on its way, and the first attempt to make it fail is lost as well: not yet a reason
+// to undo.
 TEST(Conductor, DoesNotUndoBeforeTheAbortIsOnRecord) {
     World world = consistent_world();
     Program probe{world};
-    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending, router::Ending::changed);
+    ASSERT_EQ(change_authority(parts(probe), quick(), Side::target).ending,
+              router::Ending::changed);
     int commit_call = -1;
     for (std::size_t i = 0; i < world.names.size(); ++i) {
         if (world.names[i] == "fence_held") commit_call = static_cast<int>(i) + 1;
@@ -223,7 +245,8 @@ TEST(Conductor, DoesNotUndoBeforeTheAbortIsOnRecord) {
         Program program{doubtful};
         const ChangeReport report = change_authority(parts(program), quick(), Side::target);
         doubtful.deliver_late(calls_max * 2);
-        expect_whole(doubtful, report.ending == router::Ending::changed ? Side::target : Side::source);
+        expect_whole(doubtful,
+                     report.ending == router::Ending::changed ? Side::target : Side::source);
     }
 }
 
@@ -260,7 +283,9 @@ TEST(Conductor, RehearsalChangesNothingWhicheverStepFails) {
         const ChangeReport report = rehearse_change(parts(program), quick(), Side::target);
         expect_whole(world, Side::source);
         EXPECT_EQ(world.records, before);
-        if (at < 0) { EXPECT_EQ(report.ending, router::Ending::undone) << report.reason; }
+        if (at < 0) {
+            EXPECT_EQ(report.ending, router::Ending::undone) << report.reason;
+        }
         if (at >= 0 && world.calls <= at) break;
     }
 }

@@ -1,4 +1,5 @@
-// The configuration file: defaults, every key, and a table of files that are refused with line and key.
+// The configuration file: defaults, every key, and a table of files that are refused with line and
+// key.
 
 #include "proxy/config.hpp"
 
@@ -16,7 +17,8 @@ namespace {
 class ConfigFile {
 public:
     explicit ConfigFile(const std::string& text)
-        : path_(std::filesystem::temp_directory_path() / ("segue-config-test-" + std::to_string(getpid()) + ".toml")) {
+        : path_(std::filesystem::temp_directory_path() /
+                ("segue-config-test-" + std::to_string(getpid()) + ".toml")) {
         std::ofstream{path_} << text;
     }
     ~ConfigFile() { std::filesystem::remove(path_); }
@@ -57,14 +59,17 @@ TEST(Config, TakesEveryKey) {
     setenv("SEGUE_TEST_PASSWORD", "it's", 1);
     const auto config = load(
         "[migration]\nname = \"shop_2\"\n"
-        "[listen]\naddress = [\"0.0.0.0:7000\", \"unix:/tmp/segue.sock\", \"[::1]:7001\"]\nother_databases = \"refuse\"\n"
+        "[listen]\naddress = [\"0.0.0.0:7000\", \"unix:/tmp/segue.sock\", "
+        "\"[::1]:7001\"]\nother_databases = \"refuse\"\n"
         "[admin]\naddress = \"unix:/tmp/segue.admin\"\n"
-        "[source]\nurl = \"postgresql:///shop?host=/run/pg&user=mover\"\npassword_env = \"SEGUE_TEST_PASSWORD\"\n"
+        "[source]\nurl = \"postgresql:///shop?host=/run/pg&user=mover\"\npassword_env = "
+        "\"SEGUE_TEST_PASSWORD\"\n"
         "[target]\nurl = \"postgresql://segue@[::1]:5433/shop\"\nroles = \"keep\"\n"
         "[tables]\nexclude = [\"public.junk\"]\nwithout_key = \"refuse\"\n"
         "[mirror]\npolicy = \"bounded\"\nbound_ms = 50\n"
         "[cutover]\ndrain_ms = 10\ndeadline_ms = 20\nrequire_verify = true\n"
-        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\ncopy_workers = 4\nclients = 5\nlogin_ms = 6\n"
+        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\ncopy_workers = 4\nclients = 5\nlogin_ms "
+        "= 6\n"
         "[tools]\npg_bin = \"\"\n");
     ASSERT_TRUE(config) << config.error().detail;
     ASSERT_EQ(config->listen.size(), 3u);
@@ -92,40 +97,67 @@ struct BadFile {
 
 TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
     const BadFile files[] = {
-        {"[migration]\nnam = \"x\"\n" + servers, ":2: [migration] nam: unknown key; did you mean name?"},
+        {"[migration]\nnam = \"x\"\n" + servers,
+         ":2: [migration] nam: unknown key; did you mean name?"},
         {"[mirrror]\n" + servers, ":1: mirrror: unknown section; did you mean mirror?"},
         {"wal = 1\n" + servers, ":1: wal: unknown key outside of a section"},
         {"[migration]\nname = 7\n" + servers, ":2: [migration] name: expected a string"},
-        {"[migration]\nname = \"No Good\"\n" + servers, ":2: [migration] name: expected 1 to 40 of"},
-        {"[listen]\naddress = \"localhost\"\n" + servers, ":2: [listen] address: expected an address"},
-        {"[listen]\naddress = [\"127.0.0.1:1\", \"127.0.0.1:1\"]\n" + servers, ":2: [listen] address: expected different"},
+        {"[migration]\nname = \"No Good\"\n" + servers,
+         ":2: [migration] name: expected 1 to 40 of"},
+        {"[listen]\naddress = \"localhost\"\n" + servers,
+         ":2: [listen] address: expected an address"},
+        {"[listen]\naddress = [\"127.0.0.1:1\", \"127.0.0.1:1\"]\n" + servers,
+         ":2: [listen] address: expected different"},
         {"[listen]\naddress = \"127.0.0.1:70000\"\n" + servers, ":2: [listen] address"},
-        {"[listen]\naddress = 6432\n" + servers, ":2: [listen] address: expected a string or a list"},
+        {"[listen]\naddress = 6432\n" + servers,
+         ":2: [listen] address: expected a string or a list"},
         {"[listen]\naddress = \"unix:relative\"\n" + servers, ":2: [listen] address"},
-        {"[listen]\n\ntls = \"maybe\"\n" + servers, ":3: [listen] tls: expected \"allow\" or \"require\""},
-        {"[listen]\ntls = \"require\"\n" + servers, ":2: [listen] tls: expected tls_certificate and tls_key"},
-        {"[listen]\ntls_key = \"/etc/hostname\"\n" + servers, "[listen] tls_certificate: expected both"},
-        {"[listen]\ntls_key = \"/nowhere\"\ntls_certificate = \"/etc/hostname\"\n" + servers, ":2: [listen] tls_key: expected a file"},
-        {"[admin]\naddress = \"0.0.0.0:6480\"\n" + servers, ":2: [admin] address: expected a token_file"},
-        {"[admin]\naddress = \"127.0.0.1:6432\"\n" + servers, ":2: [admin] address: expected another address"},
+        {"[listen]\n\ntls = \"maybe\"\n" + servers,
+         ":3: [listen] tls: expected \"allow\" or \"require\""},
+        {"[listen]\ntls = \"require\"\n" + servers,
+         ":2: [listen] tls: expected tls_certificate and tls_key"},
+        {"[listen]\ntls_key = \"/etc/hostname\"\n" + servers,
+         "[listen] tls_certificate: expected both"},
+        {"[listen]\ntls_key = \"/nowhere\"\ntls_certificate = \"/etc/hostname\"\n" + servers,
+         ":2: [listen] tls_key: expected a file"},
+        {"[admin]\naddress = \"0.0.0.0:6480\"\n" + servers,
+         ":2: [admin] address: expected a token_file"},
+        {"[admin]\naddress = \"127.0.0.1:6432\"\n" + servers,
+         ":2: [admin] address: expected another address"},
         {"[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":1: [source] url: missing"},
-        {"[source]\nurl = 1\n[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":2: [source] url: expected a string"},
-        {"[source]\nurl = \"postgresql://db1/shop\"\n[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":2: [source] url: expected a URI that names the role"},
-        {"[source]\nurl = \"postgresql://a@db1\"\n[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":2: [source] url: expected a URI that names the database"},
-        {"[source]\nurl = \"postgresql://a@db1,db3/s\"\n[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":2: [source] url: expected one host"},
-        {"[source]\nurl = \"mysql://a:secret@db1/s\"\n[target]\nurl = \"postgresql://segue@db2/shop\"\n", ":2: [source] url: expected a libpq URI"},
-        {"[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://b@db/s\"\n", ":4: [target] url: expected another database"},
+        {"[source]\nurl = 1\n[target]\nurl = \"postgresql://segue@db2/shop\"\n",
+         ":2: [source] url: expected a string"},
+        {"[source]\nurl = \"postgresql://db1/shop\"\n[target]\nurl = "
+         "\"postgresql://segue@db2/shop\"\n",
+         ":2: [source] url: expected a URI that names the role"},
+        {"[source]\nurl = \"postgresql://a@db1\"\n[target]\nurl = "
+         "\"postgresql://segue@db2/shop\"\n",
+         ":2: [source] url: expected a URI that names the database"},
+        {"[source]\nurl = \"postgresql://a@db1,db3/s\"\n[target]\nurl = "
+         "\"postgresql://segue@db2/shop\"\n",
+         ":2: [source] url: expected one host"},
+        {"[source]\nurl = \"mysql://a:secret@db1/s\"\n[target]\nurl = "
+         "\"postgresql://segue@db2/shop\"\n",
+         ":2: [source] url: expected a libpq URI"},
+        {"[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://b@db/s\"\n",
+         ":4: [target] url: expected another database"},
         {servers + "roles = \"copy\"\n", ":5: [target] roles: expected \"sync\" or \"keep\""},
-        {servers + "password_env = \"SEGUE_NOT_SET\"\n", ":5: [target] password_env: expected an environment variable"},
+        {servers + "password_env = \"SEGUE_NOT_SET\"\n",
+         ":5: [target] password_env: expected an environment variable"},
         {servers + "passfile = \"/nowhere\"\n", ":5: [target] passfile: expected a file"},
-        {servers + "[tables]\nexclude = [\"junk\"]\n", ":6: [tables] exclude: expected \"schema.table\""},
+        {servers + "[tables]\nexclude = [\"junk\"]\n",
+         ":6: [tables] exclude: expected \"schema.table\""},
         {servers + "[tables]\nexclude = \"a.b\"\n", ":6: [tables] exclude: expected a list"},
         {servers + "[tables]\nwithout_key = true\n", ":6: [tables] without_key: expected a string"},
-        {servers + "[mirror]\nbound_ms = 0\n", ":6: [mirror] bound_ms: expected a whole number from 1"},
+        {servers + "[mirror]\nbound_ms = 0\n",
+         ":6: [mirror] bound_ms: expected a whole number from 1"},
         {servers + "[mirror]\nbound_ms = 1.5\n", ":6: [mirror] bound_ms: expected a whole number"},
-        {servers + "[cutover]\ndrain_ms = 5000\n", ":6: [cutover] drain_ms: expected less than deadline_ms"},
-        {servers + "[cutover]\nrequire_verify = \"yes\"\n", ":6: [cutover] require_verify: expected true or false"},
-        {servers + "[limits]\nretained_log = 5\n", ":6: [limits] retained_log: unknown key; did you mean retained_log_mb?"},
+        {servers + "[cutover]\ndrain_ms = 5000\n",
+         ":6: [cutover] drain_ms: expected less than deadline_ms"},
+        {servers + "[cutover]\nrequire_verify = \"yes\"\n",
+         ":6: [cutover] require_verify: expected true or false"},
+        {servers + "[limits]\nretained_log = 5\n",
+         ":6: [limits] retained_log: unknown key; did you mean retained_log_mb?"},
         {servers + "[tools]\npg_bin = \"/nowhere\"\n", ":6: [tools] pg_bin: expected a folder"},
         {"[listen\n", ":1: not TOML"},
         {"listen = 5\n" + servers, ":1: listen: expected a section"},
@@ -134,8 +166,10 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
         SCOPED_TRACE(file.text);
         const auto config = load(file.text);
         ASSERT_FALSE(config);
-        EXPECT_NE(config.error().detail.find(file.expected), std::string::npos) << config.error().detail;
-        EXPECT_EQ(config.error().detail.find("secret"), std::string::npos) << "a password in an error";
+        EXPECT_NE(config.error().detail.find(file.expected), std::string::npos)
+            << config.error().detail;
+        EXPECT_EQ(config.error().detail.find("secret"), std::string::npos)
+            << "a password in an error";
         EXPECT_NE(config.error().detail.find(".toml"), std::string::npos);
     }
 }

@@ -18,15 +18,16 @@ Trouble World::call(const std::string& what) {
     const int number = calls++;
     deliver_late(number);
     if (number == second_at) return second;
-    if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for) return Trouble::none;
+    if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for)
+        return Trouble::none;
     if (trouble == Trouble::crash) throw Crash{};
     return trouble;
 }
 
 bool World::compare_and_set(Side side, const ControlRecord& expected, const ControlRecord& next) {
     auto& record = records[index(side)];
-    const bool same = record && record->epoch == expected.epoch && record->phase == expected.phase &&
-                      record->attempt == expected.attempt;
+    const bool same = record && record->epoch == expected.epoch &&
+                      record->phase == expected.phase && record->attempt == expected.attempt;
     if (same) record = next;
     return same;
 }
@@ -44,7 +45,9 @@ void World::deliver_late(int now) {
 }
 
 // One writer: never are both sides open for applications.
-void World::check() const { EXPECT_TRUE(fence_closed[0] || fence_closed[1]) << "both sides can be written to"; }
+void World::check() const {
+    EXPECT_TRUE(fence_closed[0] || fence_closed[1]) << "both sides can be written to";
+}
 
 World consistent_world(Side authority, std::uint64_t epoch) {
     World world;
@@ -77,13 +80,15 @@ Status FakeStore::create(const ControlRecord& record) {
     return Done{};
 }
 
-Result<Written> FakeStore::compare_and_set(const ControlRecord& expected, const ControlRecord& next) {
+Result<Written> FakeStore::compare_and_set(const ControlRecord& expected,
+                                           const ControlRecord& next) {
     if (world_.down[index(side_)]) return broken();
     const Trouble trouble = world_.call("compare_and_set");
     if (trouble == Trouble::error) return broken();
     if (trouble == Trouble::conflict) return Written::conflict;
     if (trouble == Trouble::lost_unwritten) return Written::unknown;
-    EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch) << "a late one could be written";
+    EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch)
+        << "a late one could be written";
     if (trouble == Trouble::lost_late) {
         world_.late.push_back({side_, expected, next, world_.calls + world_.late_after});
         return Written::unknown;
@@ -183,7 +188,8 @@ backfill::MoverStatus FakeMover::status() const {
 
 Status FakeMover::become(Side authority, Position since) {
     EXPECT_GE(since.value, world_.records[index(authority)]->since.value);
-    EXPECT_TRUE(world_.fence_closed[index(authority)]) << "the new side was open before the stream was turned";
+    EXPECT_TRUE(world_.fence_closed[index(authority)])
+        << "the new side was open before the stream was turned";
     if (world_.call("become") != Trouble::none) return broken();
     world_.mover_follows = authority;
     return Done{};
@@ -199,7 +205,8 @@ Result<backfill::VerifyResult> FakeMover::verify() {
     backfill::VerifyResult result;
     result.rows_compared = 100;
     result.differences = world_.differences;
-    for (std::uint64_t i = 0; i < world_.differences; ++i) result.first_differences.push_back({"public.t", "1", "missing"});
+    for (std::uint64_t i = 0; i < world_.differences; ++i)
+        result.first_differences.push_back({"public.t", "1", "missing"});
     return result;
 }
 
@@ -223,7 +230,8 @@ WaitReport FakeSessions::release() {
     world_.call("release");
     if (world_.traffic != nullptr) {
         EXPECT_EQ(world_.traffic->authority.load(), world_.sessions_on);
-        EXPECT_FALSE(world_.fence_closed[index(world_.sessions_on)]) << "released onto a fenced side";
+        EXPECT_FALSE(world_.fence_closed[index(world_.sessions_on)])
+            << "released onto a fenced side";
     }
     world_.held = false;
     return {std::chrono::microseconds{2000}, std::chrono::microseconds{1500}};

@@ -1,6 +1,7 @@
 #pragma once
-// Two databases, a mover and sessions as far as a change of authority sees them, all in memory. Every call is
-// counted, so that a test can make the n-th one fail, lose its answer, or end the program there.
+// Two databases, a mover and sessions as far as a change of authority sees them, all in memory.
+// Every call is counted, so that a test can make the n-th one fail, lose its answer, or end the
+// program there.
 
 #include <gtest/gtest.h>
 
@@ -19,8 +20,8 @@
 
 namespace segue::proxy::test {
 
-// What happens at the chosen call. A compare-and-set whose answer is lost may have been written or not.
-// lost_late: it arrives `late_after` calls later.
+// What happens at the chosen call. A compare-and-set whose answer is lost may have been written or
+// not. lost_late: it arrives `late_after` calls later.
 enum class Trouble { none, error, lost_written, lost_unwritten, lost_late, conflict, crash };
 struct Crash {};  // Thrown: the program is gone.
 
@@ -60,7 +61,9 @@ struct World {
     int late_after = 1;
 
     Trouble call(const std::string& what);
-    bool compare_and_set(Side side, const backfill::ControlRecord& expected, const backfill::ControlRecord& next);
+    bool compare_and_set(Side side,
+                         const backfill::ControlRecord& expected,
+                         const backfill::ControlRecord& next);
     void deliver_late(int now);
     void check() const;  // What must hold at every instant.
 };
@@ -84,7 +87,9 @@ private:
 class FakeSteps : public backfill::ChangeSteps {
 public:
     explicit FakeSteps(World& world, std::array<backfill::AppliedPosition, 2>& applied)
-        : world_(world), applied_(applied), stores_{FakeStore{world, Side::source}, FakeStore{world, Side::target}} {}
+        : world_(world),
+          applied_(applied),
+          stores_{FakeStore{world, Side::source}, FakeStore{world, Side::target}} {}
 
     Result<std::vector<backfill::Blocker>> blockers(Side) override;
     Status arm_fence(Side, backfill::Clock::time_point) override { return simple("arm_fence"); }
@@ -96,7 +101,9 @@ public:
     Result<Position> log_end(Side side) override;
     Result<Position> commit_ticket(Side side) override;
     Status sequences_ahead(Side, Side) override { return simple("sequences"); }
-    Status terminate_stale_backends(Side, const std::vector<int>&) override { return simple("terminate"); }
+    Status terminate_stale_backends(Side, const std::vector<int>&) override {
+        return simple("terminate");
+    }
     Status notify(Side, const std::string&) override { return simple("notify"); }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
     Result<bool> identity_changed(const backfill::ControlRecord& record) override {
@@ -114,7 +121,8 @@ private:
 
 class FakeMover : public backfill::Mover {
 public:
-    FakeMover(World& world, std::array<backfill::AppliedPosition, 2>& applied) : world_(world), applied_(applied) {}
+    FakeMover(World& world, std::array<backfill::AppliedPosition, 2>& applied)
+        : world_(world), applied_(applied) {}
     Status start(const backfill::ControlRecord& record) override;
     void stop() override { world_.mover_started = false; }
     void set_paused(bool paused) override { world_.mover_paused = paused; }
@@ -144,7 +152,9 @@ public:
     std::vector<int> backend_pids(Side) const override { return {}; }
     Status prestage(Side, Clock::time_point) override { return simple("prestage"); }
     Status hold(Side, Clock::time_point) override;
-    Status drain_notifications(const std::string&, Clock::time_point) override { return simple("drain"); }
+    Status drain_notifications(const std::string&, Clock::time_point) override {
+        return simple("drain");
+    }
     bool any_listening() const override { return true; }
     void swap(Side side) override;
     WaitReport release() override;
@@ -158,8 +168,12 @@ private:
 
 class FakeJournal : public Journal {
 public:
-    void event(const std::string& kind, const std::string& detail) override { lines.push_back(kind + ": " + detail); }
-    void warning(const std::string& kind, const std::string& detail) override { lines.push_back(kind + "! " + detail); }
+    void event(const std::string& kind, const std::string& detail) override {
+        lines.push_back(kind + ": " + detail);
+    }
+    void warning(const std::string& kind, const std::string& detail) override {
+        lines.push_back(kind + "! " + detail);
+    }
     void set_durable(bool) override {}
     std::vector<std::string> lines;
 };

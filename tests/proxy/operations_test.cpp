@@ -1,4 +1,5 @@
-// What the verbs do and refuse, with their exit codes, over databases, a mover and sessions in memory.
+// What the verbs do and refuse, with their exit codes, over databases, a mover and sessions in
+// memory.
 
 #include "proxy/operations.hpp"
 
@@ -12,26 +13,34 @@ namespace segue::proxy {
 namespace {
 
 using nlohmann::json;
+using test::consistent_world;
 using test::Program;
 using test::Trouble;
 using test::World;
-using test::consistent_world;
 
 struct Desk {
     explicit Desk(World& of) : program(of) {
         operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
         operations.change_limits.retry_pause = std::chrono::milliseconds{0};
     }
-    VerbResult run(const std::string& verb, const json& arguments = json::object()) { return operations.run(verb, arguments); }
+    VerbResult run(const std::string& verb, const json& arguments = json::object()) {
+        return operations.run(verb, arguments);
+    }
 
     Config config;
     Program program;
     StateBoard board;
     std::vector<backfill::Finding> findings;
-    Operations operations{{config,
-                           {program.steps, program.mover, program.sessions, program.traffic, program.journal, program.stopping},
-                           board,
-                           [this]() -> Result<std::vector<backfill::Finding>> { return findings; }}};
+    Operations operations{
+        {config,
+         {program.steps,
+          program.mover,
+          program.sessions,
+          program.traffic,
+          program.journal,
+          program.stopping},
+         board,
+         [this]() -> Result<std::vector<backfill::Finding>> { return findings; }}};
 };
 
 TEST(Operations, ServeTheSourceWhereNothingIsMoved) {
@@ -40,7 +49,8 @@ TEST(Operations, ServeTheSourceWhereNothingIsMoved) {
     ASSERT_TRUE(desk.operations.recover());
     EXPECT_TRUE(desk.program.traffic.serving);
     EXPECT_EQ(desk.program.traffic.authority.load(), Side::source);
-    for (const char* verb : {"pause", "resume", "verify", "repair", "rehearse", "cutover", "rollback", "finish"}) {
+    for (const char* verb :
+         {"pause", "resume", "verify", "repair", "rehearse", "cutover", "rollback", "finish"}) {
         SCOPED_TRACE(verb);
         const VerbResult result = desk.run(verb);
         EXPECT_EQ(result.exit_code, 1);
@@ -77,7 +87,11 @@ TEST(Operations, StartBeginsToCopyAndIsIdempotent) {
 TEST(Operations, StartRefusesWhatCheckFindsAndTouchesNothing) {
     World world;
     Desk desk{world};
-    desk.findings = {{backfill::Severity::fail, "wal_level", "source", "wal_level is replica", "ALTER SYSTEM SET wal_level = logical"}};
+    desk.findings = {{backfill::Severity::fail,
+                      "wal_level",
+                      "source",
+                      "wal_level is replica",
+                      "ALTER SYSTEM SET wal_level = logical"}};
     ASSERT_TRUE(desk.operations.recover());
     const VerbResult result = desk.run("start");
     EXPECT_EQ(result.exit_code, 1);
@@ -186,12 +200,18 @@ TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
     Desk desk{world};
     ASSERT_TRUE(desk.operations.recover());
     EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+    world.down[0] = true;
+    EXPECT_EQ(desk.run("finish").exit_code, 1);
+    EXPECT_TRUE(world.gate) << "a finish that is refused gives nothing up";
+    EXPECT_TRUE(world.mover_started);
+    world.down[0] = false;
     EXPECT_EQ(desk.run("finish").exit_code, 0);
     EXPECT_FALSE(world.gate);
     EXPECT_FALSE(world.mover_started);
     EXPECT_TRUE(world.fence_closed[0]);
     EXPECT_EQ(desk.run("finish").exit_code, 0);
-    for (const char* verb : {"start", "cutover", "rollback", "pause", "verify"}) EXPECT_EQ(desk.run(verb).exit_code, 1) << verb;
+    for (const char* verb : {"start", "cutover", "rollback", "pause", "verify"})
+        EXPECT_EQ(desk.run(verb).exit_code, 1) << verb;
 
     world.down[1] = true;  // The tombstone on the source alone says where to go.
     Desk next{world};
@@ -199,6 +219,8 @@ TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
     EXPECT_EQ(next.program.traffic.authority.load(), Side::target);
     EXPECT_EQ(next.program.traffic.epoch.load(), 7u);
     EXPECT_FALSE(world.mover_started);
+    EXPECT_EQ(next.run("finish", {{"unfence", true}}).exit_code, 1);
+    world.down[1] = false;
     EXPECT_EQ(next.run("finish", {{"unfence", true}}).exit_code, 0);
     EXPECT_FALSE(world.fence_closed[0]);
 }
@@ -211,7 +233,9 @@ TEST(Operations, ForcedRollbackAsksForTheNameAndForIsolationAndIsAboveEveryEpoch
     EXPECT_EQ(desk.run("rollback", force).exit_code, 1) << "the target answers";
     world.down[1] = true;
     EXPECT_EQ(desk.run("rollback", {{"force", true}}).exit_code, 1);
-    EXPECT_EQ(desk.run("rollback", {{"force", true}, {"isolated", true}, {"confirm", "other"}}).exit_code, 1);
+    EXPECT_EQ(
+        desk.run("rollback", {{"force", true}, {"isolated", true}, {"confirm", "other"}}).exit_code,
+        1);
     EXPECT_EQ(desk.run("rollback", {{"force", true}, {"confirm", "segue"}}).exit_code, 1);
     world.fence_closed[1] = true;  // That is: isolated.
     EXPECT_EQ(desk.run("rollback", force).exit_code, 0);
@@ -239,7 +263,8 @@ TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
     World source = consistent_world();
     source.down[1] = true;
     Desk other_desk{source};
-    EXPECT_TRUE(other_desk.operations.recover()) << "the source says that it is the authority: it is believed alone";
+    EXPECT_TRUE(other_desk.operations.recover())
+        << "the source says that it is the authority: it is believed alone";
 }
 
 TEST(Operations, DoNotBelieveAPromotedStandbyAlone) {

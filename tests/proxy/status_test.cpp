@@ -25,8 +25,12 @@ StatusInputs busy() {
     record.backfill = router::Backfill::consistent;
     record.knobs = {router::Mirror::sync, 5, 10, false};
     inputs.board.record = record;
-    inputs.board.last_change = LastChange{"cutover", true, std::chrono::microseconds{12500}, std::chrono::microseconds{8000},
-                                          WallTime{std::chrono::milliseconds{1700000000123}}, ""};
+    inputs.board.last_change = LastChange{"cutover",
+                                          true,
+                                          std::chrono::microseconds{12500},
+                                          std::chrono::microseconds{8000},
+                                          WallTime{std::chrono::milliseconds{1700000000123}},
+                                          ""};
     inputs.board.verify = {VerifyOutcome::equal, 100, 0, WallTime{}};
     inputs.mover.running = true;
     inputs.mover.backfill = router::Backfill::consistent;
@@ -50,18 +54,46 @@ std::set<std::string> keys(const json& object) {
 }
 
 void expect_shape(const json& status) {
-    for (const char* key : {"authority", "epoch", "finished", "backfill", "mirror", "shadow", "shift", "sessions", "rollback_ready",
-                            "rollback_blockers", "last_change", "verify", "stray_writes", "warnings"}) {
+    for (const char* key : {"authority",
+                            "epoch",
+                            "finished",
+                            "backfill",
+                            "mirror",
+                            "shadow",
+                            "shift",
+                            "sessions",
+                            "rollback_ready",
+                            "rollback_blockers",
+                            "last_change",
+                            "verify",
+                            "stray_writes",
+                            "warnings"}) {
         EXPECT_TRUE(status.contains(key)) << key;
     }
-    EXPECT_EQ(keys(status["backfill"]), (std::set<std::string>{"state", "paused", "rows_copied", "rows_total_estimate",
-                                                               "bytes_copied", "eta_seconds", "tables"}));
-    EXPECT_EQ(keys(status["mirror"]), (std::set<std::string>{"mode", "policy", "degraded", "lag_bytes", "lag_seconds",
-                                                             "applied_position", "retained_log_bytes"}));
-    EXPECT_EQ(keys(status["shadow"]), (std::set<std::string>{"percent", "compared", "equal", "different", "unconfirmed", "shed"}));
-    EXPECT_EQ(keys(status["shift"]), (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
+    EXPECT_EQ(keys(status["backfill"]),
+              (std::set<std::string>{"state",
+                                     "paused",
+                                     "rows_copied",
+                                     "rows_total_estimate",
+                                     "bytes_copied",
+                                     "eta_seconds",
+                                     "tables"}));
+    EXPECT_EQ(keys(status["mirror"]),
+              (std::set<std::string>{"mode",
+                                     "policy",
+                                     "degraded",
+                                     "lag_bytes",
+                                     "lag_seconds",
+                                     "applied_position",
+                                     "retained_log_bytes"}));
+    EXPECT_EQ(keys(status["shadow"]),
+              (std::set<std::string>{
+                  "percent", "compared", "equal", "different", "unconfirmed", "shed"}));
+    EXPECT_EQ(keys(status["shift"]),
+              (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
     EXPECT_EQ(keys(status["sessions"]), (std::set<std::string>{"total", "held", "pinned", "pins"}));
-    EXPECT_EQ(keys(status["verify"]), (std::set<std::string>{"state", "rows_compared", "differences", "at"}));
+    EXPECT_EQ(keys(status["verify"]),
+              (std::set<std::string>{"state", "rows_compared", "differences", "at"}));
 }
 
 TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
@@ -71,8 +103,9 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
     EXPECT_EQ(status["epoch"], 3);
     EXPECT_EQ(status["finished"], false);
     EXPECT_EQ(status["backfill"]["state"], "consistent");
-    EXPECT_EQ(keys(status["backfill"]["tables"][0]),
-              (std::set<std::string>{"schema", "name", "state", "rows_copied", "rows_total_estimate"}));
+    EXPECT_EQ(
+        keys(status["backfill"]["tables"][0]),
+        (std::set<std::string>{"schema", "name", "state", "rows_copied", "rows_total_estimate"}));
     EXPECT_EQ(status["mirror"]["mode"], "sync");
     EXPECT_EQ(status["mirror"]["lag_bytes"], 100);
     EXPECT_EQ(status["mirror"]["applied_position"], "0/16B3748");
@@ -107,14 +140,17 @@ TEST(Status, NamesEveryReasonWhyTheWayBackIsNotOpen) {
     EXPECT_EQ(blocked([](StatusInputs&) {}), 0u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].connected = false; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[1].reverse_ready = false; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[1].lag_bytes = ready_lag_bytes_max + 1; }), 1u);
+    EXPECT_EQ(
+        blocked([](StatusInputs& i) { i.mover.streams[1].lag_bytes = ready_lag_bytes_max + 1; }),
+        1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].lag_seconds = 60; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].retained_log_bytes = 1000; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].problem = "slot lost"; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.stray_writes = 1; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.running = false; }), 1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->knobs.paused = true; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->phase = router::Phase::finished; }), 1u);
+    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->phase = router::Phase::finished; }),
+              1u);
     EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record.reset(); }), 1u);
 }
 
@@ -143,7 +179,8 @@ TEST(Status, ScreenIsPlainWithoutATerminal) {
     EXPECT_NE(screen.find("target, epoch 3"), std::string::npos);
     EXPECT_NE(screen.find("temporary table"), std::string::npos);
     EXPECT_NE(status_screen(status_json(busy()), Colours::on).find('\033'), std::string::npos);
-    EXPECT_NE(status_screen(status_json(StatusInputs{}), Colours::off).find("clients wait"), std::string::npos);
+    EXPECT_NE(status_screen(status_json(StatusInputs{}), Colours::off).find("clients wait"),
+              std::string::npos);
 }
 
 }  // namespace

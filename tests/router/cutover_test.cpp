@@ -25,7 +25,8 @@ struct Trace {
     template <class T>
     int first(Outcome outcome) const {
         for (std::size_t i = 0; i < steps.size(); ++i) {
-            if (std::holds_alternative<T>(steps[i].action) && steps[i].outcome == outcome) return static_cast<int>(i);
+            if (std::holds_alternative<T>(steps[i].action) && steps[i].outcome == outcome)
+                return static_cast<int>(i);
         }
         return -1;
     }
@@ -37,7 +38,9 @@ struct Trace {
         return -1;
     }
     template <class T>
-    bool has() const { return first<T>() >= 0; }
+    bool has() const {
+        return first<T>() >= 0;
+    }
     template <class T>
     bool done_before(int at) const {
         const int where = first<T>(Outcome::done);
@@ -46,21 +49,26 @@ struct Trace {
     bool epoch_known_committed_before(int at) const {
         return done_before<CommitEpoch>(at) || done_before<AskEpoch>(at);
     }
-    // The last word on the epoch before `at` was "failed", or nobody was ever asked to commit or decide it.
+    // The last word on the epoch before `at` was "failed", or nobody was ever asked to commit or
+    // decide it.
     bool epoch_known_absent_before(int at) const {
         bool absent = true;
         for (int i = 0; i < at; ++i) {
             const StepTaken& step = steps[static_cast<std::size_t>(i)];
-            if (std::holds_alternative<RecordDeciding>(step.action)) absent = step.outcome == Outcome::failed;
-            if (std::holds_alternative<CommitEpoch>(step.action)) absent = step.outcome == Outcome::failed;
-            if (std::holds_alternative<AskEpoch>(step.action)) absent = step.outcome == Outcome::failed;
+            if (std::holds_alternative<RecordDeciding>(step.action))
+                absent = step.outcome == Outcome::failed;
+            if (std::holds_alternative<CommitEpoch>(step.action))
+                absent = step.outcome == Outcome::failed;
+            if (std::holds_alternative<AskEpoch>(step.action))
+                absent = step.outcome == Outcome::failed;
         }
         return absent;
     }
     std::string text() const {
         std::string result;
         for (const StepTaken& step : steps) {
-            result += std::string{name(step.action)} + ":" + std::to_string(static_cast<int>(step.outcome)) + " ";
+            result += std::string{name(step.action)} + ":" +
+                      std::to_string(static_cast<int>(step.outcome)) + " ";
         }
         return result;
     }
@@ -86,13 +94,21 @@ void check_order(const Trace& trace) {
         EXPECT_TRUE(trace.epoch_known_committed_before(become));
         EXPECT_FALSE(trace.has<Undo>());
     }
-    if (const int open = trace.first<OpenFence>(); open >= 0) { EXPECT_TRUE(trace.done_before<Become>(open)); }
-    if (const int swap = trace.first<Swap>(); swap >= 0) { EXPECT_TRUE(trace.done_before<OpenFence>(swap)); }
-    if (const int undo = trace.first<Undo>(); undo >= 0) { EXPECT_TRUE(trace.epoch_known_absent_before(undo)); }
+    if (const int open = trace.first<OpenFence>(); open >= 0) {
+        EXPECT_TRUE(trace.done_before<Become>(open));
+    }
+    if (const int swap = trace.first<Swap>(); swap >= 0) {
+        EXPECT_TRUE(trace.done_before<OpenFence>(swap));
+    }
+    if (const int undo = trace.first<Undo>(); undo >= 0) {
+        EXPECT_TRUE(trace.epoch_known_absent_before(undo));
+    }
     if (const int release = trace.first<Release>(); release >= 0) {
         EXPECT_TRUE(trace.has<Swap>() || trace.done_before<Undo>(release));
     }
-    if (const int steady = trace.first<RecordSteady>(); steady >= 0) { EXPECT_TRUE(trace.has<Swap>()); }
+    if (const int steady = trace.first<RecordSteady>(); steady >= 0) {
+        EXPECT_TRUE(trace.has<Swap>());
+    }
 }
 
 void check_end(const Trace& trace, Ending ending) {
@@ -101,9 +117,10 @@ void check_end(const Trace& trace, Ending ending) {
     EXPECT_EQ(ending == Ending::undone, trace.has<Undo>());
     EXPECT_EQ(ending == Ending::refused, !trace.has<RecordIntent>());
     // Whoever was held is released, exactly once.
-    const auto releases = std::count_if(trace.steps.begin(), trace.steps.end(), [](const StepTaken& step) {
-        return std::holds_alternative<Release>(step.action);
-    });
+    const auto releases =
+        std::count_if(trace.steps.begin(), trace.steps.end(), [](const StepTaken& step) {
+            return std::holds_alternative<Release>(step.action);
+        });
     EXPECT_EQ(releases, ending == Ending::refused ? 0 : 1);
 }
 
@@ -142,7 +159,9 @@ TEST(Cutover, GoesStraightThroughWhenEverythingIsDone) {
         order += std::string{name(action)} + " ";
         if (std::holds_alternative<Finished>(action)) break;
     }
-    EXPECT_EQ(order, "check intent hold fence position sequences deciding commit become open swap release steady changed ");
+    EXPECT_EQ(order,
+              "check intent hold fence position sequences deciding commit become open swap release "
+              "steady changed ");
 }
 
 TEST(Cutover, AsksAgainForAsLongAsTheOutcomeOfTheCommitIsUnknown) {

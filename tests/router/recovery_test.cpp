@@ -16,8 +16,10 @@ std::vector<Reading> every_reading() {
     std::vector<Reading> readings = {Unreadable{}, Absent{}};
     for (const std::uint64_t epoch : {0u, 1u, 2u, 3u}) {
         for (const Side authority : {Side::source, Side::target}) {
-            for (const Phase phase : {Phase::steady, Phase::switching, Phase::deciding, Phase::finished}) {
-                for (const bool changed : {false, true}) readings.push_back(SideRecord{epoch, authority, phase, changed});
+            for (const Phase phase :
+                 {Phase::steady, Phase::switching, Phase::deciding, Phase::finished}) {
+                for (const bool changed : {false, true})
+                    readings.push_back(SideRecord{epoch, authority, phase, changed});
             }
         }
     }
@@ -26,28 +28,43 @@ std::vector<Reading> every_reading() {
 
 std::string kind(const Recovery& recovery) {
     return std::visit(Overloaded{
-        [](const NoMigration&) -> std::string { return "none"; },
-        [](const Serve& serve) -> std::string {
-            return std::string{serve.finished ? "finished " : "serve "} + std::string{name(serve.side)} + " " +
-                   std::to_string(serve.epoch);
-        },
-        [](const HoldAndRetry&) -> std::string { return "hold"; },
-        [](const UndoIntent& undo) -> std::string { return "undo " + std::string{name(undo.old_side)}; },
-        [](const AbortEpochFirst& abort) -> std::string { return "abort " + std::string{name(abort.old_side)}; },
-        [](const GoForward& forward) -> std::string { return "forward " + std::string{name(forward.new_side)}; },
-        [](const Refuse&) -> std::string { return "refuse"; },
-    }, recovery);
+                          [](const NoMigration&) -> std::string { return "none"; },
+                          [](const Serve& serve) -> std::string {
+                              return std::string{serve.finished ? "finished " : "serve "} +
+                                     std::string{name(serve.side)} + " " +
+                                     std::to_string(serve.epoch);
+                          },
+                          [](const HoldAndRetry&) -> std::string { return "hold"; },
+                          [](const UndoIntent& undo) -> std::string {
+                              return "undo " + std::string{name(undo.old_side)};
+                          },
+                          [](const AbortEpochFirst& abort) -> std::string {
+                              return "abort " + std::string{name(abort.old_side)};
+                          },
+                          [](const GoForward& forward) -> std::string {
+                              return "forward " + std::string{name(forward.new_side)};
+                          },
+                          [](const Refuse&) -> std::string { return "refuse"; },
+                      },
+                      recovery);
 }
 
 Reading swapped(const Reading& reading) {
     Reading result = reading;
-    if (auto* record = std::get_if<SideRecord>(&result)) record->authority = other(record->authority);
+    if (auto* record = std::get_if<SideRecord>(&result))
+        record->authority = other(record->authority);
     return result;
 }
 
-constexpr SideRecord steady(std::uint64_t epoch, Side authority) { return {epoch, authority, Phase::steady, false}; }
-constexpr SideRecord switching(std::uint64_t epoch, Side authority) { return {epoch, authority, Phase::switching, false}; }
-constexpr SideRecord deciding(std::uint64_t epoch, Side authority) { return {epoch, authority, Phase::deciding, false}; }
+constexpr SideRecord steady(std::uint64_t epoch, Side authority) {
+    return {epoch, authority, Phase::steady, false};
+}
+constexpr SideRecord switching(std::uint64_t epoch, Side authority) {
+    return {epoch, authority, Phase::switching, false};
+}
+constexpr SideRecord deciding(std::uint64_t epoch, Side authority) {
+    return {epoch, authority, Phase::deciding, false};
+}
 
 TEST(Recovery, ServesOnlyTheSideThatARecordNamesAndNeverThroughAnOpenIntent) {
     for (const Reading& source : every_reading()) {
@@ -70,11 +87,15 @@ TEST(Recovery, ServesOnlyTheSideThatARecordNamesAndNeverThroughAnOpenIntent) {
             }
             EXPECT_TRUE(named);
             if (serve->finished) continue;
-            const auto* own = std::get_if<SideRecord>(serve->side == Side::source ? &source : &target);
+            const auto* own =
+                std::get_if<SideRecord>(serve->side == Side::source ? &source : &target);
             ASSERT_NE(own, nullptr);  // The authority's own record, not hearsay.
             EXPECT_EQ(own->authority, serve->side);
-            const auto* second = std::get_if<SideRecord>(serve->side == Side::source ? &target : &source);
-            if (second != nullptr && second->authority != serve->side) { EXPECT_LT(second->epoch, own->epoch); }
+            const auto* second =
+                std::get_if<SideRecord>(serve->side == Side::source ? &target : &source);
+            if (second != nullptr && second->authority != serve->side) {
+                EXPECT_LT(second->epoch, own->epoch);
+            }
         }
     }
 }
@@ -82,7 +103,8 @@ TEST(Recovery, ServesOnlyTheSideThatARecordNamesAndNeverThroughAnOpenIntent) {
 TEST(Recovery, IsTheSameForBothDirectionsOnceARecordExists) {
     for (const Reading& source : every_reading()) {
         for (const Reading& target : every_reading()) {
-            if (std::holds_alternative<Absent>(source) || std::holds_alternative<Absent>(target)) continue;
+            if (std::holds_alternative<Absent>(source) || std::holds_alternative<Absent>(target))
+                continue;
             std::string mirrored = kind(recover(swapped(target), swapped(source)));
             const auto flip = [&](const std::string& from, const std::string& to) {
                 const auto at = mirrored.find(from);
@@ -124,17 +146,72 @@ struct Moment {
 
 TEST(Recovery, KnowsWhatToDoAfterEveryStepOfAChange) {
     const Moment moments[] = {
-        {"nothing", steady(4, Side::source), steady(4, Side::source), "serve source 4", "serve source 4", "hold"},
-        {"intent", switching(5, Side::source), steady(4, Side::source), "undo source", "undo source", "hold"},
-        {"deciding", deciding(5, Side::source), steady(4, Side::source), "abort source", "hold", "hold"},
-        {"aborted", deciding(5, Side::source), steady(5, Side::source), "undo source", "hold", "hold"},
-        {"undone", steady(5, Side::source), steady(5, Side::source), "serve source 5", "serve source 5", "hold"},
-        {"undone early", steady(5, Side::source), steady(4, Side::source), "serve source 5", "serve source 5", "hold"},
-        {"commit", deciding(5, Side::source), steady(5, Side::target), "forward target", "hold", "serve target 5"},
-        {"steady", steady(5, Side::target), steady(5, Side::target), "serve target 5", "hold", "serve target 5"},
-        {"way back", steady(5, Side::target), switching(6, Side::target), "undo target", "hold", "undo target"},
-        {"back decided", steady(5, Side::target), deciding(6, Side::target), "abort target", "hold", "hold"},
-        {"back", steady(6, Side::source), deciding(6, Side::target), "forward source", "serve source 6", "hold"},
+        {"nothing",
+         steady(4, Side::source),
+         steady(4, Side::source),
+         "serve source 4",
+         "serve source 4",
+         "hold"},
+        {"intent",
+         switching(5, Side::source),
+         steady(4, Side::source),
+         "undo source",
+         "undo source",
+         "hold"},
+        {"deciding",
+         deciding(5, Side::source),
+         steady(4, Side::source),
+         "abort source",
+         "hold",
+         "hold"},
+        {"aborted",
+         deciding(5, Side::source),
+         steady(5, Side::source),
+         "undo source",
+         "hold",
+         "hold"},
+        {"undone",
+         steady(5, Side::source),
+         steady(5, Side::source),
+         "serve source 5",
+         "serve source 5",
+         "hold"},
+        {"undone early",
+         steady(5, Side::source),
+         steady(4, Side::source),
+         "serve source 5",
+         "serve source 5",
+         "hold"},
+        {"commit",
+         deciding(5, Side::source),
+         steady(5, Side::target),
+         "forward target",
+         "hold",
+         "serve target 5"},
+        {"steady",
+         steady(5, Side::target),
+         steady(5, Side::target),
+         "serve target 5",
+         "hold",
+         "serve target 5"},
+        {"way back",
+         steady(5, Side::target),
+         switching(6, Side::target),
+         "undo target",
+         "hold",
+         "undo target"},
+        {"back decided",
+         steady(5, Side::target),
+         deciding(6, Side::target),
+         "abort target",
+         "hold",
+         "hold"},
+        {"back",
+         steady(6, Side::source),
+         deciding(6, Side::target),
+         "forward source",
+         "serve source 6",
+         "hold"},
     };
     for (const Moment& moment : moments) {
         SCOPED_TRACE(moment.after);
@@ -163,7 +240,8 @@ TEST(Recovery, BelievesATombstoneAlone) {
 }
 
 TEST(Recovery, PrefersTheLaterEpochWhenTheLostSideComesBackAfterAForcedRollback) {
-    EXPECT_EQ(kind(recover(steady(1005, Side::source), steady(5, Side::target))), "serve source 1005");
+    EXPECT_EQ(kind(recover(steady(1005, Side::source), steady(5, Side::target))),
+              "serve source 1005");
     EXPECT_EQ(kind(recover(steady(5, Side::source), steady(5, Side::target))), "refuse");
 }
 
