@@ -1,0 +1,222 @@
+// Whole sessions through listener, registry and relay threads to two real servers: what moves with them, what pins
+// them, and what a held client may do.
+
+#include "proxy/session_registry.hpp"
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <libpq-fe.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "proxy/listener.hpp"
+#include "proxy/role_secrets.hpp"
+#include "tests/support/postgres_server.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using test::PostgresServer;
+using ::testing::HasSubstr;
+
+ServerConfig config_of(const PostgresServer& server) {
+    ServerConfig config;
+    config.connection = server.url();
+    config.host = "127.0.0.1";
+    config.port = static_cast<std::uint16_t>(server.port());
+    config.database = "postgres";
+    config.user = "postgres";
+    config.sslmode = "disable";
+    return config;
+}
+
+class Client {
+public:
+    explicit Client(const std::string& url) : connection_(PQconnectdb(url.c_str())) {
+        EXPECT_EQ(PQstatus(connection_), CONNECTION_OK) << PQerrorMessage(connection_);
+    }
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+    ~Client() { PQfinish(connection_); }
+
+    // The first column of the first row, or the SQLSTATE.
+    std::string ask(const std::string& sql) {
+        PQsendQuery(connection_, sql.c_str());
+        return answer();
+    }
+    std::string answer() {
+        std::string last;
+        while (PGresult* result = PQgetResult(connection_)) {
+            const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+            last = state != nullptr ? state : PQntuples(result) > 0 ? PQgetvalue(result, 0, 0) : "";
+            PQclear(result);
+        }
+        return last;
+    }
+    std::string notified() {
+        PQconsumeInput(connection_);
+        std::string all;
+        while (PGnotify* notification = PQnotifies(connection_)) {
+            all += notification->extra;
+            PQfreemem(notification);
+        }
+        return all;
+    }
+    PGconn* raw() { return connection_; }
+
+private:
+    PGconn* connection_;
+};
+
+struct SessionRegistryTest : testing::Test {
+    static constexpr std::chrono::seconds patience{20};
+
+    std::unique_ptr<PostgresServer> source, target;
+    boost::asio::io_context context;
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{context.get_executor()};
+    Config config;
+    Traffic traffic;
+    std::unique_ptr<Dialer> dialer;
+    std::unique_ptr<RoleSecrets> secrets;
+    std::unique_ptr<SessionRegistry> registry;
+    std::optional<LoginServices> services;
+    std::unique_ptr<Listener> listener;
+    std::thread control;
+
+    void SetUp() override {
+        if (PostgresServer::binaries().empty()) GTEST_SKIP() << "no PostgreSQL server is installed here";
+        source = std::make_unique<PostgresServer>();
+        target = std::make_unique<PostgresServer>();
+        config.source = config_of(*source);
+        config.target = config_of(*target);
+        traffic.serving = true;
+        dialer = std::move(*Dialer::make(config.source, config.target));
+        secrets = std::make_unique<RoleSecrets>(config.source, config.target);
+        RegistryPeers peers;
+        peers.control = context.get_executor();
+        peers.traffic = &traffic;
+        peers.opener = dialer.get();
+        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, {}}, peers);
+        registry->start();
+        const auto count = [this] { return registry->session_count(); };
+        services.emplace(LoginServices{config, traffic, *dialer, nullptr, *secrets, *registry, *registry, count});
+        auto opened = Listener::open(context, {{"127.0.0.1", 0, ""}}, *services, [](const Error&) {});
+        ASSERT_TRUE(opened) << opened.error().detail;
+        listener = std::move(*opened);
+        listener->start();
+        control = std::thread{[this] { context.run(); }};
+    }
+    void TearDown() override {
+        if (registry) registry->stop();
+        context.stop();
+        if (control.joinable()) control.join();
+    }
+    std::string url() const {
+        return "host=127.0.0.1 port=" + std::to_string(listener->ports().front()) +
+               " dbname=postgres user=postgres sslmode=disable gssencmode=disable connect_timeout=10";
+    }
+    static auto in_time() { return Sessions::Clock::now() + patience; }
+    // A change of authority as far as the sessions see it.
+    void move_to(Side side) {
+        const Status prestaged = registry->prestage(side, in_time());
+        ASSERT_TRUE(prestaged) << prestaged.error().detail;
+        const Status held = registry->hold(side, in_time());
+        ASSERT_TRUE(held) << held.error().detail;
+        if (registry->any_listening()) {
+            const Status drained = registry->drain_notifications("segue_drain", in_time());
+            ASSERT_TRUE(drained) << drained.error().detail;
+        }
+        traffic.authority = side;
+        ++traffic.epoch;
+        registry->swap(side);
+        registry->release();
+    }
+};
+
+const std::string port_query = "select inet_server_port()::text";
+
+TEST_F(SessionRegistryTest, MovesASessionThereAndBackWithItsState) {
+    Client client{url()}, other{url()};
+    client.ask("set search_path = pg_catalog, public");
+    client.ask("set my.tenant = 'x'");
+    client.ask("prepare s(int) as select ($1 + 1)::text");
+    client.ask("listen ch");
+    EXPECT_EQ(client.ask(port_query), std::to_string(source->port()));
+    other.ask("notify ch, 'before;'");
+    for (const Side side : {Side::target, Side::source}) {
+        move_to(side);
+        const auto& server = side == Side::source ? source : target;
+        EXPECT_EQ(client.ask(port_query), std::to_string(server->port()));
+        EXPECT_EQ(client.ask("show search_path"), "pg_catalog, public");
+        EXPECT_EQ(client.ask("select current_setting('my.tenant')"), "x");
+        EXPECT_EQ(client.ask("execute s(41)"), "42");
+    }
+    other.ask("notify ch, 'after;'");
+    client.ask("select 1");
+    EXPECT_EQ(client.notified(), "before;after;");
+    EXPECT_EQ(registry->sessions_ended(), 0u);
+}
+
+TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
+    Client client{url()};
+    client.ask("create temp table kept (a int)");
+    const Status prestaged = registry->prestage(Side::target, in_time());
+    ASSERT_FALSE(prestaged);
+    EXPECT_THAT(prestaged.error().detail, HasSubstr("temporary table"));
+    EXPECT_THAT(prestaged.error().detail, HasSubstr("pid " + std::to_string(PQbackendPID(client.raw()))));
+    EXPECT_EQ(registry->report().pinned, 1u);
+    EXPECT_EQ(client.ask("select count(*)::text from kept"), "0") << "the client noticed nothing";
+    client.ask("drop table kept");
+    EXPECT_TRUE(registry->prestage(Side::target, in_time()));
+    EXPECT_EQ(registry->report().pinned, 0u);
+}
+
+TEST_F(SessionRegistryTest, AnOpenTransactionEndsTheHoldByItsDeadlineAndGoesOn) {
+    Client client{url()};
+    client.ask("begin");
+    const Status held = registry->hold(Side::target, Sessions::Clock::now() + std::chrono::milliseconds{50});
+    ASSERT_FALSE(held);
+    EXPECT_THAT(held.error().detail, HasSubstr("open transaction"));
+    registry->release();
+    EXPECT_EQ(client.ask("select 'still here'"), "still here");
+    client.ask("commit");
+    move_to(Side::target);
+    EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
+}
+
+TEST_F(SessionRegistryTest, AHeldRequestCanBeCancelledAndOthersRunAfterTheRelease) {
+    Client cancelled{url()}, waiting{url()};
+    ASSERT_TRUE(registry->hold(Side::target, in_time()));
+    PQsendQuery(cancelled.raw(), "select 1");
+    PQsendQuery(waiting.raw(), "select 'ran'");
+    // The request may still be on its way when the cancel arrives, as with a server: then the cancel is lost.
+    std::unique_ptr<PGcancel, void (*)(PGcancel*)> request{PQgetCancel(cancelled.raw()), PQfreeCancel};
+    char error[256];
+    while (PQconsumeInput(cancelled.raw()) == 1 && PQisBusy(cancelled.raw()) == 1) {
+        ASSERT_EQ(PQcancel(request.get(), error, sizeof error), 1) << error;
+    }
+    EXPECT_EQ(cancelled.answer(), "57014");
+    EXPECT_EQ(PQisBusy(waiting.raw()), 1);
+    EXPECT_EQ(registry->report().held, 2u);
+    const WaitReport report = registry->release();
+    EXPECT_GT(report.longest_wait.count(), 0);
+    EXPECT_EQ(waiting.answer(), "ran");
+}
+
+TEST_F(SessionRegistryTest, TellsALoginThatWasOvertaken) {
+    auto session = std::make_unique<Session>();
+    std::string greeting;
+    EXPECT_EQ(registry->adopt(session, traffic.epoch + 1, greeting), Handover::changed);
+    EXPECT_NE(session, nullptr);
+    ASSERT_TRUE(registry->hold(Side::target, in_time()));
+    EXPECT_EQ(registry->adopt(session, traffic.epoch, greeting), Handover::changed);
+    registry->release();
+}
+
+}  // namespace
+}  // namespace segue::proxy
