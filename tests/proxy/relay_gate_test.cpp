@@ -10,8 +10,10 @@ namespace {
 // Both servers' logs, whose end the test moves.
 struct GateTest : testing::Test {
     std::atomic<std::uint64_t> log_end{100};
+    std::atomic<bool> unreadable{false};
     backfill::AppliedPosition applied[2];
     Positions positions{{[this](Side) -> Result<Positions::LogEnd> {
+                             if (unreadable) return Error{Errc::closed, "gone"};
                              return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}};
                          },
                          [](Side) -> Status { return Done{}; }}};
@@ -110,6 +112,35 @@ TEST_F(GateTest, KeepsTheOrderOfAPipelineOfCommits) {
     applied[0].publish(Position{200});
     rig->settle();
     EXPECT_EQ(scene.client->heard(), complete("TWO") + ready('I'));
+}
+
+TEST_F(GateTest, NeverTakesATokenThatWasReadBeforeTheAnswer) {
+    start();
+    Scene scene = rig->adopt(1);
+    const std::string answer = complete("INSERT 0 1") + ready('I');
+    scene.client->say(query("one"));
+    rig->settle();
+    scene.server->say(answer);
+    settle_with_token(1);
+    applied[0].publish(Position{100});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), answer);
+
+    unreadable = true;
+    log_end = 200;
+    scene.client->say(query("two"));
+    rig->settle();
+    scene.server->say(answer);
+    rig->settle();
+    applied[0].publish(Position{150});  // Beyond the old token, not beyond this commit.
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    unreadable = false;
+    settle_with_token(2);
+    EXPECT_EQ(scene.client->heard(), "");
+    applied[0].publish(Position{200});
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), answer);
 }
 
 TEST_F(GateTest, HoldsAnAnswerThatComesInPieces) {
