@@ -121,13 +121,23 @@ Status Fence::arm(Deadline deadline) {
 }
 
 Status Fence::flip(bool closed, Deadline deadline) {
-    // The row in the same transaction makes its commit one that is flushed.
+    // Only as this side's control record wants it, read and locked in the same statement: one that arrives late, from a
+    // process that was killed or frozen, must neither fence a side that serves nor open one that does not. The row
+    // that is written makes the commit one that is flushed.
+    const std::string wanted = closed ? "phase IN ('switching', 'deciding') OR authority <> side"
+                                      : "phase = 'finished' OR (phase = 'steady' AND authority = side)";
     const auto flipped = link_.run(
-        std::string{"INSERT INTO segue.event (kind, detail) VALUES ('fence', '"} +
-            (closed ? "closed" : "open") + "'); SELECT setval('segue.fence', " + (closed ? "2)" : "1)"),
+        "WITH wanted AS MATERIALIZED (SELECT FROM segue.control WHERE " + wanted + " FOR SHARE),"
+        " told AS (INSERT INTO segue.event (kind, detail) SELECT 'fence', '" +
+            (closed ? "closed" : "open") + "' FROM wanted) SELECT setval('segue.fence', " + (closed ? "2" : "1") +
+            ") FROM wanted",
         std::nullopt,
         deadline);
     if (!flipped) return with_context(flipped.error(), "the fence's flag");
+    if (flipped->size() == 0) {
+        return Error{Errc::refused, "the control record of this side does not say that its fence is to be " +
+                                        std::string{closed ? "closed" : "open"} + ": another process has changed it"};
+    }
     return Done{};
 }
 

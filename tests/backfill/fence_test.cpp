@@ -33,6 +33,9 @@ protected:
             CREATE TABLE parent (i int); CREATE TABLE child () INHERITS (parent);
             CREATE VIEW v AS SELECT i FROM t)sql");
         run(segue_schema_ddl);
+        run(R"sql(
+            INSERT INTO segue.control VALUES (true, 'shop', 'id-1', 'source', 1, 'source', 'switching', 0, '0/0',
+                                              'consistent', false, 'async', 0, 0, '', 1))sql");
         fence_ = std::make_unique<Fence>(FenceSettings{Side::source, databases_->url(Side::source),
                                                        mover_id, {}});
         arm();
@@ -46,6 +49,11 @@ protected:
     void close() {
         const Status closed = fence_->close(in(10s));
         ASSERT_TRUE(closed) << closed.error().detail;
+    }
+    // As an undo does: the record first.
+    Status open() {
+        run("UPDATE segue.control SET phase = 'steady'");
+        return fence_->open(in(5s));
     }
     void run(const std::string& sql) { databases_->run(Side::source, sql); }
     Sql client(const std::string& user = "postgres") { return Sql{databases_->url(Side::source, user)}; }
@@ -89,9 +97,22 @@ TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     EXPECT_EQ(client().attempt("UPDATE t SET v = 0").message.find("source is fenced") ==
                   std::string::npos,
               false);
-    const Status opened = fence_->open(in(5s));
+    const Status opened = open();
     ASSERT_TRUE(opened) << opened.error().detail;
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
+}
+
+TEST_F(PostgresFence, FollowsTheControlRecordSoThatALateFlipChangesNothing) {
+    close();
+    EXPECT_EQ(fence_->open(in(5s)).error().code, Errc::refused);
+    EXPECT_EQ(outcome("UPDATE t SET v = 5"), refused);
+    ASSERT_TRUE(open());
+    EXPECT_EQ(fence_->close(in(5s)).error().code, Errc::refused);
+    EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
+    run("UPDATE segue.control SET authority = 'target', epoch = 2");
+    EXPECT_TRUE(fence_->flip(true, in(5s)));
+    EXPECT_EQ(fence_->open(in(5s)).error().code, Errc::refused);
+    EXPECT_EQ(outcome("UPDATE t SET v = 5"), refused);
 }
 
 TEST_F(PostgresFence, LetsOnlyTheMoverWriteAlsoAmongSessionsOfItsRole) {
@@ -198,7 +219,7 @@ TEST_F(PostgresFence, TellsWhenTheSessionWithTheLockHasDied) {
 TEST_F(PostgresFence, OpensAlsoWhenAnEarlierSessionOfOursStillHoldsTheLock) {
     Fence earlier{FenceSettings{Side::source, databases_->url(Side::source), mover_id, {}}};
     ASSERT_TRUE(earlier.close(in(5s)));
-    const Status opened = fence_->open(in(5s));
+    const Status opened = open();
     ASSERT_TRUE(opened) << opened.error().detail;
     EXPECT_TRUE(test::eventually(5s, [&] { return outcome("UPDATE t SET v = 4").empty(); }));
 }

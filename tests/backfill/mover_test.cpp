@@ -194,12 +194,17 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     EXPECT_TRUE(mover->status().streams[index(Side::target)].reverse_ready);
     EXPECT_EQ(mover->strays(Side::target), 0u);
     ASSERT_TRUE(steps->arm_fence(Side::source, Clock::now() + 20s));
+    const auto tell_record = [&](Side side, const std::string& set) {
+        databases->run(side, "UPDATE segue.control SET " + set);
+    };
+    tell_record(Side::source, "phase = 'switching'");
     ASSERT_TRUE(steps->close_fence(Side::source, Clock::now() + 20s));
     catch_up(Side::source);
     catch_up(Side::target);
     const auto since = steps->log_end(Side::target);
     ASSERT_TRUE(since);
     ASSERT_TRUE(mover->become(Side::target, *since));
+    tell_record(Side::target, "authority = 'target'");
     ASSERT_TRUE(steps->open_fence(Side::target));
     databases->run(Side::target, "INSERT INTO t VALUES (2, 2); UPDATE t SET v = 5, id = 9 WHERE id = 1");
     catch_up(Side::target);
@@ -207,6 +212,7 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     EXPECT_EQ(mover->strays(Side::source), 0u);
     // A rogue on the old authority, with its fence open.
     steps->release_fence_lock(Side::source);
+    tell_record(Side::source, "phase = 'steady'");
     ASSERT_TRUE(steps->open_fence(Side::source));
     databases->run(Side::source, "CREATE TABLE unrelated (x int); INSERT INTO unrelated VALUES (1)");
     databases->run(Side::source, "INSERT INTO t VALUES (77, 7)");
