@@ -200,7 +200,7 @@ TEST(Finish, PutsEverythingBackAndKeepsClientsOnTheRightSide) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     const char* identities =
-        "SELECT string_agg(relname || relreplident, ' ' ORDER BY relname) FROM pg_class "
+        "SELECT string_agg(relname::text || relreplident::text, ' ' ORDER BY relname) FROM pg_class "
         "WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r', 'p')";
     const std::string before = move.source().value(identities, "shop");
     ASSERT_TRUE(move.copy());

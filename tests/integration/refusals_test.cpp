@@ -183,9 +183,9 @@ TEST(Verbs, MisuseIsExitCodeTwoAndWhatIsNotAllowedIsRefusedWithTheReason) {
         EXPECT_EQ(refused.exit_code, 1);
         EXPECT_FALSE(refused.err.empty());
     }
-    expect_refused(segue.verb({"mirror", "sync"}), {"consistent"});
-    expect_refused(segue.verb({"shadow", "10"}), {"consistent"});
-    expect_refused(segue.verb({"shift", "10"}), {"consistent"});
+    expect_refused(segue.verb({"mirror", "sync"}), {"segue start"});
+    expect_refused(segue.verb({"shadow", "10"}), {"segue start"});
+    expect_refused(segue.verb({"shift", "10"}), {"segue start"});
     ASSERT_EQ(segue.expect_done({"start"}).exit_code, 0);
     EXPECT_EQ(segue.expect_done({"start"}).exit_code, 0);  // Already so.
     ASSERT_TRUE(segue.wait_consistent());
