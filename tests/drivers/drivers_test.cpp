@@ -109,7 +109,7 @@ TEST(Drivers, PgDumpAndPsqlSeeTheSameAsDirectly) {
 
     const CommandResult psql = run_command(
         {{bin + "/psql", "-X", "-At", "-v", "ON_ERROR_STOP=1", move.through(), "-c", "\\d app.hard", "-c",
-          "SELECT 1\\; SELECT 2\\; SELECT 3", "-c", "\\copy (SELECT id FROM app.account WHERE id < 4) TO STDOUT", "-c",
+          "SELECT 1; SELECT 2; SELECT 3", "-c", "\\copy (SELECT id FROM app.account WHERE id < 4) TO STDOUT", "-c",
           "SELECT count(*) FROM app.hard"}});
     EXPECT_EQ(psql.exit_code, 0) << psql.err;
     EXPECT_NE(psql.out.find("1\n2\n3\n80\n"), std::string::npos) << psql.out;
