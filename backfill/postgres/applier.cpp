@@ -50,7 +50,13 @@ void Applier::request_checkpoint() {
 }
 
 Status Applier::loop(StatementPipeline& pipeline) {
-    Status sent = pipeline.prepare(begin_statement, "BEGIN", "BEGIN");
+    Status sent = Done{};
+    // A table that was tiny when its statement was planned is read whole ever after, however it grows.
+    for (const char* const setting :
+         {"SET enable_seqscan = off", "SET enable_bitmapscan = off", "SET jit = off"}) {
+        if (sent) sent = pipeline.query(setting, {}, {{}, "settings"});
+    }
+    if (sent) sent = pipeline.prepare(begin_statement, "BEGIN", "BEGIN");
     if (sent) sent = pipeline.prepare(commit_statement, "COMMIT", "COMMIT");
     if (sent) sent = prepare_progress(pipeline, settings_.stream);
     if (sent) sent = pipeline.finish();

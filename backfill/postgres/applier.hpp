@@ -22,9 +22,10 @@
 namespace segue::backfill::postgres {
 
 // A follower transaction is ended at the next edge of a source transaction once it has this many of them, or
-// this many changes. Then also when nothing is queued, so that lag stays small.
-inline constexpr std::size_t group_commits_max = 1000;
-inline constexpr std::size_t group_changes_max = 10000;
+// this many changes. Then also when nothing is queued, so that lag stays small. Not more: versions of a hot
+// row that one transaction makes cannot be pruned before it ends, and every update walks past all of them.
+inline constexpr std::size_t group_commits_max = 128;
+inline constexpr std::size_t group_changes_max = 4000;
 // The durable list of unseen commits is kept short by waiting for the next pruning.
 inline constexpr std::size_t checkpoint_unseen_max = 2000;
 

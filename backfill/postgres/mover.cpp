@@ -206,7 +206,7 @@ Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadlin
 
 Result<VerifyResult> PostgresMover::verify() {
     const auto run = current();
-    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    if (!run || !run->authority_stream()) return Error{Errc::closed, "the mover is not connected"};
     verify_rows_ = 0;
     const std::vector<Table> tables = run->authority_tables();
     return verify_tables(

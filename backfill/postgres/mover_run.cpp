@@ -27,8 +27,8 @@ Error MoverRun::serve() {
     if (ended) ended = keep();
     // The reason is a stream's failure where there is one: what follows from it is only noise.
     const auto reason = first_failure();
-    if (const auto authority = authority_stream()) stopped_table_ = authority->applier().stopped_table();
     close();
+    if (const auto authority = authority_stream()) stopped_table_ = authority->applier().stopped_table();
     if (reason && !stopping_.load()) return *reason;
     return ended ? stopping() : ended.error();
 }
@@ -48,7 +48,11 @@ void MoverRun::close() {
     }
     if (copying_.joinable()) copying_.join();
     for (const Side side : both_sides) {
-        if (const auto live = stream(side)) live->join();
+        // Copying may have opened the reverse stream meanwhile.
+        if (const auto live = stream(side)) {
+            live->pipe().fail(stopping());
+            live->join();
+        }
     }
 }
 
@@ -272,7 +276,10 @@ Status MoverRun::keep() {
 
 void MoverRun::set_role(Side authority, Position since) {
     for (const Side side : both_sides) {
-        if (const auto live = stream(side)) live->set_role(side == authority, since);
+        const auto live = stream(side);
+        if (!live) continue;
+        live->set_role(side == authority, since);
+        live->pipe().set_paused(side == authority && shared_.paused.load());
     }
 }
 
