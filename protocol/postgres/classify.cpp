@@ -101,6 +101,12 @@ private:
         refusal_ = why;
         return true;
     }
+    // Not a read, but understood: the walk goes on for the names.
+    bool writes(std::string_view why) {
+        result_.kind = StatementKind::write;
+        result_.why = why;
+        return false;
+    }
     void incomparable(std::string_view why) {
         if (result_.comparable) result_.why = why;
         result_.comparable = false;
@@ -159,11 +165,10 @@ private:
             case T_RangeTableSample:
                 incomparable("TABLESAMPLE");
                 return false;
-            case T_LockingClause: return refuse("FOR UPDATE or FOR SHARE");
+            case T_LockingClause: return writes("FOR UPDATE or FOR SHARE");
             case T_IntoClause: return refuse("SELECT INTO");
             case T_InsertStmt: case T_UpdateStmt: case T_DeleteStmt:
-                if (depth_ > 0) return refuse("a WITH query that writes");
-                return false;
+                return depth_ > 0 && writes("a WITH query that writes");
             case T_List: case T_ResTarget: case T_ParamRef: case T_BoolExpr: case T_TypeCast: case T_CaseExpr:
             case T_CaseWhen: case T_CoalesceExpr: case T_MinMaxExpr: case T_NullTest: case T_BooleanTest:
             case T_RowExpr: case T_A_ArrayExpr: case T_A_Indices: case T_A_Star: case T_CollateClause:
@@ -180,7 +185,7 @@ private:
 
     bool select(SelectStmt* statement) {
         if (statement->intoClause != nullptr) return refuse("SELECT INTO");
-        if (statement->lockingClause != NIL) return refuse("FOR UPDATE or FOR SHARE");
+        if (statement->lockingClause != NIL) writes("FOR UPDATE or FOR SHARE");
         if (statement->distinctClause != NIL && linitial(statement->distinctClause) != nullptr) {
             incomparable("DISTINCT ON");
         }

@@ -42,7 +42,7 @@ struct Statement {
     StatementKind kind = StatementKind::write;
     std::string_view why;  // Static text: what made it not a read, or not comparable.
 
-    // True for reads, for one plain INSERT, UPDATE or DELETE, and for SHOW: everything the statement calls
+    // True for every SELECT, INSERT, UPDATE and DELETE that is understood, and for SHOW: everything the statement calls
     // and touches is listed below. Otherwise the lists are empty.
     bool names_known = false;
     // Names as the server folds them, each once, in order of appearance.

@@ -181,6 +181,8 @@ TEST(Classify, TellsTransactionControlAndSessionStateFromWrites) {
     EXPECT_EQ(classify("CREATE TEMP TABLE t ()").kind, StatementKind::write);
     EXPECT_FALSE(classify("CREATE TEMP TABLE t ()").names_known);
     EXPECT_TRUE(classify("UPDATE t SET v = f(1)").names_known);
+    EXPECT_TRUE(classify("SELECT * FROM t FOR UPDATE").names_known);
+    EXPECT_TRUE(classify("WITH w AS (DELETE FROM t RETURNING *) SELECT * FROM w").names_known);
     EXPECT_EQ(classify(" -- nothing").kind, StatementKind::nothing);
 }
 
