@@ -67,7 +67,8 @@ public:
 
     // The session's own backend has just been asked for its state; `other_state` will be that.
     void probed() { changes_at_probe_ = changes_; }
-    // The session goes on on the other side.
+    // The session goes on on the other side: what is known of the follower's connection is not so any more.
+    void session_moved() { ++changes_; }
     bool wants_connection(Time now) const { return connection_wanted_ && now >= next_attempt_; }
     void connection_asked(Time now);
 

@@ -66,6 +66,8 @@ public:
     const Traffic& traffic() const { return traffic_; }
     // Null before the first load, and after a change of authority until the new follower's is loaded.
     std::shared_ptr<const CatalogVersion> catalog(Side follower) const;
+    // At once, on the caller's thread; the thread of our own does the same from time to time.
+    void load_catalog(Side follower);
     void refresh_catalog() { refresh_wanted_.store(true, std::memory_order_relaxed); }
 
     bool is_demoted(Hash128 statement) const;
@@ -86,7 +88,6 @@ public:
 private:
     void run();
     bool is_active() const;
-    void load_catalog(Side follower);
     StatementFigures* figures_of(Hash128 statement);
 
     const Traffic& traffic_;

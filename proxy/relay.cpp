@@ -17,7 +17,7 @@ constexpr std::uint32_t broken_events = EPOLLHUP | EPOLLERR;
 
 // Whether bytes of the client may be forwarded now; what must not be forwarded is not read either.
 bool Relay::wants_client(Time now) const {
-    if (ending_ != Ending::no || !to_server_.empty()) return false;
+    if (ending_ != Ending::no || !to_server_.empty() || has_shifted_read()) return false;
     switch (motion_) {
         case Motion::running:
             return true;
@@ -53,7 +53,7 @@ std::uint32_t Relay::server_interest() const {
     if (motion_ == Motion::away) return 0;
     std::uint32_t events = 0;
     const bool ended = ending_ == Ending::server_ended || ending_ == Ending::finished;
-    if (!ended && to_client_.empty() && !gate_.full()) events |= EPOLLIN;
+    if (!ended && to_client_.empty() && !gate_.full() && !has_shifted_read()) events |= EPOLLIN;
     if (!ended && !to_server_.empty()) events |= EPOLLOUT;
     return events;
 }
@@ -138,7 +138,10 @@ void Relay::read_server(Turn& turn) {
 }
 
 void Relay::forward(Bytes from, Turn& turn) {
-    if (motion_ == Motion::running) [[likely]] return send_to_server(from, turn);
+    if (motion_ == Motion::running) [[likely]] {
+        if (turn.reads != nullptr || tap_) [[unlikely]] return forward_tapped(from, turn);
+        return send_to_server(from, turn);
+    }
     assert(motion_ == Motion::stopping);
     forward_stopping(from, turn);
 }
@@ -160,8 +163,9 @@ void Relay::forward_stopped_input(Turn& turn) {
 
 void Relay::send_to_server(Bytes from, Turn& turn) {
     Session& session = *session_;
-    session.boundary.client(from, [&session](const protocol::postgres::Piece& piece) {
+    session.boundary.client(from, [this, &session](const protocol::postgres::Piece& piece) {
         session.hints.see(piece);
+        if (tap_) [[unlikely]] tap_->forwarded(piece);
     });
     session.touched_since_probe = true;
     if (session.hints.sequence_uses() != sequence_uses_seen_ || session.hints.sequence_use_prepared()) {
@@ -172,6 +176,7 @@ void Relay::send_to_server(Bytes from, Turn& turn) {
 }
 
 void Relay::relay(Bytes from, Turn& turn) {
+    if (tap_) [[unlikely]] return relay_tapped(from, turn);
     if (acknowledgements_) return relay_gated(from, turn);
     session_->boundary.server(from);
     tell_client(from);
@@ -181,6 +186,7 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
     const auto& boundary = session_->boundary;
     std::size_t first = from.size();  // Where the first acknowledgement of this slice begins.
     session_->boundary.server(from, [&](const protocol::postgres::ServerEvent& event) {
+        if (tap_ && event.tag == 'E') tap_->answered_error();
         const bool acknowledges = acknowledgements_->sees(event, from, boundary.answers_extended());
         if (acknowledges && event.start < first) first = event.start;
     });

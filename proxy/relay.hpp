@@ -19,6 +19,7 @@
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/acknowledgement.hpp"
 #include "proxy/outbox.hpp"
+#include "proxy/read_tap.hpp"
 #include "proxy/session.hpp"
 #include "router/gate.hpp"
 #include "router/side.hpp"
@@ -40,6 +41,8 @@ struct Turn {
     std::uint64_t number = 0;                      // What an answer held in this turn waits for.
     bool token_wanted[2] = {false, false};         // By index(side): something was held in this turn.
     std::uint64_t answers_held = 0;
+    ThreadReads* reads = nullptr;                  // Null while no read is shadowed or shifted.
+    Shadow* shadow = nullptr;
 };
 
 enum class Motion : std::uint8_t {
@@ -110,7 +113,29 @@ public:
     void release_held(Side side, Position applied);
     void release_all_held();
 
+    // Reads that are shadowed or shifted (relay_reads.cpp). The follower's socket is watched only while it answers.
+    void on_other(std::uint32_t events, Turn& turn);
+    std::uint32_t other_interest() const;
+    int other_fd() const { return session_ && session_->other ? session_->other->transport.fd() : -1; }
+    bool has_shifted_read() const { return tap_ && tap_->shifted(); }
+    bool waits_for_follower() const { return has_shifted_read() && !tap_->shifted()->running; }
+    // As take_token and release_held; `turn_covered` 0: no token. A read that has waited too long goes to the authority.
+    void follow_shift(Side side, std::uint64_t turn_covered, Position token, Position applied, Turn& turn);
+    void give_up_waiting(Turn& turn);
+    // The follower's connection is missing, or its state is behind the session's.
+    bool wants_connection(Time now) const { return tap_ && tap_->wants_connection(now); }
+    void connection_asked(Time now) { tap_->connection_asked(now); }
+    // A cancel request while the follower answers: its connection is closed, the client told with 57014.
+    void cancel_shifted(Turn& turn);
+
 private:
+    void forward_tapped(Bytes from, Turn& turn);
+    void forward_to_authority(Bytes from, Turn& turn);
+    void relay_tapped(Bytes from, Turn& turn);
+    void start_shift(Turn& turn);
+    void fall_back(Turn& turn);
+    void receive_shifted(Bytes from, Turn& turn);
+    void other_lost(Turn& turn);
     void read_client(Turn& turn);
     void read_server(Turn& turn);
     void forward(Bytes from, Turn& turn);
@@ -132,7 +157,8 @@ private:
     void settle_gate();
 
     std::unique_ptr<Session> session_;
-    Outbox to_client_, to_server_;
+    Outbox to_client_, to_server_, to_other_;
+    std::unique_ptr<ReadTap> tap_;  // Only while reads are shadowed or shifted.
     router::Gate gate_;
     std::optional<protocol::postgres::Acknowledgements> acknowledgements_;  // While the gate is closed or has not run empty.
     std::string stopped_input_;  // Read beyond the boundary; not forwarded, not counted.

@@ -21,6 +21,7 @@ struct RelayThread::Slot {
     std::uint64_t id = 0;
     Relay relay;
     Watched client, server;
+    Watched other;                // The follower's, while it answers a read.
     LendReceiver receiver;        // Somebody waits for the session.
     bool passed_through = false;
     bool in_gated = false;        // Listed in gated_.

@@ -35,7 +35,7 @@ bool Relay::try_stop(Time now) {
     if (motion_ != Motion::stopping) return motion_ == Motion::stopped;
     if (ending_ != Ending::no || !session_->boundary.at_boundary() || !to_server_.empty()) return false;
     // The client has not been told of its last commit yet, or may want a sequence's value.
-    if (!gate_.empty() || in_sequence_grace(now)) return false;
+    if (!gate_.empty() || in_sequence_grace(now) || has_shifted_read()) return false;
     motion_ = Motion::stopped;
     if (!stopped_input_.empty()) waiting_since_ = now;
     return true;
@@ -51,6 +51,7 @@ void Relay::take_back(std::unique_ptr<Session> session, Bytes for_client) {
     assert(motion_ == Motion::away && session);
     session_ = std::move(session);
     motion_ = Motion::stopped;
+    if (tap_ && !session_->touched_since_probe) tap_->probed();
     tell_client(for_client);
 }
 
@@ -119,6 +120,7 @@ bool Relay::swap_backends() {
     assert(motion_ == Motion::stopped);
     if (!session_->other) return false;
     std::swap(session_->backend, *session_->other);
+    if (tap_) tap_->session_moved();
     return true;
 }
 

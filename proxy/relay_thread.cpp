@@ -17,6 +17,7 @@ namespace {
 
 // epoll's user data: a slot's address, its lowest bit telling the server's socket; 0 is the wake-up.
 constexpr std::uint64_t server_bit = 1;
+constexpr std::uint64_t other_bit = 2;
 constexpr std::uint64_t wake_up = 0;
 
 }  // namespace
@@ -35,11 +36,15 @@ RelayThread::RelayThread(RelayPeers peers)
     turn_.scratch = scratch_;
     turn_.now = Clock::now();
     turn_.number = 1;
+    turn_.shadow = peers_.shadow;
+    if (peers_.reads != nullptr && peers_.positions != nullptr) reads_.emplace(*peers_.reads);
 }
 
 RelayThread::~RelayThread() {
     stop();
+    shift_wanted_ = false;
     set_gate(false);  // Unsubscribes.
+    if (subscribed_) subscribe_if_needed();
     slots_.clear();
     ::close(wake_fd_);
     ::close(epoll_fd_);
@@ -82,7 +87,7 @@ void RelayThread::run() {
 
 bool RelayThread::needs_tick() const {
     const bool bounded = gate_wanted_ && peers_.gate_policy.policy == MirrorPolicy::bounded;
-    return holding_ || lends_waiting_ > 0 || bounded;
+    return holding_ || lends_waiting_ > 0 || bounded || turn_.reads != nullptr || shift_wanted_;
 }
 
 void RelayThread::turn(std::chrono::milliseconds timeout) {
@@ -93,15 +98,18 @@ void RelayThread::turn(std::chrono::milliseconds timeout) {
     const int count = ::epoll_wait(epoll_fd_, events.data(), events_per_turn_max,
                                    static_cast<int>(timeout.count()));
     turn_.now = Clock::now();
+    if (reads_) refresh_reads();
     for (int i = 0; i < count; ++i) {
         const epoll_event& event = events[static_cast<std::size_t>(i)];
         if (event.data.u64 == wake_up) {
             drain_wake_ups();
             continue;
         }
-        auto& slot = *reinterpret_cast<Slot*>(event.data.u64 & ~server_bit);
+        auto& slot = *reinterpret_cast<Slot*>(event.data.u64 & ~(server_bit | other_bit));
         if (slot.relay.finished()) continue;  // Earlier in this turn; it lies in the graveyard.
-        if ((event.data.u64 & server_bit) != 0) {
+        if ((event.data.u64 & other_bit) != 0) {
+            slot.relay.on_other(event.events, turn_);
+        } else if ((event.data.u64 & server_bit) != 0) {
             slot.relay.on_server(event.events, turn_);
         } else {
             slot.relay.on_client(event.events, turn_);
@@ -131,7 +139,11 @@ void RelayThread::drain_wake_ups() {
 void RelayThread::settle(Slot& slot) {
     if (slot.relay.finished()) return remove(slot);
     if (slot.relay.motion() == Motion::stopping && slot.relay.try_stop(turn_.now)) on_stopped(slot);
-    if (slot.relay.has_held_answers() && !slot.in_gated) {
+    if (slot.relay.wants_connection(turn_.now) && peers_.prepare) {
+        slot.relay.connection_asked(turn_.now);
+        peers_.prepare(slot.id);
+    }
+    if ((slot.relay.has_held_answers() || slot.relay.waits_for_follower()) && !slot.in_gated) {
         slot.in_gated = true;
         gated_.push_back(&slot);
     }
@@ -157,6 +169,8 @@ void RelayThread::watch(Slot& slot) {
     const auto address = reinterpret_cast<std::uint64_t>(&slot);
     update(slot.client, slot.relay.client_interest(turn_.now), address);
     update(slot.server, slot.relay.server_interest(), address | server_bit);
+    if (slot.other.events == 0) slot.other.fd = slot.relay.other_fd();
+    update(slot.other, slot.relay.other_interest(), address | other_bit);
 }
 
 // After a swap: the old socket stays open, but nobody listens to it.

@@ -12,6 +12,7 @@
 #include <future>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -37,6 +38,10 @@ struct RelayPeers {
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
     GateStatus* gate_status = nullptr;
     GatePolicy gate_policy;
+    Reads* reads = nullptr;    // Null: no read is shadowed or shifted.
+    Shadow* shadow = nullptr;  // Null: none is shadowed.
+    // Gets the follower's connection of that session into the session's state, some time.
+    std::function<void(std::uint64_t)> prepare;
 };
 
 struct ReleaseReport {
@@ -87,6 +92,8 @@ public:
     void drop_others();
     // [own] Answers the request that waits in a held session with 57014.
     void cancel_held(std::uint64_t id);
+    // [own] The same for a read that the follower answers.
+    void cancel_shifted(std::uint64_t id);
     // [own] The end of the program: every client is told with 57P01.
     void end_all(const std::string& last_words);
     // [own]
@@ -116,6 +123,9 @@ private:
     bool needs_tick() const;
     Slot* find(std::uint64_t id);
 
+    void refresh_reads();
+    void subscribe_if_needed();
+    void give_up_waiting_reads();
     void end_turn();
     void take_tokens();
     void apply_gate();
@@ -147,6 +157,9 @@ private:
     bool release_pending_ = false;
     std::uint64_t requests_dropped_ = 0;  // In this hold.
 
+    std::optional<ThreadReads> reads_;
+    bool shift_wanted_ = false;
+    bool subscribed_ = false;  // To positions and the follower's progress.
     bool gate_wanted_ = false;
     bool gate_applied_ = false;
     std::vector<Asked> asked_[2];  // By index(side), oldest first.

@@ -11,20 +11,26 @@ bool RelayThread::gate_holds() const {
     return gate_wanted_ && !peers_.gate_status->degraded.load(std::memory_order_relaxed);
 }
 
+// The follower's progress wakes this thread only while somebody may wait for it.
+void RelayThread::subscribe_if_needed() {
+    const bool wanted = gate_wanted_ || shift_wanted_;
+    if (wanted == subscribed_) return;
+    subscribed_ = wanted;
+    for (backfill::AppliedPosition* applied : peers_.applied) {
+        if (applied == nullptr) continue;
+        wanted ? applied->subscribe(wake_fd_) : applied->unsubscribe(wake_fd_);
+    }
+    wanted ? peers_.positions->subscribe(wake_fd_) : peers_.positions->unsubscribe(wake_fd_);
+    if (wanted) return;
+    asked_[0].clear();
+    asked_[1].clear();
+}
+
 void RelayThread::set_gate(bool closed) {
     if (peers_.positions == nullptr || closed == gate_wanted_) return;
     gate_wanted_ = closed;
-    // The follower's progress wakes this thread only while somebody may wait for it.
-    for (backfill::AppliedPosition* applied : peers_.applied) {
-        if (applied == nullptr) continue;
-        closed ? applied->subscribe(wake_fd_) : applied->unsubscribe(wake_fd_);
-    }
-    closed ? peers_.positions->subscribe(wake_fd_) : peers_.positions->unsubscribe(wake_fd_);
-    if (!closed) {
-        asked_[0].clear();
-        asked_[1].clear();
-        recovery_request_ = 0;
-    }
+    subscribe_if_needed();
+    if (!closed) recovery_request_ = 0;
     apply_gate();
 }
 
@@ -72,6 +78,7 @@ void RelayThread::take_tokens() {
         for (Slot* slot : waiting) {
             if (covered > 0) slot->relay.take_token(side, covered, token.position);
             slot->relay.release_held(side, applied);
+            slot->relay.follow_shift(side, covered, token.position, applied, turn_);
         }
     }
     for (Slot* slot : waiting) settle(*slot);

@@ -131,7 +131,7 @@ void RelayThread::note_backends(std::uint64_t id) {
 void RelayThread::drop_others() {
     for (const auto& [id, slot] : slots_) {
         Session* session = slot->relay.session();
-        if (session == nullptr || !session->other) continue;
+        if (session == nullptr || !session->other || slot->relay.has_shifted_read()) continue;
         session->other.reset();
         session->other_state.reset();
         peers_.directory->update_backends(*session);
@@ -187,6 +187,7 @@ void RelayThread::release_some() {
 
 void RelayThread::on_tick() {
     ticked_at_ = turn_.now;
+    give_up_waiting_reads();
     if (holding_ || lends_waiting_ > 0) {
         std::vector<Slot*> stopping;
         for (const auto& [id, slot] : slots_) {

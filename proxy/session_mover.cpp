@@ -128,6 +128,12 @@ std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point 
     return run(directory_.ids(), deadline, [this, side, deadline](std::uint64_t id) { return prepare(id, side, deadline); });
 }
 
+void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline) {
+    // A failure leaves the session without the connection, and its reads on the authority.
+    const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
+    asio::co_spawn(control_, prepare(id, side, deadline), ended);
+}
+
 asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, std::uint64_t id, Side side) {
     auto answer = std::make_shared<Parcel<Glance>>(control_);
     const auto look = [answer, id, side](RelayThread& own) {

@@ -49,6 +49,8 @@ public:
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what is still being opened then
     // goes on behind and is reported as failed.
     std::vector<MoveOutcome> prepare_all(Side side, Clock::time_point deadline);
+    // Any thread; does not wait. One session, when its next boundary comes; what becomes of it is seen in the session.
+    void prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline);
     // Operator's thread, during a hold: see Sessions::drain_notifications.
     Status read_all_notifications(const std::string& channel, Clock::time_point deadline);
 

@@ -11,6 +11,8 @@ namespace segue::proxy {
 namespace {
 
 constexpr std::size_t sessions_named_max = 10;  // In an error's text.
+// For one session's follower connection, of shadow and shift; a server that does not answer is not waited for.
+constexpr std::chrono::seconds prepare_wait_max{10};
 
 constexpr protocol::postgres::ErrorReport shutting_down{
     .sqlstate = "57P01", .message = "terminating connection: the proxy is shutting down"};
@@ -29,6 +31,11 @@ SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     own.applied[1] = peers_.applied[1];
     own.gate_status = &gate_status_;
     own.gate_policy = settings_.gate;
+    own.reads = peers_.reads;
+    own.shadow = peers_.shadow;
+    own.prepare = [this](std::uint64_t id) {
+        mover_.prepare_soon(id, other(peers_.traffic->authority.load()), Clock::now() + prepare_wait_max);
+    };
     for (int i = 0; i < std::max(settings_.relay_threads, 1); ++i) {
         threads_.push_back(std::make_unique<RelayThread>(own));
     }
@@ -92,12 +99,20 @@ std::optional<CancelTarget> SessionRegistry::cancel(std::int32_t client_pid, std
         threads_[entry.thread]->post(RelayThread::Task{[id = id](RelayThread& own) { own.cancel_held(id); }});
         return std::nullopt;
     }
+    // A read that the follower answers is ended here; the authority's backend is idle then.
+    if (peers_.reads != nullptr && peers_.traffic->shift_percent.load() > 0) {
+        threads_[entry.thread]->post(RelayThread::Task{[id = id](RelayThread& own) { own.cancel_shifted(id); }});
+    }
     return CancelTarget{entry.side, entry.pid, entry.cancel_key, entry.client_tls};
 }
 
 SessionsReport SessionRegistry::report() const { return directory_.report(); }
-ShadowReport SessionRegistry::shadow_report() const { return {}; }
-ShiftReport SessionRegistry::shift_report() const { return {}; }
+ShadowReport SessionRegistry::shadow_report() const {
+    return peers_.reads != nullptr ? peers_.reads->shadow_report() : ShadowReport{};
+}
+ShiftReport SessionRegistry::shift_report() const {
+    return peers_.reads != nullptr ? peers_.reads->shift_report() : ShiftReport{};
+}
 std::vector<int> SessionRegistry::backend_pids(Side side) const { return directory_.backend_pids(side); }
 bool SessionRegistry::any_listening() const { return directory_.any_listening(); }
 

@@ -39,6 +39,8 @@ struct RegistryPeers {
     BackendOpener* opener = nullptr;
     Positions* positions = nullptr;                          // Null: no gate.
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream; null: no gate.
+    Reads* reads = nullptr;                                  // Null: no shadow and no shift.
+    Shadow* shadow = nullptr;                                // Null: no shadow.
 };
 
 class SessionRegistry : public Sessions, public SessionSink, public CancelTargets {

@@ -1,0 +1,47 @@
+#include "proxy/read_services.hpp"
+
+#include "backfill/postgres/connection.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+using backfill::postgres::Connection;
+using backfill::postgres::LoadedCatalog;
+
+// A new connection each time: every few seconds at most, and none is held for it.
+Result<LoadedCatalog> load(const Config& config, Side side) {
+    const ServerConfig& server = side == Side::source ? config.source : config.target;
+    Connection::Options options;
+    options.application_name = "segue catalog";
+    Result<Connection> connection = Connection::open(server.connection, options);
+    if (!connection) return connection.error();
+    return backfill::postgres::load_read_catalog(*connection, config.exclude);
+}
+
+ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mover) {
+    ShadowPeers peers;
+    peers.reads = &reads;
+    peers.positions = &positions;
+    for (const Side side : {Side::source, Side::target}) peers.applied[index(side)] = &mover.applied(side);
+    peers.open_twin = [&mover](std::chrono::steady_clock::time_point deadline) { return mover.open_twin(deadline); };
+    return peers;
+}
+
+}  // namespace
+
+ReadServices::ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover)
+    : reads(traffic, [&config](Side side) { return load(config, side); }),
+      shadow(shadow_peers(reads, positions, mover)) {}
+
+void ReadServices::start() {
+    reads.start();
+    shadow.start();
+}
+
+void ReadServices::stop() {
+    shadow.stop();
+    reads.stop();
+}
+
+}  // namespace segue::proxy
