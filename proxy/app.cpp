@@ -19,6 +19,7 @@
 #include "proxy/operations.hpp"
 #include "proxy/operator.hpp"
 #include "proxy/positions.hpp"
+#include "proxy/read_services.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/session_registry.hpp"
 #include "proxy/settings.hpp"
@@ -60,6 +61,7 @@ private:
     std::unique_ptr<backfill::Mover> mover_;
     std::array<backfill::postgres::LogPosition, 2> log_ends_;
     Positions positions_;
+    ReadServices reads_;
     std::unique_ptr<Dialer> dialer_;
     SessionRegistry registry_;
     RoleSecrets secrets_;
@@ -83,13 +85,16 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                 backfill::postgres::LogPosition{config.target.connection, {}}},
       positions_({[this](Side side) { return log_ends_[index(side)].read(); },
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
+      reads_(config, traffic_, positions_, *mover_),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}},
                 {control.context().get_executor(),
                  &traffic_,
                  dialer_.get(),
                  &positions_,
-                 {&mover_->applied(Side::source), &mover_->applied(Side::target)}}),
+                 {&mover_->applied(Side::source), &mover_->applied(Side::target)},
+                 &reads_.reads,
+                 &reads_.shadow}),
       secrets_(config.source, config.target),
       operations_(parts()),
       operator_(operations_) {}
@@ -134,6 +139,7 @@ Status App::start(const ClientTls* tls, const std::string& token) {
     listener_ = std::move(*listener);
     started_ = true;
     positions_.start();
+    reads_.start();
     registry_.start();
     control_.start();
     control_.run([this] { listener_->start(); });
@@ -155,6 +161,7 @@ void App::stop() {
     operator_.stop();
     mover_->stop();
     registry_.stop();
+    reads_.stop();
     positions_.stop();
 }
 
