@@ -51,6 +51,7 @@ std::size_t Boundary::client_cut(Bytes slice) const {
 void Boundary::sent(char tag) {
     if (asks_for_ready(tag)) return sent_reply_request(tag);
     if (tag == 'P' || tag == 'B' || tag == 'D' || tag == 'E' || tag == 'C') extended_open_ = true;
+    if (tag == 'E') execute_open_ = true;
     if (tag == 'c' || tag == 'f') sent_copy_end();
     if (tag == 'X') terminated_ = true;
 }
@@ -63,11 +64,14 @@ void Boundary::sent_reply_request(char tag) {
         }
         skipping_ = false;
         extended_open_ = false;
+        execute_open_ = false;
         return push(Kind::sync);
     }
     if (skipping_) return;  // The server drops it unread.
-    push(extended_open_ ? Kind::dirty_query : Kind::query);
+    const Kind behind_extended = execute_open_ ? Kind::dirty_query : Kind::parsed_query;
+    push(extended_open_ ? behind_extended : Kind::query);
     extended_open_ = false;
+    execute_open_ = false;
 }
 
 void Boundary::sent_copy_end() {
@@ -160,6 +164,7 @@ void Boundary::received_copy_in() {
         case Kind::sync:
             return swallow_early_syncs(0);
         case Kind::query:
+        case Kind::parsed_query:
             if (runs_[0].count == 1) return swallow_early_syncs(1);
             lost_ = true;  // A second Query inside COPY IN; the server ends the connection.
             return;
@@ -197,7 +202,8 @@ void Boundary::received_error() {
         if (extended_open_) skipping_ = true;
         return;
     }
-    if (kind(run) == Kind::dirty_query) lost_ = true;  // Of the Query, or of what made the server drop it?
+    const bool behind_extended = kind(run) == Kind::dirty_query || kind(run) == Kind::parsed_query;
+    if (behind_extended) lost_ = true;  // Of the Query, or of what made the server drop it?
 }
 
 }  // namespace segue::protocol::postgres

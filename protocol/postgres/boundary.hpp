@@ -103,10 +103,11 @@ public:
 
 private:
     enum class Copy : std::uint8_t { none, in, in_ended, out, both };  // in_ended: the client has said that it is done.
-    // What the client has sent and the server has not answered, as runs of equal kinds. `dirty_query` follows extended
-    // messages without a Sync. The copy_ends are CopyDone or CopyFail sent before the server said that it is in COPY IN: of the
+    // What the client has sent and the server has not answered, as runs of equal kinds. `dirty_query` follows an
+    // Execute without a Sync, `parsed_query` other extended messages without one (asyncpg's prepare, with a Flush): a COPY can
+    // only be its own. The copy_ends are CopyDone or CopyFail sent before the server said that it is in COPY IN: of the
     // query or early Sync before it, or of the extended messages whose Sync comes later.
-    enum class Kind : std::uint8_t { query, dirty_query, sync, mixed, copy_end, copy_end_extended };
+    enum class Kind : std::uint8_t { query, dirty_query, parsed_query, sync, mixed, copy_end, copy_end_extended };
     struct Run {
         std::uint32_t count : 29;
         std::uint32_t kind : 3;
@@ -137,6 +138,7 @@ private:
     char status_ = 'I';
     Copy copy_ = Copy::none;
     bool extended_open_ = false;
+    bool execute_open_ = false;          // An Execute is among them.
     bool skipping_ = false;              // The server discards up to a Sync that has not been sent yet.
     bool lost_ = false;
     bool terminated_ = false;
