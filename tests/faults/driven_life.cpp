@@ -48,7 +48,8 @@ bool DrivenLife::drive(const std::string& verb,
                                          ? migration_.segue().verb({verb}, 60s)
                                          : migration_.segue().verb({verb, argument}, 60s);
         if (result.exit_code != 0) said = result.err;
-        pause_between_polls();
+        // The verbs are patient, and so is the operator.
+        eventually(250ms, [&] { return !migration_.segue().running(); });
     }
     ADD_FAILURE() << "not reached: " << verb << " " << argument << "; it said last: " << said;
     return false;
