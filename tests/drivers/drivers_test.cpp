@@ -80,7 +80,7 @@ TEST(Drivers, PgbenchInEveryMode) {
         EXPECT_EQ(said.find("aborted"), std::string::npos) << said;
     }
     EXPECT_EQ(move.source().value("SELECT (SELECT sum(abalance) FROM app.pgbench_accounts) = (SELECT coalesce(sum(delta), 0) FROM "
-                                  "pgbench_history) AND (SELECT sum(tbalance) FROM app.pgbench_tellers) = (SELECT sum(bbalance) "
+                                  "app.pgbench_history) AND (SELECT sum(tbalance) FROM app.pgbench_tellers) = (SELECT sum(bbalance) "
                                   "FROM app.pgbench_branches)", "shop"), "t");
     move.expect_equal_soon();
 }

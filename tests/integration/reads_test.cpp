@@ -35,7 +35,7 @@ TEST(Shadow, ComparesUnderLoadWithoutAFalseAlarm) {
     };
     ASSERT_TRUE(eventually(60s, [&] {
         for (const char* read : reads) reader.query(read);
-        return counter(move.segue(), "/shadow/compared") > 200;
+        return counter(move.segue(), "/shadow/compared") > 50;
     }));
     workload.stop();
     expect_no_client_noticed(workload.report());
