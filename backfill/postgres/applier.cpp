@@ -27,6 +27,7 @@ Applier::Applier(StreamPipe& pipe,
     : pipe_(pipe),
       follower_(follower),
       writer_(tables),
+      batch_(tables, writer_),
       progress_(std::move(progress)),
       shared_(shared),
       twins_(twins),
@@ -99,16 +100,17 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
     const auto forget = [&](const auto& what) -> Status {
         in_transaction_ = true;
         if (const Status begun = begin(pipeline); !begun) return begun;
+        if (const Status sent = batch_.flush(pipeline); !sent) return sent;
         return writer_.forget(pipeline, what);
     };
     return std::visit(
         Overloaded{
-            [&](const Change& change) -> Status {
+            [&](Change& change) -> Status {
                 in_transaction_ = true;
                 ++group_changes_;
                 if (const Status begun = begin(pipeline); !begun) return begun;
                 if (change.kind() == ChangeKind::truncate) twins_.cancel();
-                return writer_.write(pipeline, change);
+                return alone_left_ > 0 ? writer_.write(pipeline, change) : batch_.add(pipeline, std::move(change));
             },
             [&](const CommitDone& commit) -> Status {
                 in_transaction_ = false;
@@ -165,6 +167,7 @@ Status Applier::finish(StatementPipeline& pipeline) {
     const bool write = begun_ || checkpoint_wanted_.load() || checkpoint_due();
     if (write) {
         Status sent = begin(pipeline);
+        if (sent) sent = batch_.flush(pipeline);
         if (sent) sent = write_progress(pipeline);
         if (sent) sent = pipeline.finish();
         if (!sent) return sent;

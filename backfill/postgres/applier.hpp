@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backfill/applied_position.hpp"
+#include "backfill/postgres/change_batch.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/mover_shared.hpp"
 #include "backfill/postgres/row_writer.hpp"
@@ -22,9 +23,9 @@
 namespace segue::backfill::postgres {
 
 // A follower transaction is ended at the next edge of a source transaction once it has this many of them, or
-// this many changes. Then also when nothing is queued, so that lag stays small. Not more: versions of a hot
-// row that one transaction makes cannot be pruned before it ends, and every update walks past all of them.
-inline constexpr std::size_t group_commits_max = 128;
+// this many changes. Then also when nothing is queued, so that lag stays small. The further behind, the larger
+// the groups, and the more of their changes share a statement.
+inline constexpr std::size_t group_commits_max = 1000;
 inline constexpr std::size_t group_changes_max = 4000;
 // The durable list of unseen commits is kept short by waiting for the next pruning.
 inline constexpr std::size_t checkpoint_unseen_max = 2000;
@@ -73,6 +74,7 @@ private:
     StreamPipe& pipe_;
     MoverLink& follower_;
     RowWriter writer_;
+    ChangeBatch batch_;
     Progress progress_;
     MoverShared& shared_;
     TwinGuard& twins_;

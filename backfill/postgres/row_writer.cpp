@@ -34,10 +34,12 @@ Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeli
     auto statement = change_statement(table->second, change);
     if (!statement) return statement.error();
     if (prepared_.size() >= prepared_statements_max) {
-        prepared_.clear();
-        if (const Status sent = pipeline.query("DEALLOCATE ALL", {}, {{}, "statements"}); !sent) {
-            return sent.error();
+        for (const auto& [old_shape, old] : prepared_) {  // Not ALL: others keep statements of theirs here.
+            if (const Status sent = pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"}); !sent) {
+                return sent.error();
+            }
         }
+        prepared_.clear();
     }
     const std::string name = "segue" + std::to_string(next_statement_++);
     if (const Status sent = pipeline.prepare(name, statement->sql, subject(relation)); !sent) {

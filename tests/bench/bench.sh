@@ -84,7 +84,7 @@ pool_mode = session
 max_client_conn = 1000
 default_pool_size = 1000
 CONF
-chmod 644 "$work"/*
+chmod 644 "$work/users.txt" "$work/pgbouncer.ini"
 segue() { build/segue --config "$work/segue.toml" "$@"; }
 start_segue() {
     build/segue --config "$work/segue.toml" run 2>>"$work/segue.log" &
