@@ -98,11 +98,12 @@ TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
     }
     prepare();
     std::atomic<bool> over{false};
-    const auto write = [&](int seed) {
+    constexpr int writers = 3;
+    const auto write = [&](int writer) {
         test::Sql sql{databases->url(Side::source)};
-        for (int i = seed; !over; ++i) {
+        for (int i = writer * 1000; !over; ++i) {
             const std::string table = "public.t" + std::to_string(i % 12);
-            const std::string id = std::to_string(1 + (i * 7 + seed) % 200);
+            const std::string id = std::to_string(1 + i * 7 % 66 * writers + writer);  // No two writers share one.
             sql.query("UPDATE " + table + " SET n = n + 1 WHERE id = " + id);
             sql.query("DELETE FROM " + table + " WHERE id = " + id);
             sql.query("INSERT INTO " + table + " VALUES (" + id + ", " + std::to_string(i) + ")");
@@ -126,7 +127,7 @@ TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
     };
     {
         std::vector<std::jthread> threads;
-        for (int seed = 0; seed < 3; ++seed) threads.emplace_back(write, seed * 1000);
+        for (int writer = 0; writer < writers; ++writer) threads.emplace_back(write, writer);
         threads.emplace_back(gap);
         start();
         wait_consistent(30s);
