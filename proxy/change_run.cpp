@@ -15,6 +15,9 @@ using router::Phase;
 namespace {
 
 constexpr const char* drain_channel = "segue_drain";
+constexpr std::chrono::milliseconds ticket_blink{30};
+constexpr std::chrono::milliseconds ticket_patience{700};
+constexpr std::uint32_t pace_min = 250, pace_max = 4000;  // Microseconds a turn: see Traffic::pace.
 
 std::string text(Side side) { return std::string{name(side)}; }
 
@@ -51,14 +54,9 @@ Outcome ChangeRun::perform(const router::Check&) {
         const Status checked = (this->*check)();
         if (!checked) return failed(checked.error().detail);
     }
-    const Status probed = exchange_tickets(Clock::now() + limits_.probe);
-    if (!probed)
-        return failed("the way there and back could not be proven: " + probed.error().detail);
-    // Now that all backlog is gone the same must fit well into the hold.
-    const Status again = exchange_tickets(Clock::now() + limits_.deadline / 2);
-    if (!again)
-        return failed("the follower is too slow for a change within the deadline: " +
-                      again.error().detail);
+    if (const Status caught_up = catch_up(); !caught_up) {
+        return failed("the way there and back could not be proven: " + caught_up.error().detail);
+    }
     return outcome(prepare_sessions());
 }
 
@@ -107,6 +105,20 @@ Status ChangeRun::check_mover() {
     return Done{};
 }
 
+// Until a pair of tickets takes no longer than a blink, because that is what the hold will take at least. Where the
+// machine is so busy that the mover gains no ground, the clients are slowed down a little, and until the hold.
+Status ChangeRun::catch_up() {
+    const auto deadline = Clock::now() + limits_.probe;
+    for (std::uint32_t pace = 0;; pace = std::clamp(pace * 2, pace_min, pace_max)) {
+        parts_.traffic.pace = pace;
+        const auto begun = Clock::now();
+        const Status exchanged = exchange_tickets(std::min(deadline, begun + ticket_patience));
+        const bool timed_out = !exchanged && exchanged.error().code == Errc::timed_out;
+        if (!exchanged && (!timed_out || Clock::now() >= deadline)) return exchanged;
+        if (exchanged && (Clock::now() - begun < ticket_blink || Clock::now() >= deadline)) return Done{};
+    }
+}
+
 Status ChangeRun::check_fence() {
     if (Status armed = parts_.steps.arm_fence(from_, Clock::now() + limits_.arm); !armed)
         return armed;
@@ -153,6 +165,7 @@ Outcome ChangeRun::perform(const router::RecordIntent&) {
 Outcome ChangeRun::perform(const router::Hold&) {
     const auto now = Clock::now();
     deadline_ = now + limits_.deadline;
+    parts_.traffic.pace = 0;
     report_.held = true;
     return outcome(parts_.sessions.hold(to_, now + std::min(limits_.drain, limits_.deadline)));
 }
@@ -270,6 +283,7 @@ Outcome ChangeRun::perform(const router::RecordSteady&) {
 }
 
 Outcome ChangeRun::perform(const router::Finished& finished) {
+    parts_.traffic.pace = 0;
     report_.ending = finished.ending;
     parts_.sessions.drop_other_connections();
     return Outcome::done;

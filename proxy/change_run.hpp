@@ -51,6 +51,7 @@ private:
     Status check_records();
     Status check_mover();
     Status check_fence();
+    Status catch_up();
     std::string not_ready_to_commit();
 
     const ChangeParts& parts_;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <cassert>
 #include <utility>
 
@@ -90,6 +91,13 @@ bool RelayThread::needs_tick() const {
     return holding_ || lends_waiting_ > 0 || bounded || turn_.reads != nullptr || shift_wanted_;
 }
 
+void RelayThread::pace() const {
+    const std::uint32_t pause = peers_.traffic == nullptr ? 0 : peers_.traffic->pace.load(std::memory_order_relaxed);
+    if (pause == 0) return;
+    const timespec time{0, static_cast<long>(pause) * 1000};
+    ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
+}
+
 void RelayThread::turn(std::chrono::milliseconds timeout) {
     if (!buffered_.empty() || !releasing_.empty()) timeout = std::chrono::milliseconds{0};
     if (needs_tick() && (timeout.count() < 0 || timeout > tick)) timeout = tick;
@@ -121,6 +129,7 @@ void RelayThread::turn(std::chrono::milliseconds timeout) {
     if (needs_tick() && turn_.now - ticked_at_ >= tick) on_tick();
     end_turn();
     graveyard_.clear();
+    pace();
 }
 
 void RelayThread::drain_wake_ups() {

@@ -23,6 +23,7 @@
 #include "proxy/positions.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/session_directory.hpp"
+#include "proxy/traffic.hpp"
 
 namespace segue::proxy {
 
@@ -34,6 +35,7 @@ inline constexpr std::chrono::milliseconds tick{20};      // While a hold or a b
 // What a relay thread uses and does not own.
 struct RelayPeers {
     SessionDirectory* directory = nullptr;
+    const Traffic* traffic = nullptr;                            // Null: never paced.
     Positions* positions = nullptr;                              // Null: no gate.
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
     GateStatus* gate_status = nullptr;
@@ -121,6 +123,7 @@ private:
     void release_some();
     void on_tick();
     bool needs_tick() const;
+    void pace() const;
     Slot* find(std::uint64_t id);
 
     void refresh_reads();

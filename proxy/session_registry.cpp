@@ -25,6 +25,7 @@ SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
       mover_(peers_.control, peers_.opener, directory_, threads_) {
     RelayPeers own;
     own.directory = &directory_;
+    own.traffic = peers_.traffic;
     const bool gate_possible = peers_.positions && peers_.applied[0] && peers_.applied[1];
     own.positions = gate_possible ? peers_.positions : nullptr;
     own.applied[0] = peers_.applied[0];

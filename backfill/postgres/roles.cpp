@@ -38,10 +38,12 @@ Status run(Connection& target, const std::string& sql, const std::string& role) 
 }
 
 Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role>& target_roles,
-                         Connection& target) {
-    // A verifier in the server's own form is stored as it is. Our own role keeps its password: the configuration
-    // knows that one.
-    const std::string ourselves = PQuser(target.raw());
+                         const Connection& source_connection, Connection& target) {
+    // A verifier in the server's own form is stored as it is. Our own role keeps its password where the
+    // configuration knows another one than the source's: it could not log in any more.
+    const bool same_login = std::string_view{PQuser(source_connection.raw())} == PQuser(target.raw()) &&
+                            std::string_view{PQpass(source_connection.raw())} == PQpass(target.raw());
+    const std::string ourselves = same_login ? "" : PQuser(target.raw());
     for (const Role& role : source) {
         const Role* present = find_role(target_roles, role.name);
         if (!present) {
@@ -152,7 +154,7 @@ Status sync_roles(Connection& source, Connection& target) {
     if (!wanted) return wanted.error();
     const auto present = read_roles(target);
     if (!present) return present.error();
-    if (const Status made = create_and_adjust(*wanted, *present, target); !made) return made;
+    if (const Status made = create_and_adjust(*wanted, *present, source, target); !made) return made;
     if (const Status carried = carry(source, target, memberships_query); !carried) return carried;
     return carry(source, target, settings_query);
 }

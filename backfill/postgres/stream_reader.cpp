@@ -18,6 +18,10 @@ using namespace protocol::postgres;
 
 constexpr std::chrono::milliseconds confirm_interval{1000};
 constexpr std::chrono::milliseconds room_wait{100};
+// Input that comes within this time of the input before it makes a busy stream.
+constexpr std::chrono::microseconds busy_within{500};
+constexpr std::chrono::microseconds gather_min{50};
+constexpr std::chrono::microseconds gather_max{1000};
 
 }  // namespace
 
@@ -83,7 +87,21 @@ Status StreamReader::read_available() {
     }
 }
 
+// The server sends each message by itself. Whoever reads each at once is woken, and takes the processor from
+// the server, for each: on a busy machine the server then starves in its own stream. So while messages come
+// one upon the other they are left to gather, the longer the longer that lasts.
+void StreamReader::let_gather() {
+    const auto now = std::chrono::steady_clock::now();
+    gather_ = now - last_input_ < busy_within ? std::min(gather_ * 2, gather_max) : gather_min;
+    if (gather_ > gather_min) {
+        pollfd entry{wake_fd_, POLLIN, 0};  // Who nudges wants it now.
+        const timespec time{0, std::chrono::nanoseconds{gather_}.count()};
+        ppoll(&entry, 1, &time, nullptr);
+    }
+}
+
 Status StreamReader::wait_for_input() {
+    let_gather();
     pollfd entries[] = {{PQsocket(link_->raw()), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
     if (poll(entries, 2, static_cast<int>(confirm_interval.count())) < 0 && errno != EINTR) {
         return Error{Errc::io, "poll failed"};
@@ -94,6 +112,7 @@ Status StreamReader::wait_for_input() {
         if (const Status sent = confirm(nudged); !sent) return sent;
     }
     if (PQconsumeInput(link_->raw()) != 1) return link_->error("stream");
+    last_input_ = std::chrono::steady_clock::now();
     return Done{};
 }
 

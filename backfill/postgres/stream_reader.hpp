@@ -41,6 +41,7 @@ public:
 private:
     Status loop();
     Status read_available();
+    void let_gather();
     Status take(Bytes body);
     Status feed(StreamEvent event);
     Status confirm(bool reply_requested);
@@ -52,7 +53,8 @@ private:
     const Applier& applier_;
     Settings settings_;
     int wake_fd_;
-    std::chrono::steady_clock::time_point confirmed_at_;
+    std::chrono::steady_clock::time_point confirmed_at_, last_input_;
+    std::chrono::microseconds gather_{0};
     Position confirmed_;
     std::atomic<bool> streaming_{false};
     std::atomic<std::uint64_t> received_{0};

@@ -100,7 +100,7 @@ fi
 bouncer_pid=$!
 
 tps() {  # port, clients
-    pgbench -n -S -M prepared -c "$2" -j 2 -T "$seconds" -h 127.0.0.1 -p "$1" -U bench shop 2>/dev/null |
+    PGSSLMODE=disable pgbench -n -S -M prepared -c "$2" -j 2 -T "$seconds" -h 127.0.0.1 -p "$1" -U bench shop 2>/dev/null |
         sed -n 's/^tps = \([0-9]*\).*/\1/p'
 }
 median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
