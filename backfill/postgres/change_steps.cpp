@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "backfill/postgres/control.hpp"
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
@@ -16,6 +17,8 @@ using namespace postgres;
 
 // Of each kind, what a refused change names at most.
 constexpr std::size_t blockers_of_kind_max = 20;
+// The ticket is one row that others update too, each for a moment; clients may be held meanwhile.
+constexpr std::chrono::seconds ticket_wait_max{1};
 
 class PostgresChangeSteps final : public ChangeSteps {
 public:
@@ -29,10 +32,12 @@ public:
         const auto migration = known();
         if (!migration) return migration.error();
         Fence& fence = (*migration)->fence(side);
-        if (const Status installed = fence.install(); !installed) {
+        if (const Status installed = retry_locked(deadline, [&] { return fence.install(); }); !installed) {
             return on_side(side, installed.error());
         }
-        return fence.arm(deadline);
+        const Status armed = fence.arm(deadline);
+        if (!armed) return on_side(side, armed.error());
+        return Done{};
     }
 
     Status close_fence(Side side, Clock::time_point deadline) override {
@@ -81,7 +86,9 @@ public:
         // What is flushed once the commit has returned: at or above it, and the stream gets there by itself,
         // which cannot be said of the end of what is inserted.
         Link& link = (*migration)->link(side);
-        const auto committed = link.run("UPDATE segue.ticket SET number = number + 1");
+        const auto committed = retry_locked(Clock::now() + ticket_wait_max, [&] {
+            return link.run("UPDATE segue.ticket SET number = number + 1");
+        });
         if (!committed) return on_side(side, committed.error());
         const auto flushed = link.run("SELECT pg_current_wal_flush_lsn()");
         if (!flushed) return on_side(side, flushed.error());
@@ -185,7 +192,9 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
                          side + ": subscription " + subscriptions->text(row, 0) +
                              " writes past the fence; ALTER SUBSCRIPTION ... DISABLE it"});
     }
-    const auto unarmed = (*migration)->fence(from).unarmed();
+    // What describes tables locks them, and DDL of the application may hold them just then.
+    const auto deadline = Clock::now() + lock_wait_max;
+    const auto unarmed = retry_locked(deadline, [&] { return (*migration)->fence(from).unarmed(); });
     if (!unarmed) return on_side(from, unarmed.error());
     for (std::size_t i = 0; i < unarmed->size() && i < blockers_of_kind_max; ++i) {
         found.push_back({"unfenced_table",
@@ -195,7 +204,8 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     for (const Side which : {Side::source, Side::target}) {
         const auto connection = (*migration)->link(which).connection();
         if (!connection) return on_side(which, connection.error());
-        auto schema = read_schema_signature(**connection, settings_.exclude);
+        auto schema =
+            retry_locked(deadline, [&] { return read_schema_signature(**connection, settings_.exclude); });
         if (!schema) return on_side(which, schema.error());
         schemas[index(which)] = std::move(*schema);
     }

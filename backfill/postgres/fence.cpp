@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backfill/postgres/fence_sql.hpp"
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -74,8 +75,10 @@ Result<std::vector<std::string>> Fence::unarmed() {
 Status Fence::each_table(const std::string& which, const std::string& sql_before_table,
                          const std::string& sql_after_table, Deadline deadline) {
     for (;;) {
-        const auto rows = link_.run("SELECT n.nspname, c.relname " + which,
-                                    Parameters{text_array(settings_.exclude), settings_.migration_id});
+        const auto rows = retry_locked(deadline, [&] {
+            return link_.run("SELECT n.nspname, c.relname " + which,
+                             Parameters{text_array(settings_.exclude), settings_.migration_id});
+        });
         if (!rows) return rows.error();
         std::string busy;
         for (int row = 0; row < rows->size(); ++row) {
@@ -87,7 +90,7 @@ Status Fence::each_table(const std::string& which, const std::string& sql_before
             }
             const auto done = link_.run(sql);
             if (done) continue;
-            if (done.error().sqlstate != "55P03") {
+            if (done.error().sqlstate != lock_not_available) {
                 return with_context(done.error(), std::string{name(settings_.side)} + ": " + table);
             }
             busy = table;

@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <utility>
 
+#include "backfill/postgres/lock_retry.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
 
 // How long before the deadline the server gives up by itself, so that its answer still reaches us.
 constexpr std::chrono::milliseconds server_margin{50};
-constexpr const char* query_canceled = "57014";
-constexpr const char* lock_not_available = "55P03";
 
 // False when the deadline came first. A broken socket is readable: libpq then tells.
 bool wait_readable(const Connection& connection, Deadline deadline) {
@@ -47,8 +47,7 @@ Result<Rows> collect(Connection& connection, Deadline deadline) {
         }
     }
     if (failure) {
-        if (failure->code == Errc::server &&
-            (failure->sqlstate == query_canceled || failure->sqlstate == lock_not_available)) {
+        if (failure->code == Errc::server && met_a_lock(*failure)) {
             failure->code = Errc::timed_out;
         }
         return *failure;

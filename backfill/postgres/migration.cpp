@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 
 namespace segue::backfill::postgres {
@@ -43,7 +44,7 @@ Status run_table_by_table(Link& link, TableStatements statements, Deadline deadl
         for (auto& [what, sql] : statements) {
             const auto done = link.run(sql);
             if (done) continue;
-            if (done.error().sqlstate == "55P03") {
+            if (done.error().sqlstate == lock_not_available) {
                 busy.emplace_back(what, sql);
                 continue;
             }

@@ -4,6 +4,7 @@
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
 #include "backfill/postgres/fence_sql.hpp"
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/roles.hpp"
 #include "backfill/postgres/schema.hpp"
@@ -147,7 +148,9 @@ Status check_target(Migration& migration) {
     if (!from) return on_side(Side::source, from.error());
     const auto to = target.connection();
     if (!to) return on_side(Side::target, to.error());
-    const auto conflicts = target_conflicts(**from, **to, migration.settings().exclude);
+    const auto conflicts = retry_locked(std::chrono::steady_clock::now() + lock_wait_max, [&] {
+        return target_conflicts(**from, **to, migration.settings().exclude);
+    });
     if (!conflicts) return conflicts.error();
     if (!conflicts->empty()) {
         return Error{Errc::refused,

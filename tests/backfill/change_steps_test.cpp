@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <future>
 #include <set>
 #include <thread>
 
@@ -13,6 +14,7 @@
 #include "tests/backfill/databases.hpp"
 #include "tests/backfill/rich_schema.hpp"
 #include "tests/support/compare.hpp"
+#include "tests/support/sql.hpp"
 
 namespace segue::backfill {
 namespace {
@@ -199,6 +201,23 @@ TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
     session.query("ALTER SUBSCRIPTION s DISABLE");
     session.query("ALTER SUBSCRIPTION s SET (slot_name = NONE)");
     session.query("DROP SUBSCRIPTION s");
+}
+
+TEST_F(PostgresChangeSteps, WaitForTablesThatAreLockedWhenTheyReadWhatBlocks) {
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        ASSERT_TRUE(portion(schema_settings()));
+    }
+    ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
+    test::Sql ddl{databases_->url(Side::target)};
+    ddl.query("BEGIN");
+    ddl.query("LOCK TABLE public.customer IN ACCESS EXCLUSIVE MODE");
+    auto reading = std::async(std::launch::async, [&] { return steps_->blockers(Side::source); });
+    EXPECT_TRUE(databases_->asked_again(Side::target, "public.customer"));
+    ddl.query("COMMIT");
+    const auto blockers = reading.get();
+    ASSERT_TRUE(blockers) << blockers.error().detail;
+    EXPECT_TRUE(blockers->empty());
 }
 
 TEST_F(PostgresChangeSteps, KeepTheSlotThatIsOursAndRefuseOneThatIsNot) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <set>
 
 namespace segue::test {
 
@@ -35,6 +36,17 @@ Databases::~Databases() {
 
 std::string Databases::url(Side side, const std::string& user, const std::string& password) const {
     return server(side).url(database_, user, password);
+}
+
+bool Databases::asked_again(Side side, const std::string& table) const {
+    std::set<std::string> tries;  // Each is a transaction of its own.
+    return eventually(std::chrono::seconds{20}, [&] {
+        for (const auto& row : run(side, "SELECT pid || ' ' || virtualtransaction FROM pg_locks WHERE NOT granted"
+                                         " AND relation = '" + table + "'::regclass").rows) {
+            tries.insert(row[0]);
+        }
+        return tries.size() > 1;
+    });
 }
 
 backfill::postgres::Connection Databases::open(Side side, const std::string& mover_id,

@@ -26,6 +26,8 @@ public:
     std::string value(Side side, const std::string& sql) const {
         return server(side).value(sql, database_);
     }
+    // True when, before the time is over, two tries for a lock on `table` (qualified) have waited one after another.
+    bool asked_again(Side side, const std::string& table) const;
     // A connection of Segue's kind. `mover_id` sets segue.mover.
     backfill::postgres::Connection open(Side side, const std::string& mover_id = "",
                                         const std::string& user = "postgres") const;

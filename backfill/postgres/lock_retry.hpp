@@ -1,0 +1,38 @@
+#pragma once
+// Statements of Segue's own that met a lock and gave up, so as not to keep those waiting who queue behind them
+// (law 10), are asked again until a deadline.
+
+#include <chrono>
+#include <thread>
+
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+// What the server answers to lock_timeout, and to a statement that was cancelled for somebody who waits.
+inline constexpr const char* lock_not_available = "55P03";
+inline constexpr const char* query_canceled = "57014";
+
+// How long a reading that needs no more than ACCESS SHARE goes on asking.
+inline constexpr std::chrono::seconds lock_wait_max{5};
+inline constexpr std::chrono::milliseconds lock_retry_pause_min{20}, lock_retry_pause_max{320};
+
+inline bool met_a_lock(const Error& error) {
+    return error.sqlstate == lock_not_available || error.sqlstate == query_canceled;
+}
+
+// Calls `attempt` (a Result, idempotent, leaving no transaction open when it fails) again while what it met is a
+// lock. At the deadline the last answer stands; it is called at least once.
+template <class Attempt>
+auto retry_locked(std::chrono::steady_clock::time_point deadline, Attempt attempt) -> decltype(attempt()) {
+    auto pause = lock_retry_pause_min;
+    for (;;) {
+        auto result = attempt();
+        if (result || !met_a_lock(result.error())) return result;
+        if (std::chrono::steady_clock::now() + pause >= deadline) return result;
+        std::this_thread::sleep_for(pause);
+        if (pause < lock_retry_pause_max) pause *= 2;
+    }
+}
+
+}  // namespace segue::backfill::postgres
