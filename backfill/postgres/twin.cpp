@@ -4,6 +4,7 @@
 #include <map>
 #include <thread>
 
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/store.hpp"
 #include "backfill/postgres/text_array.hpp"
 #include "backfill/snapshot.hpp"
@@ -122,6 +123,22 @@ private:
     TwinGuard::Entry guard_;
 };
 
+// On both sides or on none: while one side's locks are waited for, nobody queues behind the other's. Each try gives
+// up after its lock timeout, so that whoever waits behind it goes first.
+Status lock_both(PostgresTwin& twin, const std::vector<Table>& tables, Clock::time_point deadline) {
+    return retry_locked(deadline, [&]() -> Status {
+        Status locked = Done{};
+        for (const Side side : {Side::source, Side::target}) {
+            if (locked) locked = begin_and_lock(twin.connection(side), tables);
+        }
+        if (locked || !met_a_lock(locked.error())) return locked;
+        for (const Side side : {Side::source, Side::target}) {
+            if (auto undone = twin.connection(side).execute("ROLLBACK"); !undone) return undone.error();
+        }
+        return locked;
+    });
+}
+
 // A hold that has let the stream go on in part must end between two transactions.
 void settle(StreamPipe& pipe) {
     const auto deadline = Clock::now() + boundary_time_max;
@@ -143,10 +160,7 @@ Status with_same_state(const std::shared_ptr<MoverRun>& run,
     if (!stream) return Error{Errc::closed, "the authority's stream is not open"};
     auto prober = run->link(authority, LinkKind::writer);
     if (!prober) return prober.error();
-    for (const Side side : {Side::source, Side::target}) {
-        const Status locked = begin_and_lock(twin.connection(side), run->authority_tables());
-        if (!locked) return locked;
-    }
+    if (Status locked = lock_both(twin, run->authority_tables(), deadline); !locked) return locked;
     const auto hold = StreamHold::take(stream->pipe(), deadline, []() -> Status { return Done{}; });
     if (!hold) return hold.error();
     Status same = reach_same_state(*stream, twin.connection(authority), **prober, deadline);

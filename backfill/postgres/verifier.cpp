@@ -6,6 +6,7 @@
 #include <charconv>
 #include <map>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "backfill/postgres/verify_query.hpp"
@@ -177,8 +178,9 @@ Result<bool> compare_next(Twin& twin, const Table& table, TableComparison& compa
 }
 
 Status verify_table(const Table& table, TwinHolder& twins, TableComparison& comparison,
-                    const std::atomic<bool>& stopping) {
+                    const std::atomic<bool>& stopping, VerifyPauses pauses) {
     std::optional<std::vector<std::string>> low;
+    auto pause = pauses.min;
     for (int attempts = 0;;) {
         if (stopping.load(std::memory_order_relaxed)) return Error{Errc::closed, "verification was stopped"};
         auto twin = twins.get();
@@ -188,10 +190,13 @@ Status verify_table(const Table& table, TwinHolder& twins, TableComparison& comp
             if (++attempts == verify_attempts_max) {
                 return Error{last.error().code, table.plain_name() + ": " + last.error().detail, last.error().sqlstate};
             }
+            std::this_thread::sleep_for(pause);
+            pause = std::min(pause * 2, pauses.max);
             continue;
         }
         if (*last) return Done{};
         attempts = 0;
+        pause = pauses.min;
     }
 }
 
@@ -200,12 +205,13 @@ Status verify_table(const Table& table, TwinHolder& twins, TableComparison& comp
 Result<VerifyResult> verify_tables(const std::vector<Table>& tables,
                                    const OpenTwin& open_twin,
                                    std::atomic<std::uint64_t>& rows_so_far,
-                                   const std::atomic<bool>& stopping) {
+                                   const std::atomic<bool>& stopping,
+                                   VerifyPauses pauses) {
     VerifyResult result;
     TwinHolder twins{open_twin};
     for (const Table& table : tables) {
         TableComparison comparison{table, result, rows_so_far};
-        if (auto done = verify_table(table, twins, comparison, stopping); !done) return done.error();
+        if (auto done = verify_table(table, twins, comparison, stopping, pauses); !done) return done.error();
     }
     return result;
 }

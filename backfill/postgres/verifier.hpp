@@ -24,6 +24,10 @@ inline constexpr std::uint64_t verify_range_rows = 50'000;
 inline constexpr std::chrono::seconds verify_twin_age_max{10};
 // A range whose twin was lost (a TRUNCATE, a broken connection) is compared again under a new one.
 inline constexpr int verify_attempts_max = 20;
+// Pauses between these attempts, doubling: together they outlast DDL or a restart that takes some seconds.
+struct VerifyPauses {
+    std::chrono::milliseconds min{50}, max{1000};
+};
 // Rows listed of one bucket; far above what a bucket holds.
 inline constexpr std::size_t verify_listed_rows_max = 1'000'000;
 inline constexpr std::size_t verify_differences_max = 1000;
@@ -33,6 +37,7 @@ inline constexpr std::size_t verify_differences_max = 1000;
 Result<VerifyResult> verify_tables(const std::vector<Table>& tables,
                                    const OpenTwin& open_twin,
                                    std::atomic<std::uint64_t>& rows_so_far,
-                                   const std::atomic<bool>& stopping);
+                                   const std::atomic<bool>& stopping,
+                                   VerifyPauses pauses = {});
 
 }  // namespace segue::backfill::postgres

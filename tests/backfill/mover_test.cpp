@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "tests/backfill/mover_fixture.hpp"
+#include "tests/support/sql.hpp"
 #include "tests/support/workload.hpp"
 
 namespace segue::backfill {
@@ -137,6 +139,26 @@ TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
     big.stop();
     catch_up();
     expect_same();
+}
+
+TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
+    databases->run(Side::source, "CREATE TABLE t (i int PRIMARY KEY); INSERT INTO t VALUES (1)");
+    prepare();
+    start();
+    wait_consistent();
+    test::Sql ddl{databases->url(Side::source)};
+    ddl.query("BEGIN");
+    ddl.query("LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE");
+    auto opening = std::async(std::launch::async, [&] { return mover->open_twin(Clock::now() + 30s); });
+    EXPECT_TRUE(databases->asked_again(Side::source, "public.t"));
+    EXPECT_EQ(databases->value(Side::target, "SELECT count(*) FROM pg_locks WHERE relation = 'public.t'::regclass"
+                                             " AND mode = 'AccessShareLock'"), "0");
+    ddl.query("COMMIT");
+    const auto twin = opening.get();
+    ASSERT_TRUE(twin) << twin.error().detail;
+    const auto rows = (*twin)->query(Side::target, "SELECT count(*) FROM public.t", {}, 1);
+    ASSERT_TRUE(rows);
+    EXPECT_EQ(rows->front().front(), "1");
 }
 
 TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {

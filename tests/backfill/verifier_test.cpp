@@ -60,7 +60,7 @@ protected:
             if (twins_to_fail-- > 0) return Error{Errc::timed_out, "no twin"};
             return std::unique_ptr<Twin>{std::make_unique<QuietTwin>(databases())};
         };
-        return verify_tables(*tables, open, rows_so_far, stopping);
+        return verify_tables(*tables, open, rows_so_far, stopping, pauses);
     }
     Found differences() {
         const auto result = verify();
@@ -77,6 +77,7 @@ protected:
     }
 
     int twins_to_fail = 0;
+    VerifyPauses pauses{std::chrono::milliseconds{1}, std::chrono::milliseconds{4}};
     std::atomic<std::uint64_t> rows_so_far{0};
     std::atomic<bool> stopping{false};
 
@@ -140,8 +141,11 @@ TEST_F(Verifier, ComparesAgainUnderANewTwinAndGivesUpInWords) {
     twins_to_fail = verify_attempts_max - 1;
     EXPECT_TRUE(verify());
     twins_to_fail = verify_attempts_max;
+    const auto begun_at = Clock::now();
     const auto given_up = verify();
     ASSERT_FALSE(given_up);
+    // 1 and 2, then 4 before each further attempt: they are not burnt at once.
+    EXPECT_GE(Clock::now() - begun_at, std::chrono::milliseconds{3 + 4 * (verify_attempts_max - 3)});
     EXPECT_EQ(given_up.error().detail, "public.t: no twin");
     stopping = true;
     EXPECT_EQ(verify().error().code, Errc::closed);
