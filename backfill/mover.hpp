@@ -57,6 +57,8 @@ struct MoverStatus {
     std::uint64_t stray_writes = 0;
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
+    std::uint64_t runs_failed = 0;                // Since `start`; each is followed by another run.
+    std::string last_failure;                     // Why the last of them ended; empty when none has.
 };
 
 struct VerifyDifference {

@@ -78,10 +78,25 @@ void Operations::start_mover() {
 void Operations::tick() {
     if (!copying_or_later()) return;
     if (!mover_started_) start_mover();
+    note_mover_failure();
     note_consistent();
     if (follower_behind_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
+}
+
+// The mover tries again by itself; why it had to is told once, until it has been connected again.
+void Operations::note_mover_failure() {
+    const backfill::MoverStatus status = parts_.change.mover.status();
+    if (status.runs_failed == failures_seen_) {
+        const Side authority = parts_.board.read().record->authority;
+        if (status.streams[index(authority)].connected) last_failure_told_.clear();
+        return;
+    }
+    failures_seen_ = status.runs_failed;
+    if (status.last_failure == last_failure_told_) return;
+    last_failure_told_ = status.last_failure;
+    parts_.change.journal.warning("mover", status.last_failure);
 }
 
 // The mover finds out that the databases are consistent; the record remembers it.

@@ -63,6 +63,7 @@ private:
     VerbResult repair(const Json& arguments);
     VerbResult finish(const Json& arguments);
     VerbResult begin_copying(backfill::ControlRecord record);
+    VerbResult started_already();
 
     // operations_change.cpp
     VerbResult rehearse(const Json& arguments);
@@ -82,12 +83,15 @@ private:
         const std::function<void(backfill::ControlRecord&)>& change);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
+    void note_mover_failure();
     void note_consistent();
 
     OperationParts parts_;
     bool mover_started_ = false;
     bool follower_behind_ = false;  // The follower's control record is to be settled.
     std::string last_waiting_for_;
+    std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
+    std::string last_failure_told_;
     std::vector<backfill::VerifyDifference> differences_;  // Of the last verification.
 };
 

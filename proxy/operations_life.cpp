@@ -54,9 +54,7 @@ VerbResult Operations::start(const Json&) {
             "sides and empty the target");
     }
     const bool prepared = state.record && state.record->backfill != router::Backfill::none;
-    if (prepared && parts_.change.mover.status().running) {
-        return VerbResult::done("started already: " + std::string{name(state.record->backfill)});
-    }
+    if (prepared && mover_started_) return started_already();
     if (!prepared) {
         const auto findings = parts_.preflight();
         if (!findings) return VerbResult::refused(findings.error().detail);
@@ -71,6 +69,23 @@ VerbResult Operations::start(const Json&) {
     record.migration_id = new_migration_id();
     if (state.record) record = *state.record;
     return begin_copying(std::move(record));
+}
+
+// A mover that was started goes on by itself, also after runs that failed: between two of them nothing is to be
+// prepared, and preparing again would be in the way of the next one.
+VerbResult Operations::started_already() {
+    const auto deadline = backfill::Clock::now() + start_wait;
+    backfill::MoverStatus status = parts_.change.mover.status();
+    while (!status.running && !parts_.change.stopping && backfill::Clock::now() < deadline) {
+        std::this_thread::sleep_for(start_poll);
+        status = parts_.change.mover.status();
+    }
+    note_mover_failure();
+    std::string problems;
+    for (const std::string& problem : status.problems) problems += "\n" + problem;
+    if (!status.running) return VerbResult::refused("started already, but the mover does not run" + problems);
+    return VerbResult::done(
+        "started already: " + std::string{name(parts_.board.read().record->backfill)} + problems);
 }
 
 VerbResult Operations::begin_copying(ControlRecord record) {
@@ -109,6 +124,7 @@ VerbResult Operations::begin_copying(ControlRecord record) {
         }
         std::this_thread::sleep_for(start_poll);
     }
+    note_mover_failure();
     return VerbResult::refused("copying has not begun within " +
                                std::to_string(start_wait.count() / 1000) +
                                " s: see the log and `segue status`");

@@ -51,6 +51,8 @@ private:
     void add_tables(MoverStatus& status) const;  // Under shared_.mutex.
 
     MoverShared shared_;
+    std::uint64_t runs_failed_ = 0;  // Both under shared_.mutex.
+    std::string last_failure_;
     mutable std::mutex mutex_;
     std::condition_variable wake_;
     std::shared_ptr<MoverRun> run_;  // Shared with verbs in flight.
@@ -112,6 +114,10 @@ void PostgresMover::supervise() {
         }
         const auto begun_at = Clock::now();
         const Error reason = run->serve();
+        {
+            const std::lock_guard lock{mutex_};
+            if (stopping_) return;
+        }
         note_end(reason, *run);
         guard_disks();
         if (Clock::now() - begun_at > good_run) pause = pause_min;
@@ -131,6 +137,8 @@ void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
         figures.stopped_because =
             run.stopped_table() == name.first + "." + name.second ? reason.detail : std::string{};
     }
+    ++runs_failed_;
+    last_failure_ = reason.detail;
     // The first reason stays: what follows from a slot that was given up says less.
     if (reason.code == Errc::refused && shared_.invalid.empty()) shared_.invalid = reason.detail;
 }
@@ -257,6 +265,8 @@ MoverStatus PostgresMover::status() const {
     }
     const std::lock_guard lock{shared_.mutex};
     status.backfill = shared_.backfill;
+    status.runs_failed = runs_failed_;
+    status.last_failure = last_failure_;
     add_tables(status);
     for (const Side side : {Side::source, Side::target}) {
         StreamStatus& stream = status.streams[index(side)];

@@ -134,7 +134,7 @@ Result<std::int64_t> take_lease(Connection& connection,
                 {host_name() + " pid " + std::to_string(getpid())});
             if (!taken) return taken.error();
             if (taken->size() != 1) {
-                return Error{Errc::refused, "segue.lease has no row: run `segue start` again"};
+                return Error{Errc::refused, "segue.lease has no row: finish this migration and start again on an empty target"};
             }
             return taken->number(0, 0);
         }

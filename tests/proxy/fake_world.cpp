@@ -176,11 +176,14 @@ Status FakeMover::start(const ControlRecord& record) {
 
 backfill::MoverStatus FakeMover::status() const {
     backfill::MoverStatus status;
-    status.running = world_.mover_started;
+    status.running = world_.mover_started && !world_.mover_between_runs;
+    status.runs_failed = world_.mover_runs_failed;
+    status.last_failure = world_.mover_failure;
+    if (world_.mover_between_runs) status.problems.push_back(world_.mover_failure);
     status.backfill = world_.mover_backfill;
     status.paused = world_.mover_paused;
     for (backfill::StreamStatus& stream : status.streams) {
-        stream.connected = stream.reverse_ready = world_.mover_started;
+        stream.connected = stream.reverse_ready = status.running;
         stream.lag_bytes = 0;
     }
     return status;

@@ -37,6 +37,9 @@ struct World {
     Side mover_follows = Side::source;
     bool mover_started = false;
     bool mover_paused = false;
+    bool mover_between_runs = false;
+    std::uint64_t mover_runs_failed = 0;
+    std::string mover_failure;
     router::Backfill mover_backfill = router::Backfill::consistent;
     std::array<std::uint64_t, 2> strays = {0, 0};
     std::uint64_t differences = 0;

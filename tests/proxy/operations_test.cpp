@@ -5,6 +5,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/proxy/fake_world.hpp"
@@ -113,6 +115,46 @@ TEST(Operations, GoOnAfterAnInterruptedStartWithTheSameMigration) {
     world.records[0] = earlier;
     EXPECT_EQ(desk.run("start").exit_code, 0);
     EXPECT_EQ(world.records[1]->migration_id, "chosen before");
+}
+
+TEST(Operations, StartDoesNotPrepareAgainWhileTheMoverIsBetweenTwoRuns) {
+    World world = consistent_world();
+    world.records[0]->backfill = world.records[1]->backfill = router::Backfill::copying;
+    world.mover_backfill = router::Backfill::copying;
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.mover_between_runs = true;
+    world.mover_runs_failed = 1;
+    world.mover_failure = "earlier sessions do not end";
+    const auto prepared = [&] { return std::count(world.names.begin(), world.names.end(), "prepare"); };
+    const VerbResult between = desk.run("start");
+    EXPECT_EQ(between.exit_code, 1);
+    EXPECT_NE(between.text.find(world.mover_failure), std::string::npos) << between.text;
+    world.mover_between_runs = false;
+    EXPECT_EQ(desk.run("start").exit_code, 0);
+    EXPECT_EQ(prepared(), 0);
+}
+
+TEST(Operations, TellOnceWhyTheMoverStartedAnew) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    const auto told = [&] {
+        const auto& lines = desk.program.journal.lines;
+        return std::count(lines.begin(), lines.end(), "mover! the server went away");
+    };
+    world.mover_failure = "the server went away";
+    for (int i = 0; i < 3; ++i) {
+        world.mover_between_runs = true;
+        ++world.mover_runs_failed;
+        desk.operations.tick();
+        EXPECT_EQ(told(), 1);
+    }
+    world.mover_between_runs = false;
+    desk.operations.tick();
+    ++world.mover_runs_failed;
+    desk.operations.tick();
+    EXPECT_EQ(told(), 2) << "it had been connected meanwhile";
 }
 
 TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
