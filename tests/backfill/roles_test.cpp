@@ -26,7 +26,9 @@ TEST(PostgresRoles, AreCopiedWithPasswordsMembershipsAndSettings) {
     source_server.run("CREATE ROLE ours LOGIN SUPERUSER PASSWORD 'a'");
     target_server.run("CREATE ROLE ours LOGIN SUPERUSER PASSWORD 'b'");
     Connection source = databases.open(Side::source, "", "ours");
-    Connection target = databases.open(Side::target, "", "ours");
+    auto another = Connection::open(databases.url(Side::target, "ours", "another password"), {});
+    ASSERT_TRUE(another);
+    Connection& target = *another;
     const auto names = [&] { return roles_to_change(*read_roles(source), *read_roles(target)); };
     const auto before = names();
     EXPECT_NE(std::find(before.begin(), before.end(), "an app"), before.end());
@@ -37,6 +39,10 @@ TEST(PostgresRoles, AreCopiedWithPasswordsMembershipsAndSettings) {
     }
     EXPECT_EQ(names(), std::vector<std::string>{"ours"});  // Our own password is the configuration's.
     EXPECT_EQ(target_server.value("SELECT rolpassword FROM pg_authid WHERE rolname = 'ours'"), ours);
+    // Where it is the same on both sides nothing is in the way of the application's using that role too.
+    Connection same = databases.open(Side::target, "", "ours");
+    ASSERT_TRUE(sync_roles(source, same));
+    EXPECT_EQ(names(), std::vector<std::string>{});
     const std::string whole =
         "SELECT string_agg(r::text, ',' ORDER BY rolname) FROM (SELECT rolname, rolcreatedb, rolcanlogin,"
         " rolconnlimit, rolvaliduntil, rolpassword, (SELECT array_agg(roleid::regrole::text) FROM"
