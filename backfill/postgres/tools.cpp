@@ -32,9 +32,10 @@ struct Spawned {
 Result<Spawned> spawn(const ToolRun& run) {
     std::vector<std::string> environment;
     for (char** entry = environ; *entry; ++entry) environment.emplace_back(*entry);
-    for (const auto& [key, value] : run.environment) {
+    for (const auto& variable : run.environment) {
+        const std::string& key = variable.first;
         std::erase_if(environment, [&](const std::string& e) { return e.starts_with(key + "="); });
-        environment.push_back(key + "=" + value);
+        environment.push_back(key + "=" + variable.second);
     }
     std::vector<char*> arguments, variables;
     for (const auto& argument : run.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
