@@ -72,7 +72,11 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
     const auto request = protocol::postgres::recognise_read_request(slice);
     std::string_view text;
     std::string parse;
-    if (!request || !identify(*request, session, text, parse)) return Choice::forward;
+    if (!request) return Choice::forward;
+    if (!identify(*request, session, text, parse)) {
+        want_statements(session, now);
+        return Choice::forward;
+    }
     const KnownStatement* known = reads_.know(text);
     if (known == nullptr || reads_.shared().is_demoted(known->id)) return Choice::forward;
 
@@ -161,6 +165,15 @@ void ReadTap::forwarded(const protocol::postgres::Piece& piece) {
     ++changes_;
     // SQL may have given a name another meaning (DEALLOCATE, PREPARE, DISCARD).
     if (known == nullptr || known->kind != StatementKind::read) book_.forget();
+}
+
+// Prepared before anybody listened, as by a pool: the session's own backend knows the text. What a probe does not
+// tell either (a text of SQL's PREPARE) is asked for ever less often.
+void ReadTap::want_statements(const Session& session, Time now) {
+    if (!session.movable || now < next_learning_) return;
+    connection_wanted_ = true;
+    next_learning_ = now + learning_pause_;
+    learning_pause_ = std::min(learning_pause_ * 2, connection_pause_max);
 }
 
 void ReadTap::connection_asked(Time now) {

@@ -82,6 +82,7 @@ public:
 private:
     bool state_is_known(const Session& session) const;
     void learn_statements(const Session& session);
+    void want_statements(const Session& session, Time now);
     void note_unnamed(const protocol::postgres::ReadRequest& request, Bytes slice, Session& session);
     bool identify(const protocol::postgres::ReadRequest& request, const Session& session, std::string_view& text,
                   std::string& parse) const;
@@ -105,6 +106,8 @@ private:
 
     Time next_attempt_{};
     std::chrono::milliseconds pause_ = connection_pause_min;
+    Time next_learning_{};
+    std::chrono::milliseconds learning_pause_ = connection_pause_min;
     bool connection_wanted_ = false;
     bool error_ = false;
     bool unnamed_missed_ = false;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/reply_digest.hpp"
 #include "proxy/exchange.hpp"
@@ -35,6 +36,17 @@ std::string with_side(const std::string& identity, Side side) { return std::stri
 bool is_follower_trouble(const std::string& sqlstate) {
     return sqlstate.starts_with("57") || sqlstate.starts_with("40") || sqlstate.starts_with("53") ||
            sqlstate.starts_with("08") || sqlstate.starts_with("25");
+}
+
+// The connection may hold a statement of this name already: of its session, or of the job before.
+std::string without_namesake(const std::string& parse) {
+    std::string messages;
+    const Step<protocol::postgres::Frame> step = protocol::postgres::next_frame(bytes(parse), parse.size());
+    if (const auto* frame = std::get_if<protocol::postgres::Frame>(&step)) {
+        const auto message = protocol::postgres::parse_parse(frame->body);
+        if (message && !message->name.empty()) append(messages, protocol::postgres::Close{'S', message->name});
+    }
+    return messages + parse;
 }
 
 class EventFd {
@@ -204,7 +216,7 @@ void Shadow::run(ShadowJob job) {
     };
     std::string request;
     append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
-    request += job.parse + job.request;
+    request += without_namesake(job.parse) + job.request;
     append(request, protocol::postgres::Query{"ROLLBACK"});
     const Status done = exchange(backend->transport, bytes(request), begun + 2 * shadow_statement_max, receive);
     const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);

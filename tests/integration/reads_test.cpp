@@ -44,6 +44,24 @@ TEST(Shadow, ComparesUnderLoadWithoutAFalseAlarm) {
     move.expect_right(workload);
 }
 
+// Prepared before the percentage was set, as by a pool; and a worker's connection has the named statements of the
+// session it came from and of earlier reads.
+TEST(Shadow, ComparesNamedPreparedStatements) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql one{move.through()}, two{move.through()};
+    one.prepare("p", "SELECT v FROM app.audited WHERE id = $1");
+    two.prepare("p", "SELECT body FROM app.keyed WHERE id = $1");
+    move.segue().expect_done({"shadow", "100"});
+    EXPECT_TRUE(eventually(30s, [&] {
+        for (Sql* reader : {&one, &two}) EXPECT_TRUE(reader->execute_prepared("p", {"3"}).ok);
+        return counter(move.segue(), "/shadow/equal") > 10;
+    }));
+    EXPECT_EQ(counter(move.segue(), "/shadow/unconfirmed"), 0);
+    EXPECT_EQ(counter(move.segue(), "/shadow/different"), 0);
+}
+
 TEST(Shadow, ConfirmsARealDifference) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -79,6 +97,19 @@ TEST(Shift, EveryoneReadsWhatTheyAndOthersWrote) {
         return counter(move.segue(), "/shift/served_by_follower") > 50;
     }));
     move.expect_right(workload);
+}
+
+TEST(Shift, AnswersStatementsThatWerePreparedBefore) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql reader{move.through()};
+    reader.prepare("p", "SELECT body FROM app.keyed WHERE id = $1");
+    move.segue().expect_done({"shift", "100"});
+    EXPECT_TRUE(eventually(30s, [&] {
+        EXPECT_EQ(reader.execute_prepared("p", {"3"}).value(), "row 3");
+        return counter(move.segue(), "/shift/served_by_follower") > 10;
+    }));
 }
 
 TEST(Shift, NothingThatWritesRunsOnTheFollower) {
