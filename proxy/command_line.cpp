@@ -1,7 +1,12 @@
 #include "proxy/command_line.hpp"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
+#include <memory>
+
+#include "proxy/config_reader.hpp"
+#include "proxy/help_format.hpp"
 
 namespace segue::proxy {
 
@@ -13,21 +18,17 @@ constexpr const char* description =
     "Moves a live database to another one without the application noticing.\n"
     "\n"
     "Clients connect to `segue run` instead of the source. `segue start` copies the database to "
-    "the target and keeps\n"
-    "both equal; `shadow` and `shift` let the target answer reads; `cutover` makes the target the "
-    "authority while the\n"
-    "clients keep their connections; `rollback` goes back without losing a write; `finish` ends "
-    "the move.";
+    "the target and keeps both equal; `shadow` and `shift` let the target answer reads; `cutover` "
+    "makes the target the authority while the clients keep their connections; `rollback` goes back "
+    "without losing a write; `finish` ends the move.";
 
 constexpr const char* footer =
-    "\nThe usual order: check, run (in the foreground, by your service manager), start, status "
-    "--watch, verify,\n"
-    "mirror sync, shadow, shift, rehearse, cutover, and after some days finish. Until finish, "
-    "rollback goes back.\n"
+    "The usual order: check, run (in the foreground, by your service manager), start, status "
+    "--watch, verify, mirror sync, shadow, shift, rehearse, cutover, and after some days finish. "
+    "Until finish, rollback goes back.\n"
     "\n"
     "Exit status: 0 done, or already so; 1 refused or failed, with the reason and the remedy on "
-    "standard error;\n"
-    "2 a mistake on the command line or in the configuration.\n"
+    "standard error; 2 a mistake on the command line or in the configuration.\n"
     "\n"
     "Environment: SEGUE_LOG_LEVEL (trace, debug, info, warn, error) sets what `run` logs.";
 
@@ -69,11 +70,37 @@ struct Options {
     std::string confirm;
 };
 
+// CLI11's own range lets NaN pass.
+std::string percentage(const std::string& text) {
+    double value = -1;
+    const bool good = CLI::detail::lexical_cast(text, value) && value >= 0 && value <= 100;
+    return good ? "" : "expected a number from 0 to 100, but found " + text;
+}
+
+std::string milliseconds(const std::string& text) {
+    std::int64_t value = 0;
+    const bool good = CLI::detail::lexical_cast(text, value) && value > 0;
+    return good ? "" : "expected a whole number of milliseconds, at least 1, but found " + text;
+}
+
+std::string reason(const CLI::App& app, const CLI::ParseError& error) {
+    if (!app.get_subcommands().empty() || error.get_name() != "RequiredError") return error.what();
+    const std::vector<std::string> words = app.remaining();
+    const auto verb = std::find_if(words.begin(), words.end(), [](const auto& word) { return !word.starts_with("-"); });
+    const std::string text = error.what();
+    if (verb == words.end()) return text.find("ubcommand") != std::string::npos ? "a verb is required" : text;
+    std::vector<std::string> names;
+    for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; }))
+        names.push_back(known->get_name());
+    const std::string near = nearest(*verb, names);
+    return "unknown verb: " + *verb + (near.empty() ? "" : "; did you mean " + near + "?");
+}
+
 void add_knobs(CLI::App& app, Options& options) {
     CLI::App* mirror =
         app.add_subcommand("mirror",
                            "When a commit is acknowledged: async, when the authority has it; sync, "
-                           "when both databases have it (the gate). "
+                           "when both have it (the gate). "
                            "Returns when it is so for every new commit.");
     mirror->add_option("MODE", options.mode, "async or sync")
         ->required()
@@ -81,15 +108,15 @@ void add_knobs(CLI::App& app, Options& options) {
     CLI::App* shadow = app.add_subcommand("shadow",
                                           "Percent of reads that are executed on the follower as "
                                           "well and compared. The client never waits for it.");
-    shadow->add_option("PERCENT", options.percent, "from 0 to 100")
+    shadow->add_option("PERCENT", options.percent, "from 0 to 100, fractions allowed")
         ->required()
-        ->check(CLI::Range(0.0, 100.0));
+        ->check(percentage);
     CLI::App* shift = app.add_subcommand("shift",
                                          "Percent of reads that the follower answers, never with "
                                          "older data than the authority would.");
-    shift->add_option("PERCENT", options.percent, "from 0 to 100")
+    shift->add_option("PERCENT", options.percent, "from 0 to 100, fractions allowed")
         ->required()
-        ->check(CLI::Range(0.0, 100.0));
+        ->check(percentage);
 }
 
 void add_changes(CLI::App& app, Options& options) {
@@ -99,7 +126,7 @@ void add_changes(CLI::App& app, Options& options) {
                          "Milliseconds from holding the clients to releasing them; beyond it the "
                          "change is given up "
                          "(default: [cutover] deadline_ms)")
-            ->check(CLI::PositiveNumber)
+            ->check(milliseconds)
             ->type_name("MS");
         return verb;
     };
@@ -154,12 +181,13 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     Invocation invocation;
     Options options;
     CLI::App app{description, "segue"};
+    app.formatter(std::make_shared<HelpFormat>());
     app.footer(footer);
     app.set_version_flag("--version", std::string{"segue "} + SEGUE_VERSION);
     // --config and --json stand before or after the verb.
     app.fallthrough();
     app.require_subcommand(1);
-    app.add_option("--config", invocation.config_file, "The configuration file (TOML)")
+    app.add_option("--config", invocation.config_file, "The configuration file (TOML); required")
         ->required()
         ->type_name("FILE");
     app.add_flag("--json", invocation.json, "Print JSON");
@@ -171,10 +199,13 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
                            "One screen: who answers, how far copying is, the lag, what reads show, "
                            "whether the way back is open, and warnings.");
     status->add_flag("--watch", invocation.watch, "Keep it on the screen, live, until interrupted");
+    for (CLI::App* verb : app.get_subcommands({})) verb->group("Verbs");
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error, std::cout, std::cerr) == 0 ? 0 : usage_error;
+        if (error.get_exit_code() == 0) return app.exit(error, std::cout, std::cerr);
+        std::cerr << "segue: " << reason(app, error) << "\nSee `segue --help`.\n";
+        return usage_error;
     }
     invocation.verb = app.get_subcommands().front()->get_name();
     invocation.arguments = arguments_of(invocation.verb, options);

@@ -207,9 +207,11 @@ void way_back(Screen& screen, const json& status) {
 void last(Screen& screen, const json& status) {
     if (const json& change = status["last_change"]; change.is_object()) {
         const auto wait = [](double ms) { return duration(ms / 1000); };
-        std::string text = change["kind"].get<std::string>() +
-                           (change["ok"] == true ? " " : screen.paint(Tone::care, " failed ")) +
-                           "at " + change["at"].get<std::string>();
+        const bool given_up = change["kind"] == "abort";
+        std::string text = given_up ? screen.paint(Tone::care, "given up ")
+                                    : change["kind"].get<std::string>() +
+                                          (change["ok"] == true ? " " : screen.paint(Tone::care, " failed "));
+        text += "at " + change["at"].get<std::string>();
         if (change["hold_ms"].is_number())
             text += ", hold " + wait(change["hold_ms"].get<double>()) + ", longest wait " +
                     or_unknown(change["longest_wait_ms"], wait);
