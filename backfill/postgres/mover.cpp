@@ -273,7 +273,9 @@ MoverStatus PostgresMover::status() const {
         const SideFigures& figures = shared_.sides[index(side)];
         if (figures.known) {
             stream.retained_log_bytes = figures.retained_log_bytes;
-            stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
+            // Before the applier has told, nothing is known: zero would count as all of the log.
+            if (stream.applied.value != 0)
+                stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
         }
         if (!stream.connected) stream.problem = shared_.stream_problem[index(side)];
     }
