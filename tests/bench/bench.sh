@@ -1,17 +1,23 @@
 #!/bin/bash
-# Segue beside PgBouncer on this machine: throughput in steady state (interleaved, medians of ratios), memory per idle
-# session, longest client wait of a change of authority. Needs build/segue; prints a table.
+# Segue beside PgBouncer and, where it is installed, HAProxy on this machine: throughput and CPU time of the proxy's process,
+# latency of one client, a large COPY (interleaved rounds, medians of their ratios); memory per idle session; longest client wait
+# of a change of authority. Needs build/segue; prints tables. Not a quick thing: about 20 minutes with three rounds.
 #
-#   tests/bench/bench.sh [--rounds N] [--seconds S] [--only throughput|memory|change]
+#   tests/bench/bench.sh [--rounds N] [--seconds S] [--only throughput|latency|copy|memory|change]
+#                        [--clients 8,64] [--modes simple,extended,prepared] [--tls 0,1] [--copy-mb 1000]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=3 seconds=6 only= idle=500 changes=3
+rounds=3 seconds=6 only= idle=500 changes=3 clients=8,64 modes=simple,extended,prepared tls=0,1 copy_mb=1000
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=${2:?}; shift ;;
         --seconds) seconds=${2:?}; shift ;;
         --only) only=${2:?}; shift ;;
+        --clients) clients=${2:?}; shift ;;
+        --modes) modes=${2:?}; shift ;;
+        --tls) tls=${2:?}; shift ;;
+        --copy-mb) copy_mb=${2:?}; shift ;;
         *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
     esac
     shift
@@ -21,10 +27,10 @@ export PATH=$bin:$PATH PGPASSWORD=bench
 work=$(mktemp -d /tmp/segue-bench-XXXXXX)
 chmod 777 "$work"
 as_server() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
-segue_pid= bouncer_pid=
+segue_pid= bouncer_pid= haproxy_pid=
 ended() {
     set +e
-    kill $segue_pid $bouncer_pid 2>/dev/null
+    kill $segue_pid $bouncer_pid $haproxy_pid 2>/dev/null
     wait 2>/dev/null
     for side in source target; do as_server pg_ctl -D "$work/$side" -m immediate -s stop >/dev/null 2>&1; done
     rm -rf "$work"
@@ -32,7 +38,7 @@ ended() {
 trap ended EXIT
 trap 'exit 130' INT TERM
 
-read -r source_port target_port segue_port admin_port bouncer_port < <(/usr/bin/python3 configs/demo_support.py ports 5)
+read -r source_port target_port segue_port admin_port bouncer_port haproxy_port < <(/usr/bin/python3 configs/demo_support.py ports 6)
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
     -keyout "$work/key.pem" -out "$work/certificate.pem" 2>/dev/null
 chmod 644 "$work/key.pem"
@@ -83,6 +89,10 @@ auth_file = $work/users.txt
 pool_mode = session
 max_client_conn = 1000
 default_pool_size = 1000
+client_tls_sslmode = allow
+client_tls_key_file = $work/key.pem
+client_tls_cert_file = $work/certificate.pem
+pidfile = $work/bouncer.pid
 CONF
 chmod 644 "$work/users.txt" "$work/pgbouncer.ini"
 segue() { build/segue --config "$work/segue.toml" "$@"; }
@@ -97,32 +107,38 @@ if [ "$(id -u)" = 0 ]; then
 else
     pgbouncer -q "$work/pgbouncer.ini" >/dev/null 2>&1 &
 fi
-bouncer_pid=$!
+until [ -s "$work/bouncer.pid" ]; do kill -0 $!; done
+bouncer_pid=$(cat "$work/bouncer.pid")
+haproxy=
+if command -v haproxy >/dev/null; then
+    cat >"$work/haproxy.cfg" <<CONF
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen postgres
+  bind 127.0.0.1:$haproxy_port
+  server source 127.0.0.1:$source_port
+CONF
+    haproxy -db -f "$work/haproxy.cfg" >/dev/null 2>&1 &
+    haproxy_pid=$!
+    haproxy=HAProxy:$haproxy_port:$haproxy_pid
+fi
 
-tps() {  # port, clients
-    PGSSLMODE=disable pgbench -n -S -M prepared -c "$2" -j 2 -T "$seconds" -h 127.0.0.1 -p "$1" -U bench shop 2>/dev/null |
-        sed -n 's/^tps = \([0-9]*\).*/\1/p'
-}
-median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 row() { printf '%-44s %12s %12s %8s\n' "$@"; }
-
-throughput() {
-    row "select-only, prepared (median of $rounds)" PgBouncer Segue ratio
-    local clients round bouncer segue
-    for clients in 8 64; do
-        : >"$work/b"; : >"$work/s"; : >"$work/r"
-        for round in $(seq "$rounds"); do
-            if [ $((round % 2)) = 1 ]; then
-                bouncer=$(tps "$bouncer_port" $clients); segue=$(tps "$segue_port" $clients)
-            else
-                segue=$(tps "$segue_port" $clients); bouncer=$(tps "$bouncer_port" $clients)
-            fi
-            echo "$bouncer" >>"$work/b"; echo "$segue" >>"$work/s"
-            awk "BEGIN {printf \"%.3f\\n\", $segue / $bouncer}" >>"$work/r"
-        done
-        row "  $clients clients, transactions/s" "$(median <"$work/b")" "$(median <"$work/s")" "$(median <"$work/r")"
-    done
+relay_bench() {  # part, proxies
+    local part=$1
+    shift
+    # shellcheck disable=SC2086
+    /usr/bin/python3 tests/bench/relay_bench.py "$part" "$@" $haproxy --plain HAProxy,direct --rounds "$rounds" --seconds "$seconds" \
+        --clients "$clients" --modes "$modes" --tls "$tls" --copy-mb "$copy_mb"
 }
+bouncer=PgBouncer:$bouncer_port:$bouncer_pid direct=direct:$source_port
+through_segue() { echo "Segue:$segue_port:$segue_pid"; }
+throughput() { relay_bench throughput "$bouncer" "$(through_segue)"; }
+latency() { relay_bench latency "$direct" "$bouncer" "$(through_segue)"; }
+copy() { relay_bench copy "$direct" "$bouncer" "$(through_segue)"; }
 
 # Proportional share of the process's memory, in kB.
 memory_of() { awk '/^Pss:/ {print $2}' "/proc/$1/smaps_rollup"; }
@@ -178,7 +194,7 @@ change() {
 }
 
 echo "$(nproc) cores, $(awk '/MemTotal/ {printf "%d GB", $2 / 1e6}' /proc/meminfo), PostgreSQL $(postgres --version | awk '{print $3}'), $(pgbouncer --version | head -1), load $(cut -d' ' -f1 /proc/loadavg)"
-for part in throughput memory change; do
+for part in throughput latency copy memory change; do
     [ -z "$only" ] || [ "$only" = $part ] || continue
     $part
 done
