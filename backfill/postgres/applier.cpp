@@ -109,7 +109,9 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 in_transaction_ = true;
                 ++group_changes_;
                 if (const Status begun = begin(pipeline); !begun) return begun;
-                if (change.kind() == ChangeKind::truncate) twins_.cancel();
+                for (std::size_t i = 0; i < change.truncated_size(); ++i) {
+                    twins_.cancel({change.truncated(i).schema, change.truncated(i).name});
+                }
                 return alone_left_ > 0 ? writer_.write(pipeline, change) : batch_.add(pipeline, std::move(change));
             },
             [&](const CommitDone& commit) -> Status {

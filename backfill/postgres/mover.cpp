@@ -20,7 +20,6 @@ using namespace postgres;
 
 constexpr std::chrono::milliseconds pause_min{100}, pause_max{5000};
 constexpr std::chrono::seconds good_run{10};
-constexpr std::chrono::seconds verify_twin_time{20};
 constexpr std::chrono::seconds refresh_time{30};
 
 class PostgresMover final : public Mover {
@@ -217,8 +216,14 @@ Result<VerifyResult> PostgresMover::verify() {
     if (!run || !run->authority_stream()) return Error{Errc::closed, "the mover is not connected"};
     verify_rows_ = 0;
     const std::vector<Table> tables = run->authority_tables();
-    return verify_tables(
-        tables, [this] { return open_twin(Clock::now() + verify_twin_time); }, verify_rows_, verify_stopping_);
+    const OpenTwin open = [this]() -> Result<std::unique_ptr<TableTwin>> {
+        const auto now_running = current();
+        if (!now_running) return Error{Errc::closed, "the mover is not connected"};
+        auto twin = PostgresTwin::open(now_running, shared_);
+        if (!twin) return twin.error();
+        return std::unique_ptr<TableTwin>{std::move(*twin)};
+    };
+    return verify_tables(tables, open, verify_rows_, verify_stopping_);
 }
 
 void PostgresMover::add_tables(MoverStatus& status) const {

@@ -3,13 +3,61 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "backfill/mover.hpp"
 #include "backfill/postgres/mover_run.hpp"
 
 namespace segue::backfill::postgres {
 
-// The twin shares the run, whose interruption breaks its connections.
+// A twin of some tables that can be taken again and again on the same connections.
+class TableTwin : public Twin {
+public:
+    // Ends the snapshots there were, if any, and takes new ones. Only these tables are locked (ACCESS SHARE, until
+    // the next call or the end), and only these may be read. A TRUNCATE or DDL that comes for one of them ends the
+    // snapshots: queries then fail, and so does renew where a connection is gone (Errc::closed: open another).
+    virtual Status renew(const std::vector<Table>& tables, Clock::time_point deadline) = 0;
+};
+
+// Shares the run, whose interruption breaks its connections. One thread; but the two sides may be asked by one each.
+class PostgresTwin final : public TableTwin {
+public:
+    // Connected; shows nothing yet.
+    static Result<std::unique_ptr<PostgresTwin>> open(std::shared_ptr<MoverRun> run, MoverShared& shared);
+    PostgresTwin(std::shared_ptr<MoverRun> run, MoverShared& shared, MoverLink source, MoverLink target);
+
+    Result<std::vector<Row>> query(Side side,
+                                   const std::string& sql,
+                                   const std::vector<std::optional<std::string>>& parameters,
+                                   std::size_t rows_max) override;
+    Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override;
+
+    // Calls `then` at a moment when the follower is exactly what the authority's connection shows, before the
+    // stream goes on. May call it again where it met a lock.
+    Status at_same_state(const std::vector<Table>& tables,
+                         Clock::time_point deadline,
+                         const std::function<Status()>& then);
+    Connection& connection(Side side) { return *links_[index(side)]; }
+
+private:
+    Status try_same_state(const std::vector<Table>& tables,
+                          Clock::time_point deadline,
+                          const std::function<Status()>& then);
+    Status open_prober(Side authority);
+    Status end();
+
+    std::shared_ptr<MoverRun> run_;
+    MoverShared& shared_;
+    MoverLink links_[2];
+    std::optional<MoverLink> prober_;  // Of prober_side_.
+    Side prober_side_ = Side::source;
+    std::optional<TwinGuard::Entry> guard_;
+};
+
+// A twin of all tables.
 Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
                                            MoverShared& shared,
                                            Clock::time_point deadline);

@@ -4,23 +4,32 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <utility>
+
 namespace segue::backfill::postgres {
 
-TwinGuard::Entry::Entry(TwinGuard& guard, int socket) : guard_(guard) {
+TwinGuard::Entry::Entry(TwinGuard& guard, int socket, std::set<TableName> tables)
+    : guard_(guard),
+      // Our own descriptor: libpq may close its one at any time.
+      socket_(fcntl(socket, F_DUPFD_CLOEXEC, 0)),
+      tables_(std::move(tables)) {
     const std::lock_guard lock{guard_.mutex_};
-    // Our own descriptor: libpq may close its one at any time.
-    place_ = guard_.sockets_.insert(guard_.sockets_.end(), fcntl(socket, F_DUPFD_CLOEXEC, 0));
+    place_ = guard_.entries_.insert(guard_.entries_.end(), this);
 }
 
 TwinGuard::Entry::~Entry() {
-    const std::lock_guard lock{guard_.mutex_};
-    if (*place_ >= 0) ::close(*place_);
-    guard_.sockets_.erase(place_);
+    {
+        const std::lock_guard lock{guard_.mutex_};
+        guard_.entries_.erase(place_);
+    }
+    if (socket_ >= 0) ::close(socket_);
 }
 
-void TwinGuard::cancel() {
+void TwinGuard::cancel(const TableName& table) {
     const std::lock_guard lock{mutex_};
-    for (const int socket : sockets_) ::shutdown(socket, SHUT_RDWR);
+    for (const Entry* entry : entries_) {
+        if (entry->tables_.contains(table)) ::shutdown(entry->socket_, SHUT_RDWR);
+    }
 }
 
 }  // namespace segue::backfill::postgres

@@ -161,6 +161,35 @@ TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
     EXPECT_EQ(rows->front().front(), "1");
 }
 
+TEST_F(MoverTest, VerifyEndsWhileTablesAreTruncatedAllTheTime) {
+    databases->run(Side::source, "CREATE TABLE scratch (i int PRIMARY KEY); CREATE TABLE large (i int PRIMARY KEY, t text);"
+                                 " INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 60000) g; ANALYZE");
+    prepare();
+    start();
+    wait_consistent();
+    std::atomic<bool> over{false};
+    std::atomic<int> truncated{0};
+    std::thread truncating{[&] {
+        test::Sql sql{databases->url(Side::source)};
+        while (!over) {
+            sql.query("TRUNCATE scratch; INSERT INTO scratch SELECT generate_series(1, 100)");
+            ++truncated;
+            test::eventually(30ms, [&] { return over.load(); });
+        }
+    }};
+    for (int i = 0; i < 5; ++i) {
+        const int before = truncated;
+        const auto verified = mover->verify();
+        EXPECT_TRUE(verified) << verified.error().detail;
+        EXPECT_TRUE(!verified || verified->differences == 0u);
+        EXPECT_TRUE(test::eventually(10s, [&] { return truncated > before; }));
+    }
+    over = true;
+    truncating.join();
+    catch_up();
+    expect_same();
+}
+
 TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
     databases->run(Side::source, "CREATE TABLE t (a int, b text, v text, PRIMARY KEY (a, b));"
                                  " INSERT INTO t SELECT i, 'k' || i, 'v' FROM generate_series(1, 1000) i");
@@ -232,6 +261,10 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     catch_up(Side::target);
     expect_same();
     EXPECT_EQ(mover->strays(Side::source), 0u);
+    const auto verified = mover->verify();
+    ASSERT_TRUE(verified) << verified.error().detail;
+    EXPECT_EQ(verified->rows_compared, 2u);
+    EXPECT_EQ(verified->differences, 0u);
     // A rogue on the old authority, with its fence open.
     steps->release_fence_lock(Side::source);
     tell_record(Side::source, "phase = 'steady'");

@@ -67,8 +67,6 @@ TEST(VisibilityGap, CopyingAndComparingAreExactWhileCommitsAreInvisible) {
     WorkloadOptions waiting{move.through() + "?options=-c%20synchronous_commit%3Don"};
     waiting.workers = 5;
     WorkloadOptions passing{move.through() + "?options=-c%20synchronous_commit%3Dlocal"};
-    // A twin gives way to whoever queues behind its locks, and a TRUNCATE several times a second leaves it no time.
-    waiting.truncate = passing.truncate = false;
     passing.workers = 3;
     passing.first_worker = 20;
     passing.seed = 2;
