@@ -29,7 +29,7 @@ bool begins_tls(int fd) {
 // One packet without a tag, and not a byte more: what follows an SSLRequest belongs to the TLS handshake.
 asio::awaitable<Result<std::string>> read_packet(Transport& transport, Deadline deadline) {
     std::string packet;
-    for (std::size_t missing = startup_head_size;;) {
+    for (std::size_t missing = pg::length_size;;) {
         const Status more = co_await read_exactly(transport, packet, missing, deadline);
         if (!more) co_return more.error();
         const auto step = pg::next_startup_packet(bytes(packet));
@@ -112,12 +112,13 @@ asio::awaitable<Hello> ClientLeg::take_startup(std::uint32_t code, std::string p
     const std::uint32_t major = code >> 16;
     if (major != pg::protocol_3_0 >> 16) {
         co_return co_await refuse("0A000", "unsupported frontend protocol " + std::to_string(major) + "." +
-                                               std::to_string(code & 0xffff) + ": Segue supports 3.0", "");
+                                               std::to_string(code & 0xffff) + ": Segue supports 3.0 to 3.2", "");
     }
     auto startup = pg::parse_startup(code, bytes(packet).subspan(startup_head_size));
     if (!startup) co_return co_await refuse("08P01", "invalid startup packet: " + startup.error().detail, "");
-    if (code != pg::protocol_3_0 || !startup->protocol_options.empty()) {
-        const Status said = co_await say(pg::encode_negotiate_protocol_version(pg::protocol_3_0, startup->protocol_options));
+    startup->version = std::min(code, pg::protocol_3_2);
+    if (code != startup->version || !startup->protocol_options.empty()) {
+        const Status said = co_await say(pg::encode_negotiate_protocol_version(startup->version, startup->protocol_options));
         if (!said) co_return said.error();
     }
     if (wanted == ListenTls::require && !transport.uses_tls() && !unix_socket) {

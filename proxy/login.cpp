@@ -70,6 +70,7 @@ private:
     ClientLeg client_;
     std::unique_ptr<Session> session_ = std::make_unique<Session>();
     std::string greeting_;
+    std::uint32_t protocol_ = pg::protocol_3_0;
 };
 
 asio::awaitable<Status> Login::serve_startup(pg::StartupMessage startup) {
@@ -77,6 +78,7 @@ asio::awaitable<Status> Login::serve_startup(pg::StartupMessage startup) {
     const std::string database{startup.parameter("database").empty() ? user : startup.parameter("database")};
     const bool replication = asks_for_replication(startup);
     session_->startup = std::move(startup.parameters);
+    protocol_ = startup.version;
     const bool migrated = services_.dialer.asks_for_migrated_database(session_->startup);
     if (services_.live_sessions && services_.live_sessions() >= services_.config.clients_max) {
         co_return co_await client_.refuse("53300", "sorry, too many clients already", "The limit is [limits] clients.");
@@ -119,7 +121,7 @@ asio::awaitable<Result<Authority>> Login::wait_for_authority() {
 
 asio::awaitable<Status> Login::log_in_both(Authority authority) {
     const bool tls = client_.transport.uses_tls();
-    Started started = co_await services_.dialer.start(authority.side, session_->startup, tls, client_.deadline);
+    Started started = co_await services_.dialer.start(authority.side, session_->startup, tls, client_.deadline, protocol_);
     if (auto* failure = std::get_if<OpenFailure>(&started)) co_return co_await tell(std::move(*failure));
     auto& [leg, request] = *std::get_if<0>(&started);
     AuthenticationPeers peers{client_, *leg, services_.secrets, tls ? services_.tls : nullptr};

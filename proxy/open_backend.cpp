@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "protocol/postgres/messages_startup.hpp"
 #include "proxy/server_leg.hpp"
 #include "proxy/tls.hpp"
 
@@ -170,9 +169,9 @@ asio::awaitable<Result<Transport>> Dialer::connect(Side side, bool client_uses_t
 }
 
 asio::awaitable<Started> Dialer::start_on(Result<Transport> connected, Side side, const StartupParameters& startup,
-                                          Deadline deadline) {
+                                          Deadline deadline, std::uint32_t protocol) {
     if (!connected) co_return OpenFailure{connected.error(), {}};
-    pg::StartupMessage message{pg::protocol_3_0, startup, {}};
+    pg::StartupMessage message{protocol, startup, {}};
     const std::string& migrated_on_target = at(Side::target).config.database;
     if (side == Side::target && asks_for_migrated_database(startup) && !migrated_on_target.empty()) {
         set_database(message.parameters, migrated_on_target);
@@ -181,14 +180,18 @@ asio::awaitable<Started> Dialer::start_on(Result<Transport> connected, Side side
     auto failure = co_await leg->say(pg::encode_startup(message));
     if (failure) co_return std::move(*failure);
     Heard heard = co_await leg->hear();
+    constexpr char negotiate_protocol_version = 'v';
+    const auto* answer = std::get_if<Message>(&heard);
+    if (answer != nullptr && answer->tag == negotiate_protocol_version) heard = co_await leg->hear();
     if (auto* refused = std::get_if<OpenFailure>(&heard)) co_return std::move(*refused);
     auto first = std::make_unique<Message>(std::move(std::get<Message>(heard)));
     co_return std::pair{std::move(leg), std::move(first)};
 }
 
-asio::awaitable<Started> Dialer::start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline) {
+asio::awaitable<Started> Dialer::start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline,
+                                       std::uint32_t protocol) {
     Result<Transport> connected = co_await connect(side, client_uses_tls, deadline);
-    Started started = co_await start_on(std::move(connected), side, startup, deadline);
+    Started started = co_await start_on(std::move(connected), side, startup, deadline, protocol);
     const Server& server = at(side);
     const auto* failure = std::get_if<OpenFailure>(&started);
     const bool retry = failure != nullptr && failure->error.code == Errc::server && server.tls->mode() == SslMode::allow &&
@@ -201,7 +204,7 @@ asio::awaitable<Started> Dialer::start(Side side, const StartupParameters& start
     if (!answer || *answer != 'S') co_return started;
     const Status done = co_await server.tls->connect(*second, deadline);
     if (!done) co_return started;
-    co_return co_await start_on(std::move(second), side, startup, deadline);
+    co_return co_await start_on(std::move(second), side, startup, deadline, protocol);
 }
 
 asio::awaitable<Opened> Dialer::log_in(Side side, const StartupParameters& startup, const Credentials& credentials,

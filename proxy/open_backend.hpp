@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "protocol/postgres/messages_startup.hpp"
 #include "proxy/backend.hpp"
 #include "proxy/config.hpp"
 #include "proxy/move_session.hpp"
@@ -49,8 +50,10 @@ public:
     boost::asio::awaitable<Result<Transport>> connect(Side side, bool client_uses_tls, Deadline deadline);
 
     // A connection on which `startup` has been sent, and the server's first answer: an authentication request. The client's
-    // parameters go unchanged, but for the database's name where the migrated one is called differently on the target.
-    boost::asio::awaitable<Started> start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline);
+    // parameters go unchanged, but for the database's name where the migrated one is called differently on the target. A server
+    // may answer that it speaks less than `protocol` only; then it is less, whatever was agreed with the client.
+    boost::asio::awaitable<Started> start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline,
+                                          std::uint32_t protocol = protocol::postgres::protocol_3_0);
 
     // A connection logged in with `startup` and `credentials`, which the caller keeps alive until the result is there.
     boost::asio::awaitable<Opened> log_in(Side side, const StartupParameters& startup, const Credentials& credentials,
@@ -70,7 +73,7 @@ private:
     Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target);
     boost::asio::awaitable<Result<Transport>> connect_plain(Side side, Deadline deadline);
     boost::asio::awaitable<Started> start_on(Result<Transport> connected, Side side, const StartupParameters& startup,
-                                             Deadline deadline);
+                                             Deadline deadline, std::uint32_t protocol);
     const Server& at(Side side) const { return *servers_[index(side)]; }
     std::array<std::unique_ptr<Server>, 2> servers_;
 };

@@ -13,6 +13,7 @@
 namespace segue::protocol::postgres {
 
 inline constexpr std::uint32_t protocol_3_0 = 196608;
+inline constexpr std::uint32_t protocol_3_2 = 196610;  // Differs in the length of cancel keys only.
 inline constexpr std::uint32_t cancel_request_code = 80877102;
 inline constexpr std::uint32_t ssl_request_code = 80877103;
 inline constexpr std::uint32_t gssenc_request_code = 80877104;

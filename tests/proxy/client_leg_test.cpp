@@ -77,13 +77,35 @@ TEST(ClientLeg, DeclinesEncryptionThatItDoesNotHaveInEitherOrder) {
     EXPECT_THAT((Greeting{ssl + ssl}.heard), StartsWith("NE"));  // Asked for twice.
 }
 
-TEST(ClientLeg, NegotiatesTheProtocolVersionDown) {
-    const auto newer = "\0\0\0\x1c\0\3\0\2user\0u\0_pq_.x\0on\0\0"sv;
-    std::string packet{newer};
-    packet[3] = static_cast<char>(packet.size());
-    const Greeting greeting{packet};
-    EXPECT_EQ(greeting.heard, "v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0"sv);
-    EXPECT_TRUE(std::holds_alternative<pg::StartupMessage>(*greeting.hello));
+struct Version {
+    std::string asked;
+    std::uint32_t agreed;
+    std::string heard;
+};
+
+TEST(ClientLeg, NegotiatesTheProtocolVersion) {
+    const std::string option = "_pq_.x\0on\0"s;
+    const Version versions[] = {
+        {"\0\3\0\0"s, pg::protocol_3_0, ""},
+        {"\0\3\0\2"s, pg::protocol_3_2, ""},
+        {"\0\3\x27\x0f"s, pg::protocol_3_2, "v\0\0\0\x0c\0\3\0\2\0\0\0\0"s},
+        {"\0\3\0\0user\0u\0"s + option, pg::protocol_3_0, "v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0"s},
+        {"\0\3\0\2user\0u\0"s + option, pg::protocol_3_2, "v\0\0\0\x13\0\3\0\2\0\0\0\1_pq_.x\0"s},
+    };
+    for (const Version& version : versions) {
+        std::string packet = "\0\0\0\0"s + version.asked;
+        if (version.asked.size() == 4) packet += "user\0u\0"s;
+        packet += '\0';
+        packet[3] = static_cast<char>(packet.size());
+        const Greeting greeting{packet};
+        EXPECT_EQ(greeting.heard, version.heard);
+        ASSERT_TRUE(std::holds_alternative<pg::StartupMessage>(*greeting.hello));
+        EXPECT_EQ(std::get<pg::StartupMessage>(*greeting.hello).version, version.agreed);
+    }
+}
+
+TEST(ClientLeg, ClosesAtOnceOnATerminateInPlaceOfAStartup) {
+    EXPECT_THAT((Greeting{"X\0\0\0\4"sv, 64, ListenTls::allow, false}.error()), HasSubstr("above the limit"));
 }
 
 TEST(ClientLeg, TakesCancelRequests) {

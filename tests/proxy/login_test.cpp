@@ -9,8 +9,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <atomic>
@@ -22,6 +24,8 @@
 #include <thread>
 #include <vector>
 
+#include "protocol/postgres/messages_client.hpp"
+#include "protocol/postgres/messages_startup.hpp"
 #include "proxy/listener.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/tls.hpp"
@@ -116,8 +120,9 @@ public:
         context_.stop();
         if (thread_.joinable()) thread_.join();
     }
+    int port() const { return listener_->ports().front(); }
     std::string url(const std::string& user, const std::string& password, const std::string& more = "") const {
-        return "host=127.0.0.1 port=" + std::to_string(listener_->ports().front()) + " dbname=postgres user=" + user +
+        return "host=127.0.0.1 port=" + std::to_string(port()) + " dbname=postgres user=" + user +
                " password=" + password + " connect_timeout=10 gssencmode=disable " + (more.empty() ? "sslmode=disable" : more);
     }
 
@@ -339,6 +344,101 @@ TEST(Login, ForwardsACancelRequestToTheBackendOfThatSession) {
     std::array<std::byte, 4096> buffer{};
     const IoOutcome read = session.backend.transport.read_some(buffer);
     EXPECT_THAT(std::string{text(Bytes{buffer}.first(read.size))}, HasSubstr("57014"));
+}
+
+// A server that speaks the protocol's newest version, or says that it does not; lets everybody in, and takes cancel requests.
+class NewServer {
+public:
+    explicit NewServer(bool speaks_3_2) {
+        listening_ = ::socket(AF_INET, SOCK_STREAM, 0);
+        sockaddr_in address{};
+        address.sin_family = AF_INET;
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        EXPECT_EQ(::bind(listening_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+        EXPECT_EQ(::listen(listening_, 4), 0);
+        socklen_t size = sizeof address;
+        ::getsockname(listening_, reinterpret_cast<sockaddr*>(&address), &size);
+        port = ntohs(address.sin_port);
+        thread_ = std::thread{[this, speaks_3_2] { serve(speaks_3_2); }};
+    }
+    ~NewServer() {
+        thread_.join();
+        for (const int fd : {session_, listening_}) ::close(fd);
+    }
+
+    std::uint16_t port = 0;
+    std::uint32_t version = 0;
+    std::string cancelled;  // Both to be read when the client has been let go.
+
+private:
+    void serve(bool speaks_3_2) {
+        session_ = ::accept(listening_, nullptr, nullptr);
+        char packet[1000];
+        EXPECT_GE(::recv(session_, packet, sizeof packet, 0), 8);
+        version = ByteReader{bytes(std::string_view{packet + 4, 4})}.big_endian<std::uint32_t>();
+        std::string answer;
+        using protocol::postgres::append_message;
+        if (!speaks_3_2) append_message(answer, 'v', std::string_view{"\0\3\0\0\0\0\0\0", 8});
+        append_message(answer, 'R', std::string_view{"\0\0\0\0", 4});
+        append_message(answer, 'K', std::string("\0\0\0\7", 4) + key(speaks_3_2));
+        append_message(answer, 'Z', "I");
+        EXPECT_GT(::send(session_, answer.data(), answer.size(), MSG_NOSIGNAL), 0);
+        const int cancel = ::accept(listening_, nullptr, nullptr);
+        const ssize_t got = ::recv(cancel, packet, sizeof packet, 0);
+        if (got > 0) cancelled.assign(packet, static_cast<std::size_t>(got));
+        ::close(cancel);
+    }
+    static std::string key(bool long_one) { return long_one ? std::string(32, 'k') : "kkkk"; }
+
+    int listening_ = -1, session_ = -1;
+    std::thread thread_;
+};
+
+std::string say_and_read(int port, const std::string& said, std::size_t size_min) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    const timeval patience{10, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    EXPECT_EQ(::send(fd, said.data(), said.size(), MSG_NOSIGNAL), static_cast<ssize_t>(said.size()));
+    std::string heard;
+    char buffer[1000];
+    while (heard.size() < size_min) {
+        const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
+        if (got <= 0) break;
+        heard.append(buffer, static_cast<std::size_t>(got));
+    }
+    ::close(fd);
+    return heard;
+}
+
+TEST(Login, NegotiatesTheVersionOnEachLegAndTakesLongCancelKeys) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer any;
+    using namespace protocol::postgres;
+    for (const bool speaks_3_2 : {true, false}) {
+        SCOPED_TRACE(speaks_3_2);
+        NewServer server{speaks_3_2};
+        ServerConfig config = config_of(any);
+        config.port = server.port;
+        config.sslmode = "disable";
+        Front front{config, config, false, any};
+        front.run();
+        const std::string key = std::string("\0\0\0\7", 4) + std::string(speaks_3_2 ? 32 : 4, 'k');
+        std::string greeting;
+        append_message(greeting, 'R', std::string_view{"\0\0\0\0", 4});
+        append_message(greeting, 'K', key);
+        append_message(greeting, 'Z', "I");
+        const std::string startup = encode_startup({protocol_3_2, {{"user", "u"}, {"database", "postgres"}}, {}});
+        EXPECT_EQ(say_and_read(front.port(), startup, greeting.size()), greeting);
+        const std::string cancel = encode_cancel_request({7, key.substr(4)});
+        EXPECT_EQ(say_and_read(front.port(), cancel, 1), "") << "closed, when the server has closed";
+        EXPECT_EQ(server.version, protocol_3_2);
+        EXPECT_EQ(server.cancelled, cancel);
+    }
 }
 
 TEST(Login, RefusesMoreClientsThanConfigured) {
