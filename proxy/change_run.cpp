@@ -149,7 +149,7 @@ Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
 }
 
 Status ChangeRun::prepare_sessions() {
-    return parts_.sessions.prestage(to_, Clock::now() + limits_.prestage);
+    return parts_.sessions.prestage(to_, Clock::now() + limits_.prestage, std::min(limits_.drain, limits_.deadline));
 }
 
 Outcome ChangeRun::perform(const router::RecordIntent&) {

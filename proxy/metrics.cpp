@@ -136,6 +136,12 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("sessions_pinned",
                "Sessions that cannot move.",
                static_cast<double>(inputs.sessions.pinned));
+    text.gauge("answers_waiting",
+               "Sessions whose answer waits for the follower (mirror sync).",
+               static_cast<double>(inputs.sessions.answers_waiting));
+    text.counter("requests_dropped_total",
+                 "Held requests of clients that had gone before the release.",
+                 inputs.sessions.requests_dropped);
     text.counter("shadow_compared_total", "Reads compared.", inputs.shadow.compared);
     text.counter("shadow_equal_total", "Reads that were equal.", inputs.shadow.equal);
     text.counter("shadow_different_total", "Reads confirmed to differ.", inputs.shadow.different);

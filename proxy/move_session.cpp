@@ -49,17 +49,29 @@ asio::awaitable<Result<T>> read_answer(Transport& backend, std::string& reply, P
     }
 }
 
+// A server that takes no more may have said why before it went.
+asio::awaitable<void> read_last_words(Transport& backend, std::string& reply) {
+    constexpr std::chrono::milliseconds there_already{50};
+    const auto deadline = std::chrono::steady_clock::now() + there_already;
+    while (reply.size() < read_size_max) {
+        const Status read = co_await read_more(backend, reply, read_size_max, deadline);
+        if (!read) co_return;
+    }
+}
+
 }  // namespace
 
-asio::awaitable<Result<Probed>> probe_state(Transport& backend, const StateHints& hints, MoveDeadline deadline) {
+asio::awaitable<Probed> probe_state(Transport& backend, const StateHints& hints, MoveDeadline deadline) {
     const std::string request = probe_request(hints);
-    const Status written = co_await write_all(backend, request, deadline);
-    if (!written) co_return written.error();
     std::string reply;
+    const Status written = co_await write_all(backend, request, deadline);
+    if (!written) {
+        co_await read_last_words(backend, reply);
+        co_return Probed{written.error(), messages_for_client(bytes(reply))};
+    }
     const auto parse = [&hints](Bytes received) { return parse_probe_reply(received, hints); };
     Result<SessionState> state = co_await read_answer<SessionState>(backend, reply, parse, deadline);
-    if (!state) co_return state.error();
-    co_return Probed{std::move(*state), messages_for_client(bytes(reply))};
+    co_return Probed{std::move(state), messages_for_client(bytes(reply))};
 }
 
 asio::awaitable<Status> restore_state(Transport& backend, const SessionState& state, bool reset, MoveDeadline deadline) {
@@ -90,14 +102,18 @@ asio::awaitable<Status> restore_state(Transport& backend, const SessionState& st
     co_return co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
 }
 
-asio::awaitable<Result<std::string>> read_notifications(Transport& backend, const std::string& channel,
-                                                        MoveDeadline deadline) {
+asio::awaitable<Notified> read_notifications(Transport& backend, const std::string& channel, MoveDeadline deadline) {
     const std::string request = barrier_request(channel);
-    const Status written = co_await write_all(backend, request, deadline);
-    if (!written) co_return written.error();
     std::string reply;
+    const Status written = co_await write_all(backend, request, deadline);
+    if (!written) {
+        co_await read_last_words(backend, reply);
+        co_return Notified{written.error(), messages_for_client(bytes(reply))};
+    }
     const auto parse = [&channel](Bytes received) { return parse_barrier_reply(received, channel); };
-    co_return co_await read_answer<std::string>(backend, reply, parse, deadline);
+    Result<std::string> read = co_await read_answer<std::string>(backend, reply, parse, deadline);
+    if (!read) co_return Notified{read.error(), messages_for_client(bytes(reply))};
+    co_return Notified{Done{}, std::move(*read)};
 }
 
 bool looks_alive(const Transport& backend) {

@@ -30,13 +30,13 @@ public:
 using MoveDeadline = std::chrono::steady_clock::time_point;
 
 struct Probed {
-    protocol::postgres::SessionState state;
-    std::string for_client;  // What the server said to the client meanwhile, to be relayed.
+    Result<protocol::postgres::SessionState> state;
+    std::string for_client;  // What the server said to the client meanwhile, to be relayed; its last words too.
 };
 
 // Asks a session's own backend, which stands at a boundary, for the session's state. Errc::server: it refused, and stands at
 // the boundary again. Any other error: the connection cannot be used any more.
-boost::asio::awaitable<Result<Probed>> probe_state(Transport& backend, const protocol::postgres::StateHints& hints,
+boost::asio::awaitable<Probed> probe_state(Transport& backend, const protocol::postgres::StateHints& hints,
                                                    MoveDeadline deadline);
 
 // Puts the state onto a connection that is fresh (`reset` false) or was used for an earlier restore. After an error the
@@ -46,9 +46,12 @@ boost::asio::awaitable<Status> restore_state(Transport& backend, const protocol:
 
 // Runs on the session's own backend until it has read everything that was notified before: the notifications,
 // as bytes for the client. Listens on `channel`, notifies it and waits for that; `channel` must be new to
-// the session. An error leaves the connection unusable.
-boost::asio::awaitable<Result<std::string>> read_notifications(Transport& backend, const std::string& channel,
-                                                               MoveDeadline deadline);
+// the session. An error leaves the connection unusable; its last words are for the client.
+struct Notified {
+    Status read;
+    std::string for_client;
+};
+boost::asio::awaitable<Notified> read_notifications(Transport& backend, const std::string& channel, MoveDeadline deadline);
 
 // Whether an idle connection is still good, as far as can be told without reading from it.
 bool looks_alive(const Transport& backend);

@@ -40,7 +40,7 @@ std::uint32_t Relay::client_interest(Time now) const {
     if (!to_client_.empty()) events |= EPOLLOUT;
     if (motion_ == Motion::stopped && ending_ == Ending::no) {
         events |= EPOLLRDHUP;
-        if (!waiting_since_ || cancel_waiting_) events |= EPOLLIN;
+        if (!waiting_since_ || cancel_waiting_ || skip_) events |= EPOLLIN;
     } else if (ending_ == Ending::server_ended) {
         events |= EPOLLRDHUP;  // Answers may still be held; for a client that has gone they are not.
     } else if (stopped_input_.empty() && wants_client(now)) {
@@ -168,6 +168,7 @@ void Relay::send_to_server(Bytes from, Turn& turn) {
         if (tap_) [[unlikely]] tap_->forwarded(piece);
     });
     session.touched_since_probe = true;
+    forwarded_at_ = turn.now;
     if (session.hints.sequence_uses() != sequence_uses_seen_ || session.hints.sequence_use_prepared()) {
         sequence_uses_seen_ = session.hints.sequence_uses();
         last_sequence_use_ = turn.now;
@@ -179,7 +180,15 @@ void Relay::relay(Bytes from, Turn& turn) {
     if (tap_) [[unlikely]] return relay_tapped(from, turn);
     if (acknowledgements_) return relay_gated(from, turn);
     session_->boundary.server(from);
+    note_transaction(turn.now);
     tell_client(from);
+}
+
+void Relay::note_transaction(Time now) {
+    const auto& boundary = session_->boundary;
+    if (!boundary.in_transaction() || boundary.transactions_ended() == transaction_) return;
+    transaction_ = boundary.transactions_ended();
+    transaction_since_ = now;
 }
 
 void Relay::relay_gated(Bytes from, Turn& turn) {
@@ -190,6 +199,7 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
         const bool acknowledges = acknowledgements_->sees(event, from, boundary.answers_extended());
         if (acknowledges && event.start < first) first = event.start;
     });
+    note_transaction(turn.now);
     if (!gate_closed_) first = from.size();  // Only what is held already keeps later bytes back.
     const Bytes before = from.first(first);
     if (gate_.empty()) {

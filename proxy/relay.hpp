@@ -18,6 +18,7 @@
 
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/acknowledgement.hpp"
+#include "protocol/postgres/refused_request.hpp"
 #include "proxy/outbox.hpp"
 #include "proxy/read_tap.hpp"
 #include "proxy/session.hpp"
@@ -97,8 +98,12 @@ public:
     bool dropped_request() const { return request_dropped_; }
     // Since when a request of the client waits at the stop.
     std::optional<Time> waiting_since() const { return waiting_since_; }
+    // What keeps the session from its boundary: since when its transaction is open, or since when its request, the last bytes of
+    // which came then, has not been answered. Not while away.
+    Time busy_since() const { return session_->boundary.in_transaction() ? transaction_since_ : forwarded_at_; }
 
-    // A cancel request for a stopped session: the request that waits is answered with 57014 once it is whole.
+    // A cancel request for a stopped session: the request that waits is answered with 57014 once it is whole. Where that leaves the
+    // client owing a Sync, the session stays stopped until it has come, also after `go`.
     void cancel_waiting(Turn& turn);
     // The session goes on with the other connection. False: it has none.
     bool swap_backends();
@@ -143,6 +148,7 @@ private:
     void forward_stopped_input(Turn& turn);
     void send_to_server(Bytes from, Turn& turn);
     void relay(Bytes from, Turn& turn);
+    void note_transaction(Time now);
     void relay_gated(Bytes from, Turn& turn);
     bool wants_client(Time now) const;
     void client_ended();
@@ -154,6 +160,7 @@ private:
     void client_gone_while_stopped(Turn& turn);
     void read_ahead(Turn& turn);
     void answer_cancelled_request();
+    void skip_cancelled_request(Turn& turn);
     void settle_gate();
 
     std::unique_ptr<Session> session_;
@@ -161,14 +168,19 @@ private:
     std::unique_ptr<ReadTap> tap_;  // Only while reads are shadowed or shifted.
     router::Gate gate_;
     std::optional<protocol::postgres::Acknowledgements> acknowledgements_;  // While the gate is closed or has not run empty.
+    std::optional<protocol::postgres::SkipToSync> skip_;  // Of a cancelled request, while its Sync is owed.
     std::string stopped_input_;  // Read beyond the boundary; not forwarded, not counted.
     std::optional<Time> waiting_since_;
     Time last_sequence_use_{};
+    Time forwarded_at_{};
+    Time transaction_since_{};
+    std::uint32_t transaction_ = ~0u;  // Of transaction_since_: Boundary::transactions_ended.
     std::uint32_t sequence_uses_seen_ = 0;
     Motion motion_ = Motion::running;
     Ending ending_ = Ending::no;
     bool gate_closed_ = false;
     bool cancel_waiting_ = false;
+    bool go_wanted_ = false;  // Once nothing is skipped any more.
     bool request_dropped_ = false;
 };
 

@@ -61,6 +61,7 @@ void Relay::relay_tapped(Bytes from, Turn& turn) {
     session_->boundary.server(from, [this](const protocol::postgres::ServerEvent& event) {
         if (event.tag == 'E') tap_->answered_error();
     });
+    note_transaction(turn.now);
     tell_client(from);
 }
 

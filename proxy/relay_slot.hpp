@@ -22,7 +22,8 @@ struct RelayThread::Slot {
     Relay relay;
     Watched client, server;
     Watched other;                // The follower's, while it answers a read.
-    LendReceiver receiver;        // Somebody waits for the session.
+    LendReceiver receiver;        // Somebody waits for the session,
+    Clock::time_point lend_until{};  // no longer than until here.
     bool passed_through = false;
     bool in_gated = false;        // Listed in gated_.
     bool in_buffered = false;     // Listed in buffered_.

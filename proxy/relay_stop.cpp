@@ -6,7 +6,6 @@
 #include <cassert>
 #include <utility>
 
-#include "protocol/postgres/refused_request.hpp"
 #include "proxy/relay.hpp"
 
 namespace segue::proxy {
@@ -26,6 +25,7 @@ bool has_hung_up(const Transport& peer) {
 }  // namespace
 
 void Relay::stop(Turn& turn) {
+    go_wanted_ = false;
     if (motion_ != Motion::running || ending_ != Ending::no) return;
     motion_ = Motion::stopping;
     try_stop(turn.now);
@@ -61,6 +61,8 @@ void Relay::go(Turn& turn) {
     if (was_stopped && ending_ == Ending::no && waiting_since_ && has_hung_up(session_->client)) {
         return client_gone_while_stopped(turn);
     }
+    go_wanted_ = was_stopped && skip_.has_value() && ending_ == Ending::no;
+    if (go_wanted_) return;
     motion_ = Motion::running;
     waiting_since_.reset();
     cancel_waiting_ = false;
@@ -71,7 +73,7 @@ void Relay::go(Turn& turn) {
 void Relay::on_stopped_client(std::uint32_t events, Turn& turn) {
     if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) return client_gone_while_stopped(turn);
     if (!waiting_since_) waiting_since_ = turn.now;
-    if (cancel_waiting_) read_ahead(turn);
+    if (cancel_waiting_ || skip_) read_ahead(turn);
 }
 
 // Nothing of what it sent is run: the client cannot learn of the outcome any more.
@@ -100,7 +102,8 @@ void Relay::read_ahead(Turn& turn) {
         if (got.io == Io::closed || got.io == Io::failed) return client_gone_while_stopped(turn);
         if (got.io == Io::ok) stopped_input_ += text(Bytes{turn.scratch}.first(got.size));
     }
-    answer_cancelled_request();
+    if (cancel_waiting_) answer_cancelled_request();
+    if (skip_) skip_cancelled_request(turn);
 }
 
 void Relay::answer_cancelled_request() {
@@ -113,7 +116,24 @@ void Relay::answer_cancelled_request() {
     const auto& refused = std::get<RefusedRequest>(step);
     stopped_input_.erase(0, refused.size);
     if (stopped_input_.empty()) waiting_since_.reset();
+    if (refused.sync_owed) skip_.emplace();
     tell_client(bytes(refused.reply));
+}
+
+void Relay::skip_cancelled_request(Turn& turn) {
+    stopped_input_.erase(0, skip_->skip(bytes(stopped_input_)));
+    if (stopped_input_.empty()) waiting_since_.reset();
+    if (!skip_->ended() || ending_ != Ending::no) return;
+    const std::string reply = skip_->reply();
+    skip_.reset();
+    if (reply.empty()) {
+        session_->backend.transport.close();
+        session_->client.close();
+        ending_ = Ending::finished;
+        return;
+    }
+    tell_client(bytes(reply));
+    if (go_wanted_) go(turn);
 }
 
 bool Relay::swap_backends() {

@@ -46,6 +46,13 @@ struct RelayPeers {
     std::function<void(std::uint64_t)> prepare;
 };
 
+// What a thread's sessions wait for, or let others wait for.
+struct ThreadSurvey {
+    std::vector<Pin> long_busy;  // Busy for longer than long_busy_min.
+    std::size_t answers_waiting = 0;
+    std::chrono::milliseconds longest_answer_wait{0};
+};
+
 struct ReleaseReport {
     std::chrono::microseconds longest_wait{0};
     std::uint64_t requests_dropped = 0;
@@ -76,12 +83,14 @@ public:
     void hold();
     // [own] Ends it, in paced steps; `done` hears when the last one is on its way.
     void release(std::promise<ReleaseReport> done);
-    // [own] The session is handed over at its next boundary.
-    void lend(std::uint64_t id, LendReceiver receiver);
+    // [own] The session is handed over at its next boundary; null when that has not come by `until`, give or take a tick.
+    void lend(std::uint64_t id, LendReceiver receiver, Clock::time_point until = Clock::time_point::max());
     // [own] Who still waits for a session gets null.
     void cancel_lends();
     // [own] Returns a lent session. Null: it has ended with the control plane.
     void take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client);
+    // [own] The same for a lent session whose server's connection cannot be used any more: its client hears `last_words`.
+    void give_up(std::uint64_t id, std::unique_ptr<Session> session, const std::string& last_words);
     // [own] Runs `use` with the session if it is here and alive; for what is not in the way of its bytes.
     void with_session(std::uint64_t id, const std::function<void(Session&)>& use);
     // [own]
@@ -102,6 +111,10 @@ public:
     void set_gate(bool closed);
     // [own] Sessions of this thread that the change concerns and that are not held, by pid.
     std::vector<Pin> not_held() const;
+    // [own] What keeps this session from its boundary, and for how long already.
+    Pin busy(std::uint64_t id) const;
+    // [own]
+    ThreadSurvey survey() const;
 
 private:
     struct Slot;
@@ -114,6 +127,8 @@ private:
     void run();
     void drain_wake_ups();
     void settle(Slot& slot);
+    void end_lend(Slot& slot);
+    Pin busy(const Slot& slot) const;
     void watch(Slot& slot);
     void change_server(Slot& slot);
     void on_stopped(Slot& slot);

@@ -1,6 +1,7 @@
 // A relay thread's holds: stopping all sessions, lending single ones, swapping, releasing.
 #include <algorithm>
 #include <cassert>
+#include <cstdio>
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
@@ -15,6 +16,12 @@ constexpr protocol::postgres::ErrorReport cannot_move{
     .sqlstate = "57P01",
     .message = "terminating connection: the database has moved and this session could not be moved with it",
     .hint = "Connect again."};
+
+std::string seconds_text(RelayThread::Clock::duration time) {
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.1f s", std::chrono::duration<double>(time).count());
+    return buffer;
+}
 
 }  // namespace
 
@@ -42,17 +49,21 @@ void RelayThread::hold() {
     std::vector<Slot*> all;
     for (const auto& [id, slot] : slots_) all.push_back(slot.get());
     for (Slot* slot : all) {
-        if (slot->relay.motion() == Motion::stopped) peers_.directory->set_held(slot->id, true);
+        if (slot->relay.motion() == Motion::stopped) {
+            slot->relay.stop(turn_);  // It may be about to go on.
+            peers_.directory->set_held(slot->id, true);
+        }
         stop_if_wanted(*slot);
         settle(*slot);
     }
 }
 
-void RelayThread::lend(std::uint64_t id, LendReceiver receiver) {
+void RelayThread::lend(std::uint64_t id, LendReceiver receiver, Clock::time_point until) {
     Slot* slot = find(id);
     if (slot == nullptr || slot->receiver || slot->relay.motion() == Motion::away) return receiver(nullptr);
     if (slot->relay.ending() == Ending::server_ended) return receiver(nullptr);
     slot->receiver = std::move(receiver);
+    slot->lend_until = until;
     ++lends_waiting_;
     if (slot->relay.motion() == Motion::stopped) {
         on_stopped(*slot);
@@ -66,12 +77,15 @@ void RelayThread::cancel_lends() {
     std::vector<Slot*> all;
     for (const auto& [id, slot] : slots_) all.push_back(slot.get());
     for (Slot* slot : all) {
-        if (!slot->receiver) continue;
-        --lends_waiting_;
-        std::exchange(slot->receiver, nullptr)(nullptr);
-        if (!holding_) slot->relay.go(turn_);
-        settle(*slot);
+        if (slot->receiver) end_lend(*slot);
     }
+}
+
+void RelayThread::end_lend(Slot& slot) {
+    --lends_waiting_;
+    std::exchange(slot.receiver, nullptr)(nullptr);
+    if (!holding_) slot.relay.go(turn_);
+    settle(slot);
 }
 
 void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client) {
@@ -85,6 +99,14 @@ void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, 
     } else if (!slot->relay.finished()) {
         slot->relay.go(turn_);
     }
+    settle(*slot);
+}
+
+void RelayThread::give_up(std::uint64_t id, std::unique_ptr<Session> session, const std::string& last_words) {
+    Slot* slot = find(id);
+    if (slot == nullptr) return;
+    slot->relay.take_back(std::move(session), {});
+    slot->relay.end_with(bytes(last_words));
     settle(*slot);
 }
 
@@ -193,9 +215,53 @@ void RelayThread::on_tick() {
         for (const auto& [id, slot] : slots_) {
             if (slot->relay.motion() == Motion::stopping) stopping.push_back(slot.get());
         }
-        for (Slot* slot : stopping) settle(*slot);
+        for (Slot* slot : stopping) {
+            settle(*slot);
+            if (slot->receiver && turn_.now >= slot->lend_until) end_lend(*slot);
+        }
     }
     watch_bound();
+}
+
+Pin RelayThread::busy(const Slot& slot) const {
+    const Session* session = slot.relay.session();
+    if (session == nullptr) return {0, "its state is still being moved"};
+    const auto& boundary = session->boundary;
+    std::string why;
+    if (boundary.lost()) {
+        why = "a COPY protocol sequence that cannot be followed";
+    } else if (boundary.at_boundary()) {
+        why = slot.relay.has_held_answers()             ? "a commit that the follower does not have yet"
+              : slot.relay.in_sequence_grace(turn_.now) ? "currval or lastval in use"
+                                                        : "a request on its way";
+    } else {
+        why = boundary.in_copy() ? "a COPY that is under way"
+              : boundary.in_transaction() ? "open transaction" : "a request that has not been answered";
+        why += ", for " + seconds_text(turn_.now - slot.relay.busy_since());
+    }
+    return {session->backend.pid, std::move(why)};
+}
+
+Pin RelayThread::busy(std::uint64_t id) const {
+    const auto found = slots_.find(id);
+    return found == slots_.end() ? Pin{} : busy(*found->second);
+}
+
+ThreadSurvey RelayThread::survey() const {
+    ThreadSurvey survey;
+    for (const auto& [id, slot] : slots_) {
+        const Relay& relay = slot->relay;
+        if (const auto since = relay.held_since()) {
+            ++survey.answers_waiting;
+            const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(turn_.now - *since);
+            survey.longest_answer_wait = std::max(survey.longest_answer_wait, waited);
+        }
+        const Session* session = relay.session();
+        if (session == nullptr || slot->passed_through || session->boundary.at_boundary()) continue;
+        const bool named = survey.long_busy.size() < pins_reported_max;
+        if (named && turn_.now - relay.busy_since() >= long_busy_min) survey.long_busy.push_back(busy(*slot));
+    }
+    return survey;
 }
 
 std::vector<Pin> RelayThread::not_held() const {
@@ -203,25 +269,7 @@ std::vector<Pin> RelayThread::not_held() const {
     for (const auto& [id, slot] : slots_) {
         if (slot->passed_through || slot->relay.motion() == Motion::stopped) continue;
         if (slot->relay.ending() == Ending::server_ended) continue;
-        const Session* session = slot->relay.session();
-        if (session == nullptr) {
-            pins.push_back({0, "its state is still being moved"});
-            continue;
-        }
-        const auto& boundary = session->boundary;
-        const char* why = "a request that has not been answered";
-        if (boundary.lost()) {
-            why = "a COPY protocol sequence that cannot be followed";
-        } else if (boundary.in_copy()) {
-            why = "a COPY that is under way";
-        } else if (boundary.in_transaction()) {
-            why = "open transaction";
-        } else if (slot->relay.has_held_answers()) {
-            why = "a commit that the follower does not have yet";
-        } else if (slot->relay.in_sequence_grace(turn_.now)) {
-            why = "currval or lastval in use";
-        }
-        pins.push_back({session->backend.pid, why});
+        pins.push_back(busy(*slot));
     }
     return pins;
 }

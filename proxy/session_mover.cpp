@@ -2,11 +2,14 @@
 
 #include <boost/asio/co_spawn.hpp>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <mutex>
 #include <utility>
+
+#include "protocol/postgres/messages_server.hpp"
 
 namespace segue::proxy {
 
@@ -124,14 +127,17 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
     return outcomes;
 }
 
-std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point deadline) {
-    return run(directory_.ids(), deadline, [this, side, deadline](std::uint64_t id) { return prepare(id, side, deadline); });
+std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
+    return run(directory_.ids(), deadline, [this, side, deadline, busy_max](std::uint64_t id) {
+        return prepare(id, side, deadline, busy_max);
+    });
 }
 
 void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline) {
     // A failure leaves the session without the connection, and its reads on the authority.
     const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
-    asio::co_spawn(control_, prepare(id, side, deadline), ended);
+    const auto busy_max = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    asio::co_spawn(control_, prepare(id, side, deadline, busy_max), ended);
 }
 
 asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, std::uint64_t id, Side side) {
@@ -162,16 +168,27 @@ asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, 
     co_return co_await answer->take();
 }
 
-asio::awaitable<std::unique_ptr<Session>> SessionMover::borrow(RelayThread& thread, std::uint64_t id) {
+asio::awaitable<std::unique_ptr<Session>> SessionMover::borrow(RelayThread& thread, std::uint64_t id, Clock::time_point until) {
     auto answer = std::make_shared<Parcel<std::unique_ptr<Session>>>(control_);
-    const auto ask = [answer, id](RelayThread& own) {
-        own.lend(id, [answer](std::unique_ptr<Session> session) { answer->deliver(std::move(session)); });
+    const auto ask = [answer, id, until](RelayThread& own) {
+        own.lend(id, [answer](std::unique_ptr<Session> session) { answer->deliver(std::move(session)); }, until);
     };
     thread.post(RelayThread::Task{ask});
     co_return co_await answer->take();
 }
 
-asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, Clock::time_point deadline) {
+asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread, std::uint64_t id, Clock::time_point until) {
+    if (!directory_.entry(id)) co_return MoveOutcome{};
+    const bool waited = Clock::now() >= until;
+    auto answer = std::make_shared<Parcel<Pin>>(control_);
+    thread.post(RelayThread::Task{[answer, id](RelayThread& own) { answer->deliver(own.busy(id)); }});
+    Pin pin = co_await answer->take();
+    if (pin.why.empty()) co_return MoveOutcome{};
+    co_return MoveOutcome{pin.pid, waited ? MoveEnd::busy : MoveEnd::not_stopped, std::move(pin.why)};
+}
+
+asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, Clock::time_point deadline,
+                                                   std::chrono::milliseconds busy_max) {
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];
@@ -203,11 +220,9 @@ asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, 
         thread.post(RelayThread::Task{give_back});
         if (!good) co_return MoveOutcome{pid, MoveEnd::failed, why};
     }
-    std::unique_ptr<Session> session = co_await borrow(thread, id);
-    if (!session) {
-        if (!directory_.entry(id)) co_return MoveOutcome{};
-        co_return MoveOutcome{pid, MoveEnd::not_stopped, "open transaction, or a request that has not been answered"};
-    }
+    const auto until = std::min(deadline, Clock::now() + busy_max);
+    std::unique_ptr<Session> session = co_await borrow(thread, id, until);
+    if (!session) co_return co_await not_borrowed(thread, id, until);
     co_return co_await prepare_lent(std::move(session), thread, side, deadline);
 }
 
@@ -232,6 +247,19 @@ void give_back(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> s
     thread.post(RelayThread::Task{std::move(give)});
 }
 
+constexpr protocol::postgres::ErrorReport server_silent{
+    .sqlstate = "57P01", .message = "terminating connection: the server did not answer while the session was prepared for a move",
+    .hint = "Connect again."};
+
+// Its server is gone, or cannot be understood any more.
+void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> session, std::string last_words) {
+    if (last_words.empty()) last_words = protocol::postgres::encode_error_response(server_silent);
+    auto give = [id, lent = std::move(session), said = std::move(last_words)](RelayThread& own) mutable {
+        own.give_up(id, std::move(lent), said);
+    };
+    thread.post(RelayThread::Task{std::move(give)});
+}
+
 }  // namespace
 
 // The client waits from here until the session is given back: one round trip on its own backend.
@@ -251,33 +279,35 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
-    Result<Probed> probed = co_await probe_state(session->backend.transport, session->hints, deadline);
-    if (!probed) {
-        const Error error = probed.error();
+    Probed probed = co_await probe_state(session->backend.transport, session->hints, deadline);
+    if (!probed.state) {
+        const Error error = probed.state.error();
+        if (error.code == Errc::server) {
+            give_back(thread, id, std::move(session), std::move(probed.for_client));
+            co_return MoveOutcome{pid, MoveEnd::failed, error.detail};
+        }
         // Half an answer may have been read: only a refusal leaves the connection as it was.
-        if (error.code != Errc::server) session.reset();
-        give_back(thread, id, std::move(session), {});
-        if (error.code != Errc::server) co_return MoveOutcome{};
-        co_return MoveOutcome{pid, MoveEnd::failed, error.detail};
+        give_up(thread, id, std::move(session), std::move(probed.for_client));
+        co_return MoveOutcome{};
     }
     session->touched_since_probe = false;
     std::optional<SessionState> restored = std::exchange(session->other_state, std::nullopt);
-    SessionState wanted = std::move(probed->state);
+    SessionState wanted = std::move(*probed.state);
     if (!wanted.pins.empty()) {
         const std::string why = joined(wanted.pins);
         session->touched_since_probe = true;
         session->other_state = std::move(restored);
-        give_back(thread, id, std::move(session), std::move(probed->for_client));
+        give_back(thread, id, std::move(session), std::move(probed.for_client));
         co_return MoveOutcome{pid, MoveEnd::pinned, why};
     }
     if (restored && protocol::postgres::is_equal(wanted, *restored)) {
         session->other_state = std::move(wanted);
-        give_back(thread, id, std::move(session), std::move(probed->for_client));
+        give_back(thread, id, std::move(session), std::move(probed.for_client));
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
     Backend other = std::move(*session->other);
     session->other.reset();
-    give_back(thread, id, std::move(session), std::move(probed->for_client));
+    give_back(thread, id, std::move(session), std::move(probed.for_client));
     MoveOutcome outcome =
         co_await restore(thread, id, std::move(other), std::move(restored), std::move(wanted), deadline);
     if (outcome.end != MoveEnd::ready) outcome.pid = pid;
@@ -313,15 +343,15 @@ asio::awaitable<MoveOutcome> SessionMover::listen_to(std::uint64_t id, std::stri
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];
-    std::unique_ptr<Session> session = co_await borrow(thread, id);
+    std::unique_ptr<Session> session = co_await borrow(thread, id, deadline);
     if (!session) co_return MoveOutcome{};
-    Result<std::string> read = co_await read_notifications(session->backend.transport, channel, deadline);
-    if (!read) {
-        session.reset();  // The connection is in the middle of an answer.
-        give_back(thread, id, nullptr, {});
-        co_return MoveOutcome{entry->pid, MoveEnd::failed, read.error().detail};
+    Notified notified = co_await read_notifications(session->backend.transport, channel, deadline);
+    if (!notified.read) {
+        // The connection is in the middle of an answer.
+        give_up(thread, id, std::move(session), std::move(notified.for_client));
+        co_return MoveOutcome{entry->pid, MoveEnd::failed, notified.read.error().detail};
     }
-    give_back(thread, id, std::move(session), std::move(*read));
+    give_back(thread, id, std::move(session), std::move(notified.for_client));
     co_return MoveOutcome{entry->pid, MoveEnd::ready, {}};
 }
 

@@ -27,7 +27,8 @@ enum class MoveEnd : std::uint8_t {
     ready,        // The other connection has the session's state as of its last boundary.
     gone,         // The session has ended.
     pinned,       // It holds state that cannot move.
-    not_stopped,  // No boundary by the deadline.
+    busy,         // No boundary for as long as was allowed.
+    not_stopped,  // No boundary by the deadline, or somebody else prepares it.
     failed,       // The other side refused.
 };
 
@@ -48,7 +49,8 @@ public:
 
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what is still being opened then
     // goes on behind and is reported as failed.
-    std::vector<MoveOutcome> prepare_all(Side side, Clock::time_point deadline);
+    // For a session's boundary it waits `busy_max`, once its other connection is open.
+    std::vector<MoveOutcome> prepare_all(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max);
     // Any thread; does not wait. One session, when its next boundary comes; what becomes of it is seen in the session.
     void prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline);
     // Operator's thread, during a hold: see Sessions::drain_notifications.
@@ -59,7 +61,8 @@ private:
     struct Batch;
     struct Glance;
 
-    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Side side, Clock::time_point deadline);
+    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Side side, Clock::time_point deadline,
+                                                std::chrono::milliseconds busy_max);
     boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
                                                      Clock::time_point deadline);
     boost::asio::awaitable<Status> open_other(Session& session, Side side);
@@ -67,7 +70,8 @@ private:
                                                 std::optional<protocol::postgres::SessionState> restored,
                                                 protocol::postgres::SessionState wanted, Clock::time_point deadline);
     boost::asio::awaitable<MoveOutcome> listen_to(std::uint64_t id, std::string channel, Clock::time_point deadline);
-    boost::asio::awaitable<std::unique_ptr<Session>> borrow(RelayThread& thread, std::uint64_t id);
+    boost::asio::awaitable<std::unique_ptr<Session>> borrow(RelayThread& thread, std::uint64_t id, Clock::time_point until);
+    boost::asio::awaitable<MoveOutcome> not_borrowed(RelayThread& thread, std::uint64_t id, Clock::time_point until);
     boost::asio::awaitable<Glance> glance(RelayThread& thread, std::uint64_t id, Side side);
     template <class Start>
     std::vector<MoveOutcome> run(const std::vector<std::uint64_t>& ids, Clock::time_point deadline, Start start);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <future>
+#include <iterator>
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
@@ -13,6 +14,19 @@ namespace {
 constexpr std::size_t sessions_named_max = 10;  // In an error's text.
 // For one session's follower connection, of shadow and shift; a server that does not answer is not waited for.
 constexpr std::chrono::seconds prepare_wait_max{10};
+
+// A relay thread that is busy for so long is left out of a report.
+constexpr std::chrono::milliseconds survey_wait_max{200};
+constexpr std::chrono::hours without_limit{1};  // The deadline is what ends it.
+
+Error not_at_rest(const std::vector<Pin>& sessions, const std::string& remedy) {
+    std::string named;
+    for (std::size_t i = 0; i < std::min(sessions.size(), sessions_named_max); ++i) {
+        named += (i == 0 ? "" : "; ") + ("pid " + std::to_string(sessions[i].pid) + ": " + sessions[i].why);
+    }
+    if (sessions.size() > sessions_named_max) named += "; and " + std::to_string(sessions.size() - sessions_named_max) + " more";
+    return {Errc::timed_out, std::to_string(sessions.size()) + " sessions did not come to rest in time (" + named + "): " + remedy};
+}
 
 constexpr protocol::postgres::ErrorReport shutting_down{
     .sqlstate = "57P01", .message = "terminating connection: the proxy is shutting down"};
@@ -107,7 +121,25 @@ std::optional<CancelTarget> SessionRegistry::cancel(std::int32_t client_pid, std
     return CancelTarget{entry.side, entry.pid, entry.cancel_key, entry.client_tls};
 }
 
-SessionsReport SessionRegistry::report() const { return directory_.report(); }
+SessionsReport SessionRegistry::report() const {
+    SessionsReport report = directory_.report();
+    report.requests_dropped = requests_dropped_;
+    const auto deadline = Clock::now() + survey_wait_max;
+    std::vector<std::future<ThreadSurvey>> surveys;
+    for (const auto& thread : threads_) {
+        auto promise = std::make_shared<std::promise<ThreadSurvey>>();  // The task may run when nobody waits any more.
+        surveys.push_back(promise->get_future());
+        thread->post(RelayThread::Task{[promise](RelayThread& own) { promise->set_value(own.survey()); }});
+    }
+    for (auto& one : surveys) {
+        if (one.wait_until(deadline) != std::future_status::ready || stopped_) continue;
+        ThreadSurvey survey = one.get();
+        report.answers_waiting += survey.answers_waiting;
+        report.longest_answer_wait = std::max(report.longest_answer_wait, survey.longest_answer_wait);
+        std::move(survey.long_busy.begin(), survey.long_busy.end(), std::back_inserter(report.long_busy));
+    }
+    return report;
+}
 ShadowReport SessionRegistry::shadow_report() const {
     return peers_.reads != nullptr ? peers_.reads->shadow_report() : ShadowReport{};
 }
@@ -136,9 +168,16 @@ Status SessionRegistry::judge(const std::vector<MoveOutcome>& outcomes) {
                                     "): let them finish or end them (pg_terminate_backend), then try again"};
 }
 
-Status SessionRegistry::prestage(Side side, Clock::time_point deadline) {
+Status SessionRegistry::prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
     directory_.clear_pins();
-    return judge(mover_.prepare_all(side, deadline));
+    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, deadline, busy_max);
+    if (const Status judged = judge(outcomes); !judged) return judged;
+    std::vector<Pin> busy;
+    for (const MoveOutcome& outcome : outcomes) {
+        if (outcome.end == MoveEnd::busy) busy.push_back({outcome.pid, outcome.why});
+    }
+    if (busy.empty()) return Done{};
+    return not_at_rest(busy, "wait until they have ended, or end them (pg_terminate_backend), or give them longer with [cutover] drain_ms");
 }
 
 Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
@@ -149,7 +188,7 @@ Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
     }
     peers_.traffic->holding = true;
     on_all_threads([](RelayThread& own) { own.hold(); });
-    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, drain_deadline);
+    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, drain_deadline, without_limit);
     if (const Status judged = judge(outcomes); !judged) return judged;
 
     std::mutex mutex;
@@ -160,12 +199,7 @@ Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
         not_held.insert(not_held.end(), pins.begin(), pins.end());
     });
     if (not_held.empty()) return Done{};
-    std::string named;
-    for (std::size_t i = 0; i < std::min(not_held.size(), sessions_named_max); ++i) {
-        named += (i == 0 ? "" : "; ") + ("pid " + std::to_string(not_held[i].pid) + ": " + not_held[i].why);
-    }
-    return Error{Errc::timed_out, std::to_string(not_held.size()) + " sessions did not come to rest in time (" + named +
-                                      "): wait until they have ended, or give them longer with --deadline"};
+    return not_at_rest(not_held, "wait until they have ended, or give them longer with [cutover] drain_ms");
 }
 
 Status SessionRegistry::drain_notifications(const std::string& channel, Clock::time_point deadline) {
@@ -193,7 +227,9 @@ WaitReport SessionRegistry::release() {
     for (auto& one : released) {
         one.wait();
         if (stopped_) continue;  // Its promise may have broken.
-        report.longest_wait = std::max(report.longest_wait, one.get().longest_wait);
+        const ReleaseReport part = one.get();
+        report.longest_wait = std::max(report.longest_wait, part.longest_wait);
+        requests_dropped_ += part.requests_dropped;
     }
     report.hold = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - held_at_);
     return report;

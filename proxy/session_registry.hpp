@@ -65,7 +65,7 @@ public:
     ShadowReport shadow_report() const override;
     ShiftReport shift_report() const override;
     std::vector<int> backend_pids(Side side) const override;
-    Status prestage(Side side, Clock::time_point deadline) override;
+    Status prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) override;
     Status hold(Side side, Clock::time_point drain_deadline) override;
     Status drain_notifications(const std::string& channel, Clock::time_point deadline) override;
     bool any_listening() const override;
@@ -90,6 +90,7 @@ private:
     bool holding_ = false;
     std::atomic<bool> stopped_{false};
     std::uint64_t next_id_ = 1;
+    std::atomic<std::uint64_t> requests_dropped_{0};
     std::atomic<std::uint64_t> sessions_ended_{0};  // By swaps, because they could not be moved.
     Clock::time_point held_at_{};
 };

@@ -22,7 +22,14 @@ struct SessionsReport {
     std::size_t held = 0;
     std::vector<Pin> pins;  // At most pins_reported_max; pinned counts all.
     std::size_t pinned = 0;
+    // In a transaction or a request for longer than long_busy_min. No pins: they end.
+    std::vector<Pin> long_busy = {};
+    std::uint64_t requests_dropped = 0;  // Of clients that were gone before their hold ended, since the start.
+    std::size_t answers_waiting = 0;  // Sessions whose answer the gate holds.
+    std::chrono::milliseconds longest_answer_wait{0};
 };
+
+inline constexpr std::chrono::seconds long_busy_min{10};
 
 struct ShadowReport {
     std::uint64_t compared = 0, equal = 0, different = 0, unconfirmed = 0, shed = 0;
@@ -47,9 +54,9 @@ public:
     virtual std::vector<int> backend_pids(Side side) const = 0;  // Ours, of live sessions.
 
     // Step 1: at each session's next boundary its state is asked of its own backend and restored on a new
-    // connection to `side`; the client notices nothing. Sessions in a transaction are waited for until the
-    // deadline and then left for the hold. An Error names the pinned sessions, or the login that `side` refused.
-    virtual Status prestage(Side side, Clock::time_point deadline) = 0;
+    // connection to `side`; the client notices nothing. An Error names the pinned sessions, the login that `side` refused, and
+    // the sessions that have been in one transaction or request for all of `busy_max`: a hold would not see their end either.
+    virtual Status prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) = 0;
 
     // Step 3: every session stops at its next boundary; new logins wait. Returns once all are held and every
     // session's state stands on `side`. An Error (pinned session, open transaction past the deadline, by

@@ -164,6 +164,33 @@ void mover_warnings(const StatusInputs& inputs, std::vector<Warning>& result) {
     }
 }
 
+std::string seconds_text(std::chrono::milliseconds time) {
+    char buffer[32];
+    std::snprintf(buffer, sizeof buffer, "%.1f s", static_cast<double>(time.count()) / 1000.0);
+    return buffer;
+}
+
+void session_warnings(const StatusInputs& inputs, std::vector<Warning>& result) {
+    const SessionsReport& sessions = inputs.sessions;
+    if (sessions.longest_answer_wait >= answer_wait_warned) {
+        result.push_back({"answers_waiting",
+                          std::to_string(sessions.answers_waiting) +
+                              " clients wait for an answer until the follower has all that the authority has, the longest for " +
+                              seconds_text(sessions.longest_answer_wait) +
+                              " (mirror sync): `segue mirror async` lets them go on at once"});
+    }
+    if (sessions.long_busy.empty()) return;
+    std::string text = "a change of authority is refused while these last longer than [cutover] drain_ms:";
+    for (std::size_t i = 0; i < std::min(sessions.long_busy.size(), long_busy_named_max); ++i) {
+        const Pin& busy = sessions.long_busy[i];
+        text += (i == 0 ? " pid " : "; pid ") + std::to_string(busy.pid) + ": " + busy.why;
+    }
+    if (sessions.long_busy.size() > long_busy_named_max) {
+        text += "; and " + std::to_string(sessions.long_busy.size() - long_busy_named_max) + " more";
+    }
+    result.push_back({"long_transactions", text});
+}
+
 }  // namespace
 
 std::string format_time(WallTime time) {
@@ -208,7 +235,10 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
                           "the follower did not keep up within [mirror] bound_ms: commits are "
                           "acknowledged without it"});
     }
-    if (moving(inputs)) mover_warnings(inputs, result);
+    if (moving(inputs)) {
+        mover_warnings(inputs, result);
+        session_warnings(inputs, result);
+    }
     if (board.verify.outcome == VerifyOutcome::different) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }

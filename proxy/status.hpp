@@ -29,6 +29,9 @@ struct StatusInputs {
 // Above these a change of authority is not offered as ready.
 inline constexpr std::uint64_t ready_lag_bytes_max = 16u << 20;
 inline constexpr double ready_lag_seconds_max = 5;
+// A client that waits for the gate for so long is worth a warning.
+inline constexpr std::chrono::seconds answer_wait_warned{2};
+inline constexpr std::size_t long_busy_named_max = 5;
 
 // Why a change of authority could not be made, or taken back, right now. Empty: ready.
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs);

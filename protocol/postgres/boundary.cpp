@@ -142,6 +142,7 @@ void Boundary::received(char tag) {
 
 void Boundary::received_ready(char status) {
     status_ = status;
+    if (status == 'I') ++transactions_ended_;
     if (copy_ != Copy::both) copy_ = Copy::none;
     drop_front_runs(Kind::copy_end_extended);  // Of a COPY that never began.
     if (runs_used_ == 0) {

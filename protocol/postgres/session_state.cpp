@@ -231,7 +231,7 @@ Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
             if (ready_seen == 0 || fields->fatal()) {
                 error = Error{Errc::server, "state probe: " + std::string{fields->message}, std::string{fields->sqlstate}};
             }
-            if (fields->fatal()) return *error;  // No ReadyForQuery follows.
+            if (fields->fatal()) return Error{Errc::closed, error->detail, error->sqlstate};  // No ReadyForQuery follows.
         } else if (frame.tag == 'Z') {
             ++ready_seen;
         }
@@ -240,13 +240,25 @@ Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
     return ordered(std::move(rows), hints, unnamed_exists);
 }
 
+namespace {
+
+// Notices and errors are answers to what we asked, but for those of the class in which a server tells that it ends a session.
+bool is_for_client(const Frame& frame) {
+    if (frame.tag == 'A' || frame.tag == 'S') return true;
+    if (frame.tag != 'E' && frame.tag != 'N') return false;
+    const Result<ErrorFields> fields = parse_error_fields(frame.body);
+    return fields && (fields->fatal() || fields->sqlstate.starts_with("57P"));
+}
+
+}  // namespace
+
 std::string messages_for_client(Bytes reply) {
     std::string messages;
     for (;;) {
         const Step<Frame> step = next_frame(reply, state_reply_size_max);
         const auto* frame = std::get_if<Frame>(&step);
         if (frame == nullptr) return messages;
-        if (frame->tag == 'A' || frame->tag == 'S') messages += text(frame->wire);
+        if (is_for_client(*frame)) messages += text(frame->wire);
         reply = reply.subspan(frame->wire.size());
     }
 }

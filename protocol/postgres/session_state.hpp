@@ -56,10 +56,12 @@ inline constexpr std::size_t state_reply_size_max = 32u << 20;
 
 // Asks for everything in one round trip.
 std::string probe_request(const StateHints& hints);
-// `reply`: all bytes received since the probe was sent. An Error with `sqlstate` when the server refused. `hints` as given to probe_request.
+// `reply`: all bytes received since the probe was sent. An Error with `sqlstate` when the server refused, Errc::closed when it
+// ended the session. `hints` as given to probe_request.
 Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints);
 
-// Messages among a probe's reply that are meant for the client (NotificationResponse, ParameterStatus), as bytes to relay.
+// Messages among a probe's reply that are meant for the client, as bytes to relay: NotificationResponse, ParameterStatus, and with what
+// words the server ends the session.
 std::string messages_for_client(Bytes reply);
 
 // OIDs on the new side, by (schema, name).

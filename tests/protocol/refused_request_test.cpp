@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 namespace segue::protocol::postgres {
@@ -27,6 +28,39 @@ TEST(RefusedRequest, IsAnsweredOnceAsAWholeAtEverySplit) {
         EXPECT_EQ(std::get<RefusedRequest>(step).size, request.size());
         EXPECT_EQ(std::get<RefusedRequest>(step).reply, encode_error_response(report) + message('Z', "I"));
     }
+}
+
+TEST(RefusedRequest, EndsAtAFlushAndOwesTheSync) {
+    const std::string flushed = message('P', "\0q\0\0\0"s) + message('H', "");
+    const auto step = refuse_request(bytes(message('H', "") + flushed + message('S', "")), report, 1000);
+    ASSERT_TRUE(std::holds_alternative<RefusedRequest>(step));
+    const auto& refused = std::get<RefusedRequest>(step);
+    EXPECT_EQ(refused.reply, encode_error_response(report));
+    EXPECT_TRUE(refused.sync_owed);
+    EXPECT_LE(refused.size, flushed.size() + 5);
+}
+
+TEST(SkipToSync, DropsAtEverySplitAllThatAServerWould) {
+    const std::string dropped = message('E', "portal") + message('Q', "select 1\0"s) + message('S', "");
+    const std::string next = message('Q', "next\0"s);
+    const std::string input = dropped + next;
+    for (std::size_t split = 0; split <= input.size(); ++split) {
+        SCOPED_TRACE(split);
+        SkipToSync skip;
+        std::size_t taken = skip.skip(bytes(input).first(split));
+        EXPECT_EQ(taken, std::min(split, dropped.size()));
+        EXPECT_EQ(skip.ended(), split >= dropped.size());
+        if (!skip.ended()) taken += skip.skip(bytes(input).subspan(split));
+        EXPECT_EQ(taken, dropped.size());
+        EXPECT_EQ(skip.reply(), message('Z', "I"));
+    }
+}
+
+TEST(SkipToSync, EndsWithTheSession) {
+    SkipToSync skip;
+    skip.skip(bytes(message('E', "portal") + message('X', "")));
+    EXPECT_TRUE(skip.ended());
+    EXPECT_EQ(skip.reply(), "");
 }
 
 TEST(RefusedRequest, IsNoneWhenTheClientLeavesOrSendsTooMuch) {

@@ -42,7 +42,7 @@ TEST(RelayHold, LetsATransactionRunOnRequestByRequestAndStopsAtItsEnd) {
     (void)scene.server->heard();
     rig.thread.hold();
     ASSERT_EQ(rig.thread.not_held().size(), 1u);
-    EXPECT_EQ(rig.thread.not_held()[0].why, "open transaction");
+    EXPECT_EQ(rig.thread.not_held()[0].why.rfind("open transaction, for 0.", 0), 0u) << rig.thread.not_held()[0].why;
     // A pipeline that goes beyond the transaction: only its end is forwarded.
     scene.client->say(query("insert") + query("commit") + query("next"));
     rig.settle();
@@ -145,6 +145,80 @@ TEST(RelayHold, AnswersACancelOfAWaitingRequestItself) {
     EXPECT_EQ(scene.server->heard(), query("next")) << "only the cancelled request is gone";
 }
 
+struct CancelledFlush : testing::Test {
+    RelayRig rig;
+    Scene scene = rig.adopt(1, true);
+    std::string flushed = message('P', "\0select 1\0\0\0"s) + message('H', "");
+
+    void SetUp() override {
+        rig.thread.hold();
+        scene.client->say(flushed);
+        rig.settle();
+        rig.thread.cancel_held(1);
+        rig.settle();
+        const std::string heard = scene.client->heard();
+        EXPECT_NE(heard.find("57014"), std::string::npos);
+        EXPECT_EQ(heard.find(ready('I')), std::string::npos) << "the Sync has not come";
+        scene.client->say(message('E', "\0\0\0\0\0"s));
+        rig.settle();
+    }
+};
+
+TEST_F(CancelledFlush, IsAnsweredAndWhatFollowsIsSkippedUpToItsSync) {
+    scene.client->say(message('S', "") + query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), ready('I'));
+    release(rig);
+    EXPECT_EQ(scene.server->heard(), query("next"));
+}
+
+TEST_F(CancelledFlush, IsSkippedAlsoAfterTheReleaseAndInTheNextHold) {
+    release(rig);
+    scene.client->say(message('E', "\0\0\0\0\0"s));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), "");
+    rig.thread.hold();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+    scene.client->say(message('S', "") + query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), ready('I'));
+    EXPECT_EQ(scene.server->heard(), "") << "it is held again";
+    EXPECT_EQ(rig.thread.swap(Side::target), 0u);
+    release(rig);
+    EXPECT_EQ(scene.other->heard(), query("next"));
+}
+
+TEST_F(CancelledFlush, GoesOnByItselfWhenItsSyncComesAfterTheRelease) {
+    release(rig);
+    scene.client->say(message('S', ""));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), ready('I'));
+    scene.client->say(query("next"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("next"));
+}
+
+TEST_F(CancelledFlush, EndsWithItsClient) {
+    scene.client->say(message('X', ""));
+    rig.settle();
+    EXPECT_TRUE(scene.server->ended());
+    EXPECT_EQ(rig.thread.session_count(), 0u);
+}
+
+TEST(RelayHold, EndsALentSessionWithTheLastWordsOfItsServer) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    std::unique_ptr<Session> lent;
+    rig.thread.lend(1, [&lent](std::unique_ptr<Session> session) { lent = std::move(session); });
+    ASSERT_NE(lent, nullptr);
+    rig.thread.give_up(1, std::move(lent), message('E', "SFATAL"));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), message('E', "SFATAL"));
+    EXPECT_TRUE(scene.client->ended());
+    EXPECT_TRUE(scene.server->ended());
+    EXPECT_EQ(rig.thread.session_count(), 0u);
+}
+
 TEST(RelayHold, ACancelForAClientThatAskedNothingDoesNothing) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
@@ -211,6 +285,21 @@ TEST(RelayHold, LendsASessionAtItsBoundaryAndTakesItBack) {
     rig.settle();
     EXPECT_EQ(scene.server->heard(), query("two"));
     EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I') + message('A', "\0\0\0\1ch\0\0"s));
+}
+
+TEST(RelayHold, LendsNoSessionThatIsBusyForTooLong) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    scene.client->say(query("one"));
+    rig.settle();
+    bool told = false;
+    const auto receive = [&told](std::unique_ptr<Session> session) { told = session == nullptr; };
+    rig.thread.lend(1, receive, RelayThread::Clock::now());
+    while (!told) rig.thread.turn(tick);
+    EXPECT_EQ(rig.thread.busy(1).why.rfind("a request that has not been answered, for 0.", 0), 0u);
+    scene.client->say(query("two"));
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), query("one") + query("two")) << "it goes on as if nobody had asked";
 }
 
 TEST(RelayHold, TellsWhoWaitsForASessionThatItHasGone) {

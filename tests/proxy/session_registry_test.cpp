@@ -123,7 +123,7 @@ struct SessionRegistryTest : testing::Test {
     static auto in_time() { return Sessions::Clock::now() + patience; }
     // A change of authority as far as the sessions see it.
     void move_to(Side side) {
-        const Status prestaged = registry->prestage(side, in_time());
+        const Status prestaged = registry->prestage(side, in_time(), patience);
         ASSERT_TRUE(prestaged) << prestaged.error().detail;
         const Status held = registry->hold(side, in_time());
         ASSERT_TRUE(held) << held.error().detail;
@@ -165,15 +165,31 @@ TEST_F(SessionRegistryTest, MovesASessionThereAndBackWithItsState) {
 TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
     Client client{url()};
     client.ask("create temp table kept (a int)");
-    const Status prestaged = registry->prestage(Side::target, in_time());
+    const Status prestaged = registry->prestage(Side::target, in_time(), patience);
     ASSERT_FALSE(prestaged);
     EXPECT_THAT(prestaged.error().detail, HasSubstr("temporary table"));
     EXPECT_THAT(prestaged.error().detail, HasSubstr("pid " + std::to_string(PQbackendPID(client.raw()))));
     EXPECT_EQ(registry->report().pinned, 1u);
     EXPECT_EQ(client.ask("select count(*)::text from kept"), "0") << "the client noticed nothing";
     client.ask("drop table kept");
-    EXPECT_TRUE(registry->prestage(Side::target, in_time()));
+    EXPECT_TRUE(registry->prestage(Side::target, in_time(), patience));
     EXPECT_EQ(registry->report().pinned, 0u);
+}
+
+TEST_F(SessionRegistryTest, APrestageWaitsForAnOpenTransactionNoLongerThanItMayAndNamesIt) {
+    Client busy{url()}, idle{url()};
+    busy.ask("begin");
+    const auto begun = Sessions::Clock::now();
+    const Status refused = registry->prestage(Side::target, in_time(), std::chrono::milliseconds{100});
+    EXPECT_LT(Sessions::Clock::now() - begun, patience / 2);
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().detail, HasSubstr("1 sessions"));
+    EXPECT_THAT(refused.error().detail,
+                HasSubstr("pid " + std::to_string(PQbackendPID(busy.raw())) + ": open transaction, for 0."));
+    EXPECT_EQ(registry->report().pinned, 0u) << "it will end";
+    EXPECT_EQ(busy.ask("select 'goes on'"), "goes on");
+    busy.ask("commit");
+    EXPECT_TRUE(registry->prestage(Side::target, in_time(), std::chrono::milliseconds{100}));
 }
 
 TEST_F(SessionRegistryTest, AnOpenTransactionEndsTheHoldByItsDeadlineAndGoesOn) {

@@ -154,6 +154,23 @@ TEST(Status, NamesEveryReasonWhyTheWayBackIsNotOpen) {
     EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record.reset(); }), 1u);
 }
 
+TEST(Status, TellsWhoWaitsForTheGateAndWhoKeepsAChangeWaiting) {
+    StatusInputs inputs = busy();
+    inputs.sessions.answers_waiting = 7;
+    inputs.sessions.longest_answer_wait = std::chrono::milliseconds{1900};
+    EXPECT_TRUE(warnings(inputs).empty()) << "it may be nothing";
+    inputs.sessions.longest_answer_wait = std::chrono::milliseconds{2500};
+    for (int pid = 1; pid <= 7; ++pid) inputs.sessions.long_busy.push_back({pid, "open transaction, for 75.0 s"});
+    const std::vector<Warning> told = warnings(inputs);
+    ASSERT_EQ(told.size(), 2u);
+    EXPECT_EQ(told[0].code, "answers_waiting");
+    EXPECT_NE(told[0].text.find("7 clients"), std::string::npos);
+    EXPECT_NE(told[0].text.find("2.5 s"), std::string::npos);
+    EXPECT_NE(told[0].text.find("mirror async"), std::string::npos);
+    EXPECT_EQ(told[1].code, "long_transactions");
+    EXPECT_NE(told[1].text.find("pid 5: open transaction, for 75.0 s; and 2 more"), std::string::npos) << told[1].text;
+}
+
 TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {
     const std::string text = metrics_text(busy());
     std::set<std::string> announced;
