@@ -93,11 +93,12 @@ void check_replica_role(Side side, Connection& connection, std::vector<Finding>&
     const auto set = connection.execute("SET session_replication_role = replica");
     const auto reset = connection.execute("RESET session_replication_role");
     if (set && reset) return;
+    const std::string role = quote_identifier(PQuser(connection.raw()));
     findings.push_back({Severity::fail, "replica_role", object_on(side, ""),
                         "our role may not set session_replication_role; foreign keys and triggers would act twice",
                         connection.server_version() >= 150000
-                            ? "GRANT SET ON PARAMETER session_replication_role TO <the role of the URL>;"
-                            : "ALTER ROLE <the role of the URL> SUPERUSER;"});
+                            ? "GRANT SET ON PARAMETER session_replication_role TO " + role + ";"
+                            : "ALTER ROLE " + role + " SUPERUSER;"});
 }
 
 void check_without_key(Connection& source, const std::string& excluded, bool full, std::vector<Finding>& findings) {

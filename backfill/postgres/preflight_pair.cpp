@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "backfill/postgres/catalog.hpp"
+#include "backfill/postgres/roles.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -80,6 +82,24 @@ Result<Verifiers> read_login_roles(Connection& connection) {
     return verifiers;
 }
 
+// What a superuser would do beyond what our role on the target can.
+void warn_of_roles_beyond_us(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    const auto from = read_roles(source);
+    const auto to = read_roles(target);
+    if (!from || !to) return;  // Said when they are carried.
+    const auto beyond = roles_beyond_us(*from, *to, target);
+    if (!beyond) return;
+    const std::vector<std::string> differing = roles_to_change(*from, *to);
+    for (const std::string& role : *beyond) {
+        const bool ours = role == PQuser(source.raw());
+        if (ours || std::find(differing.begin(), differing.end(), role) == differing.end()) continue;
+        findings.push_back({Severity::warn, "role_beyond_us", "target: role " + role,
+                            "only a superuser may create it or set its password, and our role is none: it is left as it"
+                            " is, and its sessions cannot be moved if its password verifier differs",
+                            "make it equal as a superuser, if an application uses it"});
+    }
+}
+
 void check_roles(const ServerSettings& settings, Connection& source, Connection& target,
                  std::vector<Finding>& findings) {
     if (settings.sync_roles) {
@@ -87,8 +107,10 @@ void check_roles(const ServerSettings& settings, Connection& source, Connection&
         if (may && may->size() == 1 && !may->truth(0, 0)) {
             findings.push_back({Severity::fail, "role_createrole", "target",
                                 "our role may not create roles, and [target] roles is \"sync\"",
-                                "ALTER ROLE <the role of the URL> CREATEROLE;  -- or roles = \"keep\""});
+                                "ALTER ROLE " + quote_identifier(PQuser(target.raw())) +
+                                    " CREATEROLE;  -- or roles = \"keep\""});
         }
+        warn_of_roles_beyond_us(source, target, findings);
         return;
     }
     const auto from = read_login_roles(source);
@@ -104,6 +126,24 @@ void check_roles(const ServerSettings& settings, Connection& source, Connection&
                                 "its password verifier differs from the source's: its sessions cannot be moved",
                                 "[target] roles = \"sync\", or copy rolpassword by ALTER ROLE ... PASSWORD"});
         }
+    }
+}
+
+// A schema that is there already (public) belongs to somebody: we and the owners of the tables must be let in.
+void check_schemas(const ServerSettings& settings, Connection& source, Connection& target,
+                   std::vector<Finding>& findings) {
+    const auto tables = read_tables(source, settings.exclude);
+    if (!tables) return;  // Said by check_tables.
+    std::set<std::string> schemas;
+    for (const Table& table : *tables) schemas.insert(table.schema);
+    for (const std::string& schema : schemas) {
+        const auto closed = target.execute("SELECT FROM pg_namespace WHERE nspname = $1 AND NOT"
+                                           " has_schema_privilege(oid, 'CREATE')", {schema});
+        if (!closed || closed->size() == 0) continue;
+        findings.push_back({Severity::fail, "role_schema", "target: schema " + schema,
+                            "our role may not create tables in it",
+                            "GRANT CREATE ON SCHEMA " + quote_identifier(schema) +
+                                " TO PUBLIC;  -- for us and the tables' owners; until the copy is consistent"});
     }
 }
 
@@ -176,6 +216,7 @@ void check_pair(const ServerSettings& settings, Connection& source, Connection& 
     check_databases(source, target, findings);
     check_extensions(source, target, findings);
     check_roles(settings, source, target, findings);
+    check_schemas(settings, source, target, findings);
     check_tables(settings, source, target, findings);
     check_two_phase(source, target, findings);
 }

@@ -79,6 +79,10 @@ constexpr std::array role_rules = {
                ' carried, and their sessions cannot be moved at a cutover unless the target trusts them',
                format('GRANT SELECT ON pg_catalog.pg_authid TO %I;', current_user)
         WHERE NOT has_table_privilege('pg_catalog.pg_authid', 'SELECT'))sql"},
+    Rule{Where::target, information, "catalog_grants", R"sql(
+        SELECT 'role ' || current_user, 'the role is no superuser: grants on the server''s own catalog (pg_catalog) are'
+               ' not carried', 'repeat them on the target, if an application needs them'
+        FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
     Rule{Where::both, information, "ddl_not_captured", R"sql(
         SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: DDL that bypasses'
                ' the agreement not to change the schema during the move is noticed only by the stream',

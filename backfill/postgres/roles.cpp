@@ -37,14 +37,23 @@ Status run(Connection& target, const std::string& sql, const std::string& role) 
     return error;
 }
 
+using Names = std::vector<std::string>;
+
+bool contains(const Names& names, const std::string& name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+bool needs_superuser(const Role& role) { return role.superuser || role.replication || role.bypass_rls; }
+
 Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role>& target_roles,
-                         const Connection& source_connection, Connection& target) {
+                         const Names& beyond, const Connection& source_connection, Connection& target) {
     // A verifier in the server's own form is stored as it is. Our own role keeps its password where the
     // configuration knows another one than the source's: it could not log in any more.
     const bool same_login = std::string_view{PQuser(source_connection.raw())} == PQuser(target.raw()) &&
                             std::string_view{PQpass(source_connection.raw())} == PQpass(target.raw());
     const std::string ourselves = same_login ? "" : PQuser(target.raw());
     for (const Role& role : source) {
+        if (contains(beyond, role.name)) continue;
         const Role* present = find_role(target_roles, role.name);
         if (!present) {
             if (const Status made = run(target, create_sql(role), role.name); !made) return made;
@@ -60,8 +69,9 @@ Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role
     return Done{};
 }
 
-// Runs, on the target, the statements that the query makes of the source's catalog and the target's lacks.
-Status carry(Connection& source, Connection& target, const std::string& query) {
+// Runs, on the target, the statements that the query makes of the source's catalog and the target's lacks. The third
+// column names the role that we must be allowed to change for it.
+Status carry(Connection& source, Connection& target, const std::string& query, const Names& beyond) {
     const std::string database = quote_identifier(PQdb(target.raw()));
     const auto wanted = source.execute(query);
     if (!wanted) return wanted.error();
@@ -73,6 +83,7 @@ Status carry(Connection& source, Connection& target, const std::string& query) {
     for (int row = 0; row < wanted->size(); ++row) {
         std::string sql = wanted->text(row, 1);
         if (std::binary_search(there.begin(), there.end(), sql)) continue;
+        if (contains(beyond, wanted->text(row, 2))) continue;
         constexpr std::string_view placeholder = "%DATABASE%";  // It may have another name there.
         if (const std::size_t at = sql.find(placeholder); at != std::string::npos) {
             sql.replace(at, placeholder.size(), database);
@@ -93,7 +104,7 @@ constexpr const char* settings_query = R"sql(
            || CASE WHEN lower(split_part(c, '=', 1)) IN ('search_path', 'datestyle', 'temp_tablespaces',
                         'local_preload_libraries', 'session_preload_libraries')
                    THEN substr(c, strpos(c, '=') + 1)
-                   ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END
+                   ELSE quote_literal(substr(c, strpos(c, '=') + 1)) END, coalesce(r.rolname, '')
     FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
     CROSS JOIN LATERAL unnest(s.setconfig) c
     WHERE (s.setdatabase = 0 OR s.setdatabase = (SELECT oid FROM pg_database
@@ -102,7 +113,7 @@ constexpr const char* settings_query = R"sql(
 
 constexpr const char* memberships_query = R"sql(
     SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || quote_ident(m.rolname)
-           || CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END
+           || CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, g.rolname
     FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
     WHERE m.rolname NOT LIKE 'pg\_%' GROUP BY g.rolname, m.rolname, a.admin_option)sql";
 
@@ -149,14 +160,30 @@ std::vector<std::string> roles_to_change(const std::vector<Role>& source,
     return names;
 }
 
+Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source,
+                                                 const std::vector<Role>& present,
+                                                 Connection& target) {
+    const auto rows = target.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user");
+    if (!rows) return rows.error();
+    Names names;
+    if (rows->size() == 1 && rows->truth(0, 0)) return names;
+    for (const Role& role : source) {
+        const Role* there = find_role(present, role.name);
+        if (needs_superuser(role) || (there != nullptr && needs_superuser(*there))) names.push_back(role.name);
+    }
+    return names;
+}
+
 Status sync_roles(Connection& source, Connection& target) {
     const auto wanted = read_roles(source);
     if (!wanted) return wanted.error();
     const auto present = read_roles(target);
     if (!present) return present.error();
-    if (const Status made = create_and_adjust(*wanted, *present, source, target); !made) return made;
-    if (const Status carried = carry(source, target, memberships_query); !carried) return carried;
-    return carry(source, target, settings_query);
+    const auto beyond = roles_beyond_us(*wanted, *present, target);
+    if (!beyond) return beyond.error();
+    if (const Status made = create_and_adjust(*wanted, *present, *beyond, source, target); !made) return made;
+    if (const Status carried = carry(source, target, memberships_query, *beyond); !carried) return carried;
+    return carry(source, target, settings_query, *beyond);
 }
 
 }  // namespace segue::backfill::postgres

@@ -27,8 +27,14 @@ Result<std::vector<Role>> read_roles(Connection& connection);
 std::vector<std::string> roles_to_change(const std::vector<Role>& source,
                                          const std::vector<Role>& target);
 
+// Names of roles that only a superuser may create or change: superusers there or here, and those that
+// replicate or bypass row security. Empty when our role on the target is a superuser.
+Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source,
+                                                 const std::vector<Role>& present,
+                                                 Connection& target);
+
 // Creates what is missing, sets verifiers that differ to the source's, adds memberships and the roles' settings.
-// Drops nothing and takes nothing away. Idempotent.
+// Drops nothing and takes nothing away; leaves roles_beyond_us alone. Idempotent.
 Status sync_roles(Connection& source, Connection& target);
 
 }  // namespace segue::backfill::postgres

@@ -84,6 +84,28 @@ TEST(Check, NamesAMissingPrivilege) {
     expect_refused(weak.verb({"check"}), {"weak", "REPLICATION"});
 }
 
+// What check asks for is enough: with it granted, the same role copies and is let go back.
+TEST(Check, WhatItAsksForIsEnoughForARoleThatIsNoSuperuser) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    for (PostgresServer* server : {&move.source(), &move.target()}) {
+        server->run("CREATE ROLE weak LOGIN REPLICATION CREATEROLE PASSWORD 'weak'");
+        server->run("GRANT SET ON PARAMETER session_replication_role TO weak", "shop");
+        server->run("GRANT CREATE ON DATABASE shop TO weak; GRANT SELECT ON pg_authid TO weak", "shop");
+    }
+    move.source().run("GRANT app TO weak");
+    move.target().run("ALTER ROLE postgres PASSWORD 'another'");
+    SegueProcess weak{{.source_url = move.source().url("shop", "weak", "weak"),
+                       .target_url = move.target().url("shop", "weak", "weak")}};
+    const CommandResult checked = weak.expect_done({"check"});
+    EXPECT_NE(checked.out.find("role postgres"), std::string::npos) << checked.out;
+    weak.run();
+    weak.expect_done({"start"});
+    EXPECT_TRUE(weak.wait_consistent());
+    weak.expect_done({"cutover"});
+    weak.expect_done({"rollback"});
+}
+
 TEST(Check, NamesWalLevelTheCommandAndTheRestart) {
     SEGUE_NEEDS_POSTGRES();
     MigrationOptions options = small();
