@@ -1,26 +1,18 @@
 #include "backfill/postgres/schema.hpp"
 
 #include <fstream>
-#include <iterator>
 #include <set>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 
 #include "backfill/postgres/dump_script.hpp"
-#include "backfill/postgres/pg_tools.hpp"
+#include "backfill/postgres/schema_dump.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/tools.hpp"
 
 namespace segue::backfill::postgres {
 
 namespace {
-
-// pg_dump asks for ACCESS SHARE on every table. It must not queue for long: whoever comes later queues behind
-// it (law 10).
-constexpr const char* dump_lock_wait = "--lock-wait-timeout=1000";
-constexpr int dump_tries_max = 30;
-constexpr std::chrono::seconds pause_between_tries{1};
 
 // Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a restart goes
 // on behind the last entry.
@@ -52,63 +44,7 @@ Result<Connection> open_target(const SchemaSettings& settings) {
                              .settings = {{mover_setting, settings.migration_id}}});
 }
 
-// Everything that the portions share: a dump of the source and the tools to take it apart.
-struct Dump {
-    PgTools tools;
-    PrivateFolder folder;
-    std::string file() const { return folder.file("schema.dump"); }
-};
-
-Result<std::string> read_whole(const std::string& path) {
-    std::ifstream file{path, std::ios::binary};
-    if (!file) return Error{Errc::io, "cannot read " + path};
-    return std::string{std::istreambuf_iterator<char>{file}, {}};
-}
-
-bool lock_was_busy(const Error& error) {
-    return error.code == Errc::timed_out || error.detail.find("lock timeout") != std::string::npos;
-}
-
-// pg_dump holds its locks until it ends. When somebody of the application waits for one, it yields (law 10).
-bool holds_up_others(Connection& source) {
-    const auto rows = source.execute(R"sql(
-        SELECT FROM pg_stat_activity waiting JOIN pg_stat_activity dump
-            ON dump.pid = ANY (pg_blocking_pids(waiting.pid))
-        WHERE waiting.wait_event_type = 'Lock' AND dump.application_name = 'segue pg_dump'
-          AND dump.datname = current_database() LIMIT 1)sql");
-    return rows && rows->size() == 1;
-}
-
-Result<Dump> dump_source(const SchemaSettings& settings, Connection& source) {
-    auto tools = find_pg_tools(settings.pg_bin, source.server_version());
-    if (!tools) return tools.error();
-    auto folder = PrivateFolder::create();
-    if (!folder) return folder.error();
-    const auto url = split_password(settings.source_url);
-    if (!url) return url.error();
-    Dump dump{std::move(*tools), std::move(*folder)};
-
-    ToolRun run{.arguments = {dump.tools.dump, "--format=custom", "--schema-only",
-                              "--no-tablespaces", "--no-publications", "--no-subscriptions",
-                              "--exclude-schema=segue", dump_lock_wait, "--file=" + dump.file()}};
-    for (const std::string& table : settings.exclude) {
-        const std::size_t dot = table.find('.');
-        if (dot == std::string::npos) continue;
-        run.arguments.push_back("--exclude-table=" +
-                                qualified(table.substr(0, dot), table.substr(dot + 1)));
-    }
-    run.arguments.push_back("--dbname=" + url->without_password + " application_name='segue pg_dump'");
-    run.in_the_way = [&source] { return holds_up_others(source); };
-    if (!url->password.empty()) run.environment.emplace_back("PGPASSWORD", url->password);
-    for (int tries = 1;; ++tries) {
-        const Status dumped = run_tool(run);
-        if (dumped) return dump;
-        if (!lock_was_busy(dumped.error()) || tries == dump_tries_max) return dumped.error();
-        std::this_thread::sleep_for(pause_between_tries);
-    }
-}
-
-Result<std::vector<DumpEntry>> list_section(const Dump& dump, const std::string& section) {
+Result<std::vector<DumpEntry>> list_section(const SchemaDump& dump, const std::string& section) {
     const std::string output = dump.folder.file("list");
     const Status listed = run_tool({.arguments = {dump.tools.restore, "--list",
                                                   "--section=" + section, dump.file()},
@@ -119,7 +55,7 @@ Result<std::vector<DumpEntry>> list_section(const Dump& dump, const std::string&
     return parse_dump_list(*text);
 }
 
-Result<DumpScript> script_of(const Dump& dump, const std::vector<DumpEntry>& entries) {
+Result<DumpScript> script_of(const SchemaDump& dump, const std::vector<DumpEntry>& entries) {
     const std::string list = dump.folder.file("wanted"), output = dump.folder.file("script");
     {
         std::ofstream file{list, std::ios::binary};
@@ -213,7 +149,9 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     if (!source) return source.error();
     auto target = open_target(settings);
     if (!target) return target.error();
-    const auto dump = dump_source(settings, *source);
+    // What is created later belongs to the tables as they were at the start.
+    const auto dump = portion == Portion::pre_data ? take_dump(settings, *source, *target)
+                                                   : kept_dump(settings, *source, *target);
     if (!dump) return dump.error();
     auto entries =
         list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");

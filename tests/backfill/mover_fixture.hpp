@@ -28,9 +28,12 @@ protected:
         mover.reset();
         if (!databases) return;
         for (const Side side : {Side::source, Side::target}) {
-            databases->run(side,
-                           "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
-                           " WHERE database = current_database()");
+            const std::string slots = " FROM pg_replication_slots WHERE database = current_database()";
+            // The server may still be ending the session that read it.
+            EXPECT_TRUE(test::eventually(30s, [&] {
+                return databases->value(side, "SELECT count(*)" + slots + " AND active") == "0";
+            }));
+            databases->run(side, "SELECT pg_drop_replication_slot(slot_name)" + slots);
         }
     }
 
@@ -80,8 +83,8 @@ protected:
     void catch_up(Side authority = Side::source) {
         const auto end = steps->commit_ticket(authority);
         ASSERT_TRUE(end);
-        const Status nudged = mover->nudge(authority);
-        ASSERT_TRUE(nudged) << nudged.error().detail << "\n" << problems();
+        // A mover that was just started may still be opening its streams.
+        ASSERT_TRUE(test::eventually(60s, [&] { return bool{mover->nudge(authority)}; })) << problems();
         ASSERT_TRUE(mover->applied(authority).wait_for(*end, Clock::now() + 60s)) << problems();
     }
 
