@@ -6,6 +6,7 @@
 
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/lock_retry.hpp"
+#include "backfill/postgres/open_transactions.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -164,43 +165,14 @@ Status Fence::await_older_transactions(Deadline deadline) {
     std::vector<std::string> older;
     for (int row = 0; row < snapshot->size(); ++row) older.push_back(snapshot->text(row, 0));
 
-    std::string pids;
-    const auto too_late = [&] {
-        return Error{Errc::timed_out,
-                     std::string{name(settings_.side)} +
-                         ": transactions that began before the fence are still open; pids:" + pids};
-    };
-    while (!older.empty()) {
-        const auto open = link_.run(
-            R"sql(
-            SELECT x, coalesce(
-                (SELECT l.pid::text FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted
-                 AND l.mode = 'ExclusiveLock' AND l.transactionid = o.short LIMIT 1), 'prepared')
-            FROM (SELECT x, (x::text::numeric % 4294967296)::text::xid AS short
-                  FROM unnest($1::xid8[]) x) o
-            WHERE pg_xact_status(x) = 'in progress'
-              AND NOT EXISTS (
-                  SELECT FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-                  WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
-                    AND l.transactionid = o.short
-                    AND a.datid <> (SELECT oid FROM pg_database WHERE datname = current_database()))
-              AND NOT EXISTS (SELECT FROM pg_prepared_xacts p
-                              WHERE p.transaction = o.short AND p.database <> current_database()))sql",
-            Parameters{text_array(older)},
-            deadline);
-        if (!open && open.error().code == Errc::timed_out && !pids.empty()) return too_late();
-        if (!open) return open.error();
-        if (open->size() == 0) return Done{};
-        older.clear();
-        pids.clear();
-        for (int row = 0; row < open->size(); ++row) {
-            older.push_back(open->text(row, 0));
-            pids += " " + open->text(row, 1);
-        }
-        if (std::chrono::steady_clock::now() + pause_between_looks >= deadline) return too_late();
-        std::this_thread::sleep_for(pause_between_looks);
-    }
-    return Done{};
+    const auto connection = link_.connection();
+    if (!connection) return connection.error();
+    const auto open = await_transactions(**connection, std::move(older), pause_between_looks, deadline);
+    if (!open) return open.error();
+    if (open->empty()) return Done{};
+    return Error{Errc::timed_out,
+                 std::string{name(settings_.side)} +
+                     ": transactions that began before the fence are still open; pids:" + *open};
 }
 
 // Asked for only now: a waiting exclusive lock would make every writer's try fail.

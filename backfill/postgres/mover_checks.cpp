@@ -59,13 +59,7 @@ Result<StoredProgress> progress_for_slot(Connection& owner,
     if (!state) return state.error();
     if (!*state) return invalid(stream, "slot " + slot + " is gone");
     if (!(*state)->restart) return invalid(stream, "slot " + slot + " was given up by the server");
-    if (!*progress) {
-        if (const Status past = wait_for_past(owner); !past) return past.error();
-        if (const Status made = create_progress(store, stream, (*state)->confirmed); !made) {
-            return made.error();
-        }
-        return StoredProgress{(*state)->confirmed, {}, (*state)->confirmed, {}};
-    }
+    if (!*progress) return invalid(stream, "what the other side has of slot " + slot + " is not on record there");
     // The server would skip what was confirmed, silently.
     if ((*state)->confirmed > (*progress)->restart) {
         return invalid(stream,

@@ -22,7 +22,7 @@ struct SlotState {
 // Empty: there is no such slot.
 Result<std::optional<SlotState>> read_slot(Connection& connection, const std::string& slot);
 
-// The progress to go on from; created when the slot is new. `owner` is connected to the stream's side,
+// The progress to go on from. `owner` is connected to the stream's side,
 // `store` to the other one.
 Result<StoredProgress> progress_for_slot(Connection& owner,
                                          Connection& store,

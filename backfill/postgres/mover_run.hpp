@@ -73,9 +73,10 @@ private:
     // Copying (mover_run_copy.cpp).
     Status restore_keys();
     void copy_everything();
+    Status copy_all();
     Status run_copiers();
+    Result<bool> build_the_rest(StreamPipe& pipe);
     Status complete();
-    Status build_the_rest(StreamPipe& pipe);
     Status create_reverse_slot();
     Status record_consistent();
 

@@ -8,6 +8,7 @@
 #include "backfill/postgres/copier.hpp"
 #include "backfill/postgres/mover_checks.hpp"
 #include "backfill/postgres/mover_run.hpp"
+#include "backfill/postgres/new_slot.hpp"
 #include "backfill/postgres/schema.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/store.hpp"
@@ -18,6 +19,8 @@ namespace {
 
 constexpr std::chrono::milliseconds step{50};
 constexpr std::chrono::minutes hold_time_max{60};
+// How long the reverse slot waits for transactions that are open on the target.
+constexpr std::chrono::minutes slot_time_max{60};
 
 SchemaSettings schema_settings(const MoverShared& shared) {
     return {shared.settings.url[0],
@@ -83,12 +86,21 @@ Result<bool> MoverRun::set_up_chunks(StreamPipe& pipe,
 Status MoverRun::restore_keys() { return restore_key_indexes(schema_settings(shared_)); }
 
 void MoverRun::copy_everything() {
-    Status done = run_copiers();
+    Status done = copy_all();
     if (done) done = complete();
     if (done) return;
     const std::lock_guard lock{mutex_};
     copy_failure_ = done.error();
     if (streams_[index(Side::source)]) streams_[index(Side::source)]->pipe().fail(done.error());
+}
+
+Status MoverRun::copy_all() {
+    for (;;) {
+        if (const Status copied = run_copiers(); !copied) return copied;
+        const auto built = build_the_rest(stream(Side::source)->pipe());
+        if (!built) return built.error();
+        if (*built) return Done{};
+    }
 }
 
 Status MoverRun::run_copiers() {
@@ -132,15 +144,6 @@ Status MoverRun::run_copiers() {
 }
 
 Status MoverRun::complete() {
-    const auto source = stream(Side::source);
-    StreamPipe& pipe = source->pipe();
-    for (;;) {
-        const auto reached = pipe.wait_for_position(pipe.loaded_up_to(), step);
-        if (!reached) return reached.error();
-        if (*reached) break;
-        source->reader().nudge();
-    }
-    if (const Status built = build_the_rest(pipe); !built) return built;
     auto target = link(Side::target, LinkKind::writer);
     if (!target) return target.error();
     if (const Status analyzed = analyze(**target, authority_tables_); !analyzed) return analyzed;
@@ -164,7 +167,14 @@ Status MoverRun::complete() {
 
 // Under a hold: what is applied is then an exact prefix of the stream, so whatever is unique and consistent
 // there is so here; and no lock of the applier meets those of the indexes. The source keeps its log meanwhile.
-Status MoverRun::build_the_rest(StreamPipe& pipe) {
+// False: a table was emptied meanwhile, and has to be copied again before.
+Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
+    for (;;) {
+        const auto reached = pipe.wait_for_position(pipe.loaded_up_to(), step);
+        if (!reached) return reached.error();
+        if (*reached) break;
+        stream(Side::source)->reader().nudge();
+    }
     const auto deadline = std::chrono::steady_clock::now() + hold_time_max;
     const auto hold = StreamHold::take(pipe, deadline, []() -> Status { return Done{}; });
     if (!hold) return hold.error();
@@ -173,33 +183,42 @@ Status MoverRun::build_the_rest(StreamPipe& pipe) {
         if (!drained) return drained.error();
         if (*drained) break;
     }
+    if (!pipe.all_loaded()) return false;
     {
         const std::lock_guard lock{shared_.mutex};
         shared_.indexing = true;
     }
-    // A TRUNCATE may have come while the last chunk was loaded.
-    if (!pipe.all_loaded()) return Error{Errc::timed_out, "a table was emptied and is copied again"};
-    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored) return restored;
+    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored) return restored.error();
     pipe.forget_tables();
-    return Done{};
+    return true;
 }
 
+// Nobody reads the slot before there is progress that says from where: a crash in between begins it anew.
 Status MoverRun::create_reverse_slot() {
     const std::string slot = slot_name(shared_.settings.migration, Side::target);
     auto target = link(Side::target, LinkKind::writer);
     if (!target) return target.error();
-    const auto present = read_slot(**target, slot);
-    if (!present) return present.error();
-    if (*present) return Done{};
-    const auto created = (*target)->execute(
-        "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", {slot});
-    if (!created) return created.error();
-    // A slot that is new delivers nothing of what an older one of that name had delivered.
     auto source = link(Side::source, LinkKind::writer);
     if (!source) return source.error();
-    const auto cleared = (*source)->execute("DELETE FROM segue.progress WHERE stream = 'target' AND writer = 0");
-    if (!cleared) return cleared.error();
-    return Done{};
+    const auto present = read_slot(**target, slot);
+    if (!present) return present.error();
+    if (!*present) {
+        // A slot that is new delivers nothing of what an older one of that name had delivered.
+        const auto cleared =
+            (*source)->execute("DELETE FROM segue.progress WHERE stream = 'target' AND writer = 0");
+        if (!cleared) return cleared.error();
+        const auto created = (*target)->execute(
+            "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", {slot});
+        if (!created) return created.error();
+    }
+    const auto progress = read_progress(**source, Side::target);
+    if (!progress) return progress.error();
+    if (*progress) return Done{};
+    crash_point("copy.before_reverse_progress");
+    const auto begin = first_readable(**target, std::chrono::steady_clock::now() + slot_time_max);
+    if (!begin) return begin.error();
+    if (const Status past = wait_for_past(**target); !past) return past;
+    return create_progress(**source, Side::target, *begin);
 }
 
 Status MoverRun::record_consistent() {

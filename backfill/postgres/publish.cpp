@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "backfill/postgres/migration.hpp"
+#include "backfill/postgres/new_slot.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -143,11 +144,11 @@ Status create_source_slot(Migration& migration) {
                          " migration and start a new one"};
     }
     if (const Status made = create_slot(migration, slot); !made) return made;
-    const auto point = source.run("SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = $1",
-                                  Parameters{slot});
-    if (!point) return on_side(Side::source, point.error());
-    if (point->size() == 0) return Error{Errc::refused, "source: replication slot " + slot + " has gone"};
-    const std::string position = point->text(0, 0);
+    const auto connection = source.connection();
+    if (!connection) return on_side(Side::source, connection.error());
+    const auto begin = first_readable(**connection, std::chrono::steady_clock::now() + slot_wait_max);
+    if (!begin) return on_side(Side::source, begin.error());
+    const std::string position = format_lsn(*begin);
     const auto unseen = unseen_after_slot(source);
     if (!unseen) return on_side(Side::source, unseen.error());
     const auto written = target.run(

@@ -52,10 +52,6 @@ void StreamReader::run() {
     if (ended) return;
     Error error = ended.error();
     error.detail = "reading slot " + settings_.slot + ": " + error.detail;
-    if (error.detail.find("could not map filenode") != std::string::npos) {
-        error.detail += "; the server built this slot while a table was truncated or rewritten and can never read it:"
-                        " run `segue finish --unfence`, drop schema segue on both sides, empty the target and `segue start` again";
-    }
     pipe_.fail(std::move(error));
 }
 

@@ -1,0 +1,21 @@
+#pragma once
+// Waiting for transactions of an application to end.
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/link.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+// Returns when these transactions (texts of xid8) have ended, prepared ones included; those of other databases are not
+// waited for. Asks anew after each pause. The pids of those that were open at the deadline; empty: all have ended.
+Result<std::string> await_transactions(Connection& connection,
+                                       std::vector<std::string> transactions,
+                                       std::chrono::milliseconds pause,
+                                       Deadline deadline);
+
+}  // namespace segue::backfill::postgres
