@@ -55,9 +55,6 @@ public:
     // proxies that have not reported held, and sessions with open transactions older than the fence.
     virtual Status terminate_stale_backends(Side side, const std::vector<int>& our_backend_pids) = 0;
 
-    // A NOTIFY on `channel`, committed: sessions that listen read their connection up to it.
-    virtual Status notify(Side side, const std::string& channel) = 0;
-
     virtual ControlStore& control(Side side) = 0;
 
     // The record's side is another server, or on another timeline, than when it was recorded.

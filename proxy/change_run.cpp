@@ -180,8 +180,6 @@ Outcome ChangeRun::perform(const router::Fence&) {
 
 Outcome ChangeRun::perform(const router::CatchUp&) {
     if (parts_.sessions.any_listening()) {
-        const Status told = parts_.steps.notify(from_, drain_channel);
-        if (!told) return failed(told.error().detail);
         const Status drained = parts_.sessions.drain_notifications(drain_channel, deadline_);
         if (!drained) return failed(drained.error().detail);
     }

@@ -63,8 +63,7 @@ public:
     // pid) leaves the hold in force: the caller releases.
     virtual Status hold(Side side, Clock::time_point drain_deadline) = 0;
 
-    // After the fence: sessions that LISTEN read their old connection up to the notification on `channel`
-    // that `notify` (given to be called once they are ready) commits.
+    // After the fence: sessions that LISTEN read their old connection up to a notification of their own on `channel`.
     virtual Status drain_notifications(const std::string& channel, Clock::time_point deadline) = 0;
     virtual bool any_listening() const = 0;
 

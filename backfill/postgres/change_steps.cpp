@@ -19,6 +19,8 @@ using namespace postgres;
 constexpr std::size_t blockers_of_kind_max = 20;
 // The ticket is one row that others update too, each for a moment; clients may be held meanwhile.
 constexpr std::chrono::seconds ticket_wait_max{1};
+// A sequence may be locked by DDL of the application for a moment.
+constexpr std::chrono::seconds sequences_wait_max{2};
 
 class PostgresChangeSteps final : public ChangeSteps {
 public:
@@ -104,19 +106,12 @@ public:
         if (!old_side) return on_side(from, old_side.error());
         const auto new_side = (*migration)->link(to).connection();
         if (!new_side) return on_side(to, new_side.error());
-        return set_sequences_ahead(**old_side, **new_side);
+        // Done again it goes on where it was: what stands ahead already is left alone.
+        return retry_locked(Clock::now() + sequences_wait_max,
+                            [&] { return set_sequences_ahead(**old_side, **new_side); });
     }
 
     Status terminate_stale_backends(Side side, const std::vector<int>& our_backend_pids) override;
-
-    Status notify(Side side, const std::string& channel) override {
-        const auto migration = known();
-        if (!migration) return migration.error();
-        const auto sent =
-            (*migration)->link(side).run("SELECT pg_notify($1, '')", Parameters{channel});
-        if (!sent) return on_side(side, sent.error());
-        return Done{};
-    }
 
     ControlStore& control(Side side) override { return *control_[index(side)]; }
 

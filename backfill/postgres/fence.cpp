@@ -130,13 +130,13 @@ Status Fence::flip(bool closed, Deadline deadline) {
     // that is written makes the commit one that is flushed.
     const std::string wanted = closed ? "phase IN ('switching', 'deciding') OR authority <> side"
                                       : "phase = 'finished' OR (phase = 'steady' AND authority = side)";
-    const auto flipped = link_.run(
+    const std::string sql =
         "WITH wanted AS MATERIALIZED (SELECT FROM segue.control WHERE " + wanted + " FOR SHARE),"
         " told AS (INSERT INTO segue.event (kind, detail) SELECT 'fence', '" +
-            (closed ? "closed" : "open") + "' FROM wanted) SELECT setval('segue.fence', " + (closed ? "2" : "1") +
-            ") FROM wanted",
-        std::nullopt,
-        deadline);
+        (closed ? "closed" : "open") + "' FROM wanted) SELECT setval('segue.fence', " + (closed ? "2" : "1") +
+        ") FROM wanted";
+    // The record may be locked by whoever writes it just then.
+    const auto flipped = retry_locked(deadline, [&] { return link_.run(sql, std::nullopt, deadline); });
     if (!flipped) return with_context(flipped.error(), "the fence's flag");
     if (flipped->size() == 0) {
         return Error{Errc::refused, "the control record of this side does not say that its fence is to be " +

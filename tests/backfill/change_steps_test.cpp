@@ -220,6 +220,19 @@ TEST_F(PostgresChangeSteps, WaitForTablesThatAreLockedWhenTheyReadWhatBlocks) {
     EXPECT_TRUE(blockers->empty());
 }
 
+TEST_F(PostgresChangeSteps, SetSequencesAheadAgainWhereOneIsLocked) {
+    prepare();
+    databases_->run(Side::source, "SELECT nextval('public.loose')");
+    auto ddl = databases_->open(Side::target, "id-1");
+    ASSERT_TRUE(ddl.execute("BEGIN; ALTER SEQUENCE public.loose OWNED BY NONE"));
+    auto setting = std::async(std::launch::async, [&] { return steps_->sequences_ahead(Side::source, Side::target); });
+    EXPECT_TRUE(databases_->asked_again(Side::target, "public.loose"));
+    ASSERT_TRUE(ddl.execute("COMMIT"));
+    const Status set = setting.get();
+    ASSERT_TRUE(set) << set.error().detail;
+    EXPECT_EQ(value(Side::target, "SELECT last_value > 1000 FROM public.loose"), "t");
+}
+
 TEST_F(PostgresChangeSteps, KeepTheSlotThatIsOursAndRefuseOneThatIsNot) {
     const std::string slot = postgres::slot_name(settings_.migration, Side::source);
     databases_->run(Side::source, "SELECT pg_create_logical_replication_slot('" + slot + "', 'pgoutput')");

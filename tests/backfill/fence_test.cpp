@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <future>
 #include <thread>
 
 #include "backfill/postgres/segue_schema.hpp"
@@ -112,6 +113,18 @@ TEST_F(PostgresFence, FollowsTheControlRecordSoThatALateFlipChangesNothing) {
     run("UPDATE segue.control SET authority = 'target', epoch = 2");
     EXPECT_TRUE(fence_->flip(true, in(5s)));
     EXPECT_EQ(fence_->open(in(5s)).error().code, Errc::refused);
+    EXPECT_EQ(outcome("UPDATE t SET v = 5"), refused);
+}
+
+TEST_F(PostgresFence, AsksAgainWhereTheRecordIsLocked) {
+    Sql writer = client();
+    writer.query("BEGIN");
+    writer.query("LOCK TABLE segue.control IN ACCESS EXCLUSIVE MODE");
+    auto closing = std::async(std::launch::async, [&] { return fence_->flip(true, in(30s)); });
+    EXPECT_TRUE(databases_->asked_again(Side::source, "segue.control"));
+    writer.query("COMMIT");
+    const Status closed = closing.get();
+    ASSERT_TRUE(closed) << closed.error().detail;
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), refused);
 }
 

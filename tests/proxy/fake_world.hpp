@@ -107,7 +107,6 @@ public:
     Status terminate_stale_backends(Side, const std::vector<int>&) override {
         return simple("terminate");
     }
-    Status notify(Side, const std::string&) override { return simple("notify"); }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
     Result<bool> identity_changed(const backfill::ControlRecord& record) override {
         return world_.promoted[index(record.side)];
