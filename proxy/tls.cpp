@@ -67,7 +67,12 @@ asio::awaitable<Status> handshake(Transport& transport, const char* with, Deadli
     for (;;) {
         ERR_clear_error();
         const int result = SSL_do_handshake(transport.ssl());
-        if (result == 1) co_return Done{};
+        if (result == 1) {
+            // A record is taken off the socket with one call, not two. Not before: a handshake waits for readiness, which says nothing
+            // of bytes that have been read ahead.
+            SSL_set_read_ahead(transport.ssl(), 1);
+            co_return Done{};
+        }
         Status waited = Done{};
         switch (SSL_get_error(transport.ssl(), result)) {
             case SSL_ERROR_WANT_READ:

@@ -89,7 +89,10 @@ IoOutcome Transport::write_some(Bytes from) {
     return tls_outcome(ssl_.get(), SSL_write(ssl_.get(), from.data(), tls_size(from.size())));
 }
 
-bool Transport::has_buffered_input() const { return ssl_ && SSL_pending(ssl_.get()) > 0; }
+bool Transport::has_buffered_input() const {
+    // After a read that found less than a record the descriptor will announce the rest.
+    return ssl_ && SSL_want(ssl_.get()) != SSL_READING && SSL_has_pending(ssl_.get()) == 1;
+}
 
 void Transport::start_tls(SSL* ssl) {
     ssl_.reset(ssl);

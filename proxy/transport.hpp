@@ -30,7 +30,7 @@ public:
     IoOutcome read_some(MutableBytes into);
     IoOutcome write_some(Bytes from);
 
-    // True when TLS holds decrypted bytes that no readiness of the descriptor will announce.
+    // True when TLS may hold bytes, decrypted or not, that no readiness of the descriptor will announce.
     bool has_buffered_input() const;
     bool is_open() const { return fd_ >= 0; }
     bool uses_tls() const { return ssl_ != nullptr; }
