@@ -58,15 +58,18 @@ std::uint32_t Relay::server_interest() const {
     return events;
 }
 
-bool Relay::has_buffered_input() const {
+bool Relay::has_unread_input(Time now) const {
     if (!session_ || ending_ == Ending::finished) return false;
-    return session_->client.has_buffered_input() || session_->backend.transport.has_buffered_input();
+    const bool client = client_unread_ || session_->client.has_buffered_input();
+    const bool server = server_unread_ || session_->backend.transport.has_buffered_input();
+    return (client && (client_interest(now) & EPOLLIN) != 0) || (server && (server_interest() & EPOLLIN) != 0);
 }
 
 void Relay::resume(Turn& turn) {
     if (session_ == nullptr) return;
-    if (session_->client.has_buffered_input()) on_client(EPOLLIN, turn);
-    if (!finished() && session_->backend.transport.has_buffered_input()) on_server(EPOLLIN, turn);
+    if (client_unread_ || session_->client.has_buffered_input()) on_client(EPOLLIN, turn);
+    if (finished() || session_ == nullptr) return;
+    if (server_unread_ || session_->backend.transport.has_buffered_input()) on_server(EPOLLIN, turn);
 }
 
 void Relay::on_client(std::uint32_t events, Turn& turn) {
@@ -82,7 +85,7 @@ void Relay::on_client(std::uint32_t events, Turn& turn) {
     if ((events & (EPOLLIN | EPOLLRDHUP | broken_events)) == 0) return;
     const std::uint32_t gone = broken_events | (ending_ == Ending::server_ended ? EPOLLRDHUP : 0u);
     if (ending_ == Ending::no && motion_ == Motion::stopped) return on_stopped_client(events, turn);
-    if (stopped_input_.empty() && wants_client(turn.now)) return read_client(turn);
+    if (stopped_input_.empty() && wants_client(turn.now)) return read_client(turn, (events & ~(EPOLLIN | EPOLLOUT)) != 0);
     if ((events & gone) != 0) client_broken();
 }
 
@@ -93,13 +96,19 @@ void Relay::on_server(std::uint32_t events, Turn& turn) {
         finish_if_done();
     }
     if ((events & (EPOLLIN | broken_events)) == 0 || (server_interest() & EPOLLIN) == 0) return;
-    read_server(turn);
+    read_server(turn, (events & ~(EPOLLIN | EPOLLOUT)) != 0);
     // The answer that a stopping session waited for may be in; what the client sent beyond it is next.
     if (motion_ == Motion::stopping && !stopped_input_.empty()) forward_stopped_input(turn);
 }
 
-void Relay::read_client(Turn& turn) {
-    for (int reads = 0; reads < reads_per_turn_max && wants_client(turn.now); ++reads) {
+// `to_the_end`: the peer has ended or broken its stream, which is told only once.
+void Relay::read_client(Turn& turn, bool to_the_end) {
+    if (std::exchange(client_unread_, false)) to_the_end = true;
+    for (int reads = 0; wants_client(turn.now); ++reads) {
+        if (reads == reads_per_turn_max) {
+            client_unread_ = true;
+            return;
+        }
         const IoOutcome got = session_->client.read_some(turn.scratch);
         switch (got.io) {
             case Io::ok:
@@ -114,12 +123,18 @@ void Relay::read_client(Turn& turn) {
         }
         forward(turn.scratch.first(got.size), turn);
         // A short read has emptied the socket; reading again would only say so.
-        if (got.size < turn.scratch.size() && !session_->client.has_buffered_input()) return;
+        const bool emptied = got.size < turn.scratch.size() && !session_->client.has_buffered_input();
+        if (emptied && !to_the_end) return;
     }
 }
 
-void Relay::read_server(Turn& turn) {
-    for (int reads = 0; reads < reads_per_turn_max && (server_interest() & EPOLLIN) != 0; ++reads) {
+void Relay::read_server(Turn& turn, bool to_the_end) {
+    if (std::exchange(server_unread_, false)) to_the_end = true;
+    for (int reads = 0; (server_interest() & EPOLLIN) != 0; ++reads) {
+        if (reads == reads_per_turn_max) {
+            server_unread_ = true;
+            return;
+        }
         const IoOutcome got = session_->backend.transport.read_some(turn.scratch);
         switch (got.io) {
             case Io::ok:
@@ -133,7 +148,8 @@ void Relay::read_server(Turn& turn) {
         }
         relay(turn.scratch.first(got.size), turn);
         if (finished()) return;
-        if (got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input()) return;
+        const bool emptied = got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input();
+        if (emptied && !to_the_end) return;
     }
 }
 

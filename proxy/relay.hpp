@@ -30,7 +30,8 @@ namespace segue::proxy {
 // After a statement that names currval or lastval, for as long the session is not moved: the value would
 // be gone on the other side. Longer waits between insert and lastval than this are a documented limit.
 inline constexpr std::chrono::milliseconds sequence_grace{500};
-// Reads from one socket before the others of the batch have their turn.
+// Reads from one socket before the others of the batch have their turn. Readiness is told once (an edge), so a socket is read until a
+// read says that it is empty, or it is resumed in the next turn.
 inline constexpr int reads_per_turn_max = 4;
 // Of a stopped client, read ahead only to answer a cancel request.
 inline constexpr std::size_t stopped_input_size_max = 64 * 1024;
@@ -74,8 +75,9 @@ public:
     // What to wait for, as epoll's bits; 0: nothing, not even errors.
     std::uint32_t client_interest(Time now) const;
     std::uint32_t server_interest() const;
-    // TLS holds bytes that no readiness will announce: call resume soon.
-    bool has_buffered_input() const;
+    // There is wanted input that no readiness may announce, because TLS holds it or because a turn's reads were used up: call
+    // resume soon.
+    bool has_unread_input(Time now) const;
     void resume(Turn& turn);
 
     bool finished() const { return ending_ == Ending::finished; }
@@ -141,8 +143,8 @@ private:
     void fall_back(Turn& turn);
     void receive_shifted(Bytes from, Turn& turn);
     void other_lost(Turn& turn);
-    void read_client(Turn& turn);
-    void read_server(Turn& turn);
+    void read_client(Turn& turn, bool to_the_end);
+    void read_server(Turn& turn, bool to_the_end);
     void forward(Bytes from, Turn& turn);
     void forward_stopping(Bytes from, Turn& turn);
     void forward_stopped_input(Turn& turn);
@@ -178,6 +180,8 @@ private:
     std::uint32_t sequence_uses_seen_ = 0;
     Motion motion_ = Motion::running;
     Ending ending_ = Ending::no;
+    bool client_unread_ = false;  // The last turn's reads were used up: there may be more.
+    bool server_unread_ = false;
     bool gate_closed_ = false;
     bool cancel_waiting_ = false;
     bool go_wanted_ = false;  // Once nothing is skipped any more.

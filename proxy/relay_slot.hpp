@@ -16,7 +16,10 @@ struct RelayThread::Slot {
     struct Watched {
         int fd = -1;
         std::uint32_t events = 0;
+        bool once = false;  // Edge-triggered. Not with TLS, which does not say when it has emptied the socket.
     };
+
+    void watch_server(const Transport& transport) { server = {transport.fd(), 0, !transport.uses_tls()}; }
 
     std::uint64_t id = 0;
     Relay relay;

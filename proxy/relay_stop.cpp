@@ -97,10 +97,12 @@ void Relay::cancel_waiting(Turn& turn) {
 
 void Relay::read_ahead(Turn& turn) {
     const std::size_t room = stopped_input_size_max - std::min(stopped_input_size_max, stopped_input_.size());
+    client_unread_ = false;  // Without room nothing more is read before the stop ends.
     if (room > 0) {
         const IoOutcome got = session_->client.read_some(turn.scratch.first(std::min(room, turn.scratch.size())));
         if (got.io == Io::closed || got.io == Io::failed) return client_gone_while_stopped(turn);
         if (got.io == Io::ok) stopped_input_ += text(Bytes{turn.scratch}.first(got.size));
+        client_unread_ = got.io == Io::ok && got.size == std::min(room, turn.scratch.size());
     }
     if (cancel_waiting_) answer_cancelled_request();
     if (skip_) skip_cancelled_request(turn);

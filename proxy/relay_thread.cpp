@@ -156,7 +156,7 @@ void RelayThread::settle(Slot& slot) {
         slot.in_gated = true;
         gated_.push_back(&slot);
     }
-    if (!slot.in_buffered && slot.relay.has_buffered_input()) {
+    if (!slot.in_buffered && slot.relay.has_unread_input(turn_.now)) {
         slot.in_buffered = true;
         buffered_.push_back(&slot);
     }
@@ -171,6 +171,9 @@ void RelayThread::watch(Slot& slot) {
         const int operation = watched.events == 0 ? EPOLL_CTL_ADD : wanted == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
         epoll_event event{};
         event.events = wanted;
+        // Told once, and again whenever the interest changes: level by level epoll would look at each socket a second time
+        // to see that it has been read. The end of a stream may come with its last bytes and must be told with them.
+        if (watched.once) event.events |= (wanted & EPOLLIN) != 0 ? EPOLLET | EPOLLRDHUP : EPOLLET;
         event.data.u64 = data;
         ::epoll_ctl(epoll_fd_, operation, watched.fd, &event);
         watched.events = wanted;
@@ -185,7 +188,7 @@ void RelayThread::watch(Slot& slot) {
 // After a swap: the old socket stays open, but nobody listens to it.
 void RelayThread::change_server(Slot& slot) {
     if (slot.server.events != 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, slot.server.fd, nullptr);
-    slot.server = {slot.relay.session()->backend.transport.fd(), 0};
+    slot.watch_server(slot.relay.session()->backend.transport);
 }
 
 void RelayThread::remove(Slot& slot) {
@@ -214,8 +217,8 @@ void RelayThread::adopt(std::unique_ptr<Session> session, const std::string& gre
     Slot& slot = *owned;
     Session& adopted = *slot.relay.session();
     slot.id = adopted.id;
-    slot.client.fd = adopted.client.fd();
-    slot.server.fd = adopted.backend.transport.fd();
+    slot.client = {adopted.client.fd(), 0, !adopted.client.uses_tls()};
+    slot.watch_server(adopted.backend.transport);
     slot.passed_through = adopted.passed_through;
     slots_.emplace(slot.id, std::move(owned));
     session_count_.store(slots_.size(), std::memory_order_relaxed);

@@ -188,6 +188,12 @@ TEST_F(CancelledFlush, IsSkippedAlsoAfterTheReleaseAndInTheNextHold) {
     EXPECT_EQ(scene.other->heard(), query("next"));
 }
 
+TEST_F(CancelledFlush, IsSkippedAlsoWhereItIsMoreThanOneReadBrings) {
+    const std::string bind = message('B', std::string(stopped_input_size_max / 2, 'b'));
+    scene.client->say(bind + bind + bind + message('S', ""));
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), ready('I'));
+}
 TEST_F(CancelledFlush, GoesOnByItselfWhenItsSyncComesAfterTheRelease) {
     release(rig);
     scene.client->say(message('S', ""));

@@ -63,6 +63,32 @@ TEST(Relay, KeepsWhatASlowReaderDoesNotTakeAndStopsReadingForIt) {
     EXPECT_EQ(got, sent);
 }
 
+// Readiness is told once: what a turn leaves unread must be remembered.
+TEST(Relay, GoesOnWithWhatOneTurnsReadsHaveLeft) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    const int room = 4 << 20;
+    for (const int fd : {scene.client->fd(), scene.server->fd()}) ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    rig.thread.with_session(1, [&room](Session& session) {
+        for (const int fd : {session.client.fd(), session.backend.transport.fd()}) {
+            ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+        }
+    });
+    const std::string large = message('d', std::string(reads_per_turn_max * scratch_size + 1000, 'x'));
+    const auto say = [&large](const Peer& peer) {
+        const ssize_t taken = ::send(peer.fd(), large.data(), large.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        ASSERT_EQ(taken, static_cast<ssize_t>(large.size()));
+    };
+    say(*scene.client);
+    scene.client->end_sending();
+    rig.settle();
+    EXPECT_EQ(scene.server->heard(), large);
+    EXPECT_TRUE(scene.server->ended());
+    say(*scene.server);
+    rig.settle();
+    EXPECT_EQ(scene.client->heard(), large);
+}
+
 TEST(Relay, BoundsWhatItKeepsForAReaderThatTakesNothing) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
