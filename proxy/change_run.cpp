@@ -54,10 +54,12 @@ Outcome ChangeRun::perform(const router::Check&) {
         const Status checked = (this->*check)();
         if (!checked) return failed(checked.error().detail);
     }
+    if (const Status prepared = prepare_sessions(); !prepared) return failed(prepared.error().detail);
+    // Last: it may slow the clients down, and the hold is next.
     if (const Status caught_up = catch_up(); !caught_up) {
         return failed("the way there and back could not be proven: " + caught_up.error().detail);
     }
-    return outcome(prepare_sessions());
+    return Outcome::done;
 }
 
 Status ChangeRun::check_records() {
@@ -106,17 +108,27 @@ Status ChangeRun::check_mover() {
 }
 
 // Until a pair of tickets takes no longer than a blink, because that is what the hold will take at least. Where the
-// machine is so busy that the mover gains no ground, the clients are slowed down a little, and until the hold.
+// machine is so busy that the mover gains no ground, the clients are slowed down a little, until the hold and no
+// longer than `limits_.slowed`; then it is tried without, and given up rather than have them wait.
 Status ChangeRun::catch_up() {
     const auto deadline = Clock::now() + limits_.probe;
     for (std::uint32_t pace = 0;; pace = std::clamp(pace * 2, pace_min, pace_max)) {
-        parts_.traffic.pace = pace;
+        set_pace(pace);
         const auto begun = Clock::now();
-        const Status exchanged = exchange_tickets(std::min(deadline, begun + ticket_patience));
+        auto patience = begun + ticket_patience;
+        if (parts_.traffic.pace > 0) patience = std::min(patience, begun + (limits_.slowed - report_.slowed));
+        const Status exchanged = exchange_tickets(std::min(deadline, patience));
         const bool timed_out = !exchanged && exchanged.error().code == Errc::timed_out;
         if (!exchanged && (!timed_out || Clock::now() >= deadline)) return exchanged;
         if (exchanged && (Clock::now() - begun < ticket_blink || Clock::now() >= deadline)) return Done{};
     }
+}
+
+void ChangeRun::set_pace(std::uint32_t pace) {
+    const auto now = Clock::now();
+    if (parts_.traffic.pace > 0) report_.slowed += std::chrono::duration_cast<std::chrono::microseconds>(now - paced_at_);
+    paced_at_ = now;
+    parts_.traffic.pace = report_.slowed < limits_.slowed ? pace : 0;
 }
 
 Status ChangeRun::check_fence() {
@@ -165,7 +177,7 @@ Outcome ChangeRun::perform(const router::RecordIntent&) {
 Outcome ChangeRun::perform(const router::Hold&) {
     const auto now = Clock::now();
     deadline_ = now + limits_.deadline;
-    parts_.traffic.pace = 0;
+    set_pace(0);
     report_.held = true;
     return outcome(parts_.sessions.hold(to_, now + std::min(limits_.drain, limits_.deadline)));
 }
@@ -281,7 +293,7 @@ Outcome ChangeRun::perform(const router::RecordSteady&) {
 }
 
 Outcome ChangeRun::perform(const router::Finished& finished) {
-    parts_.traffic.pace = 0;
+    set_pace(0);
     report_.ending = finished.ending;
     parts_.sessions.drop_other_connections();
     return Outcome::done;

@@ -52,6 +52,7 @@ private:
     Status check_mover();
     Status check_fence();
     Status catch_up();
+    void set_pace(std::uint32_t pace);
     std::string not_ready_to_commit();
 
     const ChangeParts& parts_;
@@ -59,6 +60,7 @@ private:
     const Side from_, to_;
     ChangeReport report_;
     Clock::time_point deadline_{};         // Set by Hold.
+    Clock::time_point paced_at_{};         // When the pace was last set.
     backfill::ControlRecord from_record_;  // The last that we know to be written.
     backfill::ControlRecord to_record_;    // As read before the hold.
     std::uint64_t epoch_ = 0;              // The new one.

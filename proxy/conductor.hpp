@@ -38,6 +38,8 @@ struct ChangeLimits {
     std::chrono::milliseconds arm{10000};
     std::chrono::milliseconds probe{15000};
     std::chrono::milliseconds prestage{15000};
+    // For how long, all in all, one change may slow the clients down before its hold (Traffic::pace).
+    std::chrono::milliseconds slowed{2000};
     std::chrono::milliseconds retry_pause{200};  // Between two attempts at what must be done.
 };
 
@@ -47,6 +49,7 @@ struct ChangeReport {
     std::chrono::microseconds hold{0};
     std::chrono::microseconds longest_wait{0};
     bool held = false;  // Clients were held, so the two figures mean something.
+    std::chrono::microseconds slowed{0};  // Clients were slowed down for so long before it.
     bool interrupted =
         false;  // The program is ending; recovery goes on from the records at the next start.
 };

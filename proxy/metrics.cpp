@@ -154,6 +154,11 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.counter("shift_fallbacks_total",
                  "Shifted reads that the authority had to answer.",
                  inputs.shift.fallbacks);
+    if (const auto& change = inputs.board.last_change) {
+        text.gauge("last_change_slowed_seconds",
+                   "For how long the last change slowed clients down before its hold.",
+                   static_cast<double>(change->slowed.count()) / 1e6);
+    }
     if (const auto& change = inputs.board.last_change; change && change->hold) {
         text.gauge("last_change_hold_seconds",
                    "Hold to release of the last change.",

@@ -24,6 +24,7 @@ nlohmann::json change_details(const LastChange& change) {
             {"ok", change.ok},
             {"hold_ms", number(change.hold)},
             {"longest_wait_ms", number(change.longest_wait)},
+            {"slowed_ms", number(change.slowed)},
             {"reason",
              change.reason.empty() ? nlohmann::json(nullptr) : nlohmann::json(change.reason)}};
 }
@@ -111,6 +112,7 @@ VerbResult Operations::tell_change(const ChangeReport& report, const std::string
     change.kind = rehearsal ? "rehearsal" : change.ok ? verb : "abort";
     change.at = std::chrono::system_clock::now();
     change.reason = change.ok ? "" : report.reason;
+    change.slowed = report.slowed;
     if (report.held) {
         change.hold = report.hold;
         change.longest_wait = report.longest_wait;
@@ -120,16 +122,18 @@ VerbResult Operations::tell_change(const ChangeReport& report, const std::string
                                                  ", the longest wait was " +
                                                  milliseconds(report.longest_wait)
                                            : "no client was held";
+    const std::string slowed =
+        report.slowed.count() > 0 ? ", clients were slowed down for " + milliseconds(report.slowed) + " before it" : "";
     if (!change.ok) {
         const std::string undone =
             report.held ? "\nGiven up, nothing of it remains; " : "\nNothing was changed; ";
-        return VerbResult::refused(report.reason + undone + waited + ".", change_details(change));
+        return VerbResult::refused(report.reason + undone + waited + slowed + ".", change_details(change));
     }
     const std::string who = rehearsal
                                 ? "nothing was changed"
                                 : "the " + std::string{name(to)} + " is the authority, epoch " +
                                       std::to_string(parts_.change.traffic.epoch.load());
-    return VerbResult::done(verb + ": " + waited + "; " + who, change_details(change));
+    return VerbResult::done(verb + ": " + waited + slowed + "; " + who, change_details(change));
 }
 
 // The new side is lost. The old one takes over with what it has; only the operator can say that the

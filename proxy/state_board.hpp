@@ -22,6 +22,7 @@ struct LastChange {
     std::optional<std::chrono::microseconds> hold, longest_wait;  // Empty: no client was held.
     WallTime at;
     std::string reason;
+    std::chrono::microseconds slowed{0};  // Before the hold; see ChangeLimits.
 };
 
 enum class VerifyOutcome : std::uint8_t { never, running, equal, different };

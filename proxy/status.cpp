@@ -94,6 +94,7 @@ json change_json(const std::optional<LastChange>& change) {
             {"ok", change->ok},
             {"hold_ms", milliseconds(change->hold)},
             {"longest_wait_ms", milliseconds(change->longest_wait)},
+            {"slowed_ms", milliseconds(change->slowed)},
             {"at", format_time(change->at)},
             {"reason", change->reason.empty() ? json(nullptr) : json(change->reason)}};
 }

@@ -17,8 +17,8 @@ struct Traffic {
     // From a hold to its release: logins wait, sessions stop at their next boundary.
     std::atomic<bool> holding{false};
     std::atomic<bool> gate_closed{false};  // mirror sync
-    // Each relay thread pauses for so many microseconds after every turn of its loop. Zero but for the moments before a
-    // change of authority in which a saturated machine leaves the mover no time to catch up.
+    // Each relay thread pauses for so many microseconds after every turn of its loop. Zero but for the moments before the hold of
+    // a change, ChangeLimits::slowed at most, in which a saturated machine leaves the mover no time to catch up.
     std::atomic<std::uint32_t> pace{0};
     std::atomic<double> shadow_percent{0};
     std::atomic<double> shift_percent{0};

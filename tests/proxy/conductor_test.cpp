@@ -68,6 +68,27 @@ TEST(Conductor, ChangesTheAuthorityAndBack) {
     EXPECT_EQ(world.records[0]->epoch, 6u);
 }
 
+TEST(Conductor, SlowsClientsDownForALimitedTimeAndRatherGivesUp) {
+    World world = consistent_world();
+    world.tickets_get_stuck = true;
+    Program program{world};
+    ChangeLimits limits = quick();
+    limits.probe = std::chrono::milliseconds{900};
+    limits.slowed = std::chrono::milliseconds{50};
+    const ChangeReport report = change_authority(parts(program), limits, Side::target);
+    EXPECT_EQ(report.ending, router::Ending::refused);
+    EXPECT_GE(report.slowed, limits.slowed);
+    EXPECT_LT(report.slowed, std::chrono::milliseconds{500});
+    EXPECT_EQ(program.traffic.pace.load(), 0u);
+    EXPECT_FALSE(report.held);
+}
+
+TEST(Conductor, DoesNotSlowDownClientsOfAMachineThatKeepsUp) {
+    World world = consistent_world();
+    Program program{world};
+    EXPECT_EQ(change_authority(parts(program), quick(), Side::target).slowed.count(), 0);
+}
+
 TEST(Conductor, KeepsMirrorAndSetsShadowAndShiftToZero) {
     World world = consistent_world();
     world.records[0]->knobs = {router::Mirror::sync, 10, 20, false};

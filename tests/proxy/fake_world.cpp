@@ -140,7 +140,7 @@ Result<Position> FakeSteps::commit_ticket(Side side) {
     if (const Status status = simple("ticket"); !status) return status.error();
     world_.log_end[index(side)] += commit_size;
     const Position end{world_.log_end[index(side)]};
-    applied_[index(side)].publish(end);
+    if (!world_.tickets_get_stuck) applied_[index(side)].publish(end);
     return end;
 }
 

@@ -46,6 +46,7 @@ struct World {
     std::vector<backfill::Blocker> blockers;
     bool gate = false;
     bool prepared_to_fail = false;
+    bool tickets_get_stuck = false;
     const Traffic* traffic = nullptr;
 
     int calls = 0;

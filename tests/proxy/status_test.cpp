@@ -113,7 +113,7 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
     EXPECT_EQ(status["sessions"]["pins"][0]["pid"], 42);
     EXPECT_EQ(status["rollback_ready"], true);
     EXPECT_EQ(keys(status["last_change"]),
-              (std::set<std::string>{"kind", "ok", "hold_ms", "longest_wait_ms", "at", "reason"}));
+              (std::set<std::string>{"kind", "ok", "hold_ms", "longest_wait_ms", "slowed_ms", "at", "reason"}));
     EXPECT_EQ(status["last_change"]["hold_ms"], 12.5);
     EXPECT_EQ(status["last_change"]["at"], "2023-11-14T22:13:20.123Z");
     EXPECT_TRUE(status["last_change"]["reason"].is_null());
