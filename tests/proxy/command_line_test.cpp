@@ -34,7 +34,9 @@ TEST(CommandLine, HelpOfTheProgramAndOfEveryVerbFitsItsWidth) {
         std::size_t lines = 0;
         for (std::string line; std::getline(help, line); ++lines) EXPECT_LE(line.size(), help_width) << line;
         EXPECT_GT(lines, 5u);
-        if (call.size() == 2) EXPECT_LT(lines, 24u) << "what holds for all verbs is not repeated for each";
+        if (call.size() == 2) {
+            EXPECT_LT(lines, 24u) << "what holds for all verbs is not repeated for each";
+        }
     }
 }
 
