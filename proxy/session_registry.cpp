@@ -60,6 +60,7 @@ SessionRegistry::~SessionRegistry() { stop(); }
 
 void SessionRegistry::start() {
     for (const auto& thread : threads_) thread->start();
+    started_ = true;
 }
 
 void SessionRegistry::stop() {
@@ -68,6 +69,8 @@ void SessionRegistry::stop() {
         if (stopped_) return;
         stopped_ = true;
     }
+    // Refused before they ran (an address in use): a task for them would be waited for for ever.
+    if (!started_) return;
     const std::string last_words = protocol::postgres::encode_error_response(shutting_down);
     on_all_threads([&last_words](RelayThread& own) { own.end_all(last_words); });
     for (const auto& thread : threads_) thread->stop();

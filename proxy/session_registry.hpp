@@ -88,7 +88,7 @@ private:
 
     std::mutex adopting_;  // Makes a login and a hold, or a swap, see each other.
     bool holding_ = false;
-    std::atomic<bool> stopped_{false};
+    std::atomic<bool> started_{false}, stopped_{false};
     std::uint64_t next_id_ = 1;
     std::atomic<std::uint64_t> requests_dropped_{0};
     std::atomic<std::uint64_t> sessions_ended_{0};  // By swaps, because they could not be moved.

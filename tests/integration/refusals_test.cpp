@@ -160,6 +160,14 @@ TEST(Check, NamesWhatMakesAMoveUnsafe) {
     expect_refused(move.segue().verb({"check"}), {"ruled"});
 }
 
+TEST(Run, EndsWhenAnAddressIsInUseAndNamesIt) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{small()};
+    move.segue().run();
+    expect_refused(move.segue().verb({"run"}, 20s), {"in use", "127.0.0.1:"});
+    EXPECT_TRUE(move.segue().status()) << "the first one goes on";
+}
+
 TEST(Configuration, EveryMistakeIsNamedWithFileLineAndKey) {
     const std::filesystem::path folder = make_folder("segue-config");
     struct Mistake {
