@@ -16,8 +16,8 @@ constexpr std::string_view probe_name = "_segue_probe";
 constexpr std::uint32_t text_array_oid = 1009;
 constexpr std::uint32_t oid_array_oid = 1028;
 
-// Rows (kind, a, b, c, d). Everything is qualified: the client's search_path is in force. The temporary schema is looked into
-// only where there is one, because pg_class has no index by namespace.
+// Rows (kind, a, b, c, d). Everything is qualified: the client's search_path is in force. Whatever lies in the temporary schema
+// depends on it: tables, functions, types, operators.
 constexpr std::string_view probe_sql = R"sql(
 WITH s AS MATERIALIZED (SELECT name, setting, source FROM pg_catalog.pg_settings)
 SELECT 'setting', s.name, s.setting, NULL::pg_catalog.text, NULL::pg_catalog.text FROM s
@@ -48,15 +48,13 @@ UNION ALL
 SELECT 'pin', 'cursor WITH HOLD ' || pg_catalog.quote_ident(c.name), NULL, NULL, NULL
   FROM pg_catalog.pg_cursors c WHERE c.is_holdable
 UNION ALL
-SELECT 'pin', CASE c.relkind WHEN 'v' THEN 'temporary view ' WHEN 'S' THEN 'temporary sequence ' ELSE 'temporary table ' END
-       || pg_catalog.quote_ident(c.relname), NULL, NULL, NULL
-  FROM pg_catalog.pg_class c
- WHERE pg_catalog.pg_my_temp_schema() <> 0 AND c.relnamespace = pg_catalog.pg_my_temp_schema()
-   AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+SELECT 'pin', 'temporary ' || o.type || ' ' || COALESCE(o.name, o.identity), NULL, NULL, NULL
+  FROM pg_catalog.pg_depend d, LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS o
+ WHERE pg_catalog.pg_my_temp_schema() <> 0 AND d.refobjid = pg_catalog.pg_my_temp_schema()
+   AND d.refclassid = 'pg_catalog.pg_namespace'::pg_catalog.regclass
 UNION ALL
-SELECT 'pin', 'temporary function ' || pg_catalog.quote_ident(f.proname), NULL, NULL, NULL
-  FROM pg_catalog.pg_proc f
- WHERE pg_catalog.pg_my_temp_schema() <> 0 AND f.pronamespace = pg_catalog.pg_my_temp_schema()
+SELECT 'pin', 'temporary replication slot ' || pg_catalog.quote_ident(r.slot_name), NULL, NULL, NULL
+  FROM pg_catalog.pg_get_replication_slots() r WHERE r.temporary AND r.active_pid = pg_catalog.pg_backend_pid()
 UNION ALL
 SELECT 'pin', 'advisory lock ' || l.classid || ',' || l.objid, NULL, NULL, NULL
   FROM pg_catalog.pg_locks l WHERE l.locktype = 'advisory' AND l.pid = pg_catalog.pg_backend_pid()

@@ -203,9 +203,13 @@ TEST(SessionState, NamesWhatCannotMove) {
     const PostgresServer server;
     Wire client{server};
     client.query("CREATE TEMP TABLE \"my t\" (a int); SELECT pg_advisory_lock(7)");
+    client.query("CREATE TYPE pg_temp.mood AS ENUM ('fine'); CREATE OPERATOR pg_temp.@@ (leftarg = int4, rightarg = int4, "
+                 "procedure = int4mi)");
     client.query("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT");
     client.send(prepared("", "SELECT set_config($1, $2, false)"));
-    EXPECT_THAT(client.probe().pins, ElementsAre("advisory lock 0,7", "cursor WITH HOLD c", "temporary table \"my t\"",
+    EXPECT_THAT(client.probe().pins, ElementsAre("advisory lock 0,7", "cursor WITH HOLD c",
+                                                 testing::MatchesRegex("temporary operator .*@@.*"),
+                                                 "temporary table \"my t\"", "temporary type mood",
                                                  "custom settings whose names cannot be known"));
 }
 
