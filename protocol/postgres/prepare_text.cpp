@@ -138,7 +138,9 @@ std::optional<std::string_view> find_prepare(std::string_view text, std::string_
     const auto found = std::find_if(statements.rbegin(), statements.rend(),
                                     [name](std::string_view statement) { return prepares(statement, name); });
     if (found == statements.rend()) return std::nullopt;
-    return *found;
+    const auto alone = std::count_if(statements.begin(), statements.end(),
+                                     [](std::string_view statement) { return !skip_blanks(statement).empty(); });
+    return alone == 1 ? text : *found;
 }
 
 }  // namespace segue::protocol::postgres

@@ -12,7 +12,8 @@ namespace segue::protocol::postgres {
 // parts are without their semicolon. `backslash_escapes`: standard_conforming_strings is off.
 std::vector<std::string_view> split_statements(std::string_view text, bool backslash_escapes);
 
-// The last statement in `text` that is PREPARE of `name`.
+// The last statement in `text` that is PREPARE of `name`; the whole of `text`, its semicolon and comments included, when it holds no
+// other, so that the server remembers the same words.
 std::optional<std::string_view> find_prepare(std::string_view text, std::string_view name, bool backslash_escapes);
 
 }  // namespace segue::protocol::postgres

@@ -28,6 +28,8 @@ TEST(PrepareText, FindsTheLastPrepareOfThatName) {
     EXPECT_EQ(find_prepare(text, "b", false), std::nullopt);
     EXPECT_EQ(find_prepare("PREPARE TRANSACTION 'x'", "transaction", false), "PREPARE TRANSACTION 'x'");
     EXPECT_EQ(find_prepare("prepare \"we\"\"ird\" as select 1", "we\"ird", false), "prepare \"we\"\"ird\" as select 1");
+    EXPECT_EQ(find_prepare("; prepare p as select 1 ; -- done\n", "p", false), "; prepare p as select 1 ; -- done\n")
+        << "alone: as it was written";
     const std::string long_name(70, 'n');
     EXPECT_TRUE(find_prepare("PREPARE " + long_name + " AS SELECT 1", std::string(63, 'n'), false));
 }
