@@ -150,6 +150,14 @@ constexpr std::array object_rules = {
         JOIN pg_type t ON t.oid = a.atttypid
         WHERE t.typname IN ('xid', 'xid8', 'tid', 'cid', 'pg_snapshot', 'txid_snapshot')
           AND t.typnamespace = 'pg_catalog'::regnamespace)sql"},
+    Rule{Where::source, fail, "virtual_column", R"sql(
+        SELECT m.label, format('column %s is generated when it is read, and the table''s rows are identified by all their'
+                               ' columns: PostgreSQL refuses to update such a row of a published table', a.attname),
+               format('ALTER TABLE %s ADD PRIMARY KEY (...);  -- with REPLICA IDENTITY DEFAULT; or exclude the table', m.oid::regclass)
+        FROM moved m JOIN pg_class c USING (oid)
+        JOIN pg_attribute a ON a.attrelid = m.oid AND a.attgenerated = 'v' AND NOT a.attisdropped
+        WHERE c.relreplident = 'f' OR (c.relreplident = 'd' AND NOT EXISTS (
+            SELECT FROM pg_index i WHERE i.indrelid = m.oid AND i.indisprimary AND i.indimmediate AND i.indisvalid)))sql"},
     Rule{Where::source, information, "one_chunk", R"sql(
         SELECT m.label, 'the key''s order cannot be followed outside the server (text under a linguistic collation, or a'
                ' type of its own): the table is copied in one piece, and starts again if interrupted', ''

@@ -89,6 +89,20 @@ Result<std::vector<std::string>> unseen_after_slot(Link& source) {
     return unseen;
 }
 
+// From 18 on a server refuses to update a published row whose whole old image is its identity, unless its stored generated
+// columns are published too. Older ones never send them and do not know the option.
+Result<std::string> publication_options(Link& link) {
+    const std::string always = "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
+    const auto connection = link.connection();
+    if (!connection) return connection.error();
+    if ((*connection)->server_version() < 180000) return always;
+    const auto needed = link.run(R"sql(
+        SELECT EXISTS (SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+                       WHERE c.relkind = 'r' AND c.relreplident = 'f' AND a.attgenerated = 's'))sql");
+    if (!needed) return needed.error();
+    return needed->truth(0, 0) ? always + ", publish_generated_columns = stored" : always;
+}
+
 }  // namespace
 
 Status publish(Migration& migration, Side side, const std::vector<PublishedTable>& tables) {
@@ -98,9 +112,10 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
         link.run("SELECT 1 FROM pg_publication WHERE pubname = $1", Parameters{publication});
     if (!exists) return on_side(side, exists.error());
     if (exists->size() == 0) {
+        const auto options = publication_options(link);
+        if (!options) return on_side(side, options.error());
         const auto made = link.run("CREATE PUBLICATION " + quote_identifier(publication) +
-                                   " FOR TABLE segue.progress, segue.ticket WITH (publish ="
-                                   " 'insert, update, delete, truncate', publish_via_partition_root = false)");
+                                   " FOR TABLE segue.progress, segue.ticket WITH (" + *options + ")");
         if (!made) return on_side(side, made.error());
     }
     const auto rows = link.run("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1",
