@@ -59,6 +59,12 @@ Result<Connection> Connection::open(const std::string& url, const Options& optio
     if (!connection.connection_) return Error{Errc::io, "out of memory while connecting"};
     if (!connection.good()) return connection.error("connect");
     PQsetNoticeProcessor(connection.raw(), [](void*, const char*) {}, nullptr);
+    if (connection.server_version() < 140000) return connection;
+    // They may be set for the role or the database. Older servers do not know them and would refuse the login.
+    const auto patient = connection.execute(
+        "SELECT set_config(name, '0', false) FROM pg_settings WHERE setting <> '0'"
+        " AND name IN ('idle_session_timeout', 'transaction_timeout')");
+    if (!patient) return patient.error();
     return connection;
 }
 
