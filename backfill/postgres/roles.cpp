@@ -1,12 +1,14 @@
 #include "backfill/postgres/roles.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace segue::backfill::postgres {
 
 namespace {
 
 constexpr const char* insufficient_privilege = "42501";
+constexpr const char* undefined_object = "42704";
 
 const Role* find_role(const std::vector<Role>& roles, const std::string& name) {
     const auto found =
@@ -69,30 +71,6 @@ Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role
     return Done{};
 }
 
-// Runs, on the target, the statements that the query makes of the source's catalog and the target's lacks. The third
-// column names the role that we must be allowed to change for it.
-Status carry(Connection& source, Connection& target, const std::string& query, const Names& beyond) {
-    const std::string database = quote_identifier(PQdb(target.raw()));
-    const auto wanted = source.execute(query);
-    if (!wanted) return wanted.error();
-    const auto present = target.execute(query);
-    if (!present) return present.error();
-    std::vector<std::string> there;
-    for (int row = 0; row < present->size(); ++row) there.push_back(present->text(row, 1));
-    std::sort(there.begin(), there.end());
-    for (int row = 0; row < wanted->size(); ++row) {
-        std::string sql = wanted->text(row, 1);
-        if (std::binary_search(there.begin(), there.end(), sql)) continue;
-        if (contains(beyond, wanted->text(row, 2))) continue;
-        constexpr std::string_view placeholder = "%DATABASE%";  // It may have another name there.
-        if (const std::size_t at = sql.find(placeholder); at != std::string::npos) {
-            sql.replace(at, placeholder.size(), database);
-        }
-        if (const Status done = run(target, sql, wanted->text(row, 0)); !done) return done;
-    }
-    return Done{};
-}
-
 // Settings of all databases and of this one; values that are lists are written as their elements.
 constexpr const char* settings_query = R"sql(
     SELECT coalesce(r.rolname, ''), 'ALTER ' || CASE WHEN r.oid IS NULL
@@ -111,11 +89,68 @@ constexpr const char* settings_query = R"sql(
                                                  WHERE datname = current_database()))
       AND NOT (s.setrole = 0 AND s.setdatabase = 0))sql";
 
-constexpr const char* memberships_query = R"sql(
-    SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || quote_ident(m.rolname)
-           || CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, g.rolname
-    FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
-    WHERE m.rolname NOT LIKE 'pg\_%' GROUP BY g.rolname, m.rolname, a.admin_option)sql";
+// Runs, on the target, the statements that settings_query makes of the source's catalog and the target's lacks. The third
+// column names the role that we must be allowed to change for it.
+Status carry_settings(Connection& source, Connection& target, const Names& beyond) {
+    const std::string database = quote_identifier(PQdb(target.raw()));
+    const auto wanted = source.execute(settings_query);
+    if (!wanted) return wanted.error();
+    const auto present = target.execute(settings_query);
+    if (!present) return present.error();
+    std::vector<std::string> there;
+    for (int row = 0; row < present->size(); ++row) there.push_back(present->text(row, 1));
+    std::sort(there.begin(), there.end());
+    for (int row = 0; row < wanted->size(); ++row) {
+        std::string sql = wanted->text(row, 1);
+        if (std::binary_search(there.begin(), there.end(), sql)) continue;
+        if (contains(beyond, wanted->text(row, 2))) continue;
+        constexpr std::string_view placeholder = "%DATABASE%";  // It may have another name there.
+        if (const std::size_t at = sql.find(placeholder); at != std::string::npos) {
+            sql.replace(at, placeholder.size(), database);
+        }
+        const Status done = run(target, sql, wanted->text(row, 0));
+        // A setting that the newer version has no more is left out; `check` has named it.
+        if (!done && done.error().sqlstate != undefined_object) return done;
+    }
+    return Done{};
+}
+
+// (member, statement, who granted it, role). Before 16 the grantor means nothing, and a membership has no options of its own.
+std::string memberships_query(const Connection& connection) {
+    const bool has_options = connection.server_version() >= 160000;
+    return std::string{"SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || quote_ident(m.rolname) || "} +
+           (has_options ? "concat(' WITH ADMIN ', a.admin_option::text, ', INHERIT ', a.inherit_option::text, ', SET ', a.set_option::text),"
+                          " CASE WHEN b.oid <> 10 THEN ' GRANTED BY ' || quote_ident(b.rolname) ELSE '' END"
+                        : "CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, ''") +
+           ", g.rolname FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member"
+           " LEFT JOIN pg_roles b ON b.oid = a.grantor WHERE m.rolname NOT LIKE 'pg\\_%'";
+}
+
+Status carry_memberships(Connection& source, Connection& target, const Names& beyond) {
+    const auto wanted = source.execute(memberships_query(source));
+    if (!wanted) return wanted.error();
+    const auto present = target.execute(memberships_query(target));
+    if (!present) return present.error();
+    std::set<std::string> there;
+    for (int row = 0; row < present->size(); ++row) there.insert(present->text(row, 1) + present->text(row, 2));
+    std::vector<int> left;
+    for (int row = 0; row < wanted->size(); ++row) {
+        if (contains(beyond, wanted->text(row, 3))) continue;
+        if (!there.contains(wanted->text(row, 1) + wanted->text(row, 2))) left.push_back(row);
+    }
+    // Whoever granted needs the admin option first, which another of these grants may give.
+    for (std::size_t before = left.size() + 1; left.size() < before;) {
+        before = left.size();
+        std::erase_if(left, [&](int row) {
+            return target.execute(wanted->text(row, 1) + wanted->text(row, 2)).has_value();
+        });
+    }
+    for (const int row : left) {  // The membership counts more than who gave it.
+        if (wanted->at(row, 0) == PQuser(target.raw())) continue;  // Nobody may give options to himself.
+        if (const Status done = run(target, wanted->text(row, 1), wanted->text(row, 0)); !done) return done;
+    }
+    return Done{};
+}
 
 }  // namespace
 
@@ -182,8 +217,8 @@ Status sync_roles(Connection& source, Connection& target) {
     const auto beyond = roles_beyond_us(*wanted, *present, target);
     if (!beyond) return beyond.error();
     if (const Status made = create_and_adjust(*wanted, *present, *beyond, source, target); !made) return made;
-    if (const Status carried = carry(source, target, memberships_query, *beyond); !carried) return carried;
-    return carry(source, target, settings_query, *beyond);
+    if (const Status carried = carry_memberships(source, target, *beyond); !carried) return carried;
+    return carry_settings(source, target, *beyond);
 }
 
 }  // namespace segue::backfill::postgres
