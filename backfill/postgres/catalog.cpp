@@ -62,9 +62,10 @@ Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
         std::string{R"sql(
         WITH moved AS MATERIALIZED (SELECT c.oid )sql"} + moved_tables + R"sql(),
         plain AS MATERIALIZED (
-            SELECT l.oid FROM pg_collation l WHERE l.collcollate IN ('C', 'POSIX')
-            UNION ALL SELECT 100 FROM pg_database
-            WHERE datname = current_database() AND datcollate IN ('C', 'POSIX'))
+            SELECT l.oid FROM pg_collation l WHERE l.collprovider = 'c' AND l.collcollate IN ('C', 'POSIX')
+            UNION ALL SELECT 100 FROM pg_database d  -- From 15 on its order may be ICU's, whatever datcollate says.
+            WHERE datname = current_database() AND datcollate IN ('C', 'POSIX')
+              AND coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c')
         SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnum,
                a.attnotnull, a.attgenerated <> '', a.attidentity = 'a',
                a.attcollation IN (SELECT oid FROM plain)

@@ -20,7 +20,9 @@ struct Database {
 Result<Database> read_database(Connection& connection) {
     const auto rows = connection.execute(
         "SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || d.oid,"
-        " pg_encoding_to_char(d.encoding), d.datcollate FROM pg_database d WHERE d.datname = current_database()");
+        " pg_encoding_to_char(d.encoding), CASE to_jsonb(d)->>'datlocprovider' WHEN 'i' THEN 'icu ' WHEN 'b' THEN 'builtin '"
+        " ELSE '' END || coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', d.datcollate)"
+        " FROM pg_database d WHERE d.datname = current_database()");
     if (!rows) return rows.error();
     return Database{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2)};
 }
@@ -30,7 +32,7 @@ void check_databases(Connection& source, Connection& target, std::vector<Finding
         findings.push_back({Severity::fail, "version_order", "target",
                             "PostgreSQL " + std::to_string(target.server_version() / 10000) + " is older than the source's " +
                                 std::to_string(source.server_version() / 10000),
-                            "use a target of the same or a newer major version"});
+                            "use a target of the same or a newer major version: an older one may not understand the source's schema"});
     }
     const auto from = read_database(source);
     const auto to = read_database(target);
@@ -52,7 +54,8 @@ void check_databases(Connection& source, Connection& target, std::vector<Finding
         findings.push_back({Severity::warn, "collation", "target",
                             "its collation is " + to->collation + ", the source's " + from->collation +
                                 ": ORDER BY and text ranges may answer differently",
-                            "CREATE DATABASE ... LC_COLLATE '" + from->collation + "' TEMPLATE template0;"});
+                            "CREATE DATABASE ... TEMPLATE template0, with the source's LC_COLLATE, or LOCALE_PROVIDER and its"
+                            " locale"});
     }
 }
 
@@ -197,6 +200,22 @@ void check_tables(const ServerSettings& settings, Connection& source, Connection
     }
 }
 
+// ALTER ROLE ... SET and ALTER DATABASE ... SET of what the newer version has no more.
+void check_settings(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    const auto used = source.execute(R"sql(
+        SELECT DISTINCT split_part(c, '=', 1) FROM pg_db_role_setting s, unnest(s.setconfig) c
+        WHERE strpos(split_part(c, '=', 1), '.') = 0 ORDER BY 1)sql");
+    if (!used) return;
+    for (int row = 0; row < used->size(); ++row) {
+        const auto known = target.execute("SELECT current_setting($1, true) IS NOT NULL", {used->text(row, 0)});
+        if (!known || known->truth(0, 0)) continue;
+        findings.push_back({Severity::warn, "setting_unknown", "target: setting " + used->text(row, 0),
+                            "roles or databases of the source have it set, and the target's version does not know it: it is"
+                            " left out",
+                            "ALTER ROLE ... RESET " + used->text(row, 0) + ";  -- or ALTER DATABASE, on the source"});
+    }
+}
+
 void check_two_phase(Connection& source, Connection& target, std::vector<Finding>& findings) {
     constexpr const char* setting = "SELECT current_setting('max_prepared_transactions')::int";
     const auto from = source.execute(setting);
@@ -219,6 +238,7 @@ void check_pair(const ServerSettings& settings, Connection& source, Connection& 
     check_schemas(settings, source, target, findings);
     check_tables(settings, source, target, findings);
     check_two_phase(source, target, findings);
+    check_settings(source, target, findings);
 }
 
 }  // namespace segue::backfill::postgres
