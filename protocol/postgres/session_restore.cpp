@@ -37,7 +37,11 @@ void append_execution(std::string& request, std::string_view statement) {
     append(request, Execute{"", 0});
 }
 
-constexpr std::string_view set_config_sql = "SELECT pg_catalog.set_config($1, $2, false)";
+// A setting that only one of two versions has (transaction_timeout, 17) is nothing that a session on the other could have;
+// names with a dot are unknown until they are set.
+constexpr std::string_view set_config_sql =
+    "SELECT pg_catalog.set_config($1, $2, false) "
+    "WHERE pg_catalog.strpos($1, '.') > 0 OR pg_catalog.current_setting($1, true) IS NOT NULL";
 
 void append_setting(std::string& request, const std::pair<std::string, std::string>& setting) {
     append(request, Bind{"", "", {}, {setting.first, setting.second}, {}});
