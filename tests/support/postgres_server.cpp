@@ -42,26 +42,30 @@ CommandResult as_server(std::vector<std::string> arguments) {
     return result;
 }
 
+void initialise(const fs::path& initdb, const fs::path& folder) {
+    const fs::path password = folder / "password";
+    write_file(password, "postgres\n");
+    own(password);
+    as_server({initdb,
+               "-D",
+               folder / "data",
+               "-U",
+               "postgres",
+               "-A",
+               "trust",
+               "-E",
+               "UTF8",
+               "--locale=C.UTF-8",
+               "--no-sync",
+               "--pwfile=" + password.string()});
+}
+
 // Made once per process, removed at its end.
 class Template {
 public:
     Template() : folder_(make_folder("segue-template")) {
         own(folder_);
-        const fs::path password = folder_ / "password";
-        write_file(password, "postgres\n");
-        own(password);
-        as_server({PostgresServer::binaries() / "initdb",
-                   "-D",
-                   data(),
-                   "-U",
-                   "postgres",
-                   "-A",
-                   "trust",
-                   "-E",
-                   "UTF8",
-                   "--locale=C.UTF-8",
-                   "--no-sync",
-                   "--pwfile=" + password.string()});
+        initialise(PostgresServer::binaries() / "initdb", folder_);
     }
     ~Template() {
         std::error_code ignored;
@@ -159,8 +163,12 @@ PostgresServer::~PostgresServer() {
 }
 
 void PostgresServer::create() {
-    as_server({"cp", "-a", server_template().data(), data()});
-    give_identity(data());
+    if (options_.bin.empty()) {
+        as_server({"cp", "-a", server_template().data(), data()});
+        give_identity(data());
+    } else {  // Servers without client programs have no pg_resetwal.
+        initialise(program("initdb"), folder_);
+    }
     if (options_.tls) make_certificate(folder_);
     write_access();
     std::string text =
@@ -195,7 +203,7 @@ void PostgresServer::start() {
     // A backend of the server before may live for a moment after a crash and keep the shared
     // memory: try again.
     for (int attempt = 0; attempt < 10; ++attempt) {
-        process_ = Child{{{binaries() / "postgres", "-D", data()},
+        process_ = Child{{{program("postgres"), "-D", data()},
                           {{"LC_ALL", "C.UTF-8"}},
                           {},
                           server_account()},

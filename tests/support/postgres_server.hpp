@@ -21,6 +21,7 @@ struct ServerOptions {
     bool tls = false;                        // With a throwaway certificate for localhost.
     bool tls_only = false;                   // hostssl in pg_hba.conf.
     std::vector<std::string> settings = {};  // "name=value", last, so they win.
+    std::filesystem::path bin = {};  // Of another version; empty: the newest installed one.
 };
 
 class PostgresServer {
@@ -63,6 +64,9 @@ public:
 private:
     void create();
     void write_access() const;
+    std::filesystem::path program(const char* name) const {
+        return (options_.bin.empty() ? binaries() : options_.bin) / name;
+    }
 
     ServerOptions options_;
     int port_ = 0;

@@ -69,7 +69,7 @@ CREATE TABLE app.hard (id int PRIMARY KEY, mood app.mood, level app.positive, ta
 INSERT INTO app.hard SELECT i, (enum_range(NULL::app.mood))[1 + i % 3], i, ARRAY['a,b', NULL, '"q"', E'back\\slash'],
     ARRAY[[i, 2], [3, NULL]], int4range(i, i + 10), '2026-01-01 00:00:00+00'::timestamptz + i * interval '1 hour',
     i * interval '1 day 2 hours', ('10.0.0.' || i % 250)::inet, md5(i::text)::uuid, i::bit(10), i / 7.0,
-    CASE i % 4 WHEN 0 THEN 'NaN' WHEN 1 THEN 'Infinity' WHEN 2 THEN 1e-300 ELSE i / 3.0 END,
+    CASE i % 4 WHEN 0 THEN 'NaN'::float8 WHEN 1 THEN 'Infinity' WHEN 2 THEN 1e-300 ELSE i / 3.0 END,
     jsonb_build_object('k', i, 'n', NULL, 't', E'tab\there'), decode(md5(i::text), 'hex'),
     CASE WHEN i % 5 = 0 THEN NULL WHEN i % 5 = 1 THEN '' ELSE E'line\nfeed \\N ' || chr(8364) END,
     to_tsvector('simple', 'word ' || i) FROM generate_series(1, 80) i;
