@@ -198,6 +198,19 @@ TEST(SessionState, ResetsAndRestoresOverAnOldState) {
     EXPECT_FALSE(is_equal(now, other.probe()));
 }
 
+TEST(SessionState, LeavesBehindASettingThatTheOtherVersionLacks) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer server;
+    Wire client{server}, other{server};
+    client.query("SET work_mem = '5MB'; SET lock_timeout = '5s'; SET my.tenant = 'x'");
+    const SessionState plain = client.probe();
+    SessionState newer = plain;
+    newer.settings.emplace_back("setting_of_another_version", "1");
+    other.hints = client.hints;
+    other.restore(newer);
+    EXPECT_TRUE(is_equal(plain, other.probe()));
+}
+
 TEST(SessionState, NamesWhatCannotMove) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer server;
