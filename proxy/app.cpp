@@ -87,7 +87,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
       reads_(config, traffic_, positions_, *mover_),
       dialer_(std::move(dialer)),
-      registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}},
+      registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}, config.move_percent},
                 {control.context().get_executor(),
                  &traffic_,
                  dialer_.get(),
@@ -192,6 +192,9 @@ int run_app(const Config& config) {
     App app{config, std::move(*dialer), control};
     if (const Status started = app.start(tls.get(), token); !started)
         return refused(started.error(), 1);
+    if (config.move_percent > 0) {
+        spdlog::warn("development: sessions are moved at random at {} % of their boundaries", config.move_percent);
+    }
     spdlog::info("run: ready");
     control.wait_for_signal();
     app.stop();

@@ -175,6 +175,12 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     server.sslrootcert = parsed->sslrootcert;
 }
 
+void read_development(ConfigReader& reader, Config& config) {
+    reader.enter("development");
+    config.move_percent = static_cast<int>(reader.whole("move_percent", 0, 100).value_or(0));
+    reader.leave();
+}
+
 void read_servers(ConfigReader& reader, Config& config) {
     reader.enter("source");
     read_server(reader, "source", config.source);
@@ -185,9 +191,15 @@ void read_servers(ConfigReader& reader, Config& config) {
         config.roles = static_cast<RoleSync>(*value);
     const ServerConfig& a = config.source;
     const ServerConfig& b = config.target;
-    if (!a.database.empty() && a.host == b.host && a.unix_directory == b.unix_directory &&
-        a.port == b.port && a.database == b.database) {
+    const bool same_database = a.host == b.host && a.unix_directory == b.unix_directory &&
+                               a.port == b.port && a.database == b.database;
+    if (!a.database.empty() && same_database && config.move_percent == 0) {
         reader.expected("url", "another database than the source's");
+    }
+    if (!same_database && config.move_percent > 0) {
+        reader.expected("url",
+                        "the source's own database, because [development] move_percent is set: sessions "
+                        "are then moved at random, which no migration wants");
     }
     reader.leave();
 }
@@ -253,6 +265,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_migration(reader, config);
     read_listen(reader, config);
     read_admin(reader, config);
+    read_development(reader, config);
     read_servers(reader, config);
     read_tables(reader, config);
     read_change(reader, config);

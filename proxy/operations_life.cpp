@@ -41,6 +41,10 @@ json difference_list(const std::vector<backfill::VerifyDifference>& differences)
 }  // namespace
 
 VerbResult Operations::start(const Json&) {
+    if (parts_.config.move_percent > 0) {
+        return VerbResult::refused(
+            "[development] move_percent is set: sessions are moved at random; take it out and name the target's URL");
+    }
     const BoardState state = parts_.board.read();
     if (state.record && state.record->phase == router::Phase::finished) {
         return VerbResult::refused(

@@ -30,6 +30,8 @@ struct RelayThread::Slot {
     bool passed_through = false;
     bool in_gated = false;        // Listed in gated_.
     bool in_buffered = false;     // Listed in buffered_.
+    bool between_boundaries = false;  // Since the last boundary at which a move could have been forced.
+    bool moving = false;              // Stopped for a forced move.
 };
 
 }  // namespace segue::proxy

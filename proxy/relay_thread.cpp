@@ -148,6 +148,7 @@ void RelayThread::drain_wake_ups() {
 void RelayThread::settle(Slot& slot) {
     if (slot.relay.finished()) return remove(slot);
     if (slot.relay.motion() == Motion::stopping && slot.relay.try_stop(turn_.now)) on_stopped(slot);
+    if (peers_.move_percent > 0) [[unlikely]] force_move_sometimes(slot);
     if (slot.relay.wants_connection(turn_.now) && peers_.prepare) {
         slot.relay.connection_asked(turn_.now);
         peers_.prepare(slot.id);

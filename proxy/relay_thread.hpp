@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -44,6 +45,9 @@ struct RelayPeers {
     Shadow* shadow = nullptr;  // Null: none is shadowed.
     // Gets the follower's connection of that session into the session's state, some time.
     std::function<void(std::uint64_t)> prepare;
+    // Development: how often a session is moved at a boundary, and who prepares it.
+    int move_percent = 0;
+    std::function<void(std::uint64_t)> move;
 };
 
 // What a thread's sessions wait for, or let others wait for.
@@ -99,6 +103,8 @@ public:
     void note_backends(std::uint64_t id);
     // [own] All held sessions go on on `side`; one that cannot is ended with 57P01. Returns how many were.
     std::size_t swap(Side side);
+    // [own] The end of what RelayPeers::move began: the session goes on, on its other connection if it is `ready`.
+    void end_forced_move(std::uint64_t id, bool ready);
     // [own] Closes what is connected to the side that does not answer.
     void drop_others();
     // [own] Answers the request that waits in a held session with 57014.
@@ -133,6 +139,7 @@ private:
     void change_server(Slot& slot);
     void on_stopped(Slot& slot);
     void stop_if_wanted(Slot& slot);
+    void force_move_sometimes(Slot& slot);
     void remove(Slot& slot);
     void resume_buffered();
     void release_some();
@@ -166,6 +173,7 @@ private:
     std::vector<std::unique_ptr<Slot>> graveyard_;  // Gone in this turn; later events of it may still name them.
     std::vector<Slot*> buffered_;                   // TLS input without readiness.
     std::size_t lends_waiting_ = 0;
+    std::minstd_rand dice_;  // Of forced moves.
     Clock::time_point ticked_at_{};
     bool holding_ = false;
 

@@ -84,7 +84,7 @@ void RelayThread::cancel_lends() {
 void RelayThread::end_lend(Slot& slot) {
     --lends_waiting_;
     std::exchange(slot.receiver, nullptr)(nullptr);
-    if (!holding_) slot.relay.go(turn_);
+    if (!holding_ && !slot.moving) slot.relay.go(turn_);
     settle(slot);
 }
 
@@ -96,7 +96,7 @@ void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, 
     slot->relay.take_back(std::move(session), bytes(for_client));
     if (holding_) {
         peers_.directory->set_held(id, true);
-    } else if (!slot->relay.finished()) {
+    } else if (!slot->relay.finished() && !slot->moving) {
         slot->relay.go(turn_);
     }
     settle(*slot);

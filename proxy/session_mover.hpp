@@ -53,6 +53,9 @@ public:
     std::vector<MoveOutcome> prepare_all(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max);
     // Any thread; does not wait. One session, when its next boundary comes; what becomes of it is seen in the session.
     void prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline);
+    // Any thread; does not wait. A session that its thread has stopped for a forced move: it is prepared for the side that it is
+    // not on, and its thread is told whether it may swap (RelayThread::end_forced_move).
+    void move_soon(std::uint64_t id, Clock::time_point deadline);
     // Operator's thread, during a hold: see Sessions::drain_notifications.
     Status read_all_notifications(const std::string& channel, Clock::time_point deadline);
 
@@ -65,6 +68,7 @@ private:
                                                 std::chrono::milliseconds busy_max);
     boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
                                                      Clock::time_point deadline);
+    boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
     boost::asio::awaitable<Status> open_other(Session& session, Side side);
     boost::asio::awaitable<MoveOutcome> restore(RelayThread& thread, std::uint64_t id, Backend other,
                                                 std::optional<protocol::postgres::SessionState> restored,

@@ -30,6 +30,7 @@ namespace segue::proxy {
 struct RegistrySettings {
     int relay_threads = 1;
     GatePolicy gate;
+    int move_percent = 0;  // Config::move_percent
 };
 
 // What the registry uses and does not own; all of it outlives the registry.

@@ -141,6 +141,10 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
          ":2: [source] url: expected a libpq URI"},
         {"[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://b@db/s\"\n",
          ":4: [target] url: expected another database"},
+        {"[development]\nmove_percent = 20\n" + servers,
+         "[target] url: expected the source's own database"},
+        {"[development]\nmove_percent = 101\n" + servers,
+         ":2: [development] move_percent: expected a whole number from 0 to 100"},
         {servers + "roles = \"copy\"\n", ":5: [target] roles: expected \"sync\" or \"keep\""},
         {servers + "password_env = \"SEGUE_NOT_SET\"\n",
          ":5: [target] password_env: expected an environment variable"},
@@ -172,6 +176,13 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
             << "a password in an error";
         EXPECT_NE(config.error().detail.find(".toml"), std::string::npos);
     }
+}
+
+TEST(Config, ForcesMovesOnlyBetweenConnectionsToOneDatabase) {
+    const auto config = load("[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://a@db/s\"\n"
+                             "[development]\nmove_percent = 20\n");
+    ASSERT_TRUE(config) << config.error().detail;
+    EXPECT_EQ(config->move_percent, 20);
 }
 
 TEST(Config, ReportsEveryMistakeAtOnce) {

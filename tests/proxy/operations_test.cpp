@@ -102,6 +102,17 @@ TEST(Operations, StartRefusesWhatCheckFindsAndTouchesNothing) {
     EXPECT_FALSE(world.records[0].has_value());
 }
 
+TEST(Operations, StartIsRefusedWhereSessionsAreMovedAtRandom) {
+    World world;
+    Desk desk{world};
+    desk.config.move_percent = 20;
+    ASSERT_TRUE(desk.operations.recover());
+    const VerbResult result = desk.run("start");
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_NE(result.text.find("move_percent"), std::string::npos);
+    EXPECT_FALSE(world.records[0].has_value());
+}
+
 TEST(Operations, GoOnAfterAnInterruptedStartWithTheSameMigration) {
     World world;
     world.mover_backfill = router::Backfill::copying;
