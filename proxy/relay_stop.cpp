@@ -6,6 +6,7 @@
 #include <cassert>
 #include <utility>
 
+#include "protocol/postgres/messages_client.hpp"
 #include "proxy/relay.hpp"
 
 namespace segue::proxy {
@@ -16,6 +17,22 @@ constexpr char terminate_tag = 'X';
 
 constexpr protocol::postgres::ErrorReport cancelled{
     .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"};
+
+// What no session can set and drivers were told at login: told anew where the other server says otherwise. A server may send it
+// at any time.
+std::string changed_parameters(const Backend& before, const Backend& now) {
+    std::string messages;
+    for (const char* name : {"server_version", "server_encoding", "integer_datetimes"}) {
+        const auto was = before.parameters.find(name), is = now.parameters.find(name);
+        if (was == before.parameters.end() || is == now.parameters.end() || was->second == is->second) continue;
+        std::string body{name};
+        body.push_back('\0');
+        body += is->second;
+        body.push_back('\0');
+        protocol::postgres::append_message(messages, 'S', body);
+    }
+    return messages;
+}
 
 bool has_hung_up(const Transport& peer) {
     pollfd poll{peer.fd(), POLLRDHUP, 0};
@@ -143,6 +160,8 @@ bool Relay::swap_backends() {
     if (!session_->other) return false;
     std::swap(session_->backend, *session_->other);
     if (tap_) tap_->session_moved();
+    const std::string told = changed_parameters(*session_->other, session_->backend);
+    if (!told.empty()) tell_client(bytes(told));
     return true;
 }
 

@@ -212,6 +212,7 @@ TEST_P(Versions, LiveAWholeLife) {
         EXPECT_EQ(client.value("SHOW work_mem"), "7MB");
         const int now = std::string{verb} == "cutover" ? pair.target : pair.source;
         EXPECT_EQ(std::stoi(client.value("SHOW server_version_num")) / 10000, now);
+        EXPECT_EQ(PQserverVersion(client.raw()) / 10000, now);  // As the driver was told.
         // The other side may not know them: they must not keep the session here.
         if (now >= 14) client.query("SET idle_session_timeout = '1h'");
         if (now >= 17) client.query("SET transaction_timeout = '1h'");
