@@ -27,7 +27,18 @@ public:
     // False when the deadline came first.
     bool wait_for(Position position, std::chrono::steady_clock::time_point deadline);
 
+    // Whether everything that the other side shows is visible where it came from as well (law 4: a commit may come
+    // out of the stream before). Only kept up while somebody wants it; who reads on the other side looks when the
+    // answer has come. The mover says no before it commits there what may not be visible yet.
+    bool shown() const noexcept { return shown_.load(); }
+    void set_shown(bool shown) noexcept { shown_.store(shown); }
+    bool shown_wanted() const noexcept { return shown_wanted_.load(); }
+    void want_shown(bool wanted) noexcept {
+        if (shown_wanted_.load(std::memory_order_relaxed) != wanted) shown_wanted_.store(wanted);
+    }
+
 private:
+    std::atomic<bool> shown_{true}, shown_wanted_{false};
     std::atomic<std::uint64_t> value_{0};
     std::mutex mutex_;
     std::condition_variable changed_;

@@ -95,7 +95,9 @@ public:
     bool at_boundary() const { return !transaction_; }
     // Nothing is delivered again any more: what the last run had is behind. Before that, a chunk or a twin
     // would miss commits that are skipped here and perhaps invisible there.
-    bool caught_up() const { return position_ >= delivered_again_up_to_; }
+    bool caught_up() const { return covers_last_run(position_); }
+    // Whether whoever has everything up to `position` from this dispatcher has all that the last run had.
+    bool covers_last_run(Position position) const { return position >= delivered_again_up_to_; }
     // Everything up to here was dispatched.
     Position position() const { return position_; }
 

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 
+#include "backfill/applied_position.hpp"
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/acknowledgement.hpp"
 #include "protocol/postgres/refused_request.hpp"
@@ -45,6 +46,11 @@ struct Turn {
     std::uint64_t answers_held = 0;
     ThreadReads* reads = nullptr;                  // Null while no read is shadowed or shifted.
     Shadow* shadow = nullptr;
+    const backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
+
+    bool follower_is_shown(Side authority) const {
+        return applied[index(authority)] == nullptr || applied[index(authority)]->shown();
+    }
 };
 
 enum class Motion : std::uint8_t {

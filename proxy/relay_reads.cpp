@@ -82,7 +82,7 @@ void Relay::start_shift(Turn& turn) {
     ShiftedRead& read = *tap_->shifted();
     const bool still_so = turn.reads != nullptr && turn.reads->knobs().shift_percent > 0 &&
                           turn.reads->authority() == read.authority && session_->backend.side == read.authority;
-    if (!still_so || !session_->other) return fall_back(turn);
+    if (!still_so || !session_->other || !turn.follower_is_shown(read.authority)) return fall_back(turn);
     read.running.emplace(read.request, read.simple, read.parse, read.forget);
     to_other_.clear();
     if (!to_other_.send(session_->other->transport, bytes(read.running->to_send()))) other_lost(turn);
@@ -124,6 +124,8 @@ void Relay::on_other(std::uint32_t events, Turn& turn) {
 void Relay::receive_shifted(Bytes from, Turn& turn) {
     using State = protocol::postgres::WrappedRead::State;
     auto& running = *tap_->shifted()->running;
+    // What it reads was fixed before this arrived: it may hold a commit that the authority does not show yet.
+    if (!running.exposed() && !turn.follower_is_shown(tap_->shifted()->authority)) return other_lost(turn);
     std::string for_client;
     running.receive(from, for_client);
     const State state = running.state();

@@ -38,6 +38,7 @@ RelayThread::RelayThread(RelayPeers peers)
     turn_.now = Clock::now();
     turn_.number = 1;
     turn_.shadow = peers_.shadow;
+    for (const Side side : {Side::source, Side::target}) turn_.applied[index(side)] = peers_.applied[index(side)];
     if (peers_.reads != nullptr && peers_.positions != nullptr) reads_.emplace(*peers_.reads);
 }
 

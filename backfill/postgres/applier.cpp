@@ -1,5 +1,8 @@
 #include "backfill/postgres/applier.hpp"
 
+#include <algorithm>
+#include <utility>
+
 #include "backfill/crash_point.hpp"
 
 namespace segue::backfill::postgres {
@@ -7,6 +10,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr std::chrono::milliseconds tick{500};
+// While readers wait until the authority shows what the follower does.
+constexpr std::chrono::milliseconds readers_tick{20};
 constexpr std::chrono::seconds checkpoint_interval{1};
 constexpr std::chrono::seconds idle_checkpoint_interval{10};
 constexpr std::uint64_t checkpoint_bytes = 1u << 20;
@@ -31,8 +36,10 @@ Applier::Applier(StreamPipe& pipe,
       progress_(std::move(progress)),
       shared_(shared),
       twins_(twins),
-      settings_(settings),
-      alone_left_(settings.alone ? alone_commits : 0) {}
+      settings_(std::move(settings)),
+      visibility_(pipe, shared.applied[index(settings_.stream)], settings_.open_authority),
+      highest_(progress_.contiguous()),
+      alone_left_(settings_.alone ? alone_commits : 0) {}
 
 void Applier::run() {
     auto pipeline = StatementPipeline::enter(*follower_);
@@ -71,8 +78,9 @@ Status Applier::loop(StatementPipeline& pipeline) {
             const bool idle = !in_transaction_ && pipe_.queue_is_empty();
             if (idle) {
                 if (const Status finished = finish(pipeline); !finished) return finished;
+                if (readers_wait()) visibility_.when_idle(highest_);
             }
-            if (!pipe_.take(items_, tick)) return Done{};
+            if (!pipe_.take(items_, readers_wait() ? readers_tick : tick)) return Done{};
             continue;
         }
         if (const Status processed = process(pipeline, items_[next_]); !processed) return processed;
@@ -118,10 +126,12 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 in_transaction_ = false;
                 ++group_commits_;
                 progress_.committed(commit.start, commit.position);
+                highest_ = std::max(highest_, commit.position);
                 return Done{};
             },
             [&](const Passed& passed) -> Status {
                 progress_.reached(passed.position);
+                highest_ = std::max(highest_, passed.position);
                 return Done{};
             },
             [&](const ParkedCommit& parked) -> Status {
@@ -171,20 +181,36 @@ Status Applier::finish(StatementPipeline& pipeline) {
         Status sent = begin(pipeline);
         if (sent) sent = batch_.flush(pipeline);
         if (sent) sent = write_progress(pipeline);
-        if (sent) sent = pipeline.finish();
+        if (sent) sent = commit(pipeline);
         if (!sent) return sent;
-        // Only now is it known that every change hit exactly its row.
-        crash_point("apply.before_commit");
-        sent = pipeline.execute(commit_statement, {}, {{}, "COMMIT"});
-        if (sent) sent = pipeline.finish();
-        if (!sent) return sent;
-        crash_point("apply.after_commit");
-        begun_ = false;
     }
     if (group_items_ == 0 && !write) return Done{};
     if (write) durable_.store(progress_.contiguous().value);
     publish();
     return Done{};
+}
+
+Status Applier::commit(StatementPipeline& pipeline) {
+    const bool applied = !durable_only_.load();
+    if (applied) visibility_.ask();
+    Status sent = pipeline.finish();
+    if (!sent) return sent;
+    // Only now is it known that every change hit exactly its row.
+    crash_point("apply.before_commit");
+    if (applied) visibility_.before_commit(highest_);
+    sent = pipeline.execute(commit_statement, {}, {{}, "COMMIT"});
+    if (sent) sent = pipeline.finish();
+    if (!sent) return sent;
+    crash_point("apply.after_commit");
+    begun_ = false;
+    return Done{};
+}
+
+// A watched stream shows nothing.
+bool Applier::readers_wait() const { return !durable_only_.load() && visibility_.is_awaited(); }
+
+void Applier::wake_for_readers() {
+    if (readers_wait()) pipe_.wake_applier();
 }
 
 void Applier::publish() {

@@ -17,6 +17,7 @@
 #include "backfill/postgres/row_writer.hpp"
 #include "backfill/postgres/store.hpp"
 #include "backfill/postgres/twin_guard.hpp"
+#include "backfill/postgres/visibility.hpp"
 #include "backfill/progress.hpp"
 #include "backfill/stream_pipe.hpp"
 
@@ -37,6 +38,7 @@ public:
         std::int64_t generation = 0;
         // One source transaction at a time for a while: after a group failed.
         bool alone = false;
+        Visibility::Open open_authority;
     };
     // Everything referred to outlives it.
     Applier(StreamPipe& pipe,
@@ -52,6 +54,8 @@ public:
 
     // Any thread. Progress is written durably as soon as possible, also when nothing was applied.
     void request_checkpoint();
+    // Any thread. Somebody may have begun to read on the follower while nothing is to be applied.
+    void wake_for_readers();
     // What the slot may be confirmed to: durable here, with the unseen list.
     Position confirmable() const { return Position{confirmable_.load()}; }
     // Contiguous position of the last durable progress.
@@ -67,6 +71,8 @@ private:
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);
     Status write_progress(StatementPipeline& pipeline);
+    Status commit(StatementPipeline& pipeline);
+    bool readers_wait() const;
     bool group_is_full() const;
     bool checkpoint_due() const;
     void publish();
@@ -79,6 +85,8 @@ private:
     MoverShared& shared_;
     TwinGuard& twins_;
     Settings settings_;
+    Visibility visibility_;
+    Position highest_;  // Of the commits that the follower shows or is about to show.
 
     std::vector<ApplyItem> items_;
     std::size_t next_ = 0;

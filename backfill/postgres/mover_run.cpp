@@ -160,6 +160,7 @@ Result<std::shared_ptr<MoverStream>> MoverRun::make_stream(Side side) {
     parts.generation = generations_[index(other(side))];
     parts.xid_reference = xid_reference_[index(side)];
     parts.alone = alone_;
+    parts.open_authority = [this, side] { return link(side, LinkKind::reader); };
     auto made = std::make_shared<MoverStream>(std::move(parts),
                                               std::move(*replication),
                                               std::move(*follower),
@@ -268,6 +269,7 @@ Status MoverRun::keep() {
             if (const Status yielded = yield_to_waiters(authority->side()); !yielded) return yielded;
         }
         if (!authority) return Error{Errc::closed, "the authority's stream is not open"};
+        authority->applier().wake_for_readers();
         // Returns early when a stream fails.
         (void)authority->pipe().wait_for_position(Position{~0ull}, keep_interval);
     }

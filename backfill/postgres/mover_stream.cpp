@@ -21,7 +21,8 @@ MoverStream::MoverStream(Parts parts,
                                          Progress{parts.progress.applied, parts.progress.beyond},
                                          shared,
                                          twins,
-                                         Applier::Settings{parts.side, parts.generation, parts.alone});
+                                         Applier::Settings{parts.side, parts.generation, parts.alone,
+                                                           std::move(parts.open_authority)});
     const std::string& migration = shared.settings.migration;
     reader_ = std::make_unique<StreamReader>(
         pipe_,

@@ -49,6 +49,8 @@ TEST(Dispatcher, WhatIsOnTheFollowerAlreadyIsSkippedByWhereItsCommitBegins) {
     EXPECT_FALSE(stream.dispatcher.caught_up());
     ASSERT_TRUE(stream.transaction(3, 30, list(stream.insert("3"))));
     EXPECT_TRUE(stream.dispatcher.caught_up());
+    EXPECT_FALSE(stream.dispatcher.covers_last_run(Position{30}));
+    EXPECT_TRUE(stream.dispatcher.covers_last_run(Position{35}));
     ASSERT_TRUE(stream.transaction(4, 36, list(stream.insert("4"))));
     EXPECT_EQ(stream.given(), "P20 i2 C25 P35 i4 C41");
     EXPECT_EQ(stream.dispatcher.unseen().size(), 4u) << "skipped commits may still be invisible";

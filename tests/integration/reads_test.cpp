@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "tests/support/migration.hpp"
 
 namespace segue::test {
@@ -110,6 +112,46 @@ TEST(Shift, AnswersStatementsThatWerePreparedBefore) {
         EXPECT_EQ(reader.execute_prepared("p", {"3"}).value(), "row 3");
         return counter(move.segue(), "/shift/served_by_follower") > 10;
     }));
+}
+
+// A commit that waits for a standby which never answers is in the log, and comes out of the stream, but no snapshot
+// of its own server shows it (law 4).
+TEST(Shift, NobodyReadsACommitThatTheAuthorityDoesNotShowYet) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"shift", "100"});
+    Sql reader{move.through()}, truth{move.direct(move.source())};
+    const char* const read = "SELECT count(*) FROM app.keyed WHERE id = -77";
+    const auto served = [&] {
+        const long long before = counter(move.segue(), "/shift/served_by_follower");
+        EXPECT_EQ(reader.value(read), truth.value(read));
+        return counter(move.segue(), "/shift/served_by_follower") > before;
+    };
+    ASSERT_TRUE(eventually(30s, served));
+    const auto set_standby = [&](const char* names) {
+        move.source().run(std::string{"ALTER SYSTEM SET synchronous_standby_names = "} + names);
+        move.source().run("SELECT pg_reload_conf()");
+    };
+    const auto in_the_gap = [&] {
+        return truth.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                           " AND query LIKE 'INSERT INTO app.keyed%'") == "1";
+    };
+    set_standby("'nobody'");
+    std::thread writing{[&] { Sql{move.direct(move.source())}.query("INSERT INTO app.keyed VALUES (-77, 'early')"); }};
+    EXPECT_TRUE(eventually(30s, in_the_gap));
+    Sql follower{move.superuser(move.target())};
+    EXPECT_TRUE(eventually(30s, [&] {
+        EXPECT_EQ(reader.value(read), "0");
+        return follower.value(read) == "1";  // Applying goes on; readers do not see it.
+    }));
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(reader.value(read), "0");
+    EXPECT_TRUE(in_the_gap());
+    set_standby("''");
+    writing.join();
+    EXPECT_TRUE(eventually(30s, served));
+    EXPECT_EQ(reader.value(read), "1");
+    move.expect_equal_soon();
 }
 
 TEST(Shift, NothingThatWritesRunsOnTheFollower) {

@@ -127,6 +127,37 @@ TEST_F(ReadsTest, TheFollowerAnswersOnlyWhenItHasWhatTheAuthorityShowed) {
     authority_answers(query("UPDATE t SET v = 1"), complete("UPDATE 1") + ready('I'));
 }
 
+// Law 4: the follower may have a commit that the authority's own snapshots do not show yet.
+TEST_F(ReadsTest, AFollowerThatIsAheadOfTheAuthoritysSnapshotsIsNotAsked) {
+    EXPECT_TRUE(applied[0].shown_wanted());
+    EXPECT_FALSE(applied[1].shown_wanted());
+    applied[0].set_shown(false);
+    applied[0].publish(Position{100});
+    scene.client->say(read_t);
+    settle_with_token();
+    EXPECT_EQ(scene.other->heard(), "");
+    EXPECT_EQ(scene.server->heard(), read_t);
+    scene.server->say(answer + ready('I'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), answer + ready('I'));
+    applied[0].set_shown(true);
+    ask_follower(read_t);
+    traffic.shift_percent = 0;
+    rig->settle();
+    EXPECT_FALSE(applied[0].shown_wanted());
+}
+
+TEST_F(ReadsTest, AnAnswerThatTheFollowerGaveAheadOfTheAuthorityIsNotPassedOn) {
+    ask_follower(read_t);
+    applied[0].set_shown(false);
+    scene.other->say(wrapped(answer));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    EXPECT_EQ(scene.server->heard(), read_t);
+    EXPECT_TRUE(scene.other->ended());
+    EXPECT_EQ(reads.shift_report().fallbacks, 1u);
+}
+
 TEST_F(ReadsTest, AFollowerThatIsBehindIsNotWaitedForLong) {
     scene.client->say(read_t);
     std::string sent;
