@@ -8,19 +8,29 @@ namespace {
 constexpr double whole = 100;
 }
 
+void Share::owe(double points) {
+    const double beyond = std::max(owed_ + points - owed_max, 0.0);
+    owed_ += points - beyond;
+    debt_ = std::min(debt_ + beyond, debt_max);
+}
+
 bool Share::take(double percent) {
+    if (percent != percent_) debt_ = 0;
+    percent_ = percent;
     if (percent <= 0) {
         owed_ = 0;
         return false;
     }
     if (percent >= whole) return true;
-    owed_ = std::min(owed_ + percent, owed_max);
+    const double repaid = std::min(debt_, repaid_max);
+    debt_ -= repaid;
+    owe(percent + repaid);
     if (owed_ < whole) return false;
     owed_ -= whole;
     return true;
 }
 
-void Share::give_back() { owed_ = std::min(owed_ + whole, owed_max); }
+void Share::give_back() { owe(whole); }
 
 bool take_session(double percent, std::uint64_t chosen, std::uint64_t total) {
     if (percent <= 0) return false;

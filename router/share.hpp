@@ -8,17 +8,26 @@ namespace segue::router {
 
 class Share {
 public:
-    // Is the next read chosen? At 0 never, at 100 always; a change of `percent` counts from the next read on.
+    // Is the next read chosen? At 0 never, at 100 always; a change of `percent` counts from the next read on,
+    // and nothing is made up for under another percentage.
     bool take(double percent);
 
-    // A chosen read went elsewhere after all: the next one not chosen takes its place. Bounded by
-    // `owed_max`, so that an outage is not made up for later.
+    // A chosen read went elsewhere after all: the next one not chosen takes its place. What is beyond
+    // `owed_max` is made up for slowly, at no more than `repaid_max` above the percentage, so that no burst
+    // follows a start or an outage; and what is beyond `debt_max` never.
     void give_back();
 
-    static constexpr double owed_max = 1000;  // Percent points: ten reads.
+    // Percent points of a read.
+    static constexpr double owed_max = 1000;       // Ten reads.
+    static constexpr double debt_max = 1'000'000;  // Ten thousand reads.
+    static constexpr double repaid_max = 2;        // For each read.
 
 private:
-    double owed_ = 0;  // Percent points of a read that are due.
+    void owe(double points);
+
+    double percent_ = 0;
+    double owed_ = 0;  // Due at once.
+    double debt_ = 0;  // Due some time.
 };
 
 // The same for sessions: a session stays where it was put as long as the percentage stays. `chosen` out of
