@@ -220,11 +220,11 @@ void ReadTap::answered(Bytes slice, Time now) {
     shadow_->push(std::move(job_));
 }
 
-void ReadTap::shift_ended(bool by_follower, Time now) {
+void ReadTap::shift_ended(bool by_follower) {
     const ShiftedRead ended = std::move(*std::exchange(shifted_, std::nullopt));
     Reads& shared = reads_.shared();
     if (by_follower) {
-        shared.count_shifted(ended.statement, std::chrono::duration_cast<std::chrono::microseconds>(now - ended.since));
+        shared.count_shifted();
         return;
     }
     shared.count_fallback();

@@ -75,7 +75,7 @@ public:
     std::optional<ShiftedRead>& shifted() { return shifted_; }
     const std::optional<ShiftedRead>& shifted() const { return shifted_; }
     // The follower answered it; or it goes to the authority after all.
-    void shift_ended(bool by_follower, Time now);
+    void shift_ended(bool by_follower);
     // Something is under way, or the authority misses something: the tap must live on.
     bool is_needed() const { return shifted_ || unnamed_missed_ || swallowing_; }
 

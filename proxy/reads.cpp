@@ -1,6 +1,5 @@
 #include "proxy/reads.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace segue::proxy {
@@ -10,12 +9,6 @@ namespace {
 constexpr std::chrono::milliseconds look_every{50};
 
 }  // namespace
-
-void Latency::add(std::chrono::microseconds one) {
-    ++samples;
-    sum += one;
-    longest = std::max(longest, one);
-}
 
 Reads::~Reads() { stop(); }
 
@@ -84,14 +77,7 @@ void Reads::demote(Hash128 statement) {
     demotions_.add(statement);
 }
 
-StatementFigures* Reads::figures_of(Hash128 statement) {
-    const auto found = figures_.find(statement);
-    if (found != figures_.end()) return &found->second;
-    if (figures_.size() >= statements_measured_max) return nullptr;
-    return &figures_[statement];
-}
-
-void Reads::count_comparison(Hash128 statement,
+void Reads::count_comparison(std::string_view statement,
                              Comparison outcome,
                              std::chrono::microseconds authority,
                              std::chrono::microseconds follower) {
@@ -100,23 +86,7 @@ void Reads::count_comparison(Hash128 statement,
         case Comparison::different: different_.fetch_add(1, std::memory_order_relaxed); break;
         case Comparison::unconfirmed: unconfirmed_.fetch_add(1, std::memory_order_relaxed); break;
     }
-    const std::lock_guard lock{mutex_};
-    StatementFigures* figures = figures_of(statement);
-    if (figures == nullptr) return;
-    ++figures->compared;
-    figures->confirmed += outcome == Comparison::different ? 1 : 0;
-    figures->unconfirmed += outcome == Comparison::unconfirmed ? 1 : 0;
-    figures->authority.add(authority);
-    figures->follower.add(follower);
-}
-
-void Reads::count_shifted(Hash128 statement, std::chrono::microseconds follower) {
-    served_.fetch_add(1, std::memory_order_relaxed);
-    const std::lock_guard lock{mutex_};
-    StatementFigures* figures = figures_of(statement);
-    if (figures == nullptr) return;
-    ++figures->shifted;
-    figures->follower.add(follower);
+    figures_.add(statement, outcome, authority, follower);
 }
 
 ShadowReport Reads::shadow_report() const {
@@ -126,15 +96,11 @@ ShadowReport Reads::shadow_report() const {
     report.unconfirmed = unconfirmed_.load();
     report.compared = report.equal + report.different + report.unconfirmed;
     report.shed = shed_.load();
+    report.statements = figures_.report();
     return report;
 }
 
 ShiftReport Reads::shift_report() const { return {served_.load(), fallbacks_.load()}; }
-
-std::unordered_map<Hash128, StatementFigures, Hash128::Hasher> Reads::figures() const {
-    const std::lock_guard lock{mutex_};
-    return figures_;
-}
 
 bool ThreadReads::refresh() {
     const Traffic& traffic = shared_.traffic();

@@ -10,22 +10,20 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <string>
+#include <string_view>
 #include <thread>
-#include <unordered_map>
 #include <vector>
 
 #include "backfill/postgres/volatility_catalog.hpp"
 #include "protocol/hash.hpp"
 #include "protocol/postgres/statement_cache.hpp"
 #include "proxy/sessions.hpp"
+#include "proxy/statement_figures.hpp"
 #include "proxy/traffic.hpp"
 #include "router/route.hpp"
 
 namespace segue::proxy {
 
-// Statements with figures of their own; further ones are only counted in the totals.
-inline constexpr std::size_t statements_measured_max = 2000;
 inline constexpr std::chrono::seconds catalog_age_max{5};
 // After DDL has gone by, but not more often than this.
 inline constexpr std::chrono::milliseconds catalog_pause_min{500};
@@ -37,21 +35,6 @@ struct CatalogVersion {
     Hash128 mark;
     std::uint64_t generation = 0;
 };
-
-struct Latency {
-    std::uint64_t samples = 0;
-    std::chrono::microseconds sum{0}, longest{0};
-
-    void add(std::chrono::microseconds one);
-};
-
-// One statement text's figures, values included in its hash: the fingerprint of prepared statements.
-struct StatementFigures {
-    std::uint64_t compared = 0, confirmed = 0, unconfirmed = 0, shifted = 0;
-    Latency authority, follower;
-};
-
-enum class Comparison : std::uint8_t { equal, different, unconfirmed };
 
 class Reads {
 public:
@@ -73,22 +56,20 @@ public:
     bool is_demoted(Hash128 statement) const;
     void demote(Hash128 statement);
 
-    void count_comparison(Hash128 statement,
+    void count_comparison(std::string_view statement,
                           Comparison outcome,
                           std::chrono::microseconds authority,
                           std::chrono::microseconds follower);
     void count_shed() { shed_.fetch_add(1, std::memory_order_relaxed); }
-    void count_shifted(Hash128 statement, std::chrono::microseconds follower);
+    void count_shifted() { served_.fetch_add(1, std::memory_order_relaxed); }
     void count_fallback() { fallbacks_.fetch_add(1, std::memory_order_relaxed); }
 
     ShadowReport shadow_report() const;
     ShiftReport shift_report() const;
-    std::unordered_map<Hash128, StatementFigures, Hash128::Hasher> figures() const;
 
 private:
     void run();
     bool is_active() const;
-    StatementFigures* figures_of(Hash128 statement);
 
     const Traffic& traffic_;
     LoadCatalog load_;
@@ -98,9 +79,9 @@ private:
     std::array<std::shared_ptr<const CatalogVersion>, 2> catalogs_;  // By index(side).
     std::uint64_t generation_ = 0;
 
-    mutable std::mutex mutex_;  // Of everything below but the counters.
+    mutable std::mutex mutex_;  // Of the demotions.
     protocol::postgres::Demotions demotions_;
-    std::unordered_map<Hash128, StatementFigures, Hash128::Hasher> figures_;
+    StatementFigures figures_;
 
     std::atomic<std::uint64_t> equal_{0}, different_{0}, unconfirmed_{0}, shed_{0};
     std::atomic<std::uint64_t> served_{0}, fallbacks_{0};

@@ -91,7 +91,7 @@ void Relay::start_shift(Turn& turn) {
 // The client has seen nothing: the authority answers instead.
 void Relay::fall_back(Turn& turn) {
     const std::string request = std::move(tap_->shifted()->request);
-    tap_->shift_ended(false, turn.now);
+    tap_->shift_ended(false);
     forward_to_authority(bytes(request), turn);
 }
 
@@ -129,7 +129,7 @@ void Relay::receive_shifted(Bytes from, Turn& turn) {
     std::string for_client;
     running.receive(from, for_client);
     const State state = running.state();
-    if (state == State::answered) tap_->shift_ended(true, turn.now);
+    if (state == State::answered) tap_->shift_ended(true);
     tell_client(bytes(for_client));
     if (state == State::failed && !finished()) fall_back(turn);
 }
@@ -141,7 +141,7 @@ void Relay::other_lost(Turn& turn) {
     const auto& running = tap_->shifted()->running;
     if (!running || !running->exposed()) return fall_back(turn);
     const bool sayable = running->between_messages();
-    tap_->shift_ended(false, turn.now);
+    tap_->shift_ended(false);
     // Half a message cannot be taken back: only the end of the connection says so.
     if (!sayable) return client_broken();
     tell_client(bytes(with_ready(answer_lost)));
@@ -157,7 +157,7 @@ void Relay::cancel_shifted(Turn& turn) {
         session_->other_state.reset();
         to_other_.clear();
     }
-    tap_->shift_ended(false, turn.now);
+    tap_->shift_ended(false);
     tell_client(bytes(with_ready(cancelled)));
 }
 

@@ -151,7 +151,7 @@ void mirror(Screen& screen, const json& state) {
     screen.line("mirror", text);
 }
 
-void reads(Screen& screen, const json& shadow, const json& shift) {
+void reads(Screen& screen, const json& shadow, const json& statements, const json& shift) {
     const auto percent = [](const json& state) {
         char buffer[32];
         std::snprintf(buffer, sizeof buffer, "%g %%", state["percent"].get<double>());
@@ -166,6 +166,12 @@ void reads(Screen& screen, const json& shadow, const json& shift) {
                         (different > 0 ? screen.paint(Tone::bad, differences) : differences) +
                         ", " + count(shadow["unconfirmed"].get<double>()) + " unconfirmed, " +
                         count(shadow["shed"].get<double>()) + " shed");
+    }
+    for (const json& one : statements) {
+        if (one["different"] == 0) continue;
+        screen.line("  differs",
+                    count(one["different"].get<double>()) + " of " + count(one["compared"].get<double>()) + ": " +
+                        one["statement"].get<std::string>());
     }
     if (shift["percent"] > 0 || shift["served_by_follower"] > 0) {
         screen.line("shift",
@@ -246,7 +252,7 @@ std::string status_screen(const json& status, Colours colours) {
     }
     backfill(screen, status["backfill"]);
     mirror(screen, status["mirror"]);
-    reads(screen, status["shadow"], status["shift"]);
+    reads(screen, status["shadow"], status["shadow_statements"], status["shift"]);
     sessions(screen, status["sessions"]);
     way_back(screen, status);
     last(screen, status);

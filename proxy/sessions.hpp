@@ -31,8 +31,17 @@ struct SessionsReport {
 
 inline constexpr std::chrono::seconds long_busy_min{10};
 
+// Comparisons of one statement, whatever its values. Times are means; the follower's has our own transaction in it.
+struct StatementReport {
+    std::string statement;  // Without values.
+    std::uint64_t compared = 0, different = 0, unconfirmed = 0;
+    std::chrono::microseconds authority{0}, follower{0};
+
+    friend bool operator==(const StatementReport&, const StatementReport&) = default;
+};
 struct ShadowReport {
     std::uint64_t compared = 0, equal = 0, different = 0, unconfirmed = 0, shed = 0;
+    std::vector<StatementReport> statements = {};  // The most remarkable ones.
 };
 struct ShiftReport {
     std::uint64_t served_by_follower = 0, fallbacks = 0;

@@ -239,7 +239,7 @@ void Shadow::run(ShadowJob job) {
         outcome = confirm(job, order_defined, backend->transport, peers_.open_twin);
     }
     give_back(backend->transport.is_open());
-    reads.count_comparison(job.statement, outcome, job.latency, latency);
+    reads.count_comparison(job.text, outcome, job.latency, latency);
 }
 
 }  // namespace segue::proxy

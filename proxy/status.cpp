@@ -254,6 +254,23 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     return distinct;
 }
 
+namespace {
+
+json statements_json(const std::vector<StatementReport>& statements) {
+    json list = json::array();
+    for (const StatementReport& one : statements) {
+        list.push_back({{"statement", one.statement},
+                        {"compared", one.compared},
+                        {"different", one.different},
+                        {"unconfirmed", one.unconfirmed},
+                        {"authority_ms", static_cast<double>(one.authority.count()) / 1000},
+                        {"follower_ms", static_cast<double>(one.follower.count()) / 1000}});
+    }
+    return list;
+}
+
+}  // namespace
+
 json status_json(const StatusInputs& inputs) {
     const BoardState& board = inputs.board;
     const bool known = board.authority_known;
@@ -288,6 +305,7 @@ json status_json(const StatusInputs& inputs) {
         {"verify", verify_json(board.verify)},
         {"stray_writes", inputs.mover.stray_writes},
         {"warnings", std::move(warning_list)},
+        {"shadow_statements", statements_json(inputs.shadow.statements)},
         {"running_verb", board.current_verb.empty() ? json(nullptr) : json(board.current_verb)},
     };
 }

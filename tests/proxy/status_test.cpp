@@ -120,6 +120,20 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
     expect_shape(status_json(StatusInputs{}));
 }
 
+TEST(Status, NamesTheStatementsThatDifferAndTheirTimes) {
+    using std::chrono::microseconds;
+    StatusInputs inputs = busy();
+    inputs.shadow.statements = {{"SELECT a FROM t WHERE b = $1", 7, 2, 1, microseconds{1500}, microseconds{2250}},
+                                {"SELECT c FROM t", 3, 0, 0, microseconds{10}, microseconds{20}}};
+    const json status = status_json(inputs);
+    EXPECT_EQ(status["shadow_statements"][0],
+              (json{{"statement", "SELECT a FROM t WHERE b = $1"}, {"compared", 7}, {"different", 2}, {"unconfirmed", 1},
+                    {"authority_ms", 1.5}, {"follower_ms", 2.25}}));
+    const std::string screen = status_screen(status, Colours::off);
+    EXPECT_NE(screen.find("2 of 7: SELECT a FROM t WHERE b = $1"), std::string::npos) << screen;
+    EXPECT_EQ(screen.find("SELECT c"), std::string::npos) << screen;
+}
+
 TEST(Status, SaysNullWhileTheAuthorityIsNotKnown) {
     StatusInputs inputs;
     inputs.board.waiting_for = "the target cannot be read";

@@ -1,0 +1,121 @@
+#include "proxy/shadow.hpp"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "protocol/postgres/reply_digest.hpp"
+#include "relay_rig.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+const std::string answer = message('D', "\0\1\0\0\0\1a"sv) + complete("SELECT 1") + ready('I');
+const std::string other_answer = message('D', "\0\1\0\0\0\1b"sv) + complete("SELECT 1") + ready('I');
+const std::string opened = complete("BEGIN") + complete("SET") + message('D', "\0\0"sv) + complete("SELECT 1") + ready('T');
+const std::string ended = complete("ROLLBACK") + ready('I');
+
+struct ShadowTest : testing::Test {
+    Traffic traffic;
+    Reads reads{traffic, [](Side) -> Result<backfill::postgres::LoadedCatalog> { return Error{Errc::refused, "none"}; }};
+    Shadow shadow{[this] {
+        ShadowPeers peers;
+        peers.reads = &reads;
+        return peers;
+    }()};
+    Pair follower;
+
+    void TearDown() override { shadow.stop(); }
+
+    ShadowJob job() const {
+        protocol::postgres::ReplyReader reader;
+        reader.update(bytes(answer));
+        ShadowJob made;
+        made.text = "SELECT a FROM t";
+        made.request = query(made.text);
+        made.identity = "ann";
+        made.answer = reader.digest();
+        return made;
+    }
+    void give() {
+        Backend backend;
+        backend.transport = std::move(follower.relay_end);
+        backend.side = Side::target;
+        shadow.give("ann", std::move(backend));
+    }
+    // What the workers count next.
+    ShadowReport after(std::uint64_t outcomes) const {
+        const auto deadline = std::chrono::steady_clock::now() + 30s;
+        for (;;) {
+            const ShadowReport report = reads.shadow_report();
+            if (report.compared + report.shed >= outcomes || std::chrono::steady_clock::now() > deadline) return report;
+            std::this_thread::yield();
+        }
+    }
+};
+
+TEST_F(ShadowTest, ExecutesTheRequestInAReadOnlyTransactionAndComparesTheAnswer) {
+    give();
+    follower.test_end->say(opened + answer + ended);
+    shadow.start();
+    shadow.push(job());
+    const ShadowReport report = after(1);
+    EXPECT_EQ(report.equal, 1u);
+    ASSERT_EQ(report.statements.size(), 1u);
+    EXPECT_EQ(report.statements.front().statement, "SELECT a FROM t");
+    const std::string heard = follower.test_end->heard();
+    EXPECT_NE(heard.find("BEGIN TRANSACTION READ ONLY"), std::string::npos);
+    EXPECT_LT(heard.find("BEGIN"), heard.find(query("SELECT a FROM t")));
+    EXPECT_LT(heard.find(query("SELECT a FROM t")), heard.find("ROLLBACK"));
+}
+
+// Nothing is reported that no twin has shown.
+TEST_F(ShadowTest, ADifferenceThatNobodyCanConfirmIsUnconfirmed) {
+    give();
+    follower.test_end->say(opened + other_answer + ended);
+    shadow.start();
+    shadow.push(job());
+    const ShadowReport report = after(1);
+    EXPECT_EQ(report.unconfirmed, 1u);
+    EXPECT_EQ(report.different, 0u);
+}
+
+TEST_F(ShadowTest, AFollowerThatIsLostOrThatNobodyIsLoggedInToIsSpared) {
+    give();
+    follower.test_end->end_sending();
+    shadow.start();
+    shadow.push(job());
+    EXPECT_EQ(after(1).shed, 1u);
+    EXPECT_TRUE(shadow.wants_connection("ann", Side::target));
+    shadow.push(job());
+    EXPECT_EQ(after(2).shed, 2u);
+}
+
+TEST_F(ShadowTest, AFullQueueShedsAndNobodyWaits) {
+    for (std::size_t i = 0; i < shadow_queue_max + 3; ++i) shadow.push(job());
+    EXPECT_EQ(reads.shadow_report().shed, 3u);
+    EXPECT_EQ(reads.shadow_report().compared, 0u);
+}
+
+TEST_F(ShadowTest, AConnectionServesItsOwnKindAndSideOnly) {
+    EXPECT_TRUE(shadow.wants_connection("ann", Side::target));
+    give();
+    EXPECT_FALSE(shadow.wants_connection("ann", Side::target));
+    EXPECT_TRUE(shadow.wants_connection("ann", Side::source));
+    EXPECT_TRUE(shadow.wants_connection("bob", Side::target));
+}
+
+TEST(Identity, IsAllThatAReadDependsOnButNotTheApplicationsName) {
+    protocol::postgres::SessionState state;
+    const StartupParameters ann = {{"user", "ann"}, {"database", "shop"}}, bob = {{"user", "bob"}, {"database", "shop"}};
+    const std::string identity = identity_of(ann, state);
+    EXPECT_NE(identity, identity_of(bob, state));
+    EXPECT_EQ(identity, identity_of({{"user", "ann"}, {"database", "shop"}, {"application_name", "x"}}, state));
+    state.role = "clerk";
+    EXPECT_NE(identity, identity_of(ann, state));
+}
+
+}  // namespace
+}  // namespace segue::proxy
