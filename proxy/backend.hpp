@@ -43,6 +43,9 @@ struct Backend {
     std::int32_t pid = 0;
     std::string cancel_key;                           // 4 bytes in protocol 3.0.
     std::map<std::string, std::string> parameters;    // ParameterStatus as last seen.
+    // Has answered the client itself: it holds what no probe tells (currval, plans, a role that was dropped since), and is reset
+    // before a state is put onto it.
+    bool served = false;
 };
 
 }  // namespace segue::proxy

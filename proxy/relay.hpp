@@ -113,7 +113,8 @@ public:
     // A cancel request for a stopped session: the request that waits is answered with 57014 once it is whole. Where that leaves the
     // client owing a Sync, the session stays stopped until it has come, also after `go`.
     void cancel_waiting(Turn& turn);
-    // The session goes on with the other connection. False: it has none.
+    // The session goes on with the other connection. False: it has none. The one it leaves is not of its state any more; it is
+    // closed when it listens, because nobody reads what it would be told.
     bool swap_backends();
     // Ends the session with this message of ours to the client.
     void end_with(Bytes last_words);

@@ -158,10 +158,15 @@ void Relay::skip_cancelled_request(Turn& turn) {
 bool Relay::swap_backends() {
     assert(motion_ == Motion::stopped);
     if (!session_->other) return false;
+    const bool listened = session_->other_state && !session_->other_state->channels.empty();
     std::swap(session_->backend, *session_->other);
+    session_->other->served = true;
+    session_->other_state.reset();
+    session_->touched_since_probe = true;
     if (tap_) tap_->session_moved();
     const std::string told = changed_parameters(*session_->other, session_->backend);
     if (!told.empty()) tell_client(bytes(told));
+    if (listened) session_->other.reset();
     return true;
 }
 

@@ -33,11 +33,6 @@ void RelayThread::end_forced_move(std::uint64_t id, bool ready) {
     Session* session = slot->relay.session();
     if (ready && session != nullptr && slot->relay.motion() == Motion::stopped && session->other && session->other_state) {
         slot->relay.swap_backends();
-        // A connection that still listens would tell everything twice.
-        if (!session->other_state->channels.empty()) {
-            session->other.reset();
-            session->other_state.reset();
-        }
         change_server(*slot);
         peers_.directory->update_backends(*session);
     }

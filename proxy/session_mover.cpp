@@ -317,11 +317,12 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
 asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uint64_t id, Backend other,
                                                    std::optional<SessionState> restored, SessionState wanted,
                                                    Clock::time_point deadline) {
-    const Status done = co_await restore_state(other.transport, wanted, restored.has_value(), deadline);
+    const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline);
     if (!done) {
         // A connection in an unknown state is worth nothing: it is closed here.
         co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail};
     }
+    other.served = false;
     const auto attached = std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));
     auto answer = std::make_shared<Parcel<bool>>(control_);
     const auto attach = [id, attached, answer](RelayThread& own) {

@@ -162,6 +162,18 @@ TEST_F(SessionRegistryTest, MovesASessionThereAndBackWithItsState) {
     EXPECT_EQ(registry->sessions_ended(), 0u);
 }
 
+TEST_F(SessionRegistryTest, ASessionThatComesBackFindsNothingOfItsFirstStay) {
+    Client client{url()};
+    client.ask("create sequence counted");
+    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) + " dbname=postgres user=postgres sslmode=disable"};
+    elsewhere.ask("create sequence counted");
+    EXPECT_EQ(client.ask("select nextval('counted')::text"), "1");
+    for (const Side side : {Side::target, Side::source}) {
+        move_to(side);
+        EXPECT_EQ(client.ask("select currval('counted')::text"), "55000") << "not a value of before";
+    }
+}
+
 TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
     Client client{url()};
     client.ask("create temp table kept (a int)");
