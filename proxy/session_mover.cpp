@@ -279,7 +279,12 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
-    Probed probed = co_await probe_state(session->backend.transport, session->hints, deadline);
+    if (Clock::now() >= deadline) {
+        give_back(thread, id, std::move(session), {});
+        co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to ask for its state"};
+    }
+    const auto patience = Clock::now() + own_answer_wait_max;
+    Probed probed = co_await probe_state(session->backend.transport, session->hints, patience);
     if (!probed.state) {
         const Error error = probed.state.error();
         if (error.code == Errc::server) {
@@ -346,7 +351,8 @@ asio::awaitable<MoveOutcome> SessionMover::listen_to(std::uint64_t id, std::stri
     RelayThread& thread = *threads_[entry->thread];
     std::unique_ptr<Session> session = co_await borrow(thread, id, deadline);
     if (!session) co_return MoveOutcome{};
-    Notified notified = co_await read_notifications(session->backend.transport, channel, deadline);
+    const auto patience = Clock::now() + own_answer_wait_max;
+    Notified notified = co_await read_notifications(session->backend.transport, channel, patience);
     if (!notified.read) {
         // The connection is in the middle of an answer.
         give_up(thread, id, std::move(session), std::move(notified.for_client));

@@ -23,6 +23,10 @@ namespace segue::proxy {
 // A login costs a server milliseconds of CPU: hundreds of sessions are prepared without a storm.
 inline constexpr std::size_t moves_opening_max = 16;
 
+// For an answer of a session's own server. Whoever asks has given up long before, and the change of authority with him; but a client
+// is not lost because its server is slow: it waits, as it would for a statement of its own. Then its connection is ended.
+inline constexpr std::chrono::minutes own_answer_wait_max{2};
+
 enum class MoveEnd : std::uint8_t {
     ready,        // The other connection has the session's state as of its last boundary.
     gone,         // The session has ended.

@@ -217,6 +217,22 @@ TEST_F(SessionRegistryTest, AnOpenTransactionEndsTheHoldByItsDeadlineAndGoesOn) 
     EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
 }
 
+TEST_F(SessionRegistryTest, AServerThatAnswersTooLateForAMoveEndsTheMoveAndNotTheClient) {
+    Client client{url()}, elsewhere{"host=127.0.0.1 port=" + std::to_string(source->port()) +
+                                    " dbname=postgres user=postgres sslmode=disable"};
+    EXPECT_EQ(client.ask("select 'before'"), "before");
+    elsewhere.ask("begin");
+    // The question for a session's state reads it.
+    EXPECT_EQ(elsewhere.ask("lock table pg_catalog.pg_depend in access exclusive mode"), "");
+    constexpr std::chrono::milliseconds soon{500};
+    EXPECT_FALSE(registry->prestage(Side::target, Sessions::Clock::now() + soon, soon));
+    elsewhere.ask("rollback");
+    EXPECT_EQ(client.ask("select 'after'"), "after");
+    EXPECT_EQ(registry->sessions_ended(), 0u);
+    move_to(Side::target);
+    EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
+}
+
 TEST_F(SessionRegistryTest, AHeldRequestCanBeCancelledAndOthersRunAfterTheRelease) {
     Client cancelled{url()}, waiting{url()};
     ASSERT_TRUE(registry->hold(Side::target, in_time()));
