@@ -5,7 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <thread>
 
 #include "backfill/postgres/segue_schema.hpp"
@@ -16,6 +19,8 @@ namespace {
 
 // Names longer than this are cut by the server (NAMEDATALEN - 1).
 constexpr std::size_t application_name_max = 63;
+// Longer than a machine at its limits needs between two questions of a mover.
+constexpr const char* alive_within = "5s";
 
 std::string host_name() {
     char name[256] = {};
@@ -107,6 +112,31 @@ MoverLink::~MoverLink() {
 
 namespace {
 
+std::string own_name() { return host_name() + " pid " + std::to_string(getpid()); }
+
+// That process was of this host and is gone.
+bool is_dead(const std::string& holder) {
+    const std::string here = host_name() + " pid ";
+    if (!holder.starts_with(here)) return false;
+    const int pid = std::atoi(holder.c_str() + here.size());
+    return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+// A mover that is alive asks its servers several times a second. One that is frozen or cut off does not, and loses
+// the lease; one that is at work keeps it, or two of them would take it from each other for ever.
+Status let_the_living_work(Connection& connection, const MoverIdentity& identity) {
+    const auto found = connection.execute(
+        "SELECT holder, EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()"
+        " AND state_change > clock_timestamp() - interval '" + std::string{alive_within} + "') FROM segue.lease",
+        {identity.application_name()});
+    if (!found) return found.error();
+    if (found->size() != 1 || !found->truth(0, 1)) return Done{};
+    const std::string holder = found->text(0, 0);
+    if (holder.empty() || holder == own_name() || is_dead(holder)) return Done{};
+    return Error{Errc::timed_out,
+                 "another Segue (" + holder + ") moves this migration; this one takes over when that one is gone"};
+}
+
 // How many sessions of earlier movers are still there; asks them to end.
 Result<long long> end_earlier_sessions(Connection& connection,
                                        const MoverIdentity& identity,
@@ -130,6 +160,7 @@ Result<std::int64_t> take_lease(Connection& connection,
     constexpr std::chrono::seconds time_max{30};
     constexpr std::chrono::milliseconds pause{20};
     const auto deadline = std::chrono::steady_clock::now() + time_max;
+    if (const Status alone = let_the_living_work(connection, identity); !alone) return alone.error();
     for (;;) {
         const auto left = end_earlier_sessions(connection, identity, slot);
         if (!left) return left.error();
@@ -137,7 +168,7 @@ Result<std::int64_t> take_lease(Connection& connection,
             const auto taken = connection.execute(
                 "UPDATE segue.lease SET generation = generation + 1, holder = $1, taken_at = now()"
                 " RETURNING generation",
-                {host_name() + " pid " + std::to_string(getpid())});
+                {own_name()});
             if (!taken) return taken.error();
             if (taken->size() != 1) {
                 return Error{Errc::refused, "segue.lease has no row: finish this migration and start again on an empty target"};

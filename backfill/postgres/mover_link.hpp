@@ -66,7 +66,8 @@ private:
 };
 
 // Takes the lease on that side: ends every earlier session of ours there, waits until they are gone, and
-// raises the generation. `slot` may still be used by one of them. Fails at the deadline.
+// raises the generation. `slot` may still be used by one of them. Fails at the deadline, and where another process
+// that is alive holds the lease.
 Result<std::int64_t> take_lease(Connection& connection,
                                 const MoverIdentity& identity,
                                 const std::string& slot,
