@@ -47,6 +47,7 @@ private:
     void note_end(const Error& reason, const MoverRun& run);
     void guard_disks();
     std::shared_ptr<MoverRun> current() const;
+    Error not_connected() const;
     void add_tables(MoverStatus& status) const;  // Under shared_.mutex.
 
     MoverShared shared_;
@@ -100,6 +101,12 @@ void PostgresMover::stop() {
 std::shared_ptr<MoverRun> PostgresMover::current() const {
     const std::lock_guard lock{mutex_};
     return run_;
+}
+
+Error PostgresMover::not_connected() const {
+    const std::lock_guard lock{shared_.mutex};
+    const std::string& why = shared_.invalid.empty() ? last_failure_ : shared_.invalid;
+    return {Errc::closed, "the mover is not connected" + (why.empty() ? "" : ": " + why)};
 }
 
 void PostgresMover::supervise() {
@@ -173,7 +180,7 @@ void PostgresMover::set_paused(bool paused) {
 
 Status PostgresMover::nudge(Side stream_of) {
     const auto run = current();
-    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    if (!run) return not_connected();
     return run->nudge(stream_of);
 }
 
@@ -195,13 +202,13 @@ Status PostgresMover::become(Side authority, Position since) {
 
 Status PostgresMover::refresh(const std::vector<VerifyDifference>& rows) {
     const auto run = current();
-    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    if (!run) return not_connected();
     return refresh_rows(run, shared_, rows, Clock::now() + refresh_time);
 }
 
 Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadline) {
     const auto run = current();
-    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    if (!run) return not_connected();
     {
         const std::lock_guard lock{shared_.mutex};
         if (shared_.backfill != router::Backfill::consistent) {
@@ -213,7 +220,7 @@ Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadlin
 
 Result<VerifyResult> PostgresMover::verify() {
     const auto run = current();
-    if (!run || !run->authority_stream()) return Error{Errc::closed, "the mover is not connected"};
+    if (!run || !run->authority_stream()) return not_connected();
     verify_rows_ = 0;
     const std::vector<Table> tables = run->authority_tables();
     const OpenTwin open = [this]() -> Result<std::unique_ptr<TableTwin>> {
