@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "backfill/postgres/bounded_query.hpp"
 #include "backfill/postgres/mover_checks.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/store.hpp"
@@ -14,7 +15,14 @@ namespace {
 constexpr std::chrono::milliseconds keep_interval{250};
 constexpr std::chrono::milliseconds nudge_time_max{2000};
 constexpr std::chrono::milliseconds nudge_step{20};
+// A side that has not answered a keeper for so long has lost our connections, though no error tells of it.
+constexpr std::chrono::seconds silence_max{20};
 constexpr Side both_sides[] = {Side::source, Side::target};
+
+Error of_side(Side side, Error error) {
+    error.detail = std::string{name(side)} + ": " + error.detail;
+    return error;
+}
 
 Error stopping() { return Error{Errc::closed, "the mover is stopping"}; }
 
@@ -192,10 +200,10 @@ Status MoverRun::open_reverse_stream() {
 Status MoverRun::probe(MoverStream& carried) {
     const std::lock_guard lock{keeper_mutex_[index(carried.side())]};
     Connection& owner = **keepers_[index(carried.side())];
-    if (auto ticket = owner.execute("UPDATE segue.ticket SET number = number + 1"); !ticket) {
+    if (auto ticket = execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1"); !ticket) {
         return ticket.error();
     }
-    const auto end = owner.execute("SELECT pg_current_wal_flush_lsn()");
+    const auto end = execute_within(owner, silence_max, "SELECT pg_current_wal_flush_lsn()");
     if (!end) return end.error();
     carried.set_probe(parse_lsn(end->at(0, 0)).value_or(Position{}));
     return Done{};
@@ -204,13 +212,15 @@ Status MoverRun::probe(MoverStream& carried) {
 // What the whole run needs to know of a side, again and again: its log's end, and what snapshots show.
 Status MoverRun::read_figures(Side side) {
     const std::lock_guard lock{keeper_mutex_[index(side)]};
-    const auto rows = (*keepers_[index(side)])->execute(
+    const auto rows = execute_within(
+        **keepers_[index(side)],
+        silence_max,
         "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),"
         " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
         " (SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint"
         " FROM pg_replication_slots WHERE slot_name = $1)",
         {slot_name(shared_.settings.migration, side)});
-    if (!rows) return rows.error();
+    if (!rows) return of_side(side, rows.error());
     const auto snapshot = parse_snapshot(rows->at(0, 0));
     if (!snapshot) return snapshot.error();
     xid_reference_[index(side)] = snapshot->xmax;
@@ -244,7 +254,9 @@ bool MoverRun::retained_log_is_over() const {
 // for us. A read is cancelled and done again later; a twin that rests between two reads is ended.
 Status MoverRun::yield_to_waiters(Side authority) {
     const std::lock_guard lock{keeper_mutex_[index(authority)]};
-    const auto rows = (*keepers_[index(authority)])->execute(
+    const auto rows = execute_within(
+        **keepers_[index(authority)],
+        silence_max,
         "SELECT CASE WHEN a.state = 'active' THEN pg_cancel_backend(a.pid)"
         " ELSE pg_terminate_backend(a.pid) END FROM pg_stat_activity a"
         " WHERE a.application_name = $1 AND (a.state = 'active' OR now() - a.state_change > '1s')"
@@ -297,11 +309,11 @@ Status MoverRun::nudge(Side stream_of) {
         const std::lock_guard lock{keeper_mutex_[index(stream_of)]};
         Connection& owner = **keepers_[index(stream_of)];
         const char* const query = "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()";
-        auto rows = owner.execute(query);
+        auto rows = execute_within(owner, silence_max, query);
         if (!rows) return rows.error();
         end = parse_lsn(rows->at(0, 0)).value_or(Position{});
         if (parse_lsn(rows->at(0, 1)).value_or(Position{}) < end) {
-            auto ticket = owner.execute("UPDATE segue.ticket SET number = number + 1");
+            auto ticket = execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1");
             if (!ticket) return ticket.error();
         }
     }
