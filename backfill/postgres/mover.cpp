@@ -8,6 +8,7 @@
 
 #include "backfill/postgres/mover_checks.hpp"
 #include "backfill/postgres/mover_run.hpp"
+#include "backfill/postgres/other_progress.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/twin.hpp"
 #include "backfill/postgres/verifier.hpp"
@@ -20,6 +21,8 @@ using namespace postgres;
 
 constexpr std::chrono::milliseconds pause_min{100}, pause_max{5000};
 constexpr std::chrono::seconds good_run{10};
+// While another Segue is the mover, a commit of our clients under mirror sync waits up to so much longer.
+constexpr std::chrono::milliseconds other_progress_interval{20};
 constexpr std::chrono::seconds refresh_time{30};
 
 class PostgresMover final : public Mover {
@@ -44,6 +47,7 @@ public:
 
 private:
     void supervise();
+    bool rest(Clock::duration time, bool another_works);
     void note_end(const Error& reason, const MoverRun& run);
     void guard_disks();
     std::shared_ptr<MoverRun> current() const;
@@ -127,11 +131,29 @@ void PostgresMover::supervise() {
         note_end(reason, *run);
         guard_disks();
         if (Clock::now() - begun_at > good_run) pause = pause_min;
-        std::unique_lock lock{mutex_};
-        run_.reset();
-        if (wake_.wait_for(lock, pause, [&] { return stopping_; })) return;
+        {
+            const std::lock_guard lock{mutex_};
+            run_.reset();
+        }
+        if (rest(pause, run->lease_is_taken())) return;
         pause = std::min(pause * 2, pause_max);
     }
+}
+
+// Between two runs. True when the mover is being stopped.
+bool PostgresMover::rest(Clock::duration time, bool another_works) {
+    const auto until = Clock::now() + time;
+    const auto stopping = [&] { return stopping_; };
+    std::unique_lock lock{mutex_};
+    if (!another_works) return wake_.wait_until(lock, until, stopping);
+    OtherProgress other{shared_};
+    while (!stopping_ && Clock::now() < until) {
+        lock.unlock();
+        other.publish();
+        lock.lock();
+        wake_.wait_for(lock, other_progress_interval, stopping);
+    }
+    return stopping_;
 }
 
 void PostgresMover::note_end(const Error& reason, const MoverRun& run) {

@@ -97,6 +97,7 @@ Status MoverRun::take_leases() {
         if (!opened) return opened.error();
         const auto generation = take_lease(
             **opened, shared_.identity, slot_name(shared_.settings.migration, side), interrupts_);
+        lease_is_taken_ = !generation && generation.error().code == Errc::timed_out;
         if (!generation) return generation.error();
         generations_[index(side)] = *generation;
     }
