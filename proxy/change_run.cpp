@@ -16,6 +16,8 @@ namespace {
 
 constexpr const char* drain_channel = "segue_drain";
 constexpr std::chrono::milliseconds ticket_blink{30};
+// A ticket is committed in some round trips; that both have been applied takes at most so many times that.
+constexpr int ticket_ways = 3;
 constexpr std::chrono::milliseconds ticket_patience{700};
 constexpr std::uint32_t pace_min = 250, pace_max = 4000;  // Microseconds a turn: see Traffic::pace.
 
@@ -109,18 +111,29 @@ Status ChangeRun::check_mover() {
 
 // Until a pair of tickets takes no longer than a blink, because that is what the hold will take at least. Where the
 // machine is so busy that the mover gains no ground, the clients are slowed down a little, until the hold and no
-// longer than `limits_.slowed`; then it is tried without, and given up rather than have them wait.
+// longer than `limits_.slowed`; then it is tried without, and given up rather than have them wait. Where the servers
+// are far away the way itself takes its time, which no slowing shortens: it is granted on top.
 Status ChangeRun::catch_up() {
     const auto deadline = Clock::now() + limits_.probe;
+    bool exchanged_once = false;
+    Clock::duration way = limits_.probe;  // The shortest seen: others were in the way of the rest.
     for (std::uint32_t pace = 0;; pace = std::clamp(pace * 2, pace_min, pace_max)) {
         set_pace(pace);
         const auto begun = Clock::now();
-        auto patience = begun + ticket_patience;
+        const Status committed = commit_tickets();
+        if (!committed) return committed;
+        const auto committed_at = Clock::now();
+        way = std::min(way, committed_at - begun);
+        auto patience = committed_at + ticket_patience + ticket_ways * way;
         if (parts_.traffic.pace > 0) patience = std::min(patience, begun + (limits_.slowed - report_.slowed));
-        const Status exchanged = exchange_tickets(std::min(deadline, patience));
+        const Status exchanged = await_tickets(std::min(deadline, patience));
+        const auto now = Clock::now();
         const bool timed_out = !exchanged && exchanged.error().code == Errc::timed_out;
-        if (!exchanged && (!timed_out || Clock::now() >= deadline)) return exchanged;
-        if (exchanged && (Clock::now() - begun < ticket_blink || Clock::now() >= deadline)) return Done{};
+        if (!exchanged && !timed_out) return exchanged;
+        // The last one is cut short by the deadline, and says nothing then.
+        exchanged_once = exchanged || (exchanged_once && now >= deadline);
+        if (now >= deadline) return exchanged_once ? Status{Done{}} : exchanged;
+        if (exchanged && now - begun < ticket_blink + ticket_ways * way) return Done{};
     }
 }
 
@@ -143,21 +156,31 @@ Status ChangeRun::check_fence() {
     return Error{Errc::refused, all};
 }
 
-Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
-    Position tickets[2];
+Status ChangeRun::commit_tickets() {
     for (const Side side : {from_, to_}) {
         const auto ticket = parts_.steps.commit_ticket(side);
         if (!ticket) return ticket.error();
-        tickets[index(side)] = *ticket;
+        tickets_[index(side)] = *ticket;
+    }
+    return Done{};
+}
+
+Status ChangeRun::await_tickets(Clock::time_point deadline) {
+    for (const Side side : {from_, to_}) {
         if (Status nudged = parts_.mover.nudge(side); !nudged) return nudged;
     }
     for (const Side side : {from_, to_}) {
-        if (parts_.mover.applied(side).wait_for(tickets[index(side)], deadline)) continue;
+        if (parts_.mover.applied(side).wait_for(tickets_[index(side)], deadline)) continue;
         return Error{Errc::timed_out,
                      "a ticket of the " + text(side) + " did not reach the " + text(other(side)) +
                          " in time"};
     }
     return Done{};
+}
+
+Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
+    if (Status committed = commit_tickets(); !committed) return committed;
+    return await_tickets(deadline);
 }
 
 Status ChangeRun::prepare_sessions() {

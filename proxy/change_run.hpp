@@ -52,6 +52,8 @@ private:
     Status check_mover();
     Status check_fence();
     Status catch_up();
+    Status commit_tickets();
+    Status await_tickets(Clock::time_point deadline);
     void set_pace(std::uint32_t pace);
     std::string not_ready_to_commit();
 
@@ -60,6 +62,7 @@ private:
     const Side from_, to_;
     ChangeReport report_;
     Clock::time_point deadline_{};         // Set by Hold.
+    Position tickets_[2];                  // The last pair that was committed, by side.
     Clock::time_point paced_at_{};         // When the pace was last set.
     backfill::ControlRecord from_record_;  // The last that we know to be written.
     backfill::ControlRecord to_record_;    // As read before the hold.

@@ -89,6 +89,15 @@ TEST(Conductor, DoesNotSlowDownClientsOfAMachineThatKeepsUp) {
     EXPECT_EQ(change_authority(parts(program), quick(), Side::target).slowed.count(), 0);
 }
 
+TEST(Conductor, DoesNotSlowDownClientsBecauseTheServersAreFarAway) {
+    World world = consistent_world();
+    world.way = std::chrono::milliseconds{40};
+    Program program{world};
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_EQ(report.ending, router::Ending::changed) << report.reason;
+    EXPECT_EQ(report.slowed.count(), 0);
+}
+
 TEST(Conductor, KeepsMirrorAndSetsShadowAndShiftToZero) {
     World world = consistent_world();
     world.records[0]->knobs = {router::Mirror::sync, 10, 20, false};

@@ -1,5 +1,7 @@
 #include "tests/proxy/fake_world.hpp"
 
+#include <thread>
+
 namespace segue::proxy::test {
 
 using backfill::ControlRecord;
@@ -138,6 +140,7 @@ Result<Position> FakeSteps::log_end(Side side) {
 
 Result<Position> FakeSteps::commit_ticket(Side side) {
     if (const Status status = simple("ticket"); !status) return status.error();
+    std::this_thread::sleep_for(world_.way);
     world_.log_end[index(side)] += commit_size;
     const Position end{world_.log_end[index(side)]};
     if (!world_.tickets_get_stuck) applied_[index(side)].publish(end);

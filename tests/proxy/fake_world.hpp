@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <set>
 #include <string>
@@ -47,6 +48,7 @@ struct World {
     bool gate = false;
     bool prepared_to_fail = false;
     bool tickets_get_stuck = false;
+    std::chrono::milliseconds way{0};  // To either server: what committing a ticket takes.
     const Traffic* traffic = nullptr;
 
     int calls = 0;
