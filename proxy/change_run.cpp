@@ -91,7 +91,7 @@ Status ChangeRun::check_records() {
 
 Status ChangeRun::check_mover() {
     const backfill::MoverStatus status = parts_.mover.status();
-    if (!status.running) return Error{Errc::refused, "the mover is not running: see the log"};
+    if (!status.running) return Error{Errc::refused, "the mover is not running: " + (status.last_failure.empty() ? "see the log" : status.last_failure)};
     for (const Side side : {from_, to_}) {
         const backfill::StreamStatus& stream = status.streams[index(side)];
         if (!stream.problem.empty())
