@@ -19,7 +19,8 @@ WorkloadOptions clients(Migration& migration, unsigned seed) {
 
 }  // namespace
 
-DrivenLife::DrivenLife(unsigned seed) : workload_(clients(migration_, seed)) {}
+DrivenLife::DrivenLife(unsigned seed, MigrationOptions options)
+    : migration_(std::move(options)), workload_(clients(migration_, seed)) {}
 
 void DrivenLife::begin(const std::string& crash_at) {
     migration_.segue().run(crash_at);
@@ -74,6 +75,16 @@ bool DrivenLife::reach_authority(const std::string& side) {
 
 bool DrivenLife::reach_finished() {
     return drive("finish", "", [](const nlohmann::json& now) { return now["finished"] == true; });
+}
+
+void DrivenLife::live() {
+    ASSERT_TRUE(reach_consistent());
+    ASSERT_TRUE(reach_mirror("sync"));
+    ASSERT_TRUE(workload_.wait_for_more(30));
+    ASSERT_TRUE(reach_authority("target"));
+    ASSERT_TRUE(workload_.wait_for_more(30));
+    ASSERT_TRUE(reach_authority("source"));
+    ASSERT_TRUE(workload_.wait_for_more(30));
 }
 
 void DrivenLife::expect_right() {

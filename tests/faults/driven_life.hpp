@@ -11,7 +11,7 @@ namespace segue::test {
 
 class DrivenLife {
 public:
-    explicit DrivenLife(unsigned seed);
+    explicit DrivenLife(unsigned seed, MigrationOptions options = {});
     ~DrivenLife() { workload_.stop(); }
 
     Migration& migration() { return migration_; }
@@ -26,6 +26,9 @@ public:
     bool reach_mirror(const std::string& mode);
     bool reach_authority(const std::string& side);
     bool reach_finished();
+
+    // All of it: the copy, mirror sync, there and back.
+    void live();
 
     // How often Segue was found dead and started again.
     int restarts() const { return restarts_; }

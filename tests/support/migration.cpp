@@ -14,10 +14,19 @@ Migration::Migration(MigrationOptions options)
     source_->run("CREATE ROLE app LOGIN PASSWORD 'app'");
     source_->run("ALTER DATABASE shop OWNER TO app");
     if (options.workload_schema) create_workload_schema(source_->socket_url("shop", "app"));
-    segue_ = std::make_unique<SegueProcess>(
-        SegueOptions{.source_url = source_->url("shop", "mover", "mover"),
-                     .target_url = target_->url("shop", "mover", "mover"),
-                     .lines = options.lines});
+    if (options.cables) {
+        cables_[0] = std::make_unique<Cable>(source_->port());
+        cables_[1] = std::make_unique<Cable>(target_->port());
+    }
+    segue_options_ = {.source_url = mover_url(*source_, cables_[0].get()),
+                      .target_url = mover_url(*target_, cables_[1].get()),
+                      .lines = options.lines};
+    segue_ = std::make_unique<SegueProcess>(segue_options_);
+}
+
+std::string Migration::mover_url(const PostgresServer& server, const Cable* cable) const {
+    const int port = cable != nullptr ? cable->port() : server.port();
+    return "postgresql://mover:mover@127.0.0.1:" + std::to_string(port) + "/shop";
 }
 
 std::string Migration::as_mover(PostgresServer& server) const {

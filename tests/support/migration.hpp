@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/cable.hpp"
 #include "tests/support/compare.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/segue_process.hpp"
@@ -17,6 +18,7 @@ namespace segue::test {
 struct MigrationOptions {
     ServerOptions source = scram(), target = scram();
     bool workload_schema = true;
+    bool cables = false;  // Segue reaches each server through a relay that can be cut.
     std::vector<std::pair<std::string, std::string>> lines =
         {};  // Of the configuration, by section.
 
@@ -37,6 +39,12 @@ public:
     PostgresServer& target() { return *target_; }
     SegueProcess& segue() { return *segue_; }
 
+    // Only with `cables`: between Segue and that server.
+    Cable& source_cable() { return *cables_[0]; }
+    Cable& target_cable() { return *cables_[1]; }
+    // The URLs that Segue itself uses; for a second Segue on the same migration.
+    SegueOptions segue_options() const { return segue_options_; }
+
     // The application's URL through Segue, and straight to a server.
     std::string through() const { return segue_->url("shop", "app", "app"); }
     std::string direct(const PostgresServer& server) const {
@@ -56,7 +64,11 @@ public:
     void expect_right(const Workload& workload);
 
 private:
+    std::string mover_url(const PostgresServer& server, const Cable* cable) const;
+
     std::unique_ptr<PostgresServer> source_, target_;
+    std::unique_ptr<Cable> cables_[2];
+    SegueOptions segue_options_;
     std::unique_ptr<SegueProcess> segue_;
 };
 

@@ -1,0 +1,173 @@
+// What somebody else does to the servers of a migration: fills the log, drops a slot, writes to the follower. Clients go on, status says what happened, and what can be mended goes on from where it was.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+bool warns_of(const SegueProcess& segue, const std::string& words) {
+    const auto status = segue.status();
+    return status && (*status)["warnings"].dump().find(words) != std::string::npos;
+}
+
+void expect_warning(const SegueProcess& segue, const std::string& words) {
+    if (eventually(60s, [&] { return warns_of(segue, words); })) return;
+    const auto status = segue.status();
+    ADD_FAILURE() << "status does not warn of \"" << words << "\": " << (status ? status->dump(1) : "no status");
+}
+
+void expect_clients_go_on(Workload& clients) {
+    clients.start();
+    EXPECT_TRUE(clients.wait_for_more(30)) << "the clients suffer";
+    clients.stop();
+    expect_no_client_noticed(clients.report());
+}
+
+std::string slots(const PostgresServer& server) {
+    return server.value("SELECT count(*) FROM pg_replication_slots", "shop");
+}
+
+void write_log(PostgresServer& server, int megabytes) {
+    server.run("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024)) FROM generate_series(1, " +
+                   std::to_string(megabytes) + ")",
+               "shop");
+}
+
+MigrationOptions capped() {
+    MigrationOptions options;
+    options.lines = {{"limits", "retained_log_mb = 32"}};
+    return options;
+}
+
+// Law 11.
+TEST(RetainedLog, AtTheCapTheSlotIsGivenUpWhileTheFollowerIsAway) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{capped()};
+    ASSERT_TRUE(move.copy());
+    Workload clients{{move.through()}};
+    move.target().stop(Stop::immediate);
+    write_log(move.source(), 40);
+    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; })) << "the slot holds the log for ever";
+    expect_warning(move.segue(), "retained_log_mb");
+    expect_clients_go_on(clients);
+    move.target().start();
+    expect_clients_go_on(clients);
+    expect_warning(move.segue(), "retained_log_mb");
+    EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1) << "the copy is invalid";
+}
+
+TEST(RetainedLog, AtTheCapTheSlotIsGivenUpWhileFollowingIsPaused) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{capped()};
+    ASSERT_TRUE(move.copy());
+    Workload clients{{move.through()}};
+    move.segue().expect_done({"pause"});
+    Sql client{move.through()};
+    client.query("INSERT INTO app.keyed VALUES (-5, 'holds the slot back')");
+    write_log(move.source(), 40);
+    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; })) << "the slot holds the log for ever";
+    expect_warning(move.segue(), "retained_log_mb");
+    expect_clients_go_on(clients);
+}
+
+TEST(SlotLost, MakesTheCopyInvalidLoudly) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().kill();
+    const std::string slot = move.source().value("SELECT slot_name FROM pg_replication_slots", "shop");
+    ASSERT_TRUE(eventually(20s, [&] {
+        Sql owner{move.superuser(move.source())};
+        return owner.attempt("SELECT pg_drop_replication_slot('" + slot + "')").ok;
+    }));
+    move.segue().run();
+    Workload clients{{move.through()}};
+    expect_warning(move.segue(), "slot " + slot + " is gone");
+    expect_clients_go_on(clients);
+    for (const char* verb : {"cutover", "verify", "rehearse"}) {
+        SCOPED_TRACE(verb);
+        const CommandResult refused = move.segue().verb({verb});
+        EXPECT_EQ(refused.exit_code, 1);
+        EXPECT_NE(refused.err.find("gone"), std::string::npos) << "the reason is not named: " << refused.err;
+    }
+}
+
+// Law 2: what the stream expects is not there, or what it brings is. The table is named, nothing is papered over,
+// and once the rogue's work is undone the stream goes on.
+TEST(RogueWriter, StopsTheTableUntilItIsUndone) {
+    SEGUE_NEEDS_POSTGRES();
+    struct Rogue {
+        const char *does, *then, *undo;
+    };
+    const Rogue rogues[] = {
+        {"INSERT INTO app.keyed VALUES (-60, 'rogue')",
+         "INSERT INTO app.keyed VALUES (-60, 'the application')",
+         "DELETE FROM app.keyed WHERE id = -60"},
+        {"DELETE FROM app.keyed WHERE id = -61",
+         "UPDATE app.keyed SET body = 'changed' WHERE id = -61",
+         "INSERT INTO app.keyed VALUES (-61, 'there')"},
+        {"DELETE FROM app.keyed WHERE id = -62",
+         "DELETE FROM app.keyed WHERE id = -62",
+         "INSERT INTO app.keyed VALUES (-62, 'there')"},
+    };
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    client.query("INSERT INTO app.keyed VALUES (-61, 'there'), (-62, 'there')");
+    move.expect_equal_soon();
+    for (const Rogue& rogue : rogues) {
+        SCOPED_TRACE(rogue.does);
+        Sql writer{move.as_mover(move.target())};
+        writer.query("SET session_replication_role = replica");
+        writer.query(rogue.does);
+        client.query(rogue.then);
+        expect_warning(move.segue(), "app.keyed");
+        EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
+        client.query("UPDATE app.account SET balance = balance WHERE id = 1");  // The application goes on.
+        writer.query(rogue.undo);
+        move.expect_equal_soon(60s);
+        EXPECT_TRUE(eventually(30s, [&] { return !warns_of(move.segue(), "app.keyed: "); }));
+    }
+}
+
+// Both serve clients, also with mirror sync; one mover works, and the other one waits until it is gone.
+TEST(TwoSegues, OnOneMigrationDoNotFightForIt) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"mirror", "sync"});
+    const auto generation = [&] { return move.target().value("SELECT generation FROM segue.lease", "shop"); };
+    const std::string before = generation();
+    {
+        SegueProcess second{move.segue_options()};
+        second.run();
+        expect_warning(second, "another Segue");
+        Workload first_clients{{move.through()}};
+        Workload second_clients{{second.url("shop", "app", "app"), 3, 6}};
+        first_clients.start();
+        second_clients.start();
+        EXPECT_TRUE(first_clients.wait_for_more(100));
+        EXPECT_TRUE(second_clients.wait_for_more(50));
+        first_clients.stop();
+        second_clients.stop();
+        EXPECT_EQ(generation(), before) << "the lease was taken from a mover that is alive";
+        std::vector<Attempt> journal = first_clients.journal();
+        for (const Attempt& attempt : second_clients.journal()) journal.push_back(attempt);
+        move.expect_equal_soon();
+        expect_journal(move.superuser(move.target()), journal);
+        // The first one dies: the second one takes over by itself.
+        move.segue().kill();
+        EXPECT_TRUE(second.wait_status("/rollback_ready", true, 30s));
+        EXPECT_NE(generation(), before);
+        Sql client{second.url("shop", "app", "app")};
+        client.query("INSERT INTO app.keyed VALUES (-70, 'through the second')");
+        move.expect_equal_soon();
+    }
+}
+
+}  // namespace
+}  // namespace segue::test
