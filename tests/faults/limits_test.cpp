@@ -1,4 +1,5 @@
-// What somebody else does to the servers of a migration: fills the log, drops a slot, writes to the follower. Clients go on, status says what happened, and what can be mended goes on from where it was.
+// What somebody else does to the servers of a migration: fills the log, drops a slot, locks a table, writes to the
+// follower. Clients go on, status says what happened, and what can be mended goes on from where it was.
 
 #include <gtest/gtest.h>
 
@@ -94,6 +95,40 @@ TEST(SlotLost, MakesTheCopyInvalidLoudly) {
         EXPECT_EQ(refused.exit_code, 1);
         EXPECT_NE(refused.err.find("gone"), std::string::npos) << "the reason is not named: " << refused.err;
     }
+}
+
+// Somebody's maintenance on the target, while tables are copied and while they are followed.
+TEST(LockOnTheTarget, DelaysAndHurtsNobody) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    move.segue().run();
+    Workload workload{{move.through()}};
+    workload.start();
+    move.segue().expect_done({"start"});
+    const auto exists = [&] { return move.target().value("SELECT to_regclass('app.account')", "shop") != "\\N"; };
+    ASSERT_TRUE(eventually(60s, exists));
+    {
+        Sql maintenance{move.superuser(move.target())};
+        maintenance.query("BEGIN");
+        maintenance.query("LOCK TABLE app.account IN ACCESS EXCLUSIVE MODE");
+        ASSERT_TRUE(workload.wait_for_more(150));
+    }
+    ASSERT_TRUE(move.segue().wait_consistent());
+    {
+        Sql maintenance{move.superuser(move.target())};
+        maintenance.query("BEGIN");
+        maintenance.query("LOCK TABLE app.account IN SHARE MODE");
+        ASSERT_TRUE(workload.wait_for_more(150));
+        EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1) << "the follower cannot catch up";
+        ASSERT_TRUE(workload.wait_for_more(30)) << "the given up change holds the clients";
+    }
+    workload.stop();  // A machine that is too small for both need not catch up.
+    EXPECT_TRUE(eventually(60s, [&] { return move.segue().verb({"cutover"}).exit_code == 0; }));
+    workload.start();
+    ASSERT_TRUE(workload.wait_for_more(30));
+    workload.stop();
+    expect_no_client_noticed(workload.report());
+    move.expect_right(workload);
 }
 
 // Law 2: what the stream expects is not there, or what it brings is. The table is named, nothing is papered over,
