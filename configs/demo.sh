@@ -127,11 +127,12 @@ verb() {
     sed 's/^/     /' "$work/verb.out"
 }
 changes=()
-change() {  # verb; remembers when, for the longest wait of any client in it
-    local from
+change() {  # verb; remembers how long Segue had a client wait, and when it was, for the slowest transaction meanwhile
+    local from to
     from=$(date +%s.%N)
     verb "$1"
-    changes+=("$1 $from $(date +%s.%N)")
+    to=$(date +%s.%N)
+    changes+=("$1 $from $to $(show last_change.longest_wait_ms)")
 }
 # Lets the applications work; `wait` returns early when one of them is gone.
 work_for() {
@@ -244,8 +245,9 @@ line() { printf '     %-46s %s\n' "$1" "$2"; }
 line "transactions done" "$((${pgbench_done:-0} + app_done))"
 line "errors seen by clients" "$errors"
 for entry in "${changes[@]}"; do
-    read -r name from to <<<"$entry"
-    line "longest client wait, $name" "$(python longest "$work" "$from" "$to") ms"
+    read -r name from to waited <<<"$entry"
+    line "longest wait of a client, $name" "$waited ms"
+    line "  slowest transaction meanwhile, from its begin" "$(python longest "$work" "$from" "$to") ms"
 done
 line "notifications sent, heard" "$sent, $received"
 line "rows compared, tables" "$rows, $tables"

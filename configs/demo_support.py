@@ -227,7 +227,7 @@ def compare(source, target):
 
 
 def longest(folder, start, end):
-    """The longest wait of any client whose request was under way between two instants, in milliseconds."""
+    """The slowest of all whole transactions that were under way between two instants, in milliseconds."""
     start, end = float(start), float(end)
     worst = 0.0
     for path in glob.glob(f"{folder}/pgbench_log.*"):
