@@ -54,11 +54,26 @@ bool applies(Where where, Side side) {
 }
 
 std::string connect_remedy(const Error& error) {
-    if (error.detail.find("password authentication failed") != std::string::npos) {
+    const auto says = [&](const char* words) { return error.detail.find(words) != std::string::npos; };
+    if (says("server does not support SSL")) {
+        return "switch TLS on there (ssl = on, with ssl_cert_file and ssl_key_file, and reload), or relax sslmode in the URL";
+    }
+    if (says("certificate") || says("SSL error")) {
+        return "name the CA that signed the server's certificate by sslrootcert in the URL, and the host as the certificate"
+               " names it; or relax sslmode";
+    }
+    if (says("too many clients") || says("connection slots are reserved") || says("too many connections")) {
+        return "end connections that nobody needs, or raise the limit (max_connections takes effect with a restart)";
+    }
+    if (says("starting up") || says("shutting down") || says("not yet accepting connections")) {
+        return "wait until the server is up and accepts connections";
+    }
+    if (says("password authentication failed") || says("no password supplied")) {
         return "correct the user or password of the URL (or its passfile or password_env)";
     }
-    if (error.detail.find("does not exist") != std::string::npos) return "create it, or correct the URL";
-    if (error.detail.find("no pg_hba.conf entry") != std::string::npos) {
+    if (says("does not exist")) return "create it, or correct the URL";
+    if (says("not permitted to log in")) return "ALTER ROLE ... LOGIN; or correct the URL";
+    if (says("no pg_hba.conf entry")) {
         return "allow Segue's host in the server's pg_hba.conf, for the database and for replication";
     }
     return "start the server, or correct host and port of the URL";
@@ -120,6 +135,20 @@ void check_without_key(Connection& source, const std::string& excluded, bool ful
     }
 }
 
+// A misspelt name would leave the table in the move without a word.
+void check_excluded(Connection& source, const std::string& excluded, std::vector<Finding>& findings) {
+    const auto rows = source.execute(
+        "SELECT e.label FROM unnest($1::text[]) AS e(label) WHERE NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE n.nspname || '.' || c.relname = e.label AND c.relkind NOT IN ('i', 'I', 't', 'c'))",
+        {excluded});
+    if (!rows) return findings.push_back({Severity::fail, "exclude_unknown", "source", rows.error().detail, ""});
+    for (int row = 0; row < rows->size(); ++row) {
+        findings.push_back({Severity::fail, "exclude_unknown", object_on(Side::source, rows->at(row, 0)),
+                            "[tables] exclude names it, and there is no such table",
+                            "write \"schema.table\" as the source's catalog spells it, without quotes, or strike it out"});
+    }
+}
+
 void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& findings) {
     for (const Side side : {Side::source, Side::target}) {
         findings.push_back({Severity::information, "creates", object_on(side, ""),
@@ -174,6 +203,7 @@ Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) 
     }
     auto& [source, target] = connections;
     if (source) {
+        check_excluded(*source, excluded, findings);
         check_without_key(*source, excluded, settings.full_identity_without_key, findings);
         check_tools(settings, *source, findings);
     }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <utility>
@@ -84,6 +85,9 @@ TEST(Preflight, NamesEveryObjectThatCannotBeMovedExactly) {
     EXPECT_FALSE(fails.contains({"unlogged_table", "source: public.cache"}));
     EXPECT_FALSE(fails.contains({"transaction_id_column", "source: public.versions"}));
     EXPECT_FALSE(fails.contains({"table_not_empty", "target: public.keyless"}));
+    EXPECT_EQ(std::count_if(fails.begin(), fails.end(), [](const auto& f) { return f.first == "exclude_unknown"; }), 0);
+    excluding.exclude.push_back("public.kache");
+    EXPECT_TRUE(coded(excluding, Severity::fail).contains({"exclude_unknown", "source: public.kache"}));
 }
 
 TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
@@ -127,6 +131,10 @@ TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
     EXPECT_EQ(findings->front().code, "connect");
     EXPECT_EQ(findings->front().object, "target");
     EXPECT_NE(findings->front().remedy.find("start the server"), std::string::npos);
+    settings.url[1] = databases.url(Side::target) + "?sslmode=verify-full";
+    const auto without_tls = postgres_preflight(settings);
+    ASSERT_TRUE(without_tls);
+    EXPECT_NE(without_tls->front().remedy.find("ssl = on"), std::string::npos) << without_tls->front().reason;
 }
 
 }  // namespace
