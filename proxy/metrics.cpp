@@ -54,6 +54,23 @@ std::optional<double> number(const std::optional<std::uint64_t>& value) {
     return value ? std::optional<double>(static_cast<double>(*value)) : std::nullopt;
 }
 
+// As long as recovery has not ended nobody knows them.
+void knobs_in_force(Text& text, const StatusInputs& inputs) {
+    const auto& record = inputs.board.record;
+    const router::Knobs knobs = record ? record->knobs : router::Knobs{};
+    text.head("mirror_mode", "gauge", "1 for the mode in force.");
+    for (const router::Mirror mode :
+         {router::Mirror::off, router::Mirror::async, router::Mirror::sync}) {
+        text.value(mode == knobs.mirror, "mode=\"" + std::string{name(mode)} + "\"");
+    }
+    text.gauge("paused", "1 while copying and following are paused.", knobs.paused);
+    text.gauge("shadow_percent", "Percent of reads compared.", knobs.shadow_percent);
+    text.gauge("shift_percent", "Percent of reads answered by the follower.", knobs.shift_percent);
+    text.gauge("rollback_ready",
+               "1 when a change of authority could be made or taken back now.",
+               rollback_blockers(inputs).empty());
+}
+
 void migration(Text& text, const StatusInputs& inputs) {
     const BoardState& board = inputs.board;
     text.gauge("authority_known",
@@ -72,21 +89,10 @@ void migration(Text& text, const StatusInputs& inputs) {
                    "1 after segue finish.",
                    board.record && board.record->phase == router::Phase::finished);
     }
-    const router::Knobs knobs = board.record ? board.record->knobs : router::Knobs{};
-    text.head("mirror_mode", "gauge", "1 for the mode in force.");
-    for (const router::Mirror mode :
-         {router::Mirror::off, router::Mirror::async, router::Mirror::sync}) {
-        text.value(mode == knobs.mirror, "mode=\"" + std::string{name(mode)} + "\"");
-    }
-    text.gauge("paused", "1 while copying and following are paused.", knobs.paused);
+    if (board.authority_known) knobs_in_force(text, inputs);
     text.gauge("degraded",
                "1 while the gate's bound was exceeded and commits are not held.",
                inputs.degraded);
-    text.gauge("shadow_percent", "Percent of reads compared.", knobs.shadow_percent);
-    text.gauge("shift_percent", "Percent of reads answered by the follower.", knobs.shift_percent);
-    text.gauge("rollback_ready",
-               "1 when a change of authority could be made or taken back now.",
-               rollback_blockers(inputs).empty());
     text.gauge(
         "warnings", "Warnings that status shows.", static_cast<double>(warnings(inputs).size()));
 }

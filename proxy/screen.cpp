@@ -97,7 +97,7 @@ void backfill(Screen& screen, const json& state) {
         state["state"].is_string() ? state["state"].get<std::string>() : "unknown";
     std::string text = word;
     if (state["paused"] == true) text += screen.paint(Tone::care, "  PAUSED");
-    const double copied = state["rows_copied"].get<double>();
+    const double copied = state["rows_copied"].is_number() ? state["rows_copied"].get<double>() : 0;
     if (word == "copying") {
         const json& total = state["rows_total_estimate"];
         if (total.is_number() && total.get<double>() > 0) {
@@ -153,9 +153,11 @@ void mirror(Screen& screen, const json& state) {
 
 void reads(Screen& screen, const json& shadow, const json& statements, const json& shift) {
     const auto percent = [](const json& state) {
-        char buffer[32];
-        std::snprintf(buffer, sizeof buffer, "%g %%", state["percent"].get<double>());
-        return std::string{buffer};
+        return or_unknown(state["percent"], [](double number) {
+            char buffer[32];
+            std::snprintf(buffer, sizeof buffer, "%g %%", number);
+            return std::string{buffer};
+        });
     };
     if (shadow["percent"] > 0 || shadow["compared"] > 0) {
         const double different = shadow["different"].get<double>();

@@ -21,6 +21,17 @@ json milliseconds(const std::optional<std::chrono::microseconds>& duration) {
     return duration ? json(static_cast<double>(duration->count()) / 1000.0) : json(nullptr);
 }
 
+// What the control record or the mover says is not known before recovery has ended.
+template <class T>
+json known_or_null(const StatusInputs& inputs, const T& value) {
+    return inputs.board.authority_known ? json(value) : json(nullptr);
+}
+
+// Right after the program's start recovery has not had its first answer yet.
+std::string what_recovery_waits_for(const BoardState& board) {
+    return board.waiting_for.empty() ? "the control records of both servers are being read" : board.waiting_for;
+}
+
 bool moving(const StatusInputs& inputs) {
     return inputs.board.record && inputs.board.record->phase != router::Phase::finished;
 }
@@ -49,12 +60,11 @@ json backfill_json(const StatusInputs& inputs) {
                           {"rows_copied", table.rows_copied},
                           {"rows_total_estimate", or_null(table.rows_total_estimate)}});
     }
-    const bool known = inputs.board.authority_known;
-    return {{"state", known ? json(name(backfill_state(inputs))) : json(nullptr)},
-            {"paused", inputs.board.record && inputs.board.record->knobs.paused},
-            {"rows_copied", mover.rows_copied},
+    return {{"state", known_or_null(inputs, name(backfill_state(inputs)))},
+            {"paused", known_or_null(inputs, inputs.board.record && inputs.board.record->knobs.paused)},
+            {"rows_copied", known_or_null(inputs, mover.rows_copied)},
             {"rows_total_estimate", or_null(mover.rows_total_estimate)},
-            {"bytes_copied", mover.bytes_copied},
+            {"bytes_copied", known_or_null(inputs, mover.bytes_copied)},
             {"eta_seconds", or_null(mover.eta_seconds)},
             {"tables", std::move(tables)}};
 }
@@ -209,7 +219,7 @@ std::string format_time(WallTime time) {
 
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
     if (!inputs.board.authority_known)
-        return {"the authority is not known yet: " + inputs.board.waiting_for};
+        return {"the authority is not known yet: " + what_recovery_waits_for(inputs.board)};
     if (!inputs.board.record) return {"nothing is being moved: `segue start` begins"};
     if (!moving(inputs)) return {"the migration is finished"};
     if (backfill_state(inputs) != router::Backfill::consistent)
@@ -229,7 +239,7 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     std::vector<Warning> result;
     const BoardState& board = inputs.board;
     if (!board.authority_known)
-        result.push_back({"authority_unknown", "clients wait: " + board.waiting_for});
+        result.push_back({"authority_unknown", "clients wait: " + what_recovery_waits_for(board)});
     if (!board.mover_problem.empty()) result.push_back({"mover", board.mover_problem});
     if (inputs.degraded) {
         result.push_back({"degraded",
@@ -273,7 +283,6 @@ json statements_json(const std::vector<StatementReport>& statements) {
 
 json status_json(const StatusInputs& inputs) {
     const BoardState& board = inputs.board;
-    const bool known = board.authority_known;
     const bool finished = board.record && board.record->phase == router::Phase::finished;
     const router::Knobs knobs = moving(inputs) ? board.record->knobs : router::Knobs{};
     json warning_list = json::array();
@@ -281,29 +290,28 @@ json status_json(const StatusInputs& inputs) {
         warning_list.push_back({{"code", warning.code}, {"text", warning.text}});
     const auto blockers = rollback_blockers(inputs);
     return {
-        {"authority",
-         known ? json(name(board.record ? board.record->authority : Side::source)) : json(nullptr)},
-        {"epoch", known ? json(board.record ? board.record->epoch : 0) : json(nullptr)},
-        {"finished", known ? json(finished) : json(nullptr)},
+        {"authority", known_or_null(inputs, name(board.record ? board.record->authority : Side::source))},
+        {"epoch", known_or_null(inputs, board.record ? board.record->epoch : 0)},
+        {"finished", known_or_null(inputs, finished)},
         {"backfill", backfill_json(inputs)},
         {"mirror", mirror_json(inputs)},
         {"shadow",
-         {{"percent", knobs.shadow_percent},
+         {{"percent", known_or_null(inputs, knobs.shadow_percent)},
           {"compared", inputs.shadow.compared},
           {"equal", inputs.shadow.equal},
           {"different", inputs.shadow.different},
           {"unconfirmed", inputs.shadow.unconfirmed},
           {"shed", inputs.shadow.shed}}},
         {"shift",
-         {{"percent", knobs.shift_percent},
+         {{"percent", known_or_null(inputs, knobs.shift_percent)},
           {"served_by_follower", inputs.shift.served_by_follower},
           {"fallbacks", inputs.shift.fallbacks}}},
         {"sessions", sessions_json(inputs.sessions)},
-        {"rollback_ready", known ? json(blockers.empty()) : json(nullptr)},
+        {"rollback_ready", known_or_null(inputs, blockers.empty())},
         {"rollback_blockers", blockers},
         {"last_change", change_json(board.last_change)},
         {"verify", verify_json(board.verify)},
-        {"stray_writes", inputs.mover.stray_writes},
+        {"stray_writes", known_or_null(inputs, inputs.mover.stray_writes)},
         {"warnings", std::move(warning_list)},
         {"shadow_statements", statements_json(inputs.shadow.statements)},
         {"running_verb", board.current_verb.empty() ? json(nullptr) : json(board.current_verb)},

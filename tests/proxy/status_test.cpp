@@ -142,7 +142,15 @@ TEST(Status, SaysNullWhileTheAuthorityIsNotKnown) {
     EXPECT_TRUE(status["epoch"].is_null());
     EXPECT_TRUE(status["backfill"]["state"].is_null());
     EXPECT_TRUE(status["rollback_ready"].is_null());
+    for (const char* path : {"/backfill/paused", "/backfill/rows_copied", "/backfill/bytes_copied", "/mirror/mode",
+                             "/shadow/percent", "/shift/percent", "/finished", "/stray_writes"}) {
+        EXPECT_TRUE(status.at(json::json_pointer{path}).is_null()) << path;
+    }
     EXPECT_EQ(status["warnings"][0]["code"], "authority_unknown");
+    EXPECT_FALSE(status_screen(status, Colours::off).empty());
+    EXPECT_EQ(metrics_text(inputs).find("segue_shift_percent"), std::string::npos);
+    inputs.board.waiting_for.clear();  // Right after the program's start.
+    EXPECT_NE(warnings(inputs).front().text.find("are being read"), std::string::npos);
 }
 
 TEST(Status, NamesEveryReasonWhyTheWayBackIsNotOpen) {
