@@ -4,6 +4,7 @@
 
 #include "backfill/crash_point.hpp"
 #include "proxy/control_moves.hpp"
+#include "proxy/mover_wait.hpp"
 
 namespace segue::proxy {
 
@@ -90,16 +91,9 @@ Status ChangeRun::check_records() {
 }
 
 Status ChangeRun::check_mover() {
+    const Status connected = wait_connected(parts_.mover, {from_, to_}, limits_.connect, parts_.stopping);
+    if (!connected) return connected;
     const backfill::MoverStatus status = parts_.mover.status();
-    if (!status.running) return Error{Errc::refused, "the mover is not running: " + (status.last_failure.empty() ? "see the log" : status.last_failure)};
-    for (const Side side : {from_, to_}) {
-        const backfill::StreamStatus& stream = status.streams[index(side)];
-        if (!stream.problem.empty())
-            return Error{Errc::refused,
-                         "the stream of the " + text(side) + " has a problem: " + stream.problem};
-        if (!stream.connected)
-            return Error{Errc::refused, "the stream of the " + text(side) + " is not connected"};
-    }
     if (!status.problems.empty()) return Error{Errc::refused, status.problems.front()};
     if (parts_.mover.strays(to_) > 0) {
         return Error{Errc::refused,

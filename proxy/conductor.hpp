@@ -34,7 +34,8 @@ struct ChangeLimits {
     std::chrono::milliseconds drain{2000};  // For open transactions.
     std::chrono::milliseconds deadline{
         5000};  // From hold to release, before the point of no return.
-    // Step 1, which no client notices: for arming, for the two probes, for preparing the sessions.
+    // Step 1, which no client notices: for the mover's streams to be connected, for arming, for the two probes, for preparing the sessions.
+    std::chrono::milliseconds connect{8000};  // Above the longest pause between two of the mover's runs.
     std::chrono::milliseconds arm{10000};
     std::chrono::milliseconds probe{15000};
     std::chrono::milliseconds prestage{15000};

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/control_moves.hpp"
+#include "proxy/mover_wait.hpp"
 #include "proxy/recover.hpp"
 
 namespace segue::proxy {
@@ -160,6 +161,10 @@ bool Operations::copying_or_later() const {
     return not_moving().empty() && parts_.board.read().record->backfill != router::Backfill::none;
 }
 
+Status Operations::connected(std::initializer_list<Side> streams) const {
+    return wait_connected(parts_.change.mover, streams, change_limits.connect, parts_.change.stopping);
+}
+
 Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change) {
     const BoardState state = parts_.board.read();
     const Side authority = state.record->authority;
@@ -228,12 +233,15 @@ VerbResult Operations::mirror(const Json& arguments) {
     if (sync && record.knobs.paused)
         return VerbResult::refused("following is paused: run `segue resume` first");
     if (sync && record.knobs.mirror != Mirror::sync) {
+        if (const Status there = connected({record.authority}); !there)
+            return VerbResult::refused(there.error().detail);
         // A gate in front of a follower that is far behind would stop every commit for as long.
         const auto ticket = parts_.change.steps.commit_ticket(record.authority);
         if (!ticket) return VerbResult::refused(ticket.error().detail);
         const Status nudged = parts_.change.mover.nudge(record.authority);
+        if (!nudged) return VerbResult::refused(nudged.error().detail + ": try again");
         const auto deadline = backfill::Clock::now() + sync_wait;
-        if (!nudged || !parts_.change.mover.applied(record.authority).wait_for(*ticket, deadline)) {
+        if (!parts_.change.mover.applied(record.authority).wait_for(*ticket, deadline)) {
             return VerbResult::refused(
                 "the follower is too far behind: wait until the lag that `segue status` shows is "
                 "small");

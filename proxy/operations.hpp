@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,7 @@ private:
     std::string not_moving() const;      // Empty while something is being moved.
     std::string not_consistent() const;  // Likewise, once it is consistent.
     bool copying_or_later() const;       // The mover has something to do.
+    Status connected(std::initializer_list<Side> streams) const;  // After a moment's wait.
     // Changes the authority's record by compare-and-set; on the board when it is written.
     Result<backfill::ControlRecord> update_record(
         const std::function<void(backfill::ControlRecord&)>& change);

@@ -138,6 +138,8 @@ VerbResult Operations::verify(const Json&) {
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
     if (parts_.board.read().record->knobs.paused)
         return VerbResult::refused("following is paused: run `segue resume` first");
+    if (const Status there = connected({parts_.board.read().record->authority}); !there)
+        return VerbResult::refused(there.error().detail);
     const VerifyState before = parts_.board.read().verify;
     parts_.board.update([](BoardState& state) { state.verify.outcome = VerifyOutcome::running; });
     const auto verified = parts_.change.mover.verify();
@@ -174,6 +176,8 @@ VerbResult Operations::repair(const Json& arguments) {
     if (parts_.board.read().verify.outcome != VerifyOutcome::different) {
         return VerbResult::done("no difference is known; `segue verify` looks for some");
     }
+    if (const Status there = connected({parts_.board.read().record->authority}); !there)
+        return VerbResult::refused(there.error().detail);
     const Status refreshed = parts_.change.mover.refresh(differences_);
     if (!refreshed) return VerbResult::refused(refreshed.error().detail);
     // Mended is only what a comparison says is equal.

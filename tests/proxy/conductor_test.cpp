@@ -21,7 +21,7 @@ constexpr int calls_max = 200;
 
 ChangeLimits quick() {
     ChangeLimits limits;
-    limits.retry_pause = std::chrono::milliseconds{0};
+    limits.retry_pause = limits.connect = std::chrono::milliseconds{0};
     return limits;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/proxy/fake_world.hpp"
 
+#include <algorithm>
 #include <thread>
 
 namespace segue::proxy::test {
@@ -186,9 +187,10 @@ backfill::MoverStatus FakeMover::status() const {
     status.backfill = world_.mover_backfill;
     status.paused = world_.mover_paused;
     for (backfill::StreamStatus& stream : status.streams) {
-        stream.connected = stream.reverse_ready = status.running;
+        stream.connected = stream.reverse_ready = status.running && world_.mover_connects_after == 0;
         stream.lag_bytes = 0;
     }
+    world_.mover_connects_after = std::max(0, world_.mover_connects_after - 1);
     return status;
 }
 

@@ -39,6 +39,7 @@ struct World {
     bool mover_started = false;
     bool mover_paused = false;
     bool mover_between_runs = false;
+    int mover_connects_after = 0;  // Calls of status.
     std::uint64_t mover_runs_failed = 0;
     std::string mover_failure;
     router::Backfill mover_backfill = router::Backfill::consistent;

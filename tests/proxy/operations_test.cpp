@@ -23,7 +23,7 @@ using test::World;
 struct Desk {
     explicit Desk(World& of) : program(of) {
         operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
-        operations.change_limits.retry_pause = std::chrono::milliseconds{0};
+        operations.change_limits.retry_pause = operations.change_limits.connect = std::chrono::milliseconds{0};
     }
     VerbResult run(const std::string& verb, const json& arguments = json::object()) {
         return operations.run(verb, arguments);
@@ -144,6 +144,26 @@ TEST(Operations, StartDoesNotPrepareAgainWhileTheMoverIsBetweenTwoRuns) {
     world.mover_between_runs = false;
     EXPECT_EQ(desk.run("start").exit_code, 0);
     EXPECT_EQ(prepared(), 0);
+}
+
+// Right after `run` or `resume` the streams need a moment.
+TEST(Operations, GiveTheMoverAMomentToConnect) {
+    for (const auto& [verb, arguments] : std::vector<std::pair<std::string, json>>{
+             {"mirror", {{"mode", "sync"}}}, {"verify", json::object()}, {"rehearse", json::object()}, {"cutover", json::object()}}) {
+        SCOPED_TRACE(verb);
+        World world = consistent_world();
+        Desk desk{world};
+        ASSERT_TRUE(desk.operations.recover());
+        world.mover_connects_after = 4;
+        const VerbResult refused = desk.run(verb, arguments);
+        EXPECT_EQ(refused.exit_code, 1);
+        EXPECT_NE(refused.text.find("the stream of the source is not connected"), std::string::npos) << refused.text;
+        EXPECT_NE(refused.text.find("segue status"), std::string::npos) << refused.text;
+        desk.operations.change_limits.connect = std::chrono::seconds{10};
+        world.mover_connects_after = 4;
+        const VerbResult done = desk.run(verb, arguments);
+        EXPECT_EQ(done.exit_code, 0) << done.text;
+    }
 }
 
 TEST(Operations, TellOnceWhyTheMoverStartedAnew) {
