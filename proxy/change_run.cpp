@@ -243,7 +243,7 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
     ControlRecord next = as_told(to_record_, epoch_, to_, Phase::steady);
     // The fence of this side is closed until after this commit: no application's transaction lies
     // between.
-    next.since = *end;
+    next.since = since_ = *end;
     next.backfill = router::Backfill::consistent;
     next.knobs = from_record_.knobs;
     next.knobs.shadow_percent = 0;
@@ -260,12 +260,8 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
 Outcome ChangeRun::perform(const router::AskEpoch&) { return ask_epoch(parts_.steps, to_, epoch_); }
 
 Outcome ChangeRun::perform(const router::Become&) {
-    if (!since_) {
-        const auto end = parts_.steps.log_end(to_);
-        if (!end) return Outcome::failed;
-        since_ = *end;
-    }
-    return parts_.mover.become(to_, *since_) ? Outcome::done : Outcome::failed;
+    // What the record says, not a later end: by it the mover finds again, after a restart, what it noted of stray writes.
+    return parts_.mover.become(to_, since_) ? Outcome::done : Outcome::failed;
 }
 
 Outcome ChangeRun::perform(const router::OpenFence&) {
