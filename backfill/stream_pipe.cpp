@@ -119,6 +119,13 @@ bool StreamPipe::queue_is_empty() const {
     return queue_.empty();
 }
 
+void StreamPipe::freed(std::size_t bytes) {
+    if (bytes == 0) return;
+    const std::lock_guard lock{mutex_};
+    taken_bytes_ -= std::min(taken_bytes_, bytes);
+    changed_.notify_all();
+}
+
 void StreamPipe::finished(std::size_t items, std::size_t bytes, Position contiguous) {
     const std::lock_guard lock{mutex_};
     finished_ += items;

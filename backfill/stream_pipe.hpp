@@ -47,7 +47,9 @@ public:
     // Ends a take() that waits.
     void wake_applier();
     bool queue_is_empty() const;
-    // That many of the items taken, with that much item_memory, are durable; `contiguous` as Progress has it.
+    // That much item_memory of what was taken is held no more, though it may not be durable yet.
+    void freed(std::size_t bytes);
+    // That many of the items taken, with that much item_memory still held, are durable; `contiguous` as Progress has it.
     void finished(std::size_t items, std::size_t bytes, Position contiguous);
 
     Position position() const;

@@ -15,6 +15,8 @@ constexpr std::chrono::milliseconds readers_tick{20};
 constexpr std::chrono::seconds checkpoint_interval{1};
 constexpr std::chrono::seconds idle_checkpoint_interval{10};
 constexpr std::uint64_t checkpoint_bytes = 1u << 20;
+// Of a group that is not whole yet; beyond it the rows gathered for one statement are sent. Well below queue_bytes_max.
+constexpr std::size_t held_bytes_max = 16u << 20;
 // Source transactions that are applied alone after a group has failed.
 constexpr std::size_t alone_commits = 2000;
 constexpr const char* begin_statement = "segue_begin";
@@ -75,6 +77,7 @@ Status Applier::loop(StatementPipeline& pipeline) {
         if (next_ == items_.size()) {
             items_.clear();
             next_ = 0;
+            if (const Status freed = free_memory(pipeline); !freed) return freed;
             const bool idle = !in_transaction_ && pipe_.queue_is_empty();
             if (idle) {
                 if (const Status finished = finish(pipeline); !finished) return finished;
@@ -90,6 +93,16 @@ Status Applier::loop(StatementPipeline& pipeline) {
             if (const Status finished = finish(pipeline); !finished) return finished;
         }
     }
+}
+
+// Also inside a transaction: one that is bigger than the queue would else wait for itself for ever.
+Status Applier::free_memory(StatementPipeline& pipeline) {
+    if (group_bytes_ < held_bytes_max) return Done{};
+    if (begun_) {
+        if (const Status sent = batch_.flush(pipeline); !sent) return sent;
+    }
+    pipe_.freed(std::exchange(group_bytes_, 0));
+    return Done{};
 }
 
 bool Applier::group_is_full() const {

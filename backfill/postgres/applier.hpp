@@ -74,6 +74,7 @@ private:
     Status commit(StatementPipeline& pipeline);
     bool readers_wait() const;
     bool group_is_full() const;
+    Status free_memory(StatementPipeline& pipeline);
     bool checkpoint_due() const;
     void publish();
 

@@ -50,6 +50,23 @@ TEST(StreamPipe, DrainedMeansThatEverythingDispatchedIsDurable) {
     EXPECT_FALSE(pipe.oldest_pending());
 }
 
+TEST(StreamPipe, ATransactionBiggerThanTheQueueGoesOnOnceItsBeginningIsHeldNoMore) {
+    StreamPipe pipe{Dispatcher::Start{}};
+    ASSERT_TRUE(feed(pipe, begin(10)));
+    const test::Stream stream;
+    const auto change = [&] { return StreamEvent{stream.insert(std::string(1u << 20, '1'))}; };
+    std::size_t fed = 0;
+    while (fed < 200 && feed(pipe, change())) ++fed;
+    ASSERT_LT(fed, 200u) << "the queue has a limit";
+    std::vector<ApplyItem> items;
+    ASSERT_TRUE(pipe.take(items, 0ms));
+    EXPECT_FALSE(feed(pipe, change())) << "taken is held as well";
+    std::size_t bytes = 0;
+    for (const ApplyItem& item : items) bytes += item_memory(item);
+    pipe.freed(bytes);
+    EXPECT_TRUE(feed(pipe, change()));
+}
+
 TEST(StreamPipe, AligningGoesUpToItsPositionAndReleasesWhatWasParked) {
     StreamPipe pipe{Dispatcher::Start{}};
     ASSERT_TRUE(feed(pipe, Advance{Position{5}}));
