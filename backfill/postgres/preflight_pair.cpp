@@ -8,6 +8,7 @@
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/roles.hpp"
+#include "backfill/postgres/schema_signature.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -216,6 +217,28 @@ void check_settings(Connection& source, Connection& target, std::vector<Finding>
     }
 }
 
+// Defaults, constraints and indexes: what `start` would refuse must be said before.
+void check_structures(const ServerSettings& settings, Connection& source, Connection& target,
+                      std::vector<Finding>& findings) {
+    const auto marked = is_marked(settings, target);
+    if (!marked || *marked) return;
+    const auto conflicts = target_conflicts(source, target, settings.exclude);
+    if (!conflicts) {
+        findings.push_back({Severity::fail, "tables", "target", "could not be examined: " + conflicts.error().detail,
+                            "check again when nobody changes the schema"});
+        return;
+    }
+    for (const std::string& conflict : *conflicts) {
+        const std::string table = conflict.substr(0, conflict.find(": "));
+        const bool told = std::any_of(findings.begin(), findings.end(), [&](const Finding& finding) {
+            return finding.object == "target: " + table;
+        });
+        if (told || conflict.ends_with(" is not empty")) continue;
+        findings.push_back({Severity::fail, "table_different", "target: " + table, conflict,
+                            "drop the table there, Segue creates it; or make it equal"});
+    }
+}
+
 void check_two_phase(Connection& source, Connection& target, std::vector<Finding>& findings) {
     constexpr const char* setting = "SELECT current_setting('max_prepared_transactions')::int";
     const auto from = source.execute(setting);
@@ -237,6 +260,7 @@ void check_pair(const ServerSettings& settings, Connection& source, Connection& 
     check_roles(settings, source, target, findings);
     check_schemas(settings, source, target, findings);
     check_tables(settings, source, target, findings);
+    check_structures(settings, source, target, findings);
     check_two_phase(source, target, findings);
     check_settings(source, target, findings);
 }

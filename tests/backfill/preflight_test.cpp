@@ -78,6 +78,7 @@ TEST(Preflight, NamesEveryObjectThatCannotBeMovedExactly) {
                      {"replica_rule", "source: public.lines"},
                      {"large_objects", "source: large objects"},
                      {"table_different", "target: public.lines"},
+                     {"table_different", "target: public.orders"},  // Without the defaults.
                      {"table_not_empty", "target: public.keyless"}}));
     ServerSettings excluding = settings_of(databases);
     excluding.exclude = {"public.cache", "public.versions", "public.keyless"};
