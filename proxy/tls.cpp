@@ -155,7 +155,8 @@ Result<std::unique_ptr<ServerTls>> ServerTls::make(const ServerConfig& server) {
     if (roots == "system") {
         SSL_CTX_set_default_verify_paths(context.get());
     } else if (!roots.empty() && SSL_CTX_load_verify_locations(context.get(), roots.c_str(), nullptr) != 1) {
-        return Error{Errc::refused, "sslrootcert " + roots + ": " + openssl_reason()};
+        return Error{Errc::refused, "sslrootcert " + roots + " of the URL for " + server.host + " cannot be read (" + openssl_reason() +
+                                        "): name the file with the CA that signed the server's certificate"};
     }
     // As libpq: root certificates that are given are used, also where only encryption is asked for.
     if (must_verify || !server.sslrootcert.empty()) SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
