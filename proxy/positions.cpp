@@ -77,7 +77,9 @@ void Positions::publish(PerSide& state, Token token, const LogEnd& end) {
         state.unflushed = state.newest.position;
         state.ticket_at = Clock::now() + ticket_after;
     }
-    if (!news) return;
+    if (news || state.mark_stale) state.newest.written = end.written;
+    if (!news && !state.mark_stale) return;
+    state.mark_stale = false;
     const std::uint64_t one = 1;
     for (const int event_fd : event_fds_) {
         // A full counter means that the reader has a wake-up pending already.
@@ -91,6 +93,7 @@ Status Positions::flush_if_due(Side side, PerSide& state, std::unique_lock<std::
     const Status committed = server_.commit_ticket(side);
     lock.lock();
     if (committed) state.unflushed.reset();
+    state.mark_stale = true;
     return committed;
 }
 
@@ -98,7 +101,7 @@ void Positions::run(Side side) {
     PerSide& state = sides_[index(side)];
     std::unique_lock lock{mutex_};
     for (;;) {
-        const auto something_to_do = [&] { return stopping_ || state.asked > state.newest.request; };
+        const auto something_to_do = [&] { return stopping_ || state.mark_stale || state.asked > state.newest.request; };
         if (state.unflushed) {
             state.wake.wait_until(lock, state.ticket_at, something_to_do);
         } else {
@@ -111,7 +114,7 @@ void Positions::run(Side side) {
         lock.unlock();
         const Result<LogEnd> end = server_.read(side);
         lock.lock();
-        if (end) publish(state, {covers, end->inserted}, *end);
+        if (end) publish(state, {covers, end->inserted, end->written}, *end);
         const Status done = end ? flush_if_due(side, state, lock) : Status{end.error()};
         state.problem = done ? std::string{} : done.error().detail;
         if (!done) state.wake.wait_for(lock, retry_after, [this] { return stopping_; });

@@ -18,6 +18,7 @@
 #include "backfill/postgres/log_position.hpp"
 #include "protocol/position.hpp"
 #include "protocol/result.hpp"
+#include "protocol/write_mark.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
@@ -25,6 +26,7 @@ namespace segue::proxy {
 struct Token {
     std::uint64_t request = 0;  // Read after every request up to this one had been made.
     Position position;
+    WriteMark written = {};
 };
 
 class Positions {
@@ -58,6 +60,7 @@ private:
     struct PerSide {
         std::uint64_t asked = 0;
         Token newest;
+        bool mark_stale = false;  // A ticket of ours has ended since.
         std::string problem;
         std::condition_variable wake;
         // A token above the server's flushed log that the stream may not reach by itself.

@@ -179,6 +179,7 @@ void Relay::forward_stopped_input(Turn& turn) {
 
 void Relay::send_to_server(Bytes from, Turn& turn) {
     Session& session = *session_;
+    if (acknowledgements_ && session.boundary.at_boundary()) written_before_ = turn.written[index(session.backend.side)];
     session.boundary.client(from, [this, &session](const protocol::postgres::Piece& piece) {
         session.hints.see(piece);
         if (tap_) [[unlikely]] tap_->forwarded(piece);
@@ -216,6 +217,7 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
         if (acknowledges && event.start < first) first = event.start;
     });
     note_transaction(turn.now);
+    const bool doubt = acknowledgements_->take_doubt();
     if (!gate_closed_) first = from.size();  // Only what is held already keeps later bytes back.
     const Bytes before = from.first(first);
     if (gate_.empty()) {
@@ -225,7 +227,7 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
     }
     if (first == from.size()) return;
     const Side side = session_->backend.side;
-    gate_.hold(from.subspan(first), side, turn.number, turn.now);
+    gate_.hold(from.subspan(first), side, turn.number, turn.now, doubt ? WriteMark{} : written_before_);
     turn.token_wanted[index(side)] = true;
     ++turn.answers_held;
 }
@@ -295,6 +297,7 @@ void Relay::set_gate(bool closed) {
         // A session that is away comes back at a boundary, outside a transaction.
         if (!acknowledgements_) {
             acknowledgements_.emplace(session_ ? session_->boundary : protocol::postgres::Boundary{});
+            written_before_ = {};
         }
         return;
     }

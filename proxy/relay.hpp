@@ -20,6 +20,7 @@
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/acknowledgement.hpp"
 #include "protocol/postgres/refused_request.hpp"
+#include "protocol/write_mark.hpp"
 #include "proxy/outbox.hpp"
 #include "proxy/read_tap.hpp"
 #include "proxy/session.hpp"
@@ -44,6 +45,7 @@ struct Turn {
     std::uint64_t number = 0;                      // What an answer held in this turn waits for.
     bool token_wanted[2] = {false, false};         // By index(side): something was held in this turn.
     std::uint64_t answers_held = 0;
+    WriteMark written[2];                          // By index(side): the newest that has been read.
     ThreadReads* reads = nullptr;                  // Null while no read is shadowed or shifted.
     Shadow* shadow = nullptr;
     const backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
@@ -123,7 +125,9 @@ public:
     bool has_held_answers() const { return !gate_.empty(); }
     std::optional<Time> held_since() const { return gate_.waiting_since(); }
     // What was held in `turn` and before has this token; then whatever `applied` covers goes out.
-    void take_token(Side side, std::uint64_t turn, Position position) { gate_.token(side, turn, position); }
+    void take_token(Side side, std::uint64_t turn, Position position, WriteMark written) {
+        gate_.token(side, turn, position, written);
+    }
     void release_held(Side side, Position applied);
     void release_all_held();
 
@@ -176,6 +180,7 @@ private:
     Outbox to_client_, to_server_, to_other_;
     std::unique_ptr<ReadTap> tap_;  // Only while reads are shadowed or shifted.
     router::Gate gate_;
+    WriteMark written_before_;  // Read before the transaction under way began, or unknown.
     std::optional<protocol::postgres::Acknowledgements> acknowledgements_;  // While the gate is closed or has not run empty.
     std::optional<protocol::postgres::SkipToSync> skip_;  // Of a cancelled request, while its Sync is owed.
     std::string stopped_input_;  // Read beyond the boundary; not forwarded, not counted.

@@ -89,7 +89,7 @@ void RelayThread::run() {
 
 bool RelayThread::needs_tick() const {
     const bool bounded = gate_wanted_ && peers_.gate_policy.policy == MirrorPolicy::bounded;
-    return holding_ || lends_waiting_ > 0 || bounded || turn_.reads != nullptr || shift_wanted_;
+    return holding_ || lends_waiting_ > 0 || bounded || !gated_.empty() || turn_.reads != nullptr || shift_wanted_;
 }
 
 void RelayThread::pace() const {

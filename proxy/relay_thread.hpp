@@ -31,7 +31,8 @@ namespace segue::proxy {
 inline constexpr int events_per_turn_max = 256;
 inline constexpr std::size_t scratch_size = 64 * 1024;
 inline constexpr std::size_t releases_per_turn_max = 32;  // Paces the end of a hold.
-inline constexpr std::chrono::milliseconds tick{20};      // While a hold or a bounded gate needs one.
+inline constexpr std::chrono::milliseconds tick{20};      // While a hold, or a gate that holds something, needs one.
+inline constexpr std::chrono::milliseconds mark_refreshed_after{100};
 
 // What a relay thread uses and does not own.
 struct RelayPeers {
@@ -155,6 +156,7 @@ private:
     void take_tokens();
     void apply_gate();
     void watch_bound();
+    void refresh_mark();
     bool gate_holds() const;
 
     RelayPeers peers_;
@@ -193,6 +195,7 @@ private:
     std::uint64_t recovery_request_ = 0;  // Of a degraded gate: the token that tells that the follower has caught up.
     Side recovery_side_ = Side::source;
     Side last_gated_side_ = Side::source;
+    Clock::time_point mark_asked_at_{};
 };
 
 }  // namespace segue::proxy

@@ -31,6 +31,7 @@ void RelayThread::set_gate(bool closed) {
     gate_wanted_ = closed;
     subscribe_if_needed();
     if (!closed) recovery_request_ = 0;
+    if (closed && peers_.traffic != nullptr) peers_.positions->ask(peers_.traffic->authority);  // The first mark.
     apply_gate();
 }
 
@@ -60,6 +61,9 @@ void RelayThread::end_turn() {
 }
 
 void RelayThread::take_tokens() {
+    if (subscribed_) {
+        for (const Side side : {Side::source, Side::target}) turn_.written[index(side)] = peers_.positions->newest(side).written;
+    }
     if (gated_.empty()) return;
     std::vector<Slot*> waiting;
     waiting.swap(gated_);
@@ -76,12 +80,20 @@ void RelayThread::take_tokens() {
         asked.erase(asked.begin(), unanswered);
         const Position applied = peers_.applied[index(side)]->current();
         for (Slot* slot : waiting) {
-            if (covered > 0) slot->relay.take_token(side, covered, token.position);
+            if (covered > 0) slot->relay.take_token(side, covered, token.position, token.written);
             slot->relay.release_held(side, applied);
             slot->relay.follow_shift(side, covered, token.position, applied, turn_);
         }
     }
     for (Slot* slot : waiting) settle(*slot);
+}
+
+// While answers wait for long, the mark is kept fresh: of statements that write nothing none shall have to wait with them.
+void RelayThread::refresh_mark() {
+    const bool due = gate_wanted_ && !gated_.empty() && turn_.now - mark_asked_at_ >= mark_refreshed_after;
+    if (!due || !asked_[index(last_gated_side_)].empty()) return;
+    mark_asked_at_ = turn_.now;
+    turn_.token_wanted[index(last_gated_side_)] = true;
 }
 
 // Policy bounded: an answer that waits too long opens the gate for all, until the follower has caught up.

@@ -220,6 +220,7 @@ void RelayThread::on_tick() {
             if (slot->receiver && turn_.now >= slot->lend_until) end_lend(*slot);
         }
     }
+    refresh_mark();
     watch_bound();
 }
 

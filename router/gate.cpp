@@ -9,15 +9,16 @@ std::optional<Gate::Time> Gate::waiting_since() const {
     return held_.front().since;
 }
 
-void Gate::hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now) {
+void Gate::hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now, WriteMark before) {
     held_size_ += from_acknowledgement.size();
     // Acknowledgements of one question share its answer, so they are one entry: the later bytes were
     // here before the question was put.
     if (!held_.empty() && held_.back().side == side && held_.back().request == request) {
         held_.back().bytes += text(from_acknowledgement);
+        if (held_.back().before != before) held_.back().before = {};
         return;
     }
-    held_.push_back({std::string{text(from_acknowledgement)}, side, request, std::nullopt, now});
+    held_.push_back({std::string{text(from_acknowledgement)}, side, request, std::nullopt, now, before});
 }
 
 void Gate::queue(Bytes bytes) {
@@ -26,11 +27,11 @@ void Gate::queue(Bytes bytes) {
     held_.back().bytes += text(bytes);
 }
 
-void Gate::token(Side side, std::uint64_t request, Position position) {
+void Gate::token(Side side, std::uint64_t request, Position position, WriteMark written) {
     // Older answers keep the token they have: it is lower, and it was enough for them.
     for (Answer& answer : held_) {
         if (answer.side == side && answer.request <= request && !answer.token) {
-            answer.token = position;
+            answer.token = nothing_written_between(answer.before, written) ? Position{} : position;
         }
     }
 }

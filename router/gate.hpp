@@ -15,6 +15,7 @@
 
 #include "protocol/bytes.hpp"
 #include "protocol/position.hpp"
+#include "protocol/write_mark.hpp"
 #include "router/side.hpp"
 
 namespace segue::router {
@@ -34,13 +35,15 @@ public:
     std::optional<Time> waiting_since() const;
 
     // Bytes from an acknowledgement on. They wait for the token that is read under `request` or a later
-    // one; requests are numbered upwards per side, and a session's sides and requests never step back.
-    void hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now);
+    // one; requests are numbered upwards per side, and a session's sides and requests never step back. `before`: of the side, read
+    // before the transaction began whose end is acknowledged; unknown where that is not sure.
+    void hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now, WriteMark before = {});
     // Bytes without an acknowledgement, behind what is held. Only when not empty().
     void queue(Bytes bytes);
 
-    // A token of `side`, read after every request up to `request` had been made.
-    void token(Side side, std::uint64_t request, Position position);
+    // A token of `side`, read after every request up to `request` had been made. An answer waits for `position`, but for nothing when
+    // nothing was written between its `before` and `written`: then its transaction has not written either.
+    void token(Side side, std::uint64_t request, Position position, WriteMark written = {});
     // Moves what `applied` of that side's stream covers to the end of `output`, in order. True when
     // something moved.
     bool release(Side side, Position applied, std::string& output);
@@ -54,6 +57,7 @@ private:
         std::uint64_t request = 0;
         std::optional<Position> token;
         Time since;
+        WriteMark before;
     };
     std::vector<Answer> held_;  // In order; few, and none allocated while nothing waits.
     std::size_t held_size_ = 0;

@@ -1,11 +1,13 @@
 #include "backfill/postgres/log_position.hpp"
 
+#include <cstdlib>
+
 namespace segue::backfill::postgres {
 
 namespace {
 
 constexpr const char* log_end_query =
-    "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()";
+    "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), pg_snapshot_xmax(pg_current_snapshot())";
 // Flushed locally is all that is asked of it: a standby that is down must not hold up the gate.
 constexpr const char* ticket_statement =
     "SET synchronous_commit = local; UPDATE segue.ticket SET number = number + 1";
@@ -21,6 +23,7 @@ Status LogPosition::connect() {
     auto opened = Connection::open(url_, options);
     if (!opened) return opened.error();
     connection_ = std::move(*opened);
+    ++connections_;
     return Done{};
 }
 
@@ -35,7 +38,8 @@ Result<LogEnd> LogPosition::read() {
     const auto inserted = parse_lsn(rows->at(0, 0));
     const auto flushed = parse_lsn(rows->at(0, 1));
     if (!inserted || !flushed) return Error{Errc::bad_value, "the server's log position is unreadable"};
-    return LogEnd{*inserted, *flushed};
+    const std::string ended{rows->at(0, 2)};
+    return LogEnd{*inserted, *flushed, {connections_, std::strtoull(ended.c_str(), nullptr, 10)}};
 }
 
 Status LogPosition::commit_ticket() {

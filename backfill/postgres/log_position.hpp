@@ -10,12 +10,14 @@
 #include "backfill/postgres/connection.hpp"
 #include "protocol/position.hpp"
 #include "protocol/result.hpp"
+#include "protocol/write_mark.hpp"
 
 namespace segue::backfill::postgres {
 
 struct LogEnd {
     Position inserted;  // At or beyond every commit whose answer anybody has seen by now.
     Position flushed;   // What the stream can reach without anybody doing anything.
+    WriteMark written = {};
 };
 
 class LogPosition {
@@ -36,6 +38,7 @@ private:
     std::string url_;
     std::vector<std::pair<std::string, std::string>> settings_;
     std::optional<Connection> connection_;
+    std::uint64_t connections_ = 0;  // Opened so far.
 };
 
 }  // namespace segue::backfill::postgres

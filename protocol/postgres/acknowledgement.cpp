@@ -44,7 +44,9 @@ bool Acknowledgements::sees(const ServerEvent& event, Bytes slice, bool extended
     }
     if (event.tag != 'C') return false;
     const bool was_in_block = in_block_;
-    switch (effect(command_tag(event, slice))) {
+    const std::string_view tag = command_tag(event, slice);
+    doubt_ = doubt_ || tag.empty() || tag.ends_with(" PREPARED") || tag == "PREPARE TRANSACTION";
+    switch (effect(tag)) {
         case Effect::none:
             return !was_in_block && !extended;
         case Effect::opens_block:

@@ -7,6 +7,8 @@
 // also end a transaction in the middle of a Query of several statements; then its tag says so.
 // Unsure is an acknowledgement: that costs time, never a promise.
 
+#include <utility>
+
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/boundary.hpp"
 
@@ -22,8 +24,13 @@ public:
     // `extended`: the event answers extended messages (Boundary::answers_extended).
     bool sees(const ServerEvent& event, Bytes slice, bool extended);
 
+    // Whether, since the last call, an answer may have told of another transaction than the session's own, one that was prepared
+    // long ago; or could not be read.
+    bool take_doubt() { return std::exchange(doubt_, false); }
+
 private:
     bool in_block_;
+    bool doubt_ = false;
 };
 
 }  // namespace segue::protocol::postgres

@@ -10,11 +10,13 @@ namespace {
 // Both servers' logs, whose end the test moves.
 struct GateTest : testing::Test {
     std::atomic<std::uint64_t> log_end{100};
+    std::atomic<std::uint64_t> written{0};  // The mark; zero: the server tells none.
     std::atomic<bool> unreadable{false};
     backfill::AppliedPosition applied[2];
     Positions positions{{[this](Side) -> Result<Positions::LogEnd> {
                              if (unreadable) return Error{Errc::closed, "gone"};
-                             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}};
+                             const std::uint64_t mark = written;
+                             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}, {mark > 0 ? 1u : 0u, mark}};
                          },
                          [](Side) -> Status { return Done{}; }}};
     GatePolicy policy;
@@ -58,6 +60,92 @@ TEST_F(GateTest, HoldsAnAutocommitAnswerUntilTheFollowerHasIt) {
     rig->settle();
     EXPECT_EQ(scene.client->heard(), complete("INSERT 0 1") + ready('I'));
     EXPECT_EQ(rig->gate_status.answers_held, 1u);
+}
+
+// The follower is away all the time: nothing is applied.
+struct WithoutFollower : GateTest {
+    Scene scene;
+
+    void SetUp() override {
+        start();
+        written = 7;
+        scene = rig->adopt(1);
+    }
+    // Behind every question that has been put so far.
+    void read_mark() { settle_with_token(positions.ask(Side::source)); }
+    // Everything that the client has heard when the token for it has been read.
+    std::string run(const std::string& request, const std::string& answer, bool acknowledges = true) {
+        scene.client->say(request);
+        rig->settle();
+        scene.server->say(answer);
+        rig->settle();
+        if (acknowledges) read_mark();
+        return scene.client->heard();
+    }
+};
+
+TEST_F(WithoutFollower, AStatementThatWroteNothingIsNotHeld) {
+    read_mark();
+    const std::string answer = complete("SELECT 1") + ready('I');
+    EXPECT_EQ(run(query("select"), answer), answer);
+    EXPECT_EQ(run(message('P', "") + message('E', "") + message('S', ""), answer), answer);
+}
+
+TEST_F(WithoutFollower, AStatementIsHeldWhenAnybodyMayHaveWritten) {
+    read_mark();
+    scene.client->say(query("select writes()"));
+    rig->settle();
+    written = 8;
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig->settle();
+    read_mark();
+    EXPECT_EQ(scene.client->heard(), "");
+}
+
+TEST_F(WithoutFollower, AStatementIsHeldWhenNothingIsKnownOfTheTimeBeforeIt) {
+    EXPECT_EQ(run(query("select"), complete("SELECT 1") + ready('I')), "");
+}
+
+TEST_F(WithoutFollower, WhatCountsIsTheTimeBeforeTheTransactionBegan) {
+    read_mark();
+    (void)run(query("begin"), complete("BEGIN") + ready('T'), false);
+    (void)run(query("insert"), complete("INSERT 0 1") + ready('T'), false);
+    written = 8;
+    read_mark();
+    EXPECT_EQ(run(query("commit"), complete("COMMIT") + ready('I')), "");
+}
+
+TEST_F(WithoutFollower, ThePreparedTransactionOfBeforeIsHeld) {
+    read_mark();
+    EXPECT_EQ(run(query("commit prepared 'x'"), complete("COMMIT PREPARED") + ready('I')), "");
+}
+
+TEST_F(WithoutFollower, AMarkOfAnotherConnectionSaysNothing) {
+    read_mark();
+    scene.client->say(query("select"));
+    rig->settle();
+    written = 0;
+    scene.server->say(complete("SELECT 1") + ready('I'));
+    rig->settle();
+    read_mark();
+    EXPECT_EQ(scene.client->heard(), "");
+}
+
+TEST_F(WithoutFollower, TheMarkIsKeptFreshWhileSomebodyWaits) {
+    read_mark();
+    Scene writer = rig->adopt(2);
+    writer.client->say(query("insert"));
+    rig->settle();
+    written = 9;
+    writer.server->say(complete("INSERT 0 1") + ready('I'));
+    rig->settle();
+    read_mark();
+    written = 10;  // Somebody else, of whom we know nothing.
+    while (positions.newest(Side::source).written.value != 10) rig->thread.turn(tick);
+    rig->settle();
+    const std::string answer = complete("SELECT 1") + ready('I');
+    EXPECT_EQ(run(query("select"), answer), answer);
+    EXPECT_EQ(writer.client->heard(), "");
 }
 
 TEST_F(GateTest, LetsRowsAndTheInsideOfATransactionThrough) {
