@@ -124,8 +124,10 @@ public:
     // Transactions in `stream_of`'s stream (a follower's) that are not the mover's, since the last
     // change of authority; zero is what a cutover demands.
     virtual std::uint64_t strays(Side stream_of) const = 0;
+    // The first `count` of them do no harm any more: a verification that began after them has found all rows equal.
+    virtual Status strays_mended(Side stream_of, std::uint64_t count) = 0;
 
-    // Key refresh (DESIGN 5, R6) of rows listed by a verification.
+    // Key refresh (DESIGN 5, R6) of rows listed by a verification; those without a key are left as they are.
     virtual Status refresh(const std::vector<VerifyDifference>& rows) = 0;
 
     virtual Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) = 0;

@@ -154,6 +154,7 @@ std::string Operations::not_consistent() const {
     if (std::string reason = not_moving(); !reason.empty()) return reason;
     const BoardState state = parts_.board.read();
     if (state.record->backfill == router::Backfill::consistent) return "";
+    if (state.record->backfill == router::Backfill::none && state.record->epoch > 0) return copy_invalid;
     return "the databases are not consistent yet: wait until `segue status` says so";
 }
 

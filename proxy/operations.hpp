@@ -32,6 +32,9 @@ struct OperationParts {
 // A forced rollback must be above every epoch that the lost side may have used for changes that
 // were given up.
 inline constexpr std::uint64_t forced_epoch_step = 1000;
+inline constexpr const char* copy_invalid =
+    "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema segue on both sides, "
+    "empty the target and run `segue start`";
 
 class Operations : public OperatorWork {
 public:

@@ -1,5 +1,6 @@
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -29,6 +30,12 @@ std::string new_migration_id() {
     return text;
 }
 
+bool has_key(const backfill::VerifyDifference& difference) { return !difference.key.empty(); }
+
+constexpr const char* keyless_remedy =
+    "\nRows of a table without a key cannot be copied again one by one: `segue finish`, drop schema segue on both sides, empty"
+    " the target and `segue start` again.";
+
 json difference_list(const std::vector<backfill::VerifyDifference>& differences) {
     json list = json::array();
     for (const backfill::VerifyDifference& difference : differences) {
@@ -53,9 +60,7 @@ VerbResult Operations::start(const Json&) {
     }
     if (state.record && state.record->epoch > 0 &&
         state.record->backfill == router::Backfill::none) {
-        return VerbResult::refused(
-            "the copy is invalid since a forced rollback: to begin anew drop schema segue on both "
-            "sides and empty the target");
+        return VerbResult::refused(copy_invalid);
     }
     const bool prepared = state.record && state.record->backfill != router::Backfill::none;
     if (prepared && mover_started_) return started_already();
@@ -141,6 +146,8 @@ VerbResult Operations::verify(const Json&) {
     if (const Status there = connected({parts_.board.read().record->authority}); !there)
         return VerbResult::refused(there.error().detail);
     const VerifyState before = parts_.board.read().verify;
+    const Side follower = other(parts_.board.read().record->authority);
+    const std::uint64_t strays = parts_.change.mover.strays(follower);
     parts_.board.update([](BoardState& state) { state.verify.outcome = VerifyOutcome::running; });
     const auto verified = parts_.change.mover.verify();
     if (!verified) {
@@ -162,13 +169,20 @@ VerbResult Operations::verify(const Json&) {
     const json details = {{"rows_compared", verified->rows_compared},
                           {"differences", verified->differences},
                           {"first_differences", difference_list(differences_)}};
-    if (equal) return VerbResult::done("equal: " + counts, details);
+    if (equal) {
+        if (const Status mended = parts_.change.mover.strays_mended(follower, strays); !mended)
+            return VerbResult::refused("equal: " + counts + ", but the stray writes of earlier stay on record: " +
+                                       mended.error().detail + "; run `segue verify` again");
+        return VerbResult::done("equal: " + counts, details);
+    }
     std::string text = "different: " + counts;
     for (const backfill::VerifyDifference& difference : differences_) {
         text += "\n  " + difference.kind + "  " + difference.table +
                 (difference.key.empty() ? "" : "  " + difference.key);
     }
-    return VerbResult::refused(text + "\n`segue repair` copies these rows again.", details);
+    if (std::any_of(differences_.begin(), differences_.end(), has_key)) text += "\n`segue repair` copies these rows again.";
+    if (!std::all_of(differences_.begin(), differences_.end(), has_key)) text += keyless_remedy;
+    return VerbResult::refused(text, details);
 }
 
 VerbResult Operations::repair(const Json& arguments) {
@@ -181,8 +195,9 @@ VerbResult Operations::repair(const Json& arguments) {
     const Status refreshed = parts_.change.mover.refresh(differences_);
     if (!refreshed) return VerbResult::refused(refreshed.error().detail);
     // Mended is only what a comparison says is equal.
+    const auto rows = std::count_if(differences_.begin(), differences_.end(), has_key);
     VerbResult verified = verify(arguments);
-    verified.text = "repaired " + std::to_string(differences_.size()) + " rows; " + verified.text;
+    verified.text = "repaired " + std::to_string(rows) + " rows; " + verified.text;
     return verified;
 }
 

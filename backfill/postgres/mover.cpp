@@ -40,6 +40,7 @@ public:
     std::uint64_t strays(Side stream_of) const override {
         return shared_.strays[index(stream_of)].count();
     }
+    Status strays_mended(Side stream_of, std::uint64_t count) override;
     Status refresh(const std::vector<VerifyDifference>& rows) override;
     Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
     Result<VerifyResult> verify() override;
@@ -100,6 +101,8 @@ void PostgresMover::stop() {
     }
     wake_.notify_all();
     if (supervisor_.joinable()) supervisor_.join();
+    const std::lock_guard lock{mutex_};
+    run_.reset();  // Status must not speak of it any more.
 }
 
 std::shared_ptr<MoverRun> PostgresMover::current() const {
@@ -222,6 +225,21 @@ Status PostgresMover::become(Side authority, Position since) {
     return Done{};
 }
 
+// Only what is on record is forgotten: what was found since stays, there and here.
+Status PostgresMover::strays_mended(Side stream_of, std::uint64_t count) {
+    if (count == 0) return Done{};
+    const auto run = current();
+    if (!run) return Error{Errc::closed, "the mover is not connected"};
+    auto record = run->link(other(stream_of), LinkKind::writer);
+    if (!record) return record.error();
+    const std::uint64_t since = shared_.since.load();
+    if (const Status forgotten = forget_strays(**record, stream_of, since, count); !forgotten) return forgotten;
+    auto left = read_strays(**record, stream_of, since);
+    if (!left) return left.error();
+    shared_.strays[index(stream_of)].mended(count, left->tables);
+    return Done{};
+}
+
 Status PostgresMover::refresh(const std::vector<VerifyDifference>& rows) {
     const auto run = current();
     if (!run) return not_connected();
@@ -311,11 +329,12 @@ MoverStatus PostgresMover::status() const {
             if (stream.applied.value != 0)
                 stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
         }
-        if (!stream.connected) stream.problem = shared_.stream_problem[index(side)];
+        // A run that began again where the last one failed (a full disk) has not mended it before something went through.
+        if (!stream.connected || !stream.reverse_ready) stream.problem = shared_.stream_problem[index(side)];
     }
     if (!shared_.invalid.empty()) status.problems.push_back(shared_.invalid);
     const std::string& problem = shared_.stream_problem[index(shared_.authority)];
-    if (!status.streams[index(shared_.authority)].connected && !problem.empty() && problem != shared_.invalid) {
+    if (!status.streams[index(shared_.authority)].problem.empty() && problem != shared_.invalid) {
         status.problems.push_back(problem);
     }
     if (status.backfill == router::Backfill::copying && shared_.copying_since && status.rows_total_estimate) {

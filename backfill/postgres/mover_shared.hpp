@@ -23,6 +23,7 @@ class StrayCount {
 public:
     void reset(std::uint64_t count, const std::vector<std::string>& tables);
     void add(const std::vector<std::string>& tables);
+    void mended(std::uint64_t count, const std::vector<std::string>& tables_left);
     std::uint64_t count() const;
     std::vector<std::string> tables() const;  // At most stray_tables_max.
 

@@ -88,9 +88,9 @@ Status refresh_rows(std::shared_ptr<MoverRun> run,
     }
     KeysByTable keys;
     for (const VerifyDifference& row : rows) {
-        if (row.key.empty()) return Error{Errc::refused, row.table + ": a table without a key cannot be refreshed"};
-        keys[row.table].push_back(row.key);
+        if (!row.key.empty()) keys[row.table].push_back(row.key);
     }
+    if (keys.empty()) return Done{};
     std::vector<Table> tables;
     for (const Table& table : run->authority_tables()) {
         if (keys.contains(table.plain_name())) tables.push_back(table);

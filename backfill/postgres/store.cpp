@@ -220,4 +220,12 @@ Result<StoredStrays> read_strays(Connection& connection, Side stream, std::uint6
     return strays;
 }
 
+Status forget_strays(Connection& connection, Side stream, std::uint64_t since, std::uint64_t count) {
+    const auto removed = connection.execute(
+        "DELETE FROM segue.event WHERE id IN (SELECT id FROM segue.event WHERE kind = $1 ORDER BY id LIMIT $2::bigint)",
+        {stray_kind(stream, since), std::to_string(count)});
+    if (!removed) return removed.error();
+    return Done{};
+}
+
 }  // namespace segue::backfill::postgres

@@ -68,6 +68,8 @@ struct StoredStrays {
     std::vector<std::string> tables;
 };
 Result<StoredStrays> read_strays(Connection& connection, Side stream, std::uint64_t since);
+// The oldest `count` of them.
+Status forget_strays(Connection& connection, Side stream, std::uint64_t since, std::uint64_t count);
 
 // "{a,\"b c\"}" -> a, b c. Only for arrays of texts without NULL, as the server prints them.
 std::vector<std::string> parse_text_array(std::string_view text);

@@ -137,6 +137,16 @@ TEST(Fence, ClosesTheFollowerAndTheOldAuthorityToEveryoneButTheMover) {
     move.expect_equal_soon();
 }
 
+// More than the mover holds in memory at once: it is applied while it is still being read.
+TEST(Mirror, FollowsATransactionThatIsBiggerThanTheQueue) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    client.query("INSERT INTO app.keyed SELECT 5000000 + g, repeat('x', 4000) FROM generate_series(1, 25000) g");
+    move.expect_equal_soon(90s);
+}
+
 TEST(Fence, StrayWritesAreReported) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -149,6 +159,28 @@ TEST(Fence, StrayWritesAreReported) {
     }));
     const CommandResult refused = move.segue().verb({"cutover"});
     EXPECT_EQ(refused.exit_code, 1) << "a stray write in the reverse stream refuses the cutover";
+}
+
+// Also after a change, whose epoch they are tied to, and a restart; until a comparison has found all rows equal.
+TEST(Fence, StrayWritesAreRememberedUntilTheyAreRepaired) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    move.segue().expect_done({"cutover"});
+    move.segue().expect_done({"rollback"});
+    Sql rogue{move.as_mover(move.target())};
+    rogue.query("INSERT INTO app.keyed VALUES (-50, 'stray')");
+    ASSERT_TRUE(move.segue().wait_status("/stray_writes", 1));
+    move.segue().kill();
+    move.segue().run();
+    EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1) << "forgotten by the restart";
+    const CommandResult found = move.segue().verb({"verify"});
+    EXPECT_EQ(found.exit_code, 1);
+    EXPECT_NE((found.out + found.err).find("app.keyed"), std::string::npos) << found.out << found.err;
+    move.segue().expect_done({"repair"});
+    EXPECT_TRUE(move.segue().wait_status("/stray_writes", 0));
+    move.segue().expect_done({"cutover"});
+    move.expect_equal_soon();
 }
 
 TEST(Verify, FindsEveryDamageAndHasNoFalseAlarmUnderLoad) {

@@ -137,6 +137,10 @@ public:
     Status nudge(Side) override { return Done{}; }
     Status become(Side authority, Position since) override;
     std::uint64_t strays(Side side) const override { return world_.strays[index(side)]; }
+    Status strays_mended(Side side, std::uint64_t count) override {
+        world_.strays[index(side)] -= count;
+        return Done{};
+    }
     Status refresh(const std::vector<backfill::VerifyDifference>&) override;
     Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
         return Error{Errc::refused, "no twins here"};

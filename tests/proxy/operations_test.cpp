@@ -166,6 +166,20 @@ TEST(Operations, GiveTheMoverAMomentToConnect) {
     }
 }
 
+TEST(Operations, LetStrayWritesBeOnceAVerificationThatBeganAfterThemFindsAllEqual) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.strays[index(Side::target)] = 2;
+    world.differences = 1;
+    EXPECT_EQ(desk.run("verify").exit_code, 1);
+    EXPECT_EQ(world.strays[index(Side::target)], 2u);
+    EXPECT_EQ(desk.run("cutover").exit_code, 1);
+    EXPECT_EQ(desk.run("repair").exit_code, 0);
+    EXPECT_EQ(world.strays[index(Side::target)], 0u);
+    EXPECT_EQ(desk.run("cutover").exit_code, 0);
+}
+
 TEST(Operations, TellOnceWhyTheMoverStartedAnew) {
     World world = consistent_world();
     Desk desk{world};
