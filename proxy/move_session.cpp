@@ -2,13 +2,16 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/notification_barrier.hpp"
+#include "protocol/postgres/statement_check.hpp"
 #include "proxy/wait.hpp"
 
 namespace segue::proxy {
@@ -72,6 +75,30 @@ asio::awaitable<Probed> probe_state(Transport& backend, const StateHints& hints,
     const auto parse = [&hints](Bytes received) { return parse_probe_reply(received, hints); };
     Result<SessionState> state = co_await read_answer<SessionState>(backend, reply, parse, deadline);
     co_return Probed{std::move(state), messages_for_client(bytes(reply))};
+}
+
+asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionState& state, std::chrono::milliseconds patience) {
+    std::string for_client;
+    std::vector<bool> unusable;
+    const std::size_t all = checks_of(state);
+    while (unusable.size() < all) {
+        const std::size_t count = std::min(all - unusable.size(), statement_checks_max);
+        const MoveDeadline deadline = std::chrono::steady_clock::now() + patience;
+        const std::string request = statement_check_request(state, unusable.size(), count);
+        std::string reply;
+        const Status written = co_await write_all(backend, request, deadline);
+        if (!written) {
+            co_await read_last_words(backend, reply);
+            co_return Checked{written.error(), for_client + messages_for_client(bytes(reply))};
+        }
+        const auto parse = [count](Bytes received) { return parse_statement_check_reply(received, count); };
+        const Result<std::vector<bool>> some = co_await read_answer<std::vector<bool>>(backend, reply, parse, deadline);
+        for_client += messages_for_client(bytes(reply));
+        if (!some) co_return Checked{some.error(), std::move(for_client)};
+        unusable.insert(unusable.end(), some->begin(), some->end());
+    }
+    forget_unusable(state, unusable);
+    co_return Checked{Done{}, std::move(for_client)};
 }
 
 asio::awaitable<Status> restore_state(Transport& backend, const SessionState& state, bool reset, MoveDeadline deadline) {

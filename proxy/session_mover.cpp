@@ -189,6 +189,13 @@ asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread, std
 
 asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, Clock::time_point deadline,
                                                    std::chrono::milliseconds busy_max) {
+    MoveOutcome outcome = co_await attempt(id, side, deadline, busy_max, Statements::all);
+    if (outcome.not_restored) outcome = co_await attempt(id, side, deadline, busy_max, Statements::usable);
+    co_return outcome;
+}
+
+asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Side side, Clock::time_point deadline,
+                                                   std::chrono::milliseconds busy_max, Statements statements) {
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];
@@ -223,7 +230,7 @@ asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, 
     const auto until = std::min(deadline, Clock::now() + busy_max);
     std::unique_ptr<Session> session = co_await borrow(thread, id, until);
     if (!session) co_return co_await not_borrowed(thread, id, until);
-    co_return co_await prepare_lent(std::move(session), thread, side, deadline);
+    co_return co_await prepare_lent(std::move(session), thread, side, deadline, statements);
 }
 
 asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
@@ -260,11 +267,22 @@ void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> ses
     thread.post(RelayThread::Task{std::move(give)});
 }
 
+// Of the session's own server, in its own time.
+asio::awaitable<Probed> ask_state(Session& session, Statements statements) {
+    Transport& backend = session.backend.transport;
+    Probed probed = co_await probe_state(backend, session.hints, SessionMover::Clock::now() + own_answer_wait_max);
+    if (!probed.state || !probed.state->pins.empty() || statements == Statements::all) co_return probed;
+    const Checked checked = co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
+    probed.for_client += checked.for_client;
+    if (!checked.checked) probed.state = checked.checked.error();
+    co_return probed;
+}
+
 }  // namespace
 
 // The client waits from here until the session is given back: one round trip on its own backend.
 asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
-                                                        Clock::time_point deadline) {
+                                                        Clock::time_point deadline, Statements statements) {
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
     if (!has_other(*session, side)) {
@@ -283,8 +301,7 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to ask for its state"};
     }
-    const auto patience = Clock::now() + own_answer_wait_max;
-    Probed probed = co_await probe_state(session->backend.transport, session->hints, patience);
+    Probed probed = co_await ask_state(*session, statements);
     if (!probed.state) {
         const Error error = probed.state.error();
         if (error.code == Errc::server) {
@@ -325,7 +342,8 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uin
     const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline);
     if (!done) {
         // A connection in an unknown state is worth nothing: it is closed here.
-        co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail};
+        const bool refused = done.error().code == Errc::server || done.error().code == Errc::refused;
+        co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
     }
     other.served = false;
     const auto attached = std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));

@@ -40,6 +40,13 @@ struct MoveOutcome {
     std::int32_t pid = 0;
     MoveEnd end = MoveEnd::gone;
     std::string why;
+    bool not_restored = false;  // It failed because the other side refused the session's state.
+};
+
+// What of a session's prepared statements is put onto the other side.
+enum class Statements : std::uint8_t {
+    all,
+    usable,  // Those that its own server could still execute. To ask costs a round trip more, so only after a refusal.
 };
 
 class SessionMover {
@@ -70,8 +77,10 @@ private:
 
     boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Side side, Clock::time_point deadline,
                                                 std::chrono::milliseconds busy_max);
+    boost::asio::awaitable<MoveOutcome> attempt(std::uint64_t id, Side side, Clock::time_point deadline,
+                                                std::chrono::milliseconds busy_max, Statements statements);
     boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
-                                                     Clock::time_point deadline);
+                                                     Clock::time_point deadline, Statements statements);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
     boost::asio::awaitable<Status> open_other(Session& session, Side side);
     boost::asio::awaitable<MoveOutcome> restore(RelayThread& thread, std::uint64_t id, Backend other,

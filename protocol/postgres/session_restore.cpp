@@ -92,12 +92,6 @@ Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types, c
     return list;
 }
 
-bool backslash_escapes(const SessionState& state) {
-    return std::any_of(state.settings.begin(), state.settings.end(), [](const auto& setting) {
-        return setting.first == "standard_conforming_strings" && setting.second == "off";
-    });
-}
-
 Status append_statements(std::string& request, const SessionState& state, const TypeOids& oids) {
     for (const PreparedStatement& statement : state.statements) {
         if (statement.from_sql) {
@@ -185,6 +179,12 @@ Step<Done> until_ready(Bytes reply, std::string_view what, OnRow&& on_row) {
 }
 
 }  // namespace
+
+bool backslash_escapes(const SessionState& state) {
+    return std::any_of(state.settings.begin(), state.settings.end(), [](const auto& setting) {
+        return setting.first == "standard_conforming_strings" && setting.second == "off";
+    });
+}
 
 std::string resolve_request(const SessionState& state) {
     const std::vector<TypeName> types = foreign_types(state);

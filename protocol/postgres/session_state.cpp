@@ -33,11 +33,11 @@ UNION ALL
 SELECT 'statement', p.name, p.statement, p.from_sql::pg_catalog.text, NULL
   FROM pg_catalog.pg_prepared_statements p WHERE p.name <> '_segue_probe'
 UNION ALL
-SELECT 'parameter', p.name, u.position || ':' || t.oid, n.nspname, t.typname
+SELECT 'parameter', p.name, u.position || ':' || u.type::pg_catalog.oid, n.nspname, t.typname
   FROM pg_catalog.pg_prepared_statements p,
        pg_catalog.unnest(p.parameter_types) WITH ORDINALITY AS u(type, position)
-  JOIN pg_catalog.pg_type t ON t.oid = u.type::pg_catalog.oid
-  JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+  LEFT JOIN pg_catalog.pg_type t ON t.oid = u.type::pg_catalog.oid
+  LEFT JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
  WHERE p.name <> '_segue_probe'
 UNION ALL
 SELECT 'type', t.oid::pg_catalog.text, NULL, n.nspname, t.typname

@@ -52,6 +52,9 @@ struct SessionState {
 // probed from the session's own backend: a restored connection would tell another text of a PREPARE that stood among others.
 bool is_equal(const SessionState& wanted, const SessionState& restored);
 
+// How string literals of the session's own statements are read (standard_conforming_strings).
+bool backslash_escapes(const SessionState& state);
+
 inline constexpr std::size_t state_reply_size_max = 32u << 20;
 
 // Asks for everything in one round trip.

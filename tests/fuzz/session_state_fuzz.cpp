@@ -1,7 +1,8 @@
-// Any bytes as the answers to a probe, a resolve and a restore; whatever state comes out can be
+// Any bytes as the answers to a probe, a check of the statements, a resolve and a restore; whatever state comes out can be
 // restored or is refused.
 
 #include "protocol/postgres/session_state.hpp"
+#include "protocol/postgres/statement_check.hpp"
 #include "tests/fuzz/seeds.hpp"
 
 using namespace segue;
@@ -38,5 +39,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)resolve_request(state);
     const auto restored = check_restore_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&restored)) fuzz::require(need->size_min > size);
+
+    const std::size_t checks = checks_of(state);
+    (void)statement_check_request(state, 0, checks);
+    const auto checked = parse_statement_check_reply(reply, checks);
+    if (const auto* need = std::get_if<NeedMore>(&checked)) fuzz::require(need->size_min > size);
+    const auto* unusable = std::get_if<std::vector<bool>>(&checked);
+    if (unusable == nullptr) return 0;
+    fuzz::require(unusable->size() == checks);
+    forget_unusable(state, *unusable);
+    fuzz::require(checks_of(state) <= checks);
     return 0;
 }

@@ -174,6 +174,38 @@ TEST_F(SessionRegistryTest, ASessionThatComesBackFindsNothingOfItsFirstStay) {
     }
 }
 
+TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteEither) {
+    Client client{url()};
+    client.ask("create table dropped (a int); create table kept (a int)");
+    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) + " dbname=postgres user=postgres sslmode=disable"};
+    elsewhere.ask("create table kept (a int)");
+    PQclear(PQprepare(client.raw(), "gone", "select * from dropped", 0, nullptr));
+    client.ask("prepare gone_too as insert into dropped values (1)");
+    PQclear(PQprepare(client.raw(), "stays", "select count(*)::text from kept", 0, nullptr));
+    client.ask("prepare stays_too as select 'yes'");
+    client.ask("drop table dropped");
+    EXPECT_EQ(client.ask("execute gone"), "42P01");
+    move_to(Side::target);
+    EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
+    EXPECT_EQ(client.ask("execute stays"), "0");
+    EXPECT_EQ(client.ask("execute stays_too"), "yes");
+    EXPECT_EQ(client.ask("execute gone"), "26000");
+    EXPECT_EQ(client.ask("execute gone_too"), "26000");
+    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"), "stays,stays_too");
+}
+
+TEST_F(SessionRegistryTest, AStatementThatOnlyTheOtherServerRefusesStandsInTheWay) {
+    Client client{url()};
+    client.ask("create table only_here (a int)");
+    client.ask("prepare here as select 'here' from only_here");
+    PQclear(PQprepare(client.raw(), "here_too", "select 'here' from only_here", 0, nullptr));
+    const Status prestaged = registry->prestage(Side::target, in_time(), patience);
+    ASSERT_FALSE(prestaged);
+    EXPECT_THAT(prestaged.error().detail, HasSubstr("only_here"));
+    EXPECT_EQ(client.ask("execute here"), "") << "the client noticed nothing";
+    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"), "here,here_too");
+}
+
 TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
     Client client{url()};
     client.ask("create temp table kept (a int)");
