@@ -20,7 +20,8 @@ Answer Sql::take(PGresult* result) {
             result != nullptr ? PQresultErrorMessage(result) : PQerrorMessage(connection_.get());
         if (answer.message.empty()) answer.message = PQerrorMessage(connection_.get());
     }
-    answer.connection_lost = !connected();
+    // libpq may say so itself, without an SQLSTATE, before its status does.
+    answer.connection_lost = !connected() || (!answer.ok && answer.sqlstate.empty());
     for (int row = 0; row < PQntuples(result); ++row) {
         std::vector<std::string>& cells = answer.rows.emplace_back();
         for (int column = 0; column < PQnfields(result); ++column) {
