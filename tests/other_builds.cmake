@@ -1,5 +1,6 @@
 # Runs of executables from other build folders (tests/run.sh makes them), so that one ctest tells of everything.
 set(SEGUE_ASAN_BUILD "" CACHE PATH "Build folder with AddressSanitizer and the fuzz targets, or empty")
+set(SEGUE_ASAN_FOLDERS "protocol;router;backfill;proxy;model" CACHE STRING "Whose unit tests that folder has")
 set(SEGUE_TSAN_BUILD "" CACHE PATH "Build folder with ThreadSanitizer, or empty")
 set(SEGUE_FUZZ_SECONDS 5 CACHE STRING "Seconds for each fuzz target")
 
@@ -13,7 +14,7 @@ function(segue_run_elsewhere kind build folder)
 endfunction()
 
 if(SEGUE_ASAN_BUILD)
-  foreach(folder protocol router backfill proxy model)
+  foreach(folder ${SEGUE_ASAN_FOLDERS})
     segue_run_elsewhere(asan ${SEGUE_ASAN_BUILD} ${folder})
   endforeach()
   file(GLOB targets CONFIGURE_DEPENDS fuzz/*_fuzz.cpp)
@@ -23,7 +24,7 @@ if(SEGUE_ASAN_BUILD)
       -max_total_time=${SEGUE_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048 -print_final_stats=1)
     set_tests_properties(${name} PROPERTIES TIMEOUT 3600)
   endforeach()
-  if(TARGET integration_life)
+  if(TARGET integration_life AND "proxy" IN_LIST SEGUE_ASAN_FOLDERS)
     add_test(NAME asan_life COMMAND integration_life)
     set_tests_properties(asan_life PROPERTIES TIMEOUT 900 PROCESSORS 2
       ENVIRONMENT SEGUE_BINARY=${SEGUE_ASAN_BUILD}/segue)

