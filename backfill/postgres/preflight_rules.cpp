@@ -90,12 +90,13 @@ constexpr std::array role_rules = {
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
 };
 
-// What runs now and would be in the way.
+// What runs now and would be in the way. Prepared transactions of applications that use them all the time come and go: the
+// start waits for those; one that is older than 10 seconds was left behind, or is somebody's to end.
 constexpr std::array activity_rules = {
     Rule{Where::both, fail, "prepared_transaction", R"sql(
         SELECT 'transaction ' || quote_literal(gid), format('prepared at %s and still open: no consistent start is possible'
                ' before it ends', prepared), format('COMMIT PREPARED %L;  -- or ROLLBACK PREPARED', gid)
-        FROM pg_prepared_xacts WHERE database = current_database())sql"},
+        FROM pg_prepared_xacts WHERE database = current_database() AND prepared < now() - interval '10 seconds')sql"},
     Rule{Where::both, fail, "subscription", R"sql(
         SELECT 'subscription ' || s.subname, 'its worker writes rows beside the application and the mover',
                format('DROP SUBSCRIPTION %I;  -- or end it when its data is complete', s.subname)
