@@ -7,6 +7,7 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
@@ -43,6 +44,33 @@ private:
     asio::any_io_executor control_;
     std::size_t free_;
     std::deque<std::shared_ptr<Parcel<bool>>> waiting_;
+};
+
+// One attempt at a time for each session: two would take its login from each other. Of the control thread.
+class SessionMover::Turns {
+public:
+    explicit Turns(asio::any_io_executor control) : control_(std::move(control)) {}
+
+    asio::awaitable<void> take(std::uint64_t id) {
+        const auto [entry, first] = waiting_.try_emplace(id);
+        if (first) co_return;
+        auto turn = std::make_shared<Parcel<bool>>(control_);
+        entry->second.push_back(turn);
+        (void)co_await turn->take();
+    }
+    void end(std::uint64_t id) {
+        const auto entry = waiting_.find(id);
+        if (entry->second.empty()) {
+            waiting_.erase(entry);
+            return;
+        }
+        entry->second.front()->deliver(true);
+        entry->second.pop_front();
+    }
+
+private:
+    asio::any_io_executor control_;
+    std::unordered_map<std::uint64_t, std::deque<std::shared_ptr<Parcel<bool>>>> waiting_;  // Behind the one that is under way.
 };
 
 // What the operator's thread waits for.
@@ -96,7 +124,8 @@ SessionMover::SessionMover(asio::any_io_executor control, BackendOpener* opener,
       opener_(opener),
       directory_(directory),
       threads_(threads),
-      permits_(std::make_shared<Permits>(control_, moves_opening_max)) {}
+      permits_(std::make_shared<Permits>(control_, moves_opening_max)),
+      turns_(std::make_shared<Turns>(control_)) {}
 
 template <class Start>
 std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids, Clock::time_point deadline,
@@ -189,6 +218,9 @@ asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread, std
 
 asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, Clock::time_point deadline,
                                                    std::chrono::milliseconds busy_max) {
+    co_await turns_->take(id);
+    const auto end = [turns = turns_, id](void*) { turns->end(id); };
+    const std::unique_ptr<void, decltype(end)> turn{this, end};
     MoveOutcome outcome = co_await attempt(id, side, deadline, busy_max, Statements::all);
     if (outcome.not_restored) outcome = co_await attempt(id, side, deadline, busy_max, Statements::usable);
     co_return outcome;

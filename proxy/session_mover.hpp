@@ -72,6 +72,7 @@ public:
 
 private:
     class Permits;
+    class Turns;
     struct Batch;
     struct Glance;
 
@@ -98,6 +99,7 @@ private:
     SessionDirectory& directory_;
     const Threads& threads_;
     std::shared_ptr<Permits> permits_;
+    std::shared_ptr<Turns> turns_;
 };
 
 }  // namespace segue::proxy

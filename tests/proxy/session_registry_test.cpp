@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "proxy/listener.hpp"
 #include "proxy/role_secrets.hpp"
@@ -139,6 +140,23 @@ struct SessionRegistryTest : testing::Test {
 };
 
 const std::string port_query = "select inet_server_port()::text";
+
+// As when reads are shifted: a session asks for its connection while a change of authority prepares it.
+TEST_F(SessionRegistryTest, PreparesASessionOnceWhereTwoAskForItAtATime) {
+    std::vector<std::unique_ptr<Client>> clients;
+    for (int i = 0; i < 8; ++i) clients.push_back(std::make_unique<Client>(url()));
+    Status beside = Done{};
+    std::thread second{[&] { beside = registry->prestage(Side::target, in_time(), patience); }};
+    const Status prestaged = registry->prestage(Side::target, in_time(), patience);
+    second.join();
+    EXPECT_TRUE(prestaged) << prestaged.error().detail;
+    EXPECT_TRUE(beside) << beside.error().detail;
+    const std::string port = "SELECT current_setting('port')";
+    move_to(Side::target);
+    for (const auto& client : clients) EXPECT_EQ(client->ask(port), std::to_string(target->port()));
+    move_to(Side::source);
+    for (const auto& client : clients) EXPECT_EQ(client->ask(port), std::to_string(source->port()));
+}
 
 TEST_F(SessionRegistryTest, MovesASessionThereAndBackWithItsState) {
     Client client{url()}, other{url()};
