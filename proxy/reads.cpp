@@ -81,12 +81,13 @@ void Reads::count_comparison(std::string_view statement,
                              Comparison outcome,
                              std::chrono::microseconds authority,
                              std::chrono::microseconds follower) {
-    switch (outcome) {
-        case Comparison::equal: equal_.fetch_add(1, std::memory_order_relaxed); break;
-        case Comparison::different: different_.fetch_add(1, std::memory_order_relaxed); break;
-        case Comparison::unconfirmed: unconfirmed_.fetch_add(1, std::memory_order_relaxed); break;
-    }
+    // First: a report never counts what its figures do not have yet.
     figures_.add(statement, outcome, authority, follower);
+    switch (outcome) {
+        case Comparison::equal: equal_.fetch_add(1); break;
+        case Comparison::different: different_.fetch_add(1); break;
+        case Comparison::unconfirmed: unconfirmed_.fetch_add(1); break;
+    }
 }
 
 ShadowReport Reads::shadow_report() const {
