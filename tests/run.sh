@@ -99,4 +99,5 @@ fi
 say "testing"
 export SEGUE_FAULT_ROUNDS=$faults ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
+export GTEST_BRIEF=1  # Of a failed program the failed tests are what one looks for.
 exec ctest --test-dir build --output-on-failure -j "$jobs" "${select[@]}"
