@@ -2,15 +2,13 @@
 
 #include <cstdint>
 
-#include "protocol/postgres/framer.hpp"
-#include "protocol/postgres/messages_server.hpp"
 #include "protocol/postgres/session_state.hpp"
 
 namespace segue::protocol::postgres {
 
 namespace {
 
-constexpr int statements = 3;
+constexpr std::size_t statements = 3;
 
 // NotificationResponse := 'A' int32 size, int32 pid, cstring channel, cstring payload
 std::string_view notified_channel(Bytes body) {
@@ -28,29 +26,22 @@ std::string barrier_request(std::string_view channel) {
 }
 
 Step<std::string> parse_barrier_reply(Bytes reply, std::string_view channel) {
+    ReplyWalk walk{reply, "notification barrier", statements};
     std::string for_client;
     bool met = false;
-    int ready = 0;
-    std::size_t at = 0;
-    while (ready < statements) {
-        const Step<Frame> step = next_frame(reply.subspan(at), state_reply_size_max);
+    while (!walk.ended()) {
+        const Step<Frame> step = walk.next();
         if (const auto* error = std::get_if<Error>(&step)) return *error;
-        if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at + need->size_min};
+        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
+        if (walk.refusal()) return *walk.refusal();
         const Frame& frame = std::get<Frame>(step);
-        at += frame.wire.size();
-        if (frame.tag == 'E') {
-            const auto fields = parse_error_fields(frame.body);
-            if (!fields) return fields.error();
-            return Error{Errc::server, "notification barrier: " + std::string{fields->message}, std::string{fields->sqlstate}};
-        }
-        if (frame.tag == 'Z') ++ready;
         const bool ours = frame.tag == 'A' && notified_channel(frame.body) == channel;
         met = met || ours;
         if ((frame.tag == 'A' && !ours) || frame.tag == 'S') for_client += text(frame.wire);
     }
     if (!met) return Error{Errc::bad_value, "the server did not deliver a notification to its own session"};
     // What came behind the last answer belongs to the client as well.
-    return for_client + messages_for_client(reply.subspan(at));
+    return for_client + messages_for_client(walk.rest());
 }
 
 }  // namespace segue::protocol::postgres

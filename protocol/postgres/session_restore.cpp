@@ -4,7 +4,6 @@
 #include <array>
 #include <optional>
 
-#include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/messages_server.hpp"
 #include "protocol/postgres/prepare_text.hpp"
@@ -150,32 +149,21 @@ std::string name_array(const std::vector<TypeName>& types, std::string TypeName:
 // Walks whole messages up to ReadyForQuery; `on_row` gets each DataRow.
 template <class OnRow>
 Step<Done> until_ready(Bytes reply, std::string_view what, OnRow&& on_row) {
-    if (reply.size() > state_reply_size_max) return Error{Errc::too_large, std::string{what} + ": answer above the limit"};
+    ReplyWalk walk{reply, what};
     std::optional<Error> error;
-    std::size_t at = 0;
-    for (;;) {
-        const Step<Frame> step = next_frame(reply.subspan(at), state_reply_size_max);
-        if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at + need->size_min};
+    while (!walk.ended()) {
+        const Step<Frame> step = walk.next();
+        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
         const Frame& frame = std::get<Frame>(step);
-        at += frame.wire.size();
-        if (frame.tag == 'E') {
-            const Result<ErrorFields> fields = parse_error_fields(frame.body);
-            if (!fields) return fields.error();
-            if (!error) {
-                error = Error{Errc::server, std::string{what} + ": " + std::string{fields->message},
-                              std::string{fields->sqlstate}};
-            }
-            if (fields->fatal()) return *error;  // No ReadyForQuery follows.
-        } else if (frame.tag == 'D') {
-            const Result<DataRow> row = parse_data_row(frame.body);
-            if (!row) return row.error();
-            on_row(*row);
-        } else if (frame.tag == 'Z') {
-            if (error) return *error;
-            return Done{};
-        }
+        if (walk.refusal() && !error) error = walk.refusal();
+        if (frame.tag != 'D') continue;
+        const Result<DataRow> row = parse_data_row(frame.body);
+        if (!row) return row.error();
+        on_row(*row);
     }
+    if (error) return *error;
+    return Done{};
 }
 
 }  // namespace

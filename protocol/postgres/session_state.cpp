@@ -204,34 +204,23 @@ std::string probe_request(const StateHints& hints) {
 }
 
 Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
-    if (reply.size() > state_reply_size_max) return Error{Errc::too_large, "the session's state is above the limit"};
-    const std::size_t ready_needed = hints.unnamed_parse().empty() ? 1 : 2;
-    std::size_t ready_seen = 0;
+    ReplyWalk walk{reply, "state probe", hints.unnamed_parse().empty() ? std::size_t{1} : std::size_t{2}};
     bool unnamed_exists = false;
     ProbeRows rows;
     std::optional<Error> error;
-    std::size_t at = 0;
-    while (ready_seen < ready_needed) {
-        const Step<Frame> step = next_frame(reply.subspan(at), state_reply_size_max);
-        if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at + need->size_min};
+    while (!walk.ended()) {
+        const Step<Frame> step = walk.next();
+        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
         const Frame& frame = std::get<Frame>(step);
-        at += frame.wire.size();
         if (frame.tag == 'D') {
             const Result<DataRow> row = parse_data_row(frame.body);
             if (!row || row->size() != 5) return Error{Errc::bad_value, "unexpected answer to the state probe"};
             take_row(rows, *row);
         } else if (frame.tag == 't') {
             unnamed_exists = true;
-        } else if (frame.tag == 'E') {
-            const Result<ErrorFields> fields = parse_error_fields(frame.body);
-            if (!fields) return fields.error();
-            if (ready_seen == 0 || fields->fatal()) {
-                error = Error{Errc::server, "state probe: " + std::string{fields->message}, std::string{fields->sqlstate}};
-            }
-            if (fields->fatal()) return Error{Errc::closed, error->detail, error->sqlstate};  // No ReadyForQuery follows.
-        } else if (frame.tag == 'Z') {
-            ++ready_seen;
+        } else if (walk.refusal() && walk.ready_seen() == 0) {  // Later ones: there is no unnamed statement.
+            error = walk.refusal();
         }
     }
     if (error) return *error;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "protocol/bytes.hpp"
+#include "protocol/postgres/reply_walk.hpp"
 #include "protocol/postgres/statement_hints.hpp"
 #include "protocol/result.hpp"
 
@@ -54,8 +55,6 @@ bool is_equal(const SessionState& wanted, const SessionState& restored);
 
 // How string literals of the session's own statements are read (standard_conforming_strings).
 bool backslash_escapes(const SessionState& state);
-
-inline constexpr std::size_t state_reply_size_max = 32u << 20;
 
 // Asks for everything in one round trip.
 std::string probe_request(const StateHints& hints);

@@ -2,9 +2,7 @@
 
 #include <utility>
 
-#include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
-#include "protocol/postgres/messages_server.hpp"
 #include "protocol/postgres/prepare_text.hpp"
 
 namespace segue::protocol::postgres {
@@ -73,28 +71,15 @@ std::string statement_check_request(const SessionState& state, std::size_t first
 }
 
 Step<std::vector<bool>> parse_statement_check_reply(Bytes reply, std::size_t count) {
-    if (reply.size() > state_reply_size_max) return Error{Errc::too_large, "statement check: answer above the limit"};
+    ReplyWalk walk{reply, "statement check", count + 1};
     std::vector<bool> unusable;
     bool refused = false;
-    std::size_t at = 0;
-    while (unusable.size() < count + 1) {
-        const Step<Frame> step = next_frame(reply.subspan(at), state_reply_size_max);
-        if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at + need->size_min};
+    while (!walk.ended()) {
+        const Step<Frame> step = walk.next();
+        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
-        const Frame& frame = std::get<Frame>(step);
-        at += frame.wire.size();
-        if (frame.tag == 'E') {
-            const Result<ErrorFields> fields = parse_error_fields(frame.body);
-            if (!fields) return fields.error();
-            // No ReadyForQuery follows.
-            if (fields->fatal()) {
-                return Error{Errc::closed, "statement check: " + std::string{fields->message}, std::string{fields->sqlstate}};
-            }
-            refused = says_unusable(fields->sqlstate);
-        } else if (frame.tag == 'Z') {
-            unusable.push_back(refused);
-            refused = false;
-        }
+        if (walk.refusal()) refused = says_unusable(walk.refusal()->sqlstate);
+        if (std::get<Frame>(step).tag == 'Z') unusable.push_back(std::exchange(refused, false));
     }
     unusable.pop_back();  // Of the request's end.
     return unusable;
