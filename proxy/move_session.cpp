@@ -143,12 +143,13 @@ asio::awaitable<Notified> read_notifications(Transport& backend, const std::stri
     co_return Notified{Done{}, std::move(*read)};
 }
 
-bool looks_alive(const Transport& backend) {
+bool is_usable(const std::optional<Backend>& backend, Side side) {
+    if (!backend || backend->side != side) return false;
     char first = 0;
-    const ssize_t peeked = ::recv(backend.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    const ssize_t peeked = ::recv(backend->transport.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (peeked < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
     // An idle server that says an error is about to close. Below TLS nothing can be told of the bytes.
-    return peeked > 0 && (backend.uses_tls() || first != 'E');
+    return peeked > 0 && (backend->transport.uses_tls() || first != 'E');
 }
 
 }  // namespace segue::proxy

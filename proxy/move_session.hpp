@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "protocol/postgres/session_state.hpp"
@@ -62,7 +63,7 @@ struct Notified {
 };
 boost::asio::awaitable<Notified> read_notifications(Transport& backend, const std::string& channel, MoveDeadline deadline);
 
-// Whether an idle connection is still good, as far as can be told without reading from it.
-bool looks_alive(const Transport& backend);
+// Whether there is a connection to that side, idle and still good as far as can be told without reading from it.
+bool is_usable(const std::optional<Backend>& backend, Side side);
 
 }  // namespace segue::proxy

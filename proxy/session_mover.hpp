@@ -14,6 +14,7 @@
 
 #include "proxy/move_session.hpp"
 #include "proxy/parcel.hpp"
+#include "proxy/permits.hpp"
 #include "proxy/relay_thread.hpp"
 #include "proxy/session_directory.hpp"
 #include "router/side.hpp"
@@ -71,8 +72,6 @@ public:
     Status read_all_notifications(const std::string& channel, Clock::time_point deadline);
 
 private:
-    class Permits;
-    class Turns;
     struct Batch;
     struct Glance;
 

@@ -1,0 +1,167 @@
+// What is done with a session while it is lent: its state is asked of its own backend and put onto the other connection, and
+// its notifications are read.
+#include <algorithm>
+#include <utility>
+
+#include "protocol/postgres/messages_server.hpp"
+#include "proxy/session_mover.hpp"
+
+namespace segue::proxy {
+
+namespace asio = boost::asio;
+using protocol::postgres::SessionState;
+
+asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
+    session.other.reset();
+    session.other_state.reset();
+    co_await permits_->acquire();
+    Result<Backend> opened =
+        co_await opener_->open(side, session.startup, session.credentials, session.client.uses_tls());
+    permits_->release();
+    if (!opened) co_return opened.error();
+    session.other = std::move(*opened);
+    co_return Done{};
+}
+
+namespace {
+
+std::string joined(const std::vector<std::string>& reasons) {
+    std::string all;
+    for (const std::string& reason : reasons) all += (all.empty() ? "" : ", ") + reason;
+    return all;
+}
+
+void give_back(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> session, std::string for_client) {
+    auto give = [id, lent = std::move(session), said = std::move(for_client)](RelayThread& own) mutable {
+        own.take_back(id, std::move(lent), said);
+    };
+    thread.post(RelayThread::Task{std::move(give)});
+}
+
+constexpr protocol::postgres::ErrorReport server_silent{
+    .sqlstate = "57P01", .message = "terminating connection: the server did not answer while the session was prepared for a move",
+    .hint = "Connect again."};
+
+// Its server is gone, or cannot be understood any more.
+void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> session, std::string last_words) {
+    if (last_words.empty()) last_words = protocol::postgres::encode_error_response(server_silent);
+    auto give = [id, lent = std::move(session), said = std::move(last_words)](RelayThread& own) mutable {
+        own.give_up(id, std::move(lent), said);
+    };
+    thread.post(RelayThread::Task{std::move(give)});
+}
+
+// Of the session's own server, in its own time.
+asio::awaitable<Probed> ask_state(Session& session, Statements statements) {
+    Transport& backend = session.backend.transport;
+    Probed probed = co_await probe_state(backend, session.hints, SessionMover::Clock::now() + own_answer_wait_max);
+    if (!probed.state || !probed.state->pins.empty() || statements == Statements::all) co_return probed;
+    const Checked checked = co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
+    probed.for_client += checked.for_client;
+    if (!checked.checked) probed.state = checked.checked.error();
+    co_return probed;
+}
+
+}  // namespace
+
+// The client waits from here until the session is given back: one round trip on its own backend.
+asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
+                                                        Clock::time_point deadline, Statements statements) {
+    const std::uint64_t id = session->id;
+    const std::int32_t pid = session->backend.pid;
+    if (!is_usable(session->other, side)) {
+        // It died of idleness or a restart since it was opened.
+        const Status opened = co_await open_other(*session, side);
+        if (!opened) {
+            give_back(thread, id, std::move(session), {});
+            co_return MoveOutcome{pid, MoveEnd::failed, opened.error().detail};
+        }
+    }
+    if (!session->touched_since_probe && session->other_state && session->other_state->pins.empty()) {
+        give_back(thread, id, std::move(session), {});
+        co_return MoveOutcome{pid, MoveEnd::ready, {}};
+    }
+    if (Clock::now() >= deadline) {
+        give_back(thread, id, std::move(session), {});
+        co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to ask for its state"};
+    }
+    Probed probed = co_await ask_state(*session, statements);
+    if (!probed.state) {
+        const Error error = probed.state.error();
+        if (error.code == Errc::server) {
+            give_back(thread, id, std::move(session), std::move(probed.for_client));
+            co_return MoveOutcome{pid, MoveEnd::failed, error.detail};
+        }
+        // Half an answer may have been read: only a refusal leaves the connection as it was.
+        give_up(thread, id, std::move(session), std::move(probed.for_client));
+        co_return MoveOutcome{};
+    }
+    session->touched_since_probe = false;
+    std::optional<SessionState> restored = std::exchange(session->other_state, std::nullopt);
+    SessionState wanted = std::move(*probed.state);
+    if (!wanted.pins.empty()) {
+        const std::string why = joined(wanted.pins);
+        session->touched_since_probe = true;
+        session->other_state = std::move(restored);
+        give_back(thread, id, std::move(session), std::move(probed.for_client));
+        co_return MoveOutcome{pid, MoveEnd::pinned, why};
+    }
+    if (restored && protocol::postgres::is_equal(wanted, *restored)) {
+        session->other_state = std::move(wanted);
+        give_back(thread, id, std::move(session), std::move(probed.for_client));
+        co_return MoveOutcome{pid, MoveEnd::ready, {}};
+    }
+    Backend other = std::move(*session->other);
+    session->other.reset();
+    give_back(thread, id, std::move(session), std::move(probed.for_client));
+    MoveOutcome outcome =
+        co_await restore(thread, id, std::move(other), std::move(restored), std::move(wanted), deadline);
+    if (outcome.end != MoveEnd::ready) outcome.pid = pid;
+    co_return outcome;
+}
+
+asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uint64_t id, Backend other,
+                                                   std::optional<SessionState> restored, SessionState wanted,
+                                                   Clock::time_point deadline) {
+    const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline);
+    if (!done) {
+        // A connection in an unknown state is worth nothing: it is closed here.
+        const bool refused = done.error().code == Errc::server || done.error().code == Errc::refused;
+        co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
+    }
+    other.served = false;
+    const auto attached = std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));
+    auto answer = std::make_shared<Parcel<bool>>(control_);
+    const auto attach = [id, attached, answer](RelayThread& own) {
+        bool found = false;
+        own.with_session(id, [&](Session& session) {
+            session.other = std::move(attached->first);
+            session.other_state = std::move(attached->second);
+            found = true;
+        });
+        own.note_backends(id);
+        answer->deliver(found);
+    };
+    thread.post(RelayThread::Task{attach});
+    const bool found = co_await answer->take();
+    co_return MoveOutcome{0, found ? MoveEnd::ready : MoveEnd::gone, {}};
+}
+
+asio::awaitable<MoveOutcome> SessionMover::listen_to(std::uint64_t id, std::string channel, Clock::time_point deadline) {
+    const auto entry = directory_.entry(id);
+    if (!entry) co_return MoveOutcome{};
+    RelayThread& thread = *threads_[entry->thread];
+    std::unique_ptr<Session> session = co_await borrow(thread, id, deadline);
+    if (!session) co_return MoveOutcome{};
+    const auto patience = Clock::now() + own_answer_wait_max;
+    Notified notified = co_await read_notifications(session->backend.transport, channel, patience);
+    if (!notified.read) {
+        // The connection is in the middle of an answer.
+        give_up(thread, id, std::move(session), std::move(notified.for_client));
+        co_return MoveOutcome{entry->pid, MoveEnd::failed, notified.read.error().detail};
+    }
+    give_back(thread, id, std::move(session), std::move(notified.for_client));
+    co_return MoveOutcome{entry->pid, MoveEnd::ready, {}};
+}
+
+}  // namespace segue::proxy
