@@ -24,6 +24,7 @@
 #include "proxy/session_registry.hpp"
 #include "proxy/settings.hpp"
 #include "proxy/tls.hpp"
+#include "proxy/type_map.hpp"
 
 namespace segue::proxy {
 
@@ -61,6 +62,7 @@ private:
     std::unique_ptr<backfill::Mover> mover_;
     std::array<backfill::postgres::LogPosition, 2> log_ends_;
     Positions positions_;
+    TypeMap types_;
     ReadServices reads_;
     std::unique_ptr<Dialer> dialer_;
     SessionRegistry registry_;
@@ -85,6 +87,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                 backfill::postgres::LogPosition{config.target.connection, {}}},
       positions_({[this](Side side) { return log_ends_[index(side)].read(); },
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
+      types_(types_of_servers(config)),
       reads_(config, traffic_, positions_, *mover_),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}, config.move_percent},
@@ -94,7 +97,8 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                  &positions_,
                  {&mover_->applied(Side::source), &mover_->applied(Side::target)},
                  &reads_.reads,
-                 &reads_.shadow}),
+                 &reads_.shadow,
+                 &types_}),
       secrets_(config.source, config.target),
       operations_(parts()),
       operator_(operations_) {}

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/postgres/type_translator.hpp"
 #include "proxy/transport.hpp"
 #include "router/side.hpp"
 
@@ -46,6 +47,8 @@ struct Backend {
     // Has answered the client itself: it holds what no probe tells (currval, plans, a role that was dropped since), and is reset
     // before a state is put onto it.
     bool served = false;
+    // Between the socket and everything else. Null: it speaks the type OIDs that the client knows.
+    std::unique_ptr<protocol::postgres::TypeTranslator> types = nullptr;
 };
 
 }  // namespace segue::proxy

@@ -140,6 +140,7 @@ asio::awaitable<Status> Login::log_in_both(Authority authority) {
 
 void Login::take(OpenedBackend opened) {
     session_->backend = std::move(opened.backend);
+    session_->client_types = session_->backend.side;
     session_->client_pid = session_->backend.pid;
     session_->client_cancel_key = session_->backend.cancel_key;
     greeting_ = std::move(opened.greeting);

@@ -101,7 +101,8 @@ asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionS
     co_return Checked{Done{}, std::move(for_client)};
 }
 
-asio::awaitable<Status> restore_state(Transport& backend, const SessionState& state, bool reset, MoveDeadline deadline) {
+asio::awaitable<Status> restore_state(Transport& backend, const SessionState& state, bool reset, MoveDeadline deadline,
+                                      DescribedStatements* described) {
     std::string reply;
     if (reset) {
         const std::string request = reset_request();
@@ -122,11 +123,14 @@ asio::awaitable<Status> restore_state(Transport& backend, const SessionState& st
         oids = std::move(*resolved);
         reply.clear();
     }
-    const Result<std::string> request = restore_request(state, oids);
+    const Descriptions descriptions = described != nullptr ? Descriptions::wanted : Descriptions::none;
+    const Result<std::string> request = restore_request(state, oids, descriptions);
     if (!request) co_return request.error();
     const Status written = co_await write_all(backend, *request, deadline);
     if (!written) co_return written.error();
-    co_return co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
+    Result<Done> restored = co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
+    if (restored && described != nullptr) *described = described_statements(bytes(reply), state);
+    co_return restored;
 }
 
 asio::awaitable<Notified> read_notifications(Transport& backend, const std::string& channel, MoveDeadline deadline) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "protocol/postgres/described_statements.hpp"
 #include "protocol/postgres/session_state.hpp"
 #include "protocol/postgres/statement_hints.hpp"
 #include "protocol/result.hpp"
@@ -50,9 +51,10 @@ boost::asio::awaitable<Checked> forget_unusable_statements(Transport& backend, p
                                                            std::chrono::milliseconds patience);
 
 // Puts the state onto a connection that is fresh (`reset` false) or was used for an earlier restore. After an error the
-// connection is to be closed.
-boost::asio::awaitable<Status> restore_state(Transport& backend, const protocol::postgres::SessionState& state,
-                                             bool reset, MoveDeadline deadline);
+// connection is to be closed. `described`, unless null: is told how the server describes the statements.
+boost::asio::awaitable<Status> restore_state(Transport& backend, const protocol::postgres::SessionState& state, bool reset,
+                                             MoveDeadline deadline,
+                                             protocol::postgres::DescribedStatements* described = nullptr);
 
 // Runs on the session's own backend until it has read everything that was notified before: the notifications,
 // as bytes for the client. Listens on `channel`, notifies it and waits for that; `channel` must be new to

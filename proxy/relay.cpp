@@ -18,6 +18,7 @@ constexpr std::uint32_t broken_events = EPOLLHUP | EPOLLERR;
 // Whether bytes of the client may be forwarded now; what must not be forwarded is not read either.
 bool Relay::wants_client(Time now) const {
     if (ending_ != Ending::no || !to_server_.empty() || has_shifted_read()) return false;
+    if (session_ && session_->backend.types && session_->backend.types->full()) [[unlikely]] return false;
     switch (motion_) {
         case Motion::running:
             return true;
@@ -146,8 +147,12 @@ void Relay::read_server(Turn& turn, bool to_the_end) {
             case Io::failed:
                 return server_ended();
         }
-        relay(turn.scratch.first(got.size), turn);
+        Bytes from = turn.scratch.first(got.size);
+        auto& types = session_->backend.types;
+        if (types) [[unlikely]] from = types->to_client(from);
+        relay(from, turn);
         if (finished()) return;
+        if (types && session_->boundary.quiet()) [[unlikely]] types->settle();
         const bool emptied = got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input();
         if (emptied && !to_the_end) return;
     }
@@ -190,6 +195,7 @@ void Relay::send_to_server(Bytes from, Turn& turn) {
         sequence_uses_seen_ = session.hints.sequence_uses();
         last_sequence_use_ = turn.now;
     }
+    if (session.backend.types) [[unlikely]] from = session.backend.types->to_server(from);
     if (!to_server_.send(session.backend.transport, from)) server_takes_no_more();
 }
 

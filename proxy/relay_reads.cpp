@@ -85,7 +85,9 @@ void Relay::start_shift(Turn& turn) {
     if (!still_so || !session_->other || !turn.follower_is_shown(read.authority)) return fall_back(turn);
     read.running.emplace(read.request, read.simple, read.parse, read.forget);
     to_other_.clear();
-    if (!to_other_.send(session_->other->transport, bytes(read.running->to_send()))) other_lost(turn);
+    Bytes request = bytes(read.running->to_send());
+    if (session_->other->types) request = session_->other->types->to_server(request);
+    if (!to_other_.send(session_->other->transport, request)) other_lost(turn);
 }
 
 // The client has seen nothing: the authority answers instead.
@@ -116,7 +118,9 @@ void Relay::on_other(std::uint32_t events, Turn& turn) {
             case Io::closed:
             case Io::failed: return other_lost(turn);
         }
-        receive_shifted(turn.scratch.first(got.size), turn);
+        Bytes from = turn.scratch.first(got.size);
+        if (session_->other->types) from = session_->other->types->to_client(from);
+        receive_shifted(from, turn);
         if (other_interest() == 0 || !to_client_.empty()) return;
     }
 }

@@ -44,11 +44,12 @@ struct SessionMover::Glance {
 };
 
 SessionMover::SessionMover(asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
-                           const Threads& threads)
+                           const Threads& threads, const TypeMap* types)
     : control_(std::move(control)),
       opener_(opener),
       directory_(directory),
       threads_(threads),
+      types_(types),
       permits_(std::make_shared<Permits>(control_, moves_opening_max)),
       turns_(std::make_shared<Turns>(control_)) {}
 
@@ -96,7 +97,7 @@ void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point d
 
 asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, std::uint64_t id, Side side) {
     auto answer = std::make_shared<Parcel<Glance>>(control_);
-    const auto look = [answer, id, side](RelayThread& own) {
+    const auto look = [answer, id, side, ids = type_ids()](RelayThread& own) {
         Glance seen;
         own.with_session(id, [&](Session& session) {
             seen.found = true;
@@ -107,7 +108,7 @@ asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, 
                 seen.immovable_because = "a COPY protocol sequence that cannot be followed";
             }
             seen.client_tls = session.client.uses_tls();
-            seen.connected = is_usable(session.other, side);
+            seen.connected = is_usable(session.other, side) && other_speaks_types(session, ids);
             seen.ready = seen.connected && own.is_stopped(id) && !session.touched_since_probe &&
                          session.other_state && session.other_state->pins.empty();
             if (!seen.movable || seen.connected) return;
@@ -172,11 +173,13 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Side side, 
             co_await opener_->open(side, seen.startup, seen.credentials, seen.client_tls));
         permits_->release();
         auto login = std::make_shared<Glance>(std::move(seen));
-        const auto give_back = [id, opened, login](RelayThread& own) {
+        const auto give_back = [id, side, opened, login, ids = type_ids()](RelayThread& own) {
             own.with_session(id, [&](Session& session) {
                 session.startup = std::move(login->startup);
                 session.credentials = std::move(login->credentials);
-                if (*opened) session.other = std::move(**opened);
+                if (!*opened) return;
+                session.other = std::move(**opened);
+                session.other->types = translator_for(session, side, ids);
             });
         };
         const bool good = opened->has_value();

@@ -17,6 +17,7 @@
 #include "proxy/permits.hpp"
 #include "proxy/relay_thread.hpp"
 #include "proxy/session_directory.hpp"
+#include "proxy/type_map.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
@@ -55,9 +56,9 @@ public:
     using Clock = std::chrono::steady_clock;
     using Threads = std::vector<std::unique_ptr<RelayThread>>;
 
-    // Coroutines use all three until they end, or until `control` has stopped for good.
+    // Coroutines use all until they end, or until `control` has stopped for good. `types` null: none are translated.
     SessionMover(boost::asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
-                 const Threads& threads);
+                 const Threads& threads, const TypeMap* types = nullptr);
 
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what is still being opened then
     // goes on behind and is reported as failed.
@@ -82,6 +83,7 @@ private:
     boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
                                                      Clock::time_point deadline, Statements statements);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
+    TypeIdsPointer type_ids() const { return types_ == nullptr ? nullptr : types_->current(); }
     boost::asio::awaitable<Status> open_other(Session& session, Side side);
     boost::asio::awaitable<MoveOutcome> restore(RelayThread& thread, std::uint64_t id, Backend other,
                                                 std::optional<protocol::postgres::SessionState> restored,
@@ -97,6 +99,7 @@ private:
     BackendOpener* opener_;
     SessionDirectory& directory_;
     const Threads& threads_;
+    const TypeMap* types_;
     std::shared_ptr<Permits> permits_;
     std::shared_ptr<Turns> turns_;
 };

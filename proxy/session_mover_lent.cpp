@@ -9,7 +9,9 @@
 namespace segue::proxy {
 
 namespace asio = boost::asio;
+using protocol::postgres::DescribedStatements;
 using protocol::postgres::SessionState;
+using protocol::postgres::StateHints;
 
 asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
     session.other.reset();
@@ -20,6 +22,7 @@ asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
     permits_->release();
     if (!opened) co_return opened.error();
     session.other = std::move(*opened);
+    session.other->types = translator_for(session, side, type_ids());
     co_return Done{};
 }
 
@@ -54,7 +57,10 @@ void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> ses
 // Of the session's own server, in its own time.
 asio::awaitable<Probed> ask_state(Session& session, Statements statements) {
     Transport& backend = session.backend.transport;
-    Probed probed = co_await probe_state(backend, session.hints, SessionMover::Clock::now() + own_answer_wait_max);
+    // What the client said of its unnamed statement, its server must be asked in its own numbers.
+    StateHints hints = session.hints;
+    if (session.backend.types) hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
+    Probed probed = co_await probe_state(backend, hints, SessionMover::Clock::now() + own_answer_wait_max);
     if (!probed.state || !probed.state->pins.empty() || statements == Statements::all) co_return probed;
     const Checked checked = co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
     probed.for_client += checked.for_client;
@@ -69,8 +75,8 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
                                                         Clock::time_point deadline, Statements statements) {
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
-    if (!is_usable(session->other, side)) {
-        // It died of idleness or a restart since it was opened.
+    if (!is_usable(session->other, side) || !other_speaks_types(*session, type_ids())) {
+        // It died of idleness or a restart since it was opened, or there are new types.
         const Status opened = co_await open_other(*session, side);
         if (!opened) {
             give_back(thread, id, std::move(session), {});
@@ -123,7 +129,13 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
 asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uint64_t id, Backend other,
                                                    std::optional<SessionState> restored, SessionState wanted,
                                                    Clock::time_point deadline) {
-    const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline);
+    DescribedStatements described;
+    const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline,
+                                               other.types ? &described : nullptr);
+    if (done && other.types) {
+        other.types = std::make_unique<protocol::postgres::TypeTranslator>(other.types->ids(), other.types->client());
+        for (const auto& statement : described) other.types->know(statement);
+    }
     if (!done) {
         // A connection in an unknown state is worth nothing: it is closed here.
         const bool refused = done.error().code == Errc::server || done.error().code == Errc::refused;

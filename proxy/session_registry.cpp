@@ -36,7 +36,7 @@ constexpr protocol::postgres::ErrorReport shutting_down{
 SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     : settings_(settings),
       peers_(std::move(peers)),
-      mover_(peers_.control, peers_.opener, directory_, threads_) {
+      mover_(peers_.control, peers_.opener, directory_, threads_, peers_.types) {
     RelayPeers own;
     own.directory = &directory_;
     own.traffic = peers_.traffic;
@@ -175,6 +175,9 @@ Status SessionRegistry::judge(const std::vector<MoveOutcome>& outcomes) {
 
 Status SessionRegistry::prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
     directory_.clear_pins();
+    if (peers_.types != nullptr) {
+        if (const Status read = peers_.types->refresh(); !read) return read;
+    }
     const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, deadline, busy_max);
     if (const Status judged = judge(outcomes); !judged) return judged;
     std::vector<Pin> busy;

@@ -42,6 +42,7 @@ struct RegistryPeers {
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream; null: no gate.
     Reads* reads = nullptr;                                  // Null: no shadow and no shift.
     Shadow* shadow = nullptr;                                // Null: no shadow.
+    TypeMap* types = nullptr;                                // Null: type OIDs are not translated.
 };
 
 class SessionRegistry : public Sessions, public SessionSink, public CancelTargets {

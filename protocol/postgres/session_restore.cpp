@@ -91,7 +91,7 @@ Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types, c
     return list;
 }
 
-Status append_statements(std::string& request, const SessionState& state, const TypeOids& oids) {
+Status append_statements(std::string& request, const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
     for (const PreparedStatement& statement : state.statements) {
         if (statement.from_sql) {
             const auto text = find_prepare(statement.text, statement.name, backslash_escapes(state));
@@ -100,22 +100,24 @@ Status append_statements(std::string& request, const SessionState& state, const 
                                                 " cannot be found in the text that prepared it"};
             }
             append_execution(request, *text);
-            continue;
+        } else {
+            const auto types = oids_of(statement.parameter_types, oids);
+            if (!types) return types.error();
+            append(request, Parse{statement.name, statement.text, *types});
         }
-        const auto types = oids_of(statement.parameter_types, oids);
-        if (!types) return types.error();
-        append(request, Parse{statement.name, statement.text, *types});
+        if (descriptions == Descriptions::wanted) append(request, Describe{'S', statement.name});
     }
     return Done{};
 }
 
-Status append_unnamed(std::string& request, const SessionState& state, const TypeOids& oids) {
+Status append_unnamed(std::string& request, const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
     if (state.unnamed_parse.empty()) return Done{};
     const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
     if (!parsed) return parsed.error();
     const auto types = oids_of(state.unnamed_types, oids);
     if (!types) return types.error();
     append(request, Parse{"", parsed->text, *types});
+    if (descriptions == Descriptions::wanted) append(request, Describe{'S', ""});
     return Done{};
 }
 
@@ -206,13 +208,13 @@ Step<TypeOids> parse_resolve_reply(Bytes reply, const SessionState& state) {
     return oids;
 }
 
-Result<std::string> restore_request(const SessionState& state, const TypeOids& oids) {
+Result<std::string> restore_request(const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
     // One Sync for all: the server stops at the first error. Settings are made by the login role, statements are parsed as the
     // role in force sees the schemas.
     std::string request;
     append_settings(request, state);
     append_identity(request, state);
-    const Status statements = append_statements(request, state, oids);
+    const Status statements = append_statements(request, state, oids, descriptions);
     if (!statements) return statements.error();
     for (const std::string& channel : state.channels) append_execution(request, "LISTEN " + quoted_identifier(channel));
     append(request, Parse{"", set_config_sql, {text_oid, text_oid}});
@@ -220,7 +222,7 @@ Result<std::string> restore_request(const SessionState& state, const TypeOids& o
         if (is_timeout(setting.first)) append_setting(request, setting);
     }
     append(request, Close{'S', ""});
-    const Status unnamed = append_unnamed(request, state, oids);
+    const Status unnamed = append_unnamed(request, state, oids, descriptions);
     if (!unnamed) return unnamed.error();
     append_sync(request);
     return request;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "protocol/postgres/boundary.hpp"
@@ -31,6 +32,8 @@ public:
 
     // The whole last unnamed Parse message (tag, length, body) that a later Bind may still use; empty when none.
     const std::string& unnamed_parse() const { return unnamed_; }
+    // The same message in other words.
+    void replace_unnamed(std::string message) { unnamed_ = std::move(message); }
     bool unnamed_too_large() const { return unnamed_too_large_; }
 
     // Raised with every statement that names currval or lastval: who wants the grace pin compares over time.

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "protocol/postgres/framer.hpp"
+#include "protocol/postgres/messages_client.hpp"
+
 namespace segue::protocol::postgres {
 
 namespace {
@@ -196,6 +199,16 @@ MessageEditor::Reading ServerMessageTypes::ready_for_query() {
 
 TypeTranslator::TypeTranslator(std::shared_ptr<const TypeIds> ids, std::size_t client)
     : ids_(std::move(ids)), client_(client), from_client_(*ids_, client, book_), from_server_(*ids_, 1 - client, book_) {}
+
+std::string TypeTranslator::parse_for_server(const std::string& message) const {
+    if (message.size() < header_size) return message;
+    Result<Parse> parse = parse_parse(bytes(message).subspan(header_size));
+    if (!parse) return message;
+    for (std::uint32_t& type : parse->types) type = known_to_server(type);
+    std::string translated;
+    append(translated, *parse);
+    return translated;
+}
 
 void TypeTranslator::know(const DescribedStatement& described) {
     auto statement = std::make_shared<StatementTypes>();

@@ -16,23 +16,12 @@
 #include <string_view>
 #include <vector>
 
+#include "protocol/postgres/described_statements.hpp"
 #include "protocol/postgres/message_editor.hpp"
-#include "protocol/postgres/messages_server.hpp"
 #include "protocol/postgres/statement_types.hpp"
 #include "protocol/postgres/type_ids.hpp"
 
 namespace segue::protocol::postgres {
-
-// A statement as the server describes it.
-struct DescribedStatement {
-    std::string name, text;
-    std::vector<std::uint32_t> parameters;
-    struct Place {
-        std::uint32_t table = 0, type = 0;
-        friend bool operator==(const Place&, const Place&) = default;
-    };
-    std::vector<Place> columns;
-};
 
 // The client's messages on their way to the server.
 class ClientMessageTypes : public MessageEditor {
@@ -86,7 +75,10 @@ public:
     void know(const DescribedStatement& statement);
     std::uint32_t known_to_client(std::uint32_t oid) const { return ids_->translated(1 - client_, oid); }
     std::uint32_t known_to_server(std::uint32_t oid) const { return ids_->translated(client_, oid); }
+    // A whole Parse message of the client's; unchanged where it is none.
+    std::string parse_for_server(const std::string& message) const;
     const std::shared_ptr<const TypeIds>& ids() const { return ids_; }
+    std::size_t client() const { return client_; }
 
 private:
     std::shared_ptr<const TypeIds> ids_;

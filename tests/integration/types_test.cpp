@@ -1,0 +1,80 @@
+// Drivers keep the OIDs of the application's own types. Between two servers that have numbered them differently they must not notice.
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/support/migration.hpp"
+#include "tests/support/sql.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char* schema = R"sql(
+    CREATE SCHEMA kinds;
+    CREATE TYPE kinds.mood AS ENUM ('sad', 'ok', 'happy');
+    CREATE TYPE kinds.pair AS (first kinds.mood, second int, moods kinds.mood[]);
+    CREATE TYPE kinds.span AS RANGE (subtype = kinds.mood, multirange_type_name = kinds.spans);
+    CREATE DOMAIN kinds.level AS kinds.mood[];
+    CREATE TYPE kinds.late_1 AS ENUM ('a', 'b');
+    CREATE TYPE kinds.later_1 AS (first kinds.late_1, others kinds.late_1[]);
+    CREATE TYPE kinds.late_2 AS ENUM ('a', 'b');
+    CREATE TYPE kinds.later_2 AS (first kinds.late_2, others kinds.late_2[]);
+    CREATE TABLE kinds.thing (id int PRIMARY KEY, mood kinds.mood, moods kinds.mood[], pair kinds.pair, pairs kinds.pair[],
+                              span kinds.span, spans kinds.spans, level kinds.level);
+    INSERT INTO kinds.thing SELECT 1, 'ok', '{sad,ok}', p, ARRAY[p, p], '[sad,happy)', '{[sad,ok)}', '{happy}'
+    FROM (SELECT ROW('ok', 7, '{sad,happy}')::kinds.pair) AS v (p);
+)sql";
+
+void make_types(Migration& move) {
+    Sql source{move.direct(move.source())};
+    source.query(schema);
+    // Its numbers are behind the other's from here on, so that some mean another type there.
+    for (int i = 0; i < 9; ++i) move.target().run("CREATE TYPE public.junk_" + std::to_string(i) + " AS ENUM ()", "shop");
+}
+
+// Works in rounds until SIGTERM, says after each which server answered, and ends with 0 when all was as it should be.
+void expect_not_noticed(Migration& move, const std::filesystem::path& program) {
+    const std::filesystem::path log = move.segue().folder() / "client.log";
+    Child client{{{"/usr/bin/python3", program, move.through()}}, log, SIGKILL};
+    const auto works_on = [&](const PostgresServer& server) {
+        const std::string port = "port " + std::to_string(server.port()) + "\n";
+        return eventually(20s, [&] { return read_file(log).ends_with(port) || !client.running(); }) && client.running();
+    };
+    ASSERT_TRUE(works_on(move.source())) << read_file(log);
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    ASSERT_TRUE(works_on(move.target())) << read_file(log);
+    EXPECT_EQ(move.segue().expect_done({"rollback"}).exit_code, 0);
+    ASSERT_TRUE(works_on(move.source())) << read_file(log);
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    ASSERT_TRUE(works_on(move.target())) << read_file(log);
+    client.signal(SIGTERM);
+    EXPECT_EQ(client.wait(20s), 0) << read_file(log);
+}
+
+void expect_types_work(const std::string& module) {
+    const bool installed = run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
+    if (!installed) GTEST_SKIP() << "the Python module " << module << " is not installed";
+    Migration move;
+    make_types(move);
+    ASSERT_TRUE(move.copy());
+    const char* number = "SELECT 'kinds.mood'::regtype::oid";
+    ASSERT_NE(move.source().value(number, "shop"), move.target().value(number, "shop"));
+    expect_not_noticed(move, std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py"));
+    move.expect_equal_soon();
+}
+
+TEST(Types, Psycopg3KeepsItsAdaptersAcrossCutoverAndRollback) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_types_work("psycopg");
+}
+
+TEST(Types, AsyncpgKeepsItsCodecsAcrossCutoverAndRollback) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_types_work("asyncpg");
+}
+
+}  // namespace
+}  // namespace segue::test
