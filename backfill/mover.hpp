@@ -40,7 +40,7 @@ struct StreamStatus {
     Position received;           // End of the last thing read from the stream.
     Position applied;            // Contiguous and durable on the other side.
     std::optional<std::uint64_t> lag_bytes;      // Current end of the side's log minus applied.
-    std::optional<double> lag_seconds;           // Age of the oldest commit not yet applied; 0 when none.
+    std::optional<double> lag_seconds;           // Age of the oldest piece of the log not yet applied; 0 when none.
     std::optional<std::uint64_t> retained_log_bytes;
     std::string problem;         // Empty when healthy; else what stopped it and what to do.
 };

@@ -326,8 +326,13 @@ MoverStatus PostgresMover::status() const {
         if (figures.known) {
             stream.retained_log_bytes = figures.retained_log_bytes;
             // Before the applier has told, nothing is known: zero would count as all of the log.
-            if (stream.applied.value != 0)
+            if (stream.applied.value != 0) {
                 stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
+                // What the server has not sent yet is not among the commits that have arrived. (Of a stream that is only
+                // watched the position is written now and then.)
+                const double age = side == shared_.authority ? figures.trail.age(stream.applied, Clock::now()).count() : 0;
+                stream.lag_seconds = std::max(stream.lag_seconds.value_or(0), age);
+            }
         }
         // A run that began again where the last one failed (a full disk) has not mended it before something went through.
         if (!stream.connected || !stream.reverse_ready) stream.problem = shared_.stream_problem[index(side)];

@@ -239,7 +239,10 @@ Status MoverRun::read_figures(Side side) {
     figures.retained_log_bytes = static_cast<std::uint64_t>(std::max(0LL, rows->number(0, 3)));
     figures.known = true;
     const std::lock_guard lock_shared{shared_.mutex};
-    shared_.sides[index(side)] = figures;
+    SideFigures& known = shared_.sides[index(side)];
+    figures.trail = std::move(known.trail);
+    figures.trail.note(figures.log_end, shared_.applied[index(side)].current(), std::chrono::steady_clock::now());
+    known = std::move(figures);
     return Done{};
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "backfill/applied_position.hpp"
+#include "backfill/log_end_trail.hpp"
 #include "backfill/mover.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "router/side.hpp"
@@ -36,6 +37,7 @@ private:
 // One side as it was last seen.
 struct SideFigures {
     Position log_end;
+    LogEndTrail trail;
     std::uint64_t retained_log_bytes = 0;
     // The server's clock minus ours.
     std::chrono::microseconds clock_ahead{0};
