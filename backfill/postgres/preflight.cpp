@@ -14,6 +14,7 @@
 #include "backfill/postgres/pg_tools.hpp"
 #include "backfill/postgres/preflight_pair.hpp"
 #include "backfill/postgres/preflight_rules.hpp"
+#include "backfill/postgres/preflight_types.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -207,7 +208,10 @@ Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) 
         check_without_key(*source, excluded, settings.full_identity_without_key, findings);
         check_tools(settings, *source, findings);
     }
-    if (source && target) check_pair(settings, *source, *target, findings);
+    if (source && target) {
+        check_pair(settings, *source, *target, findings);
+        check_types(*source, *target, findings);
+    }
     list_what_is_created(settings, findings);
     std::stable_sort(findings.begin(), findings.end(),
                      [](const Finding& a, const Finding& b) { return a.severity < b.severity; });

@@ -101,6 +101,19 @@ TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
     EXPECT_EQ(coded(settings, Severity::fail), (Coded{{"without_key", "source: public.keyless"}}));
 }
 
+TEST(Preflight, TellsThatTypesHaveOtherOidsOnTheTarget) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, healthy);
+    const ServerSettings settings = settings_of(databases);
+    const std::pair<std::string, std::string> told{"type_oids", "target"};
+    EXPECT_FALSE(coded(settings, Severity::information).contains(told)) << "tables alone have no types to speak of";
+    databases.run(Side::source, "CREATE TYPE mood AS ENUM (); CREATE DOMAIN level AS int");
+    EXPECT_TRUE(coded(settings, Severity::information).contains(told)) << "they will have";
+    databases.run(Side::target, "CREATE TYPE junk AS ENUM (); CREATE TYPE mood AS ENUM (); CREATE DOMAIN level AS int");
+    EXPECT_TRUE(coded(settings, Severity::information).contains(told)) << "they have";
+}
+
 TEST(Preflight, SaysWhatAnUnprivilegedRoleLacks) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
