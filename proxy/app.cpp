@@ -88,7 +88,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       positions_({[this](Side side) { return log_ends_[index(side)].read(); },
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
       types_(types_of_servers(config)),
-      reads_(config, traffic_, positions_, *mover_),
+      reads_(config, traffic_, positions_, *mover_, types_),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}, config.move_percent},
                 {control.context().get_executor(),

@@ -9,8 +9,12 @@ namespace {
 using backfill::postgres::Connection;
 using backfill::postgres::LoadedCatalog;
 
-// A new connection each time: every few seconds at most, and none is held for it.
-Result<LoadedCatalog> load(const Config& config, Side side) {
+// A new connection each time: every few seconds at most, and none is held for it. Before anybody reads on the follower it must be
+// known whether it speaks the client's type OIDs.
+Result<LoadedCatalog> load(const Config& config, TypeMap& types, Side side) {
+    if (types.current() == nullptr) {
+        if (const Status read = types.refresh(); !read) return read.error();
+    }
     const ServerConfig& server = side == Side::source ? config.source : config.target;
     Connection::Options options;
     options.application_name = "segue catalog";
@@ -30,8 +34,8 @@ ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mo
 
 }  // namespace
 
-ReadServices::ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover)
-    : reads(traffic, [&config](Side side) { return load(config, side); }),
+ReadServices::ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover, TypeMap& types)
+    : reads(traffic, [&config, &types](Side side) { return load(config, types, side); }),
       shadow(shadow_peers(reads, positions, mover)) {}
 
 void ReadServices::start() {

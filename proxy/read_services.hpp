@@ -10,12 +10,13 @@
 #include "proxy/reads.hpp"
 #include "proxy/shadow.hpp"
 #include "proxy/traffic.hpp"
+#include "proxy/type_map.hpp"
 
 namespace segue::proxy {
 
 // Outlives the session registry, which is given both members. All that is handed in outlives this.
 struct ReadServices {
-    ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover);
+    ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover, TypeMap& types);
 
     void start();
     // After the relay threads have stopped.

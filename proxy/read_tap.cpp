@@ -41,10 +41,14 @@ void ReadTap::learn_statements(const Session& session) {
     for (const auto& statement : session.other_state->statements) {
         if (statement.from_sql) continue;  // Its text may hold more than the statement.
         std::vector<std::uint32_t> types;
-        for (const auto& type : statement.parameter_types) types.push_back(type.oid);
+        // The book has what the client says.
+        const auto& translator = session.backend.types;
+        for (const auto& type : statement.parameter_types) {
+            types.push_back(translator ? translator->known_to_client(type.oid) : type.oid);
+        }
         book_.learn(statement.name, statement.text, types);
     }
-    identity_ = identity_of(session.startup, *session.other_state);
+    identity_ = identity_of(session.startup, *session.other_state, session.client_types);
     identity_at_ = changes_;
 }
 

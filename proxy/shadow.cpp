@@ -20,6 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 using protocol::postgres::ReplyReader;
+using protocol::postgres::TypeTranslator;
 
 constexpr std::chrono::seconds connection_wait_max{2};
 constexpr std::chrono::milliseconds fresh_poll{10};
@@ -49,6 +50,15 @@ std::string without_namesake(const std::string& parse) {
     return messages + parse;
 }
 
+// What asks for the description of the statement that this message prepares, and ends there.
+std::string description_of(const std::string& parse) {
+    std::string messages;
+    const auto message = protocol::postgres::parse_parse(bytes(parse).subspan(protocol::postgres::header_size));
+    append(messages, protocol::postgres::Describe{'S', message ? message->name : std::string_view{}});
+    protocol::postgres::append_sync(messages);
+    return messages;
+}
+
 class EventFd {
 public:
     EventFd() : fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
@@ -63,18 +73,19 @@ private:
 
 }  // namespace
 
-std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state) {
+std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state, Side client_types) {
     std::string identity;
-    for (const auto& [name, value] : startup) {
-        if (name == "application_name") continue;
-        add(identity, name);
+    add(identity, name(client_types));
+    for (const auto& [parameter, value] : startup) {
+        if (parameter == "application_name") continue;
+        add(identity, parameter);
         add(identity, value);
     }
     for (const auto* settings : {&state.settings, &state.custom_settings}) {
         add(identity, "settings");
-        for (const auto& [name, value] : *settings) {
-            if (name == "application_name") continue;
-            add(identity, name);
+        for (const auto& [setting, value] : *settings) {
+            if (setting == "application_name") continue;
+            add(identity, setting);
             add(identity, value);
         }
     }
@@ -209,16 +220,23 @@ void Shadow::run(ShadowJob job) {
         }
     }
     const auto begun = Clock::now();
-    ReplyReader opening, answer, closing;
+    TypeTranslator* const types = backend->types.get();
+    // Without its description nobody could tell where the statement's values hold OIDs.
+    const bool describe = types != nullptr && !job.parse.empty();
+    ReplyReader opening, description, answer, closing;
     const auto receive = [&](Bytes slice) {
-        for (ReplyReader* reader : {&opening, &answer, &closing}) slice = slice.subspan(reader->update(slice));
+        if (types != nullptr) slice = types->to_client(slice);
+        slice = slice.subspan(opening.update(slice));
+        if (describe) slice = slice.subspan(description.update(slice));
+        for (ReplyReader* reader : {&answer, &closing}) slice = slice.subspan(reader->update(slice));
         return closing.finished();
     };
     std::string request;
     append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
-    request += without_namesake(job.parse) + job.request;
+    request += without_namesake(job.parse) + (describe ? description_of(job.parse) : std::string{}) + job.request;
     append(request, protocol::postgres::Query{"ROLLBACK"});
-    const Status done = exchange(backend->transport, bytes(request), begun + 2 * shadow_statement_max, receive);
+    const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
+    const Status done = exchange(backend->transport, sent, begun + 2 * shadow_statement_max, receive);
     const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
     if (!done || !opening.digest().error_code.empty() || closing.status() != 'I') {
         give_back(false);

@@ -52,8 +52,9 @@ struct ShadowJob {
     std::chrono::microseconds latency{0};
 };
 
-// Names everything that a read's result may depend on beside the data: user, database, startup parameters, settings.
-std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state);
+// Names everything that a read's result may depend on beside the data: user, database, startup parameters, settings, and whose type
+// OIDs the client knows.
+std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state, Side client_types);
 
 struct ShadowPeers {
     Reads* reads = nullptr;

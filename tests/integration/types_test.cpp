@@ -66,6 +66,54 @@ void expect_types_work(const std::string& module) {
     move.expect_equal_soon();
 }
 
+long long counter(const SegueProcess& segue, const char* pointer) {
+    const auto status = segue.status();
+    const nlohmann::json::json_pointer at{pointer};
+    return status && status->contains(at) ? (*status)[at].get<long long>() : -1;
+}
+
+void expect_reads_are_equal(Migration& move, Child& client) {
+    const SegueProcess& segue = move.segue();
+    const long long equal = counter(segue, "/shadow/equal"), unconfirmed = counter(segue, "/shadow/unconfirmed");
+    segue.expect_done({"shadow", "100"});
+    EXPECT_TRUE(eventually(20s, [&] { return counter(segue, "/shadow/equal") > equal + 20 || !client.running(); }));
+    segue.expect_done({"shadow", "0"});
+    EXPECT_EQ(counter(segue, "/shadow/different"), 0);
+    EXPECT_EQ(counter(segue, "/shadow/unconfirmed"), unconfirmed);
+    const long long served = counter(segue, "/shift/served_by_follower");
+    segue.expect_done({"shift", "100"});
+    EXPECT_TRUE(eventually(20s, [&] { return counter(segue, "/shift/served_by_follower") > served + 20 || !client.running(); }));
+    segue.expect_done({"shift", "0"});
+}
+
+// A client that only reads, of a follower that has numbered the types differently: the target, then the source.
+void expect_follower_is_understood(const std::string& module) {
+    const bool installed = run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
+    if (!installed) GTEST_SKIP() << "the Python module " << module << " is not installed";
+    Migration move;
+    make_types(move);
+    ASSERT_TRUE(move.copy());
+    const std::filesystem::path log = move.segue().folder() / "client.log";
+    const std::filesystem::path program = std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py");
+    Child client{{{"/usr/bin/python3", program, move.through(), "read"}}, log, SIGKILL};
+    ASSERT_TRUE(eventually(20s, [&] { return read_file(log).find("round 3 ") != std::string::npos; })) << read_file(log);
+    expect_reads_are_equal(move, client);
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    expect_reads_are_equal(move, client);
+    client.signal(SIGTERM);
+    EXPECT_EQ(client.wait(20s), 0) << read_file(log);
+}
+
+TEST(Types, Psycopg3UnderstandsTheFollower) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_follower_is_understood("psycopg");
+}
+
+TEST(Types, AsyncpgUnderstandsTheFollower) {
+    SEGUE_NEEDS_POSTGRES();
+    expect_follower_is_understood("asyncpg");
+}
+
 TEST(Types, Psycopg3KeepsItsAdaptersAcrossCutoverAndRollback) {
     SEGUE_NEEDS_POSTGRES();
     expect_types_work("psycopg");

@@ -110,11 +110,12 @@ TEST_F(ShadowTest, AConnectionServesItsOwnKindAndSideOnly) {
 TEST(Identity, IsAllThatAReadDependsOnButNotTheApplicationsName) {
     protocol::postgres::SessionState state;
     const StartupParameters ann = {{"user", "ann"}, {"database", "shop"}}, bob = {{"user", "bob"}, {"database", "shop"}};
-    const std::string identity = identity_of(ann, state);
-    EXPECT_NE(identity, identity_of(bob, state));
-    EXPECT_EQ(identity, identity_of({{"user", "ann"}, {"database", "shop"}, {"application_name", "x"}}, state));
+    const std::string identity = identity_of(ann, state, Side::source);
+    EXPECT_NE(identity, identity_of(bob, state, Side::source));
+    EXPECT_EQ(identity, identity_of({{"user", "ann"}, {"database", "shop"}, {"application_name", "x"}}, state, Side::source));
+    EXPECT_NE(identity, identity_of(ann, state, Side::target)) << "its client knows other type OIDs";
     state.role = "clerk";
-    EXPECT_NE(identity, identity_of(ann, state));
+    EXPECT_NE(identity, identity_of(ann, state, Side::source));
 }
 
 }  // namespace
