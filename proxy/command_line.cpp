@@ -66,7 +66,7 @@ struct Options {
     double percent = 0;
     std::string mode;
     std::int64_t deadline_ms = 0;
-    bool force = false, isolated = false, unfence = false;
+    bool force = false, unfence = false;
     std::string confirm;
 };
 
@@ -146,10 +146,10 @@ void add_changes(CLI::App& app, Options& options) {
                        "For a target that is lost for good: go on with what the source has. Says "
                        "what may be missing and asks "
                        "for the migration's name");
-    rollback->add_flag("--isolated",
-                       options.isolated,
-                       "With --force: the lost target cannot come back and accept writes");
-    rollback->add_option("--confirm", options.confirm, "With --force: the migration's name")
+    rollback->add_option("--confirm",
+                         options.confirm,
+                         "With --force: the migration's name. Who gives it says that the lost target "
+                         "cannot come back and accept writes")
         ->type_name("NAME");
     CLI::App* finish =
         app.add_subcommand("finish",
@@ -168,7 +168,6 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     if (options.deadline_ms > 0) arguments["deadline_ms"] = options.deadline_ms;
     if (verb == "rollback" && options.force) {
         arguments["force"] = true;
-        arguments["isolated"] = options.isolated;
         arguments["confirm"] = options.confirm;
     }
     if (verb == "finish") arguments["unfence"] = options.unfence;

@@ -127,7 +127,10 @@ VerbResult Operations::tell_change(const ChangeReport& report, const std::string
     if (!change.ok) {
         const std::string undone =
             report.held ? "\nGiven up, nothing of it remains; " : "\nNothing was changed; ";
-        return VerbResult::refused(report.reason + undone + waited + slowed + ".", change_details(change));
+        const bool target_lost = verb == "rollback" && !parts_.change.steps.control(Side::target).read();
+        const std::string way_out =
+            target_lost ? "\nWhere the target is lost for good, `segue rollback --force` goes on with what the source has." : "";
+        return VerbResult::refused(report.reason + undone + waited + slowed + "." + way_out, change_details(change));
     }
     const std::string who = rehearsal
                                 ? "nothing was changed"
@@ -154,14 +157,15 @@ VerbResult Operations::force_rollback(const Json& arguments) {
                       "commits whose answer was still held may be missing or not"
                     : "what the target acknowledged and the source had not applied yet is missing: "
                       "the last lag that `segue status` showed";
-    if (arguments.value("confirm", "") != parts_.config.migration ||
-        !arguments.value("isolated", false)) {
+    if (const std::string name = arguments.value("confirm", ""); name != parts_.config.migration) {
         return VerbResult::refused(
-            "Rollback without the target: " + missing +
-            ".\nThe copy becomes invalid: the target is not followed any more.\nThe target must be "
-            "isolated so that it cannot come back and accept writes; then run\n"
-            "  segue rollback --force --isolated --confirm " +
-            parts_.config.migration);
+            (name.empty() ? "" : "\"" + name + "\" is not the migration's name. ") +
+                "Rollback without the target: " + missing +
+                ".\nThe copy becomes invalid: the target is not followed any more.\nIsolate the target first, so that it "
+                "cannot come back and accept writes: who gives the migration's name says that it is so.\n"
+                "  segue rollback --force --confirm " +
+                parts_.config.migration,
+            {{"confirm", parts_.config.migration}});
     }
     const auto since = parts_.change.steps.log_end(Side::source);
     if (!since) return VerbResult::refused(since.error().detail);

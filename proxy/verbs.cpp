@@ -139,16 +139,12 @@ int print_end(const Invocation& invocation, const json& ended) {
     return code;
 }
 
-// The name must be typed by somebody who has read what may be missing.
+// The name must be given by somebody who has read what may be missing.
 json ask_confirmation(const Invocation& invocation, const json& refused) {
-    std::cerr << refused.value("text", "")
-              << "\n\nIs the target isolated? Type yes: " << std::flush;
-    std::string isolated, name;
-    std::getline(std::cin, isolated);
-    std::cerr << "The migration's name: " << std::flush;
+    std::cerr << refused.value("text", "") << "\n\nThe migration's name: " << std::flush;
+    std::string name;
     std::getline(std::cin, name);
     json arguments = invocation.arguments;
-    arguments["isolated"] = isolated == "yes";
     arguments["confirm"] = name;
     return arguments;
 }
@@ -157,9 +153,9 @@ int remote(const Invocation& invocation, const AdminClient& client) {
     auto ended = do_verb(invocation, client, invocation.arguments);
     if (!ended) return fail(invocation, ended.error().detail);
     const bool ask = invocation.verb == "rollback" && invocation.arguments.value("force", false) &&
-                     invocation.arguments.value("confirm", "").empty() &&
-                     on_terminal(STDIN_FILENO) && !invocation.json;
-    if (ask && ended->value("exit_code", failed) != 0) {
+                     invocation.arguments.value("confirm", "").empty() && !invocation.json;
+    const bool asked = ended->is_object() && ended->contains("details") && (*ended)["details"].contains("confirm");
+    if (ask && asked) {
         ended = do_verb(invocation, client, ask_confirmation(invocation, *ended));
         if (!ended) return fail(invocation, ended.error().detail);
     }

@@ -312,18 +312,20 @@ TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
     EXPECT_FALSE(world.fence_closed[0]);
 }
 
-TEST(Operations, ForcedRollbackAsksForTheNameAndForIsolationAndIsAboveEveryEpoch) {
+TEST(Operations, ForcedRollbackAsksForTheNameAndIsAboveEveryEpoch) {
     World world = consistent_world(Side::target, 5);
     Desk desk{world};
     ASSERT_TRUE(desk.operations.recover());
-    const json force = {{"force", true}, {"isolated", true}, {"confirm", "segue"}};
+    const json force = {{"force", true}, {"confirm", "segue"}};
     EXPECT_EQ(desk.run("rollback", force).exit_code, 1) << "the target answers";
     world.down[1] = true;
-    EXPECT_EQ(desk.run("rollback", {{"force", true}}).exit_code, 1);
-    EXPECT_EQ(
-        desk.run("rollback", {{"force", true}, {"isolated", true}, {"confirm", "other"}}).exit_code,
-        1);
-    EXPECT_EQ(desk.run("rollback", {{"force", true}, {"confirm", "segue"}}).exit_code, 1);
+    const auto hinted = desk.run("rollback");
+    EXPECT_EQ(hinted.exit_code, 1);
+    EXPECT_NE(hinted.text.find("segue rollback --force"), std::string::npos) << hinted.text;
+    const auto asked = desk.run("rollback", {{"force", true}});
+    EXPECT_EQ(asked.exit_code, 1);
+    EXPECT_EQ(asked.details.value("confirm", ""), "segue");
+    EXPECT_EQ(desk.run("rollback", {{"force", true}, {"confirm", "other"}}).exit_code, 1);
     world.fence_closed[1] = true;  // That is: isolated.
     EXPECT_EQ(desk.run("rollback", force).exit_code, 0);
     EXPECT_EQ(world.records[0]->authority, Side::source);
