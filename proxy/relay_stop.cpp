@@ -18,16 +18,22 @@ constexpr char terminate_tag = 'X';
 constexpr protocol::postgres::ErrorReport cancelled{
     .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"};
 
-// What no session can set and drivers were told at login: told anew where the other server says otherwise. A server may send it
-// at any time.
-std::string changed_parameters(const Backend& before, const Backend& now) {
+// Parameters that follow the session's identity, which is the same on both sides.
+bool follows_identity(std::string_view parameter) { return parameter == "session_authorization" || parameter == "is_superuser"; }
+
+// What drivers were told at login and the other server says otherwise, as ParameterStatus, which a server may send at any time: its
+// version, and defaults that it was configured with (TimeZone, DateStyle ...). What the session itself has set is the same there.
+std::string changed_parameters(const Backend& before, const Backend& now, const protocol::postgres::SessionState& state) {
     std::string messages;
-    for (const char* name : {"server_version", "server_encoding", "integer_datetimes"}) {
-        const auto was = before.parameters.find(name), is = now.parameters.find(name);
-        if (was == before.parameters.end() || is == now.parameters.end() || was->second == is->second) continue;
+    for (const auto& [name, value] : now.parameters) {
+        const auto was = before.parameters.find(name);
+        if (was == before.parameters.end() || was->second == value || follows_identity(name)) continue;
+        const bool set = std::any_of(state.settings.begin(), state.settings.end(),
+                                     [&name = name](const auto& setting) { return setting.first == name; });
+        if (set) continue;
         std::string body{name};
         body.push_back('\0');
-        body += is->second;
+        body += value;
         body.push_back('\0');
         protocol::postgres::append_message(messages, 'S', body);
     }
@@ -158,15 +164,14 @@ void Relay::skip_cancelled_request(Turn& turn) {
 bool Relay::swap_backends() {
     assert(motion_ == Motion::stopped);
     if (!session_->other) return false;
-    const bool listened = session_->other_state && !session_->other_state->channels.empty();
+    const auto state = std::exchange(session_->other_state, std::nullopt).value_or(protocol::postgres::SessionState{});
     std::swap(session_->backend, *session_->other);
     session_->other->served = true;
-    session_->other_state.reset();
     session_->touched_since_probe = true;
     if (tap_) tap_->session_moved();
-    const std::string told = changed_parameters(*session_->other, session_->backend);
+    const std::string told = changed_parameters(*session_->other, session_->backend, state);
     if (!told.empty()) tell_client(bytes(told));
-    if (listened) session_->other.reset();
+    if (!state.channels.empty()) session_->other.reset();
     return true;
 }
 

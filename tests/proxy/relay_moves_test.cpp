@@ -102,6 +102,23 @@ TEST(RelayMoves, ClosesTheOldConnectionOfASessionThatListens) {
     EXPECT_TRUE(scene.server->ended());
 }
 
+TEST(RelayMoves, TellsTheClientWhatTheOtherServerWasConfiguredWith) {
+    MovingRig moving;
+    Scene scene = moving.rig.adopt(1, true);
+    moving.rig.thread.with_session(1, [](Session& session) {
+        session.backend.parameters = {{"server_version", "13.4"},     {"TimeZone", "UTC"},    {"DateStyle", "ISO, MDY"},
+                                      {"application_name", "before"}, {"is_superuser", "on"}, {"only_here", "1"}};
+        session.other->parameters = {{"server_version", "18.1"},     {"TimeZone", "Asia/Tokyo"}, {"DateStyle", "ISO, MDY"},
+                                     {"application_name", ""},       {"is_superuser", "off"},    {"only_there", "1"}};
+        session.other_state->settings = {{"application_name", "set in the session"}};
+    });
+    moving.run_one(scene);
+    moving.rig.thread.end_forced_move(1, true);
+    moving.rig.settle();
+    EXPECT_EQ(scene.client->heard(), message('S', "TimeZone\0Asia/Tokyo\0"s) + message('S', "server_version\0" "18.1\0"s))
+        << "neither what the session has set, nor what is equal, nor what follows its role";
+}
+
 TEST(RelayMoves, MovesNobodyUnlessTold) {
     MovingRig moving{0};
     Scene scene = moving.rig.adopt(1, true);
