@@ -13,6 +13,8 @@ namespace segue::proxy {
 
 namespace {
 
+// Four times this must fit into state_reply_size_max: rows as COPY writes them.
+constexpr std::int64_t carry_temporary_kb_max = 4096;
 constexpr std::int64_t milliseconds_max = 24 * 3600 * 1000;
 constexpr std::size_t migration_name_max =
     40;  // With prefix and side a slot's name must stay below 64.
@@ -181,6 +183,14 @@ void read_development(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
+void read_sessions(ConfigReader& reader, Config& config) {
+    reader.enter("sessions");
+    if (const auto value = reader.whole("carry_temporary_kb", 0, carry_temporary_kb_max)) {
+        config.carry_temporary_max = static_cast<std::size_t>(*value) * 1024;
+    }
+    reader.leave();
+}
+
 void read_servers(ConfigReader& reader, Config& config) {
     reader.enter("source");
     read_server(reader, "source", config.source);
@@ -265,6 +275,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_migration(reader, config);
     read_listen(reader, config);
     read_admin(reader, config);
+    read_sessions(reader, config);
     read_development(reader, config);
     read_servers(reader, config);
     read_tables(reader, config);

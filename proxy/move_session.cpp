@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
-#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/notification_barrier.hpp"
 #include "protocol/postgres/statement_check.hpp"
-#include "proxy/wait.hpp"
+#include "proxy/ask.hpp"
 
 namespace segue::proxy {
 
@@ -21,60 +19,13 @@ namespace {
 using namespace protocol::postgres;
 namespace asio = boost::asio;
 
-constexpr std::size_t read_size_max = 64 * 1024;
-
-// Nothing of a message's end is still on its way: the next reader starts at a tag.
-bool ends_between_messages(Bytes received) {
-    while (!received.empty()) {
-        const Step<Frame> step = next_frame(received, state_reply_size_max);
-        const auto* frame = std::get_if<Frame>(&step);
-        if (frame == nullptr) return false;
-        received = received.subspan(frame->wire.size());
-    }
-    return true;
-}
-
-// Reads until `parse` has its answer and the connection stands between two messages.
-template <class T, class Parse>
-asio::awaitable<Result<T>> read_answer(Transport& backend, std::string& reply, Parse parse, MoveDeadline deadline) {
-    for (;;) {
-        Step<T> step = parse(bytes(reply));
-        const bool more = std::holds_alternative<NeedMore>(step) || !ends_between_messages(bytes(reply));
-        if (!more) {
-            if (auto* error = std::get_if<Error>(&step)) co_return std::move(*error);
-            co_return std::get<T>(std::move(step));
-        }
-        // A fatal error is followed by the connection's end, no ReadyForQuery.
-        const Status read = co_await read_more(backend, reply, read_size_max, deadline);
-        if (read) continue;
-        if (auto* error = std::get_if<Error>(&step)) co_return Error{Errc::closed, error->detail, error->sqlstate};
-        co_return read.error();
-    }
-}
-
-// A server that takes no more may have said why before it went.
-asio::awaitable<void> read_last_words(Transport& backend, std::string& reply) {
-    constexpr std::chrono::milliseconds there_already{50};
-    const auto deadline = std::chrono::steady_clock::now() + there_already;
-    while (reply.size() < read_size_max) {
-        const Status read = co_await read_more(backend, reply, read_size_max, deadline);
-        if (!read) co_return;
-    }
-}
-
 }  // namespace
 
 asio::awaitable<Probed> probe_state(Transport& backend, const StateHints& hints, MoveDeadline deadline) {
-    const std::string request = probe_request(hints);
-    std::string reply;
-    const Status written = co_await write_all(backend, request, deadline);
-    if (!written) {
-        co_await read_last_words(backend, reply);
-        co_return Probed{written.error(), messages_for_client(bytes(reply))};
-    }
+    std::string for_client;
     const auto parse = [&hints](Bytes received) { return parse_probe_reply(received, hints); };
-    Result<SessionState> state = co_await read_answer<SessionState>(backend, reply, parse, deadline);
-    co_return Probed{std::move(state), messages_for_client(bytes(reply))};
+    Result<SessionState> state = co_await ask<SessionState>(backend, probe_request(hints), parse, deadline, for_client);
+    co_return Probed{std::move(state), std::move(for_client)};
 }
 
 asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionState& state, std::chrono::milliseconds patience) {
@@ -85,15 +36,8 @@ asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionS
         const std::size_t count = std::min(all - unusable.size(), statement_checks_max);
         const MoveDeadline deadline = std::chrono::steady_clock::now() + patience;
         const std::string request = statement_check_request(state, unusable.size(), count);
-        std::string reply;
-        const Status written = co_await write_all(backend, request, deadline);
-        if (!written) {
-            co_await read_last_words(backend, reply);
-            co_return Checked{written.error(), for_client + messages_for_client(bytes(reply))};
-        }
         const auto parse = [count](Bytes received) { return parse_statement_check_reply(received, count); };
-        const Result<std::vector<bool>> some = co_await read_answer<std::vector<bool>>(backend, reply, parse, deadline);
-        for_client += messages_for_client(bytes(reply));
+        const auto some = co_await ask<std::vector<bool>>(backend, request, parse, deadline, for_client);
         if (!some) co_return Checked{some.error(), std::move(for_client)};
         unusable.insert(unusable.end(), some->begin(), some->end());
     }

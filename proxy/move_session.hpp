@@ -12,6 +12,7 @@
 #include "protocol/postgres/session_state.hpp"
 #include "protocol/postgres/statement_hints.hpp"
 #include "protocol/result.hpp"
+#include "proxy/ask.hpp"
 #include "proxy/backend.hpp"
 #include "proxy/transport.hpp"
 #include "router/side.hpp"
@@ -28,8 +29,6 @@ public:
                                                          const Credentials& credentials,
                                                          bool client_tls) = 0;
 };
-
-using MoveDeadline = std::chrono::steady_clock::time_point;
 
 struct Probed {
     Result<protocol::postgres::SessionState> state;

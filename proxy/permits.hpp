@@ -8,6 +8,7 @@
 #include <deque>
 #include <memory>
 #include <unordered_map>
+#include <utility>
 
 #include "proxy/parcel.hpp"
 
@@ -25,6 +26,25 @@ private:
     boost::asio::any_io_executor control_;
     std::size_t free_;
     std::deque<std::shared_ptr<Parcel<bool>>> waiting_;
+};
+
+// What has been acquired, released with it. Both the mover and its coroutines own the permits: a coroutine that was never ended is
+// destroyed after the mover.
+class Permit {
+public:
+    Permit() = default;
+    explicit Permit(std::shared_ptr<Permits> acquired) : acquired_(std::move(acquired)) {}
+    Permit(Permit&&) = default;
+    Permit& operator=(Permit&& other) noexcept {
+        std::swap(acquired_, other.acquired_);
+        return *this;
+    }
+    ~Permit() {
+        if (acquired_) acquired_->release();
+    }
+
+private:
+    std::shared_ptr<Permits> acquired_;
 };
 
 // One attempt at a time for each session: two would take its login from each other.

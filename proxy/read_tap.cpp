@@ -28,15 +28,19 @@ bool has_statement(const Session& session, std::string_view name) {
     return std::any_of(statements.begin(), statements.end(), [&](const auto& one) { return one.name == name; });
 }
 
+// Temporary tables are carried for a move. Until then the client's own change, which no stream carries over.
+bool carries_tables(const Session& session) { return session.other_state && session.other_state->temporary.any(); }
+
 }  // namespace
 
 // No statement since the last probe can have changed what a read means.
 bool ReadTap::state_is_known(const Session& session) const {
+    if (carries_tables(session)) return false;
     return changes_ == changes_at_probe_ && (session.other_state || identity_at_ == changes_);
 }
 
 void ReadTap::learn_statements(const Session& session) {
-    if (learned_at_ == changes_ || !session.other_state) return;
+    if (learned_at_ == changes_ || !session.other_state || carries_tables(session)) return;
     learned_at_ = changes_;
     for (const auto& statement : session.other_state->statements) {
         if (statement.from_sql) continue;  // Its text may hold more than the statement.

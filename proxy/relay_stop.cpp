@@ -171,7 +171,8 @@ bool Relay::swap_backends() {
     if (tap_) tap_->session_moved();
     const std::string told = changed_parameters(*session_->other, session_->backend, state);
     if (!told.empty()) tell_client(bytes(told));
-    if (!state.channels.empty()) session_->other.reset();
+    // Nothing more is to be heard there, and temporary tables that live here now need no second place.
+    if (!state.channels.empty() || state.temporary.any()) session_->other.reset();
     return true;
 }
 

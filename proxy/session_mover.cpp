@@ -44,13 +44,15 @@ struct SessionMover::Glance {
 };
 
 SessionMover::SessionMover(asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
-                           const Threads& threads, const TypeMap* types)
+                           const Threads& threads, std::size_t carry_size_max, const TypeMap* types)
     : control_(std::move(control)),
       opener_(opener),
       directory_(directory),
       threads_(threads),
+      carry_size_max_(carry_size_max),
       types_(types),
       permits_(std::make_shared<Permits>(control_, moves_opening_max)),
+      carrying_(std::make_shared<Permits>(control_, carrying_max)),
       turns_(std::make_shared<Turns>(control_)) {}
 
 template <class Start>
@@ -84,7 +86,7 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
 
 std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
     return run(directory_.ids(), deadline, [this, side, deadline, busy_max](std::uint64_t id) {
-        return prepare(id, side, deadline, busy_max);
+        return prepare(id, Attempt{side, deadline, busy_max});
     });
 }
 
@@ -92,7 +94,7 @@ void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point d
     // A failure leaves the session without the connection, and its reads on the authority.
     const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
     const auto busy_max = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    asio::co_spawn(control_, prepare(id, side, deadline, busy_max), ended);
+    asio::co_spawn(control_, prepare(id, Attempt{side, deadline, busy_max, Purpose::reads}), ended);
 }
 
 asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, std::uint64_t id, Side side) {
@@ -142,23 +144,22 @@ asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread, std
     co_return MoveOutcome{pin.pid, waited ? MoveEnd::busy : MoveEnd::not_stopped, std::move(pin.why)};
 }
 
-asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Side side, Clock::time_point deadline,
-                                                   std::chrono::milliseconds busy_max) {
+asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Attempt wanted) {
     co_await turns_->take(id);
     const auto end = [turns = turns_, id](void*) { turns->end(id); };
     const std::unique_ptr<void, decltype(end)> turn{this, end};
-    MoveOutcome outcome = co_await attempt(id, side, deadline, busy_max, Statements::all);
-    if (outcome.not_restored) outcome = co_await attempt(id, side, deadline, busy_max, Statements::usable);
-    co_return outcome;
+    MoveOutcome outcome = co_await attempt(id, wanted);
+    if (!outcome.not_restored) co_return outcome;
+    wanted.statements = Statements::usable;
+    co_return co_await attempt(id, wanted);
 }
 
-asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Side side, Clock::time_point deadline,
-                                                   std::chrono::milliseconds busy_max, Statements statements) {
+asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wanted) {
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];
     const std::int32_t pid = entry->pid;
-    Glance seen = co_await glance(thread, id, side);
+    Glance seen = co_await glance(thread, id, wanted.side);
     if (!seen.found) {
         if (!directory_.entry(id)) co_return MoveOutcome{};
         co_return MoveOutcome{pid, MoveEnd::failed, "an earlier attempt to move it has not ended yet"};
@@ -170,10 +171,10 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Side side, 
         co_await permits_->acquire();
         // The session goes on meanwhile, without the login that it does not need.
         auto opened = std::make_shared<Result<Backend>>(
-            co_await opener_->open(side, seen.startup, seen.credentials, seen.client_tls));
+            co_await opener_->open(wanted.side, seen.startup, seen.credentials, seen.client_tls));
         permits_->release();
         auto login = std::make_shared<Glance>(std::move(seen));
-        const auto give_back = [id, side, opened, login, ids = type_ids()](RelayThread& own) {
+        const auto give_back = [id, side = wanted.side, opened, login, ids = type_ids()](RelayThread& own) {
             own.with_session(id, [&](Session& session) {
                 session.startup = std::move(login->startup);
                 session.credentials = std::move(login->credentials);
@@ -187,10 +188,10 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Side side, 
         thread.post(RelayThread::Task{give_back});
         if (!good) co_return MoveOutcome{pid, MoveEnd::failed, why};
     }
-    const auto until = std::min(deadline, Clock::now() + busy_max);
+    const auto until = std::min(wanted.deadline, Clock::now() + wanted.busy_max);
     std::unique_ptr<Session> session = co_await borrow(thread, id, until);
     if (!session) co_return co_await not_borrowed(thread, id, until);
-    co_return co_await prepare_lent(std::move(session), thread, side, deadline, statements);
+    co_return co_await prepare_lent(std::move(session), thread, wanted);
 }
 
 Status SessionMover::read_all_notifications(const std::string& channel, Clock::time_point deadline) {

@@ -45,20 +45,26 @@ struct MoveOutcome {
     bool not_restored = false;  // It failed because the other side refused the session's state.
 };
 
+// Sessions whose temporary tables are in our memory at the same time: each may hold four times carry_temporary_kb.
+inline constexpr std::size_t carrying_max = 16;
+
 // What of a session's prepared statements is put onto the other side.
 enum class Statements : std::uint8_t {
     all,
     usable,  // Those that its own server could still execute. To ask costs a round trip more, so only after a refusal.
 };
+// Temporary tables are carried when the session is to go on there, and pin it where only its reads might.
+enum class Purpose : std::uint8_t { move, reads };
 
 class SessionMover {
 public:
     using Clock = std::chrono::steady_clock;
     using Threads = std::vector<std::unique_ptr<RelayThread>>;
 
-    // Coroutines use all until they end, or until `control` has stopped for good. `types` null: none are translated.
+    // Coroutines use all until they end, or until `control` has stopped for good. `carry_size_max`: of one session's temporary tables, in
+    // bytes; 0: none are carried. `types` null: none are translated.
     SessionMover(boost::asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
-                 const Threads& threads, const TypeMap* types = nullptr);
+                 const Threads& threads, std::size_t carry_size_max, const TypeMap* types = nullptr);
 
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what is still being opened then
     // goes on behind and is reported as failed.
@@ -76,12 +82,20 @@ private:
     struct Batch;
     struct Glance;
 
-    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Side side, Clock::time_point deadline,
-                                                std::chrono::milliseconds busy_max);
-    boost::asio::awaitable<MoveOutcome> attempt(std::uint64_t id, Side side, Clock::time_point deadline,
-                                                std::chrono::milliseconds busy_max, Statements statements);
-    boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
-                                                     Clock::time_point deadline, Statements statements);
+    struct Attempt {
+        Side side = Side::target;
+        Clock::time_point deadline;
+        std::chrono::milliseconds busy_max;
+        Purpose purpose = Purpose::move;
+        Statements statements = Statements::all;
+    };
+
+    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> attempt(std::uint64_t id, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted);
+    boost::asio::awaitable<Probed> ask_state(Session& session, Attempt wanted);
+    bool may_carry(const protocol::postgres::SessionState& state, Attempt wanted) const;
+    boost::asio::awaitable<Permit> carry_tables(Session& session, Probed& probed);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
     TypeIdsPointer type_ids() const { return types_ == nullptr ? nullptr : types_->current(); }
     boost::asio::awaitable<Status> open_other(Session& session, Side side);
@@ -99,8 +113,10 @@ private:
     BackendOpener* opener_;
     SessionDirectory& directory_;
     const Threads& threads_;
+    std::size_t carry_size_max_;
     const TypeMap* types_;
     std::shared_ptr<Permits> permits_;
+    std::shared_ptr<Permits> carrying_;
     std::shared_ptr<Turns> turns_;
 };
 

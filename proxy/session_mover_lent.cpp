@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
+#include "proxy/carry_tables.hpp"
 #include "proxy/session_mover.hpp"
 
 namespace segue::proxy {
@@ -54,30 +55,45 @@ void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> ses
     thread.post(RelayThread::Task{std::move(give)});
 }
 
+}  // namespace
+
+bool SessionMover::may_carry(const SessionState& state, Attempt wanted) const {
+    return wanted.purpose == Purpose::move && carry_size_max_ > 0 && protocol::postgres::only_temporary_tables(state.pins);
+}
+
 // Of the session's own server, in its own time.
-asio::awaitable<Probed> ask_state(Session& session, Statements statements) {
+asio::awaitable<Probed> SessionMover::ask_state(Session& session, Attempt wanted) {
     Transport& backend = session.backend.transport;
     // What the client said of its unnamed statement, its server must be asked in its own numbers.
     StateHints hints = session.hints;
     if (session.backend.types) hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
-    Probed probed = co_await probe_state(backend, hints, SessionMover::Clock::now() + own_answer_wait_max);
-    if (!probed.state || !probed.state->pins.empty() || statements == Statements::all) co_return probed;
+    Probed probed = co_await probe_state(backend, hints, Clock::now() + own_answer_wait_max);
+    if (!probed.state || wanted.statements == Statements::all) co_return probed;
+    if (!probed.state->pins.empty() && !may_carry(*probed.state, wanted)) co_return probed;
     const Checked checked = co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
     probed.for_client += checked.for_client;
     if (!checked.checked) probed.state = checked.checked.error();
     co_return probed;
 }
 
-}  // namespace
+// The permit is for as long as the tables are in memory.
+asio::awaitable<Permit> SessionMover::carry_tables(Session& session, Probed& probed) {
+    co_await carrying_->acquire();
+    Permit permit{carrying_};
+    const CarryRead carried =
+        co_await read_temporary_tables(session.backend.transport, *probed.state, carry_size_max_, own_answer_wait_max);
+    probed.for_client += carried.for_client;
+    if (!carried.read) probed.state = carried.read.error();
+    co_return permit;
+}
 
-// The client waits from here until the session is given back: one round trip on its own backend.
-asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Side side,
-                                                        Clock::time_point deadline, Statements statements) {
+// The client waits from here until the session is given back: one round trip on its own backend, a few where tables are carried.
+asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted) {
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
-    if (!is_usable(session->other, side) || !other_speaks_types(*session, type_ids())) {
+    if (!is_usable(session->other, wanted.side) || !other_speaks_types(*session, type_ids())) {
         // It died of idleness or a restart since it was opened, or there are new types.
-        const Status opened = co_await open_other(*session, side);
+        const Status opened = co_await open_other(*session, wanted.side);
         if (!opened) {
             give_back(thread, id, std::move(session), {});
             co_return MoveOutcome{pid, MoveEnd::failed, opened.error().detail};
@@ -87,11 +103,13 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
-    if (Clock::now() >= deadline) {
+    if (Clock::now() >= wanted.deadline) {
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to ask for its state"};
     }
-    Probed probed = co_await ask_state(*session, statements);
+    Probed probed = co_await ask_state(*session, wanted);
+    Permit carrying;
+    if (probed.state && may_carry(*probed.state, wanted)) carrying = co_await carry_tables(*session, probed);
     if (!probed.state) {
         const Error error = probed.state.error();
         if (error.code == Errc::server) {
@@ -104,16 +122,17 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     }
     session->touched_since_probe = false;
     std::optional<SessionState> restored = std::exchange(session->other_state, std::nullopt);
-    SessionState wanted = std::move(*probed.state);
-    if (!wanted.pins.empty()) {
-        const std::string why = joined(wanted.pins);
+    SessionState state = std::move(*probed.state);
+    if (!state.pins.empty()) {
+        const std::string why = joined(state.pins);
         session->touched_since_probe = true;
         session->other_state = std::move(restored);
         give_back(thread, id, std::move(session), std::move(probed.for_client));
         co_return MoveOutcome{pid, MoveEnd::pinned, why};
     }
-    if (restored && protocol::postgres::is_equal(wanted, *restored)) {
-        session->other_state = std::move(wanted);
+    if (restored && protocol::postgres::is_equal(state, *restored)) {
+        state.temporary.forget_steps();
+        session->other_state = std::move(state);
         give_back(thread, id, std::move(session), std::move(probed.for_client));
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
@@ -121,7 +140,7 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     session->other.reset();
     give_back(thread, id, std::move(session), std::move(probed.for_client));
     MoveOutcome outcome =
-        co_await restore(thread, id, std::move(other), std::move(restored), std::move(wanted), deadline);
+        co_await restore(thread, id, std::move(other), std::move(restored), std::move(state), wanted.deadline);
     if (outcome.end != MoveEnd::ready) outcome.pid = pid;
     co_return outcome;
 }
@@ -142,6 +161,7 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uin
         co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
     }
     other.served = false;
+    wanted.temporary.forget_steps();
     const auto attached = std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));
     auto answer = std::make_shared<Parcel<bool>>(control_);
     const auto attach = [id, attached, answer](RelayThread& own) {

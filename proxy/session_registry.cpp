@@ -36,7 +36,7 @@ constexpr protocol::postgres::ErrorReport shutting_down{
 SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     : settings_(settings),
       peers_(std::move(peers)),
-      mover_(peers_.control, peers_.opener, directory_, threads_, peers_.types) {
+      mover_(peers_.control, peers_.opener, directory_, threads_, settings_.carry_temporary_max, peers_.types) {
     RelayPeers own;
     own.directory = &directory_;
     own.traffic = peers_.traffic;

@@ -30,6 +30,7 @@ namespace segue::proxy {
 struct RegistrySettings {
     int relay_threads = 1;
     GatePolicy gate;
+    std::size_t carry_temporary_max = 0;  // Config::carry_temporary_max
     int move_percent = 0;  // Config::move_percent
 };
 

@@ -248,7 +248,8 @@ Result<bool> Fence::closed() {
 
 Status Fence::remove(Deadline deadline) {
     const auto events = link_.run("DROP EVENT TRIGGER IF EXISTS segue_fence_ddl;"
-                                  " DROP EVENT TRIGGER IF EXISTS segue_fence_new");
+                                  " DROP EVENT TRIGGER IF EXISTS segue_fence_new;"
+                                  " DROP EVENT TRIGGER IF EXISTS segue_fence_carried");
     if (!events) return events.error();
     const Status dropped = each_table(
         "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid ="
@@ -257,7 +258,8 @@ Status Fence::remove(Deadline deadline) {
     if (!dropped) return dropped;
     const auto functions = link_.run("DROP FUNCTION IF EXISTS segue.fence_guard();"
                                      " DROP FUNCTION IF EXISTS segue.fence_ddl();"
-                                     " DROP FUNCTION IF EXISTS segue.fence_new_tables()");
+                                     " DROP FUNCTION IF EXISTS segue.fence_new_tables();"
+                                     " DROP FUNCTION IF EXISTS segue.fence_carried()");
     if (!functions) return functions.error();
     return Done{};
 }

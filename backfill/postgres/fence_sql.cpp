@@ -13,6 +13,9 @@ std::string not_the_mover(const std::string& role, const std::string& migration_
            std::string{mover_setting} + "', true) IS DISTINCT FROM " + quote_literal(migration_id);
 }
 
+// What makes temporary tables (protocol/postgres/temporary_tables.hpp).
+constexpr const char* carried_tags = "'CREATE TABLE', 'CREATE SEQUENCE', 'CREATE INDEX', 'ALTER TABLE', 'ALTER SEQUENCE'";
+
 // The shared lock comes before the flag is read: whoever has both passed is visible to the closing session by
 // the lock, and whoever comes later meets the flag.
 std::string guard_body(Side side) {
@@ -39,8 +42,15 @@ std::string fence_functions_sql(Side side, const std::string& role,
         " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ";
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
-    const std::string ddl = "BEGIN\n  IF " + not_the_mover(role, migration_id) + " THEN\n" +
-                            guard_body(side) + "  END IF;\nEND";
+    // Temporary tables of sessions that are about to be moved here are made while the fence is closed; what else such a command would
+    // have made is refused at its end.
+    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = 'on'";
+    const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) + ") AND NOT (coalesce(" + carries +
+                            ", false) AND TG_TAG IN (" + carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
+    const std::string carried = "BEGIN\n  IF " + carries + " AND (" + not_the_mover(role, migration_id) +
+                                ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
+                                " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
+                                guard_body(side) + "  END IF;\nEND";
     const std::string new_tables =
         "DECLARE made record;\nBEGIN\n"
         "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
@@ -59,12 +69,13 @@ std::string fence_functions_sql(Side side, const std::string& role,
            attributes + quote_literal(ddl) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" + attributes +
            quote_literal(new_tables) +
-           ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), segue.fence_new_tables()"
+           ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" + attributes + quote_literal(carried) +
+           ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), segue.fence_new_tables(), segue.fence_carried()"
            " FROM PUBLIC";
 }
 
 std::string fence_event_triggers_sql() {
-    return R"sql(DO $$ BEGIN
+    return std::string{R"sql(DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_ddl') THEN
     CREATE EVENT TRIGGER segue_fence_ddl ON ddl_command_start EXECUTE FUNCTION segue.fence_ddl();
   END IF;
@@ -75,6 +86,11 @@ std::string fence_event_triggers_sql() {
       EXECUTE FUNCTION segue.fence_new_tables();
   END IF;
   ALTER EVENT TRIGGER segue_fence_new ENABLE ALWAYS;
+  IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried') THEN
+    CREATE EVENT TRIGGER segue_fence_carried ON ddl_command_end
+      WHEN TAG IN ()sql"} + carried_tags + R"sql() EXECUTE FUNCTION segue.fence_carried();
+  END IF;
+  ALTER EVENT TRIGGER segue_fence_carried ENABLE ALWAYS;
 END $$)sql";
 }
 

@@ -212,8 +212,10 @@ Result<std::string> restore_request(const SessionState& state, const TypeOids& o
     // One Sync for all: the server stops at the first error. Settings are made by the login role, statements are parsed as the
     // role in force sees the schemas.
     std::string request;
+    if (state.temporary.any()) append_begin_carrying(request);
     append_settings(request, state);
     append_identity(request, state);
+    if (state.temporary.any()) append_temporary_tables(request, state.temporary);
     const Status statements = append_statements(request, state, oids, descriptions);
     if (!statements) return statements.error();
     for (const std::string& channel : state.channels) append_execution(request, "LISTEN " + quoted_identifier(channel));

@@ -179,7 +179,7 @@ bool is_equal(const SessionState& wanted, const SessionState& restored) {
     return wanted.settings == restored.settings && wanted.custom_settings == restored.custom_settings &&
            wanted.role == restored.role && wanted.session_authorization == restored.session_authorization &&
            wanted.unnamed_parse == restored.unnamed_parse && same_types(wanted.unnamed_types, restored.unnamed_types) &&
-           wanted.channels == restored.channels &&
+           wanted.channels == restored.channels && wanted.temporary.digest == restored.temporary.digest &&
            std::equal(wanted.statements.begin(), wanted.statements.end(), restored.statements.begin(),
                       restored.statements.end(), same_statement);
 }

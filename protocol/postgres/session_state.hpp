@@ -3,6 +3,10 @@
 // All requests are bytes to send as they are; all replies are parsed from the bytes received so far. The caller must be at a boundary,
 // and sends nothing else until the reply is complete. Statements are sent by the extended protocol under a name of
 // ours, because a simple Query would destroy the client's unnamed statement.
+//
+// Session-level advisory locks pin. A session may hold one several times, and then has to give it back as often; the server tells that it
+// is held, not how often. The number could only be found by giving the lock back until it is gone and taking it again, and between the two
+// somebody else may take it: a session beside Segue, or one that was waiting for it.
 
 #include <cstdint>
 #include <map>
@@ -14,6 +18,7 @@
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/reply_walk.hpp"
 #include "protocol/postgres/statement_hints.hpp"
+#include "protocol/postgres/temporary_tables.hpp"
 #include "protocol/result.hpp"
 
 namespace segue::protocol::postgres {
@@ -44,6 +49,7 @@ struct SessionState {
     std::string unnamed_parse;          // The whole message; empty when the session has no unnamed statement.
     std::vector<TypeName> unnamed_types;  // Types that the message names by OID, in its order.
     std::vector<std::string> channels;  // LISTEN
+    TemporaryTables temporary;          // Not of a probe: read apart, where they are to be carried (temporary_tables.hpp).
     std::vector<std::string> pins;      // Why the session cannot move: "cursor WITH HOLD \"c\"", "temporary table \"t\"", ...
 
     friend bool operator==(const SessionState&, const SessionState&) = default;

@@ -103,6 +103,21 @@ TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
 }
 
+TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothingElse) {
+    close();
+    const std::string carry = "BEGIN; SET LOCAL segue.carry = 'on'; ";
+    EXPECT_EQ(outcome("CREATE TEMPORARY TABLE mine (i int)"), refused);
+    EXPECT_EQ(outcome(carry + "CREATE TEMPORARY SEQUENCE s; CREATE TEMPORARY TABLE mine (i int GENERATED ALWAYS AS IDENTITY, j int); "
+                              "ALTER TABLE mine ADD PRIMARY KEY (i); CREATE INDEX ON mine (j); ALTER SEQUENCE s OWNED BY mine.j; COMMIT"), "");
+    EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int)"), refused);
+    EXPECT_EQ(outcome(carry + "CREATE INDEX ON t (v)"), refused);
+    EXPECT_EQ(outcome(carry + "ALTER TABLE t ALTER v TYPE bigint"), refused);
+    EXPECT_EQ(outcome(carry + "DROP TABLE t"), refused);
+    EXPECT_EQ(outcome(carry + "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"), refused);
+    ASSERT_TRUE(open());
+    EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int); COMMIT"), "");
+}
+
 TEST_F(PostgresFence, FollowsTheControlRecordSoThatALateFlipChangesNothing) {
     close();
     EXPECT_EQ(fence_->open(in(5s)).error().code, Errc::refused);

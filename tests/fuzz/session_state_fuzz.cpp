@@ -19,7 +19,9 @@ std::vector<std::string_view> fuzz::seeds() {
         "E\0\0\0\x15SERROR\0C42501\0\0Z\0\0\0\x05I"sv,
         "A\0\0\0\x0d\0\0\0\x01"
         "c\0p\0S\0\0\0\x0aa\0b\0Z\0\0\0\x05I"sv,
-        "Z\0\0\0\x05T"sv};
+        "Z\0\0\0\x05T"sv,
+        "D\0\0\0\x25\0\x05\0\0\0\x05value\0\0\0\x01q\0\0\0\x01"
+        "1\xff\xff\xff\xff\0\0\0\x04nameH\0\0\0\x07\0\0\0d\0\0\0\x08" "5\tt\nc\0\0\0\x04Z\0\0\0\x05I"sv};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -39,6 +41,15 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)resolve_request(state);
     const auto restored = check_restore_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&restored)) fuzz::require(need->size_min > size);
+
+    const auto found = parse_temporary_tables_reply(reply);
+    if (const auto* need = std::get_if<NeedMore>(&found)) fuzz::require(need->size_min > size);
+    if (const auto* tables = std::get_if<TemporaryTablesFound>(&found)) state.temporary = temporary_tables(tables->steps);
+    const auto filled = parse_contents_reply(reply, state.temporary.steps);
+    if (const auto* steps = std::get_if<std::vector<CarryStep>>(&filled)) state.temporary = temporary_tables(*steps);
+    (void)parse_sizes_reply(reply);
+    (void)parse_on_commit_reply(reply);
+    (void)restore_request(state, {});
 
     const std::size_t checks = checks_of(state);
     (void)statement_check_request(state, 0, checks);

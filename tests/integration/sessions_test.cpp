@@ -3,7 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
+#include <string>
+#include <thread>
+#include <utility>
 
 #include "tests/support/migration.hpp"
 
@@ -24,7 +28,7 @@ struct GivenSession {
         sql.query("SET TimeZone = 'Asia/Tokyo'");
         sql.query("SET default_transaction_isolation = 'repeatable read'");
         sql.query("SET ROLE app_reader");
-        sql.query("PREPARE by_sql (int) AS SELECT $1 + 1");
+        sql.query("SELECT ';'; PREPARE by_sql (int) AS SELECT $1 + 1; PREPARE \"By sql; too\" AS SELECT $$a;b$$;");
         EXPECT_TRUE(sql.prepare("by_protocol", "SELECT count(*) FROM keyed WHERE id < $1").ok);
         sql.query("LISTEN news");
     }
@@ -37,8 +41,9 @@ struct GivenSession {
         EXPECT_EQ(sql.value("SHOW transaction_isolation"), "repeatable read");
         EXPECT_EQ(sql.value("SELECT current_user"), "app_reader");
         EXPECT_EQ(sql.value("EXECUTE by_sql(4)"), "5");
+        EXPECT_EQ(sql.value("EXECUTE \"By sql; too\""), "a;b");
         EXPECT_EQ(sql.execute_prepared("by_protocol", {"11"}).value(), "10");
-        EXPECT_EQ(sql.value("SELECT count(*) FROM pg_prepared_statements"), "2");
+        EXPECT_EQ(sql.value("SELECT count(*) FROM pg_prepared_statements"), "3");
         EXPECT_EQ(sql.value("SELECT string_agg(c, ',') FROM pg_listening_channels() c"), "news");
     }
 
@@ -103,6 +108,75 @@ TEST(Sessions, SettingsOfTheStartupPacketAndThePassTlsStay) {
     }
 }
 
+TEST(Sessions, KeepTheStatementWithoutAName) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    ASSERT_TRUE(client.prepare("", "SELECT inet_server_port() || ',' || $1::int").ok);
+    const std::string source = std::to_string(move.source().port()), target = std::to_string(move.target().port());
+    EXPECT_EQ(client.execute_prepared("", {"1"}).value(), source + ",1");
+    for (const auto& [verb, port] : {std::pair{"cutover", target}, std::pair{"rollback", source}}) {
+        SCOPED_TRACE(verb);
+        ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
+        EXPECT_EQ(client.execute_prepared("", {"2"}).value(), port + ",2");
+    }
+}
+
+TEST(Sessions, AreToldWhatTheOtherServerIsConfiguredWith) {
+    SEGUE_NEEDS_POSTGRES();
+    MigrationOptions options;
+    options.source.settings = {"timezone=UTC", "intervalstyle=postgres"};
+    options.target.settings = {"timezone=Asia/Tokyo", "intervalstyle=iso_8601"};
+    Migration move{options};
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    client.query("SET IntervalStyle = 'sql_standard'");
+    for (const auto& [verb, zone] : {std::pair{"cutover", "Asia/Tokyo"}, std::pair{"rollback", "UTC"}}) {
+        SCOPED_TRACE(verb);
+        ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
+        EXPECT_EQ(client.value("SHOW TimeZone"), zone);
+        EXPECT_STREQ(PQparameterStatus(client.raw(), "TimeZone"), zone);
+        EXPECT_EQ(client.value("SHOW IntervalStyle"), "sql_standard");
+        EXPECT_STREQ(PQparameterStatus(client.raw(), "IntervalStyle"), "sql_standard");
+    }
+}
+
+// Its temporary table goes with it, also while it is being written.
+TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
+    SEGUE_NEEDS_POSTGRES();
+    MigrationOptions options;
+    options.lines = {{"sessions", "carry_temporary_kb = 4096"}};
+    Migration move{options};
+    ASSERT_TRUE(move.copy());
+    Sql quiet{move.through()}, busy{move.through()};
+    quiet.query("CREATE TEMPORARY TABLE forgetful (i int) ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE keyed (id int, value text);"
+                "INSERT INTO keyed VALUES (1, 'hides the permanent one'); PREPARE mine AS SELECT value FROM keyed");
+    busy.query("CREATE TEMPORARY TABLE basket (id serial PRIMARY KEY, what text UNIQUE)");
+    std::atomic<bool> stopping{false};
+    int taken = 0;
+    std::thread writing{[&] {
+        while (!stopping) {
+            const std::string next = std::to_string(++taken);
+            EXPECT_EQ(busy.value("INSERT INTO basket (what) VALUES ('thing " + next + "') RETURNING id"), next);
+        }
+    }};
+    const int ports[] = {move.target().port(), move.source().port(), move.target().port()};
+    const char* verbs[] = {"cutover", "rollback", "cutover"};
+    for (int change = 0; change < 3; ++change) {
+        SCOPED_TRACE(verbs[change]);
+        EXPECT_EQ(move.segue().expect_done({verbs[change]}).exit_code, 0);
+        EXPECT_EQ(server_port(quiet), std::to_string(ports[change]));
+        EXPECT_EQ(quiet.value("EXECUTE mine"), "hides the permanent one");
+        quiet.query("BEGIN; INSERT INTO forgetful VALUES (1); COMMIT");
+        EXPECT_EQ(quiet.value("SELECT count(*) FROM forgetful"), "0");
+    }
+    stopping = true;
+    writing.join();
+    EXPECT_EQ(busy.value("SELECT count(*) || ',' || max(id) FROM basket"), std::to_string(taken) + "," + std::to_string(taken));
+    EXPECT_FALSE(busy.attempt("INSERT INTO basket (what) VALUES ('thing 1')").ok) << "its constraints went with it";
+}
+
 TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -113,7 +187,10 @@ TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
         const char* word;
     };
     const Pin pins[] = {
-        {"CREATE TEMPORARY TABLE mine (i int)", "DROP TABLE mine", "temporary"},
+        {"CREATE TEMPORARY VIEW mine AS SELECT 1", "DROP VIEW mine", "temporary view mine"},
+        {"CREATE TEMPORARY TABLE mine (i int) PARTITION BY LIST (i)", "DROP TABLE mine", "temporary table mine, which is partitioned"},
+        {"CREATE TEMPORARY TABLE large AS SELECT g, md5(g::text) FROM generate_series(1, 50000) g", "DROP TABLE large",
+         "carry_temporary_kb = 1024"},
         {"BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT 1; COMMIT", "CLOSE held", "cursor"},
         {"SELECT pg_advisory_lock(42)", "SELECT pg_advisory_unlock(42)", "advisory"},
     };

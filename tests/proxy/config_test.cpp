@@ -70,6 +70,7 @@ TEST(Config, TakesEveryKey) {
         "[cutover]\ndrain_ms = 10\ndeadline_ms = 20\nrequire_verify = true\n"
         "[limits]\nretained_log_mb = 1\nrelay_threads = 3\ncopy_workers = 4\nclients = 5\nlogin_ms "
         "= 6\n"
+        "[sessions]\ncarry_temporary_kb = 7\n"
         "[tools]\npg_bin = \"\"\n");
     ASSERT_TRUE(config) << config.error().detail;
     ASSERT_EQ(config->listen.size(), 3u);
@@ -88,6 +89,7 @@ TEST(Config, TakesEveryKey) {
     EXPECT_TRUE(config->require_verify);
     EXPECT_EQ(config->relay_threads, 3);
     EXPECT_EQ(config->clients_max, 5u);
+    EXPECT_EQ(config->carry_temporary_max, 7u * 1024);
 }
 
 struct BadFile {

@@ -102,6 +102,15 @@ TEST(RelayMoves, ClosesTheOldConnectionOfASessionThatListens) {
     EXPECT_TRUE(scene.server->ended());
 }
 
+TEST(RelayMoves, ClosesTheOldConnectionOfASessionWhoseTablesWereCarried) {
+    MovingRig moving;
+    Scene scene = moving.rig.adopt(1, true);
+    moving.run_one(scene);
+    moving.rig.thread.with_session(1, [](Session& session) { session.other_state->temporary.digest = {1, 1}; });
+    moving.rig.thread.end_forced_move(1, true);
+    EXPECT_TRUE(scene.server->ended());
+}
+
 TEST(RelayMoves, TellsTheClientWhatTheOtherServerWasConfiguredWith) {
     MovingRig moving;
     Scene scene = moving.rig.adopt(1, true);

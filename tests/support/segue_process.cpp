@@ -51,6 +51,7 @@ SegueProcess::SegueProcess(const SegueOptions& options)
                                 "tables",
                                 "mirror",
                                 "cutover",
+                                "sessions",
                                 "limits",
                                 "tools"}) {
         std::string body;
