@@ -1,5 +1,6 @@
 #include "proxy/type_map.hpp"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
@@ -12,6 +13,8 @@ using protocol::postgres::TypeIds;
 using protocol::postgres::TypeTranslator;
 
 namespace {
+
+constexpr std::chrono::seconds connect_wait_max{5};
 
 bool differ(const Session& session, Side side, const TypeIdsPointer& ids) {
     return ids != nullptr && ids->differing() > 0 && session.client_types != side;
@@ -47,6 +50,7 @@ TypeMap::Load types_of_servers(const Config& config) {
         const ServerConfig& server = side == Side::source ? config.source : config.target;
         backfill::postgres::Connection::Options options;
         options.application_name = "segue catalog";
+        options.connect_timeout = connect_wait_max;
         auto connection = backfill::postgres::Connection::open(server.connection, options);
         if (!connection) return connection.error();
         return backfill::postgres::load_type_catalog(*connection);

@@ -1,12 +1,18 @@
 #include "backfill/postgres/type_catalog.hpp"
 
 #include <charconv>
+#include <chrono>
+
+#include "backfill/postgres/bounded_query.hpp"
 
 namespace segue::backfill::postgres {
 
 namespace {
 
 using protocol::postgres::CatalogType;
+
+// A server that says nothing for so long is given up.
+constexpr std::chrono::seconds types_wait_max{5};
 
 // OIDs below 10000 are the same everywhere; of those only types that hold OIDs themselves matter as fields. pg_range has its
 // multiranges since version 14.
@@ -58,7 +64,7 @@ std::vector<std::uint32_t> numbers(std::string_view list) {
 }  // namespace
 
 Result<std::vector<CatalogType>> load_type_catalog(Connection& connection) {
-    const auto rows = connection.execute(types_query);
+    const auto rows = execute_within(connection, types_wait_max, types_query);
     if (!rows) return rows.error();
     std::vector<CatalogType> types;
     types.reserve(static_cast<std::size_t>(rows->size()));

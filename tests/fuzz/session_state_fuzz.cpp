@@ -1,6 +1,7 @@
 // Any bytes as the answers to a probe, a check of the statements, a resolve and a restore; whatever state comes out can be
 // restored or is refused.
 
+#include "protocol/postgres/described_statements.hpp"
 #include "protocol/postgres/session_state.hpp"
 #include "protocol/postgres/statement_check.hpp"
 #include "tests/fuzz/seeds.hpp"
@@ -41,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)resolve_request(state);
     const auto restored = check_restore_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&restored)) fuzz::require(need->size_min > size);
+    fuzz::require(described_statements(reply, state).size() <= state.statements.size() + 1);
 
     const auto found = parse_temporary_tables_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&found)) fuzz::require(need->size_min > size);

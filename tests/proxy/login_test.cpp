@@ -199,6 +199,7 @@ TEST_P(LoginBy, WorksThroughSegueAndAgainOnTheOtherSide) {
         front.sink.before_adopt = nullptr;
         expect_logged_in(moved, front, target);
         EXPECT_EQ(front.sink.sessions.back()->backend.side, Side::target);
+        EXPECT_EQ(front.sink.sessions.back()->client_types, Side::target);
         EXPECT_EQ(front.sink.sessions.back()->backend.transport.uses_tls(), std::string_view{mode} == "sslmode=require");
         front.traffic.authority = Side::source;
     }

@@ -4,8 +4,10 @@
 
 #include <thread>
 
+#include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/reply_digest.hpp"
 #include "relay_rig.hpp"
+#include "tests/protocol/two_catalogs.hpp"
 
 namespace segue::proxy {
 namespace {
@@ -69,6 +71,34 @@ TEST_F(ShadowTest, ExecutesTheRequestInAReadOnlyTransactionAndComparesTheAnswer)
     EXPECT_NE(heard.find("BEGIN TRANSACTION READ ONLY"), std::string::npos);
     EXPECT_LT(heard.find("BEGIN"), heard.find(query("SELECT a FROM t")));
     EXPECT_LT(heard.find(query("SELECT a FROM t")), heard.find("ROLLBACK"));
+}
+
+TEST_F(ShadowTest, UnderstandsAFollowerThatNumberedTheTypesDifferently) {
+    using namespace protocol::postgres;
+    const auto rows = [](std::uint32_t base, char status) {
+        return message('2', "") + message('D', be16(1) + sized(moods(base))) + complete("SELECT 1") + ready(status);
+    };
+    Backend backend;
+    backend.transport = std::move(follower.relay_end);
+    backend.side = Side::target;
+    backend.types = std::make_unique<TypeTranslator>(two_catalogs(), index(Side::source));
+    shadow.give("ann", std::move(backend));
+    ReplyReader reader;
+    reader.update(bytes(rows(first_base, 'I')));
+    ShadowJob prepared = job();
+    prepared.answer = reader.digest();
+    prepared.request.clear();
+    append(prepared.parse, Parse{"p", "SELECT moods FROM t WHERE mood = $1", {first_base}});
+    append(prepared.request, Bind{"", "p", {}, {"ok"}, {1}});
+    append(prepared.request, Execute{});
+    append_sync(prepared.request);
+    const std::string column = "moods\0"s + be32(0) + be16(0) + be32(second_base + 1) + be16(0xffff) + be32(0) + be16(0);
+    const std::string described = message('t', be16(1) + be32(second_base)) + message('T', be16(1) + column);
+    follower.test_end->say(opened + message('3', "") + message('1', "") + described + ready('T') + rows(second_base, 'T') + ended);
+    shadow.start();
+    shadow.push(prepared);
+    EXPECT_EQ(after(1).equal, 1u);
+    EXPECT_NE(follower.test_end->heard().find(be16(1) + be32(second_base)), std::string::npos) << "it is asked in its own numbers";
 }
 
 // Nothing is reported that no twin has shown.
