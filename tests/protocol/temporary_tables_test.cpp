@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "protocol/postgres/messages_client.hpp"
+#include "tests/support/postgres_versions.hpp"
 #include "wire.hpp"
 
 namespace segue::protocol::postgres {
@@ -61,8 +62,9 @@ constexpr const char* look[] = {
     R"(SELECT t::text FROM "my T" t)",
     R"(SELECT id || ',' || s || ',' || g || ',' || d || ',' || f || ',' || b::text || ',' || i FROM "my T")",
     "SELECT r FROM child",
-    "SELECT conname || pg_get_constraintdef(oid) || condeferrable FROM pg_constraint WHERE connamespace = pg_my_temp_schema() ORDER BY 1",
-    "SELECT replace(pg_get_indexdef(indexrelid), pg_my_temp_schema()::regnamespace::text, '') FROM pg_index i JOIN pg_class c ON"
+    "SELECT conname || pg_get_constraintdef(oid) || condeferrable FROM pg_constraint WHERE connamespace = pg_my_temp_schema()"
+    " AND contype <> 'n' ORDER BY 1",  // Those are new in version 18, and in the columns below.
+    "SELECT regexp_replace(pg_get_indexdef(indexrelid), 'pg_temp(_[0-9]+)?\\.', '') FROM pg_index i JOIN pg_class c ON"
     " c.oid = i.indexrelid WHERE relnamespace = pg_my_temp_schema() ORDER BY 1",
     "SELECT relname || relkind::text || coalesce(reloptions::text, '') || relpersistence::text || relowner::regrole FROM pg_class"
     " WHERE relnamespace = pg_my_temp_schema() ORDER BY 1",
@@ -84,9 +86,21 @@ constexpr const char* look[] = {
     "EXECUTE counts",
 };
 
-TEST(TemporaryTables, AreOnTheOtherServerAsTheyWere) {
+// Versions of the source and the target; 0: the installed one.
+struct TemporaryTablesOf : testing::TestWithParam<std::pair<int, int>> {
+    static test::ServerOptions options(int major) {
+        test::ServerOptions options;
+        if (major != 0) options.bin = test::server_binaries(major);
+        return options;
+    }
+};
+
+TEST_P(TemporaryTablesOf, AreOnTheOtherServerAsTheyWere) {
     SEGUE_NEEDS_POSTGRES();
-    const PostgresServer source, target;
+    for (const int major : {GetParam().first, GetParam().second}) {
+        if (major != 0 && test::server_binaries(major).empty()) GTEST_SKIP() << "no PostgreSQL " << major << " (tests/versions.sh)";
+    }
+    const PostgresServer source{options(GetParam().first)}, target{options(GetParam().second)};
     target.run("CREATE TYPE filler AS ENUM ('x')");  // So that the OIDs differ.
     for (const PostgresServer* server : {&source, &target}) {
         server->run("CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE ROLE app LOGIN; CREATE ROLE worker; GRANT worker TO app");
@@ -118,6 +132,9 @@ TEST(TemporaryTables, AreOnTheOtherServerAsTheyWere) {
     other.restore(later);
     EXPECT_TRUE(is_equal(later, probe_with_tables(other)));
 }
+
+INSTANTIATE_TEST_SUITE_P(Versions, TemporaryTablesOf,
+                         testing::Values(std::pair{0, 0}, std::pair{13, 18}, std::pair{18, 13}, std::pair{14, 16}, std::pair{17, 17}));
 
 TEST(TemporaryTables, ThatCannotBeMadeExactlyPinWithTheReason) {
     SEGUE_NEEDS_POSTGRES();
