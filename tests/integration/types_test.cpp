@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "protocol/bytes.hpp"
 #include "tests/support/migration.hpp"
 #include "tests/support/sql.hpp"
 
@@ -36,12 +37,12 @@ void make_types(Migration& move) {
 }
 
 // Works in rounds until SIGTERM, says after each which server answered, and ends with 0 when all was as it should be.
-void expect_not_noticed(Migration& move, const std::filesystem::path& program) {
+void expect_not_noticed(Migration& move, const std::vector<std::string>& program) {
     const std::filesystem::path log = move.segue().folder() / "client.log";
-    Child client{{{"/usr/bin/python3", program, move.through()}}, log, SIGKILL};
+    Child client{{program}, log, SIGKILL};
     const auto works_on = [&](const PostgresServer& server) {
         const std::string port = "port " + std::to_string(server.port()) + "\n";
-        return eventually(20s, [&] { return read_file(log).ends_with(port) || !client.running(); }) && client.running();
+        return eventually(60s, [&] { return read_file(log).ends_with(port) || !client.running(); }) && client.running();
     };
     ASSERT_TRUE(works_on(move.source())) << read_file(log);
     EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
@@ -62,7 +63,7 @@ void expect_types_work(const std::string& module) {
     ASSERT_TRUE(move.copy());
     const char* number = "SELECT 'kinds.mood'::regtype::oid";
     ASSERT_NE(move.source().value(number, "shop"), move.target().value(number, "shop"));
-    expect_not_noticed(move, std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py"));
+    expect_not_noticed(move, {"/usr/bin/python3", std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py"), move.through()});
     move.expect_equal_soon();
 }
 
@@ -104,6 +105,52 @@ void expect_follower_is_understood(const std::string& module) {
     EXPECT_EQ(client.wait(20s), 0) << read_file(log);
 }
 
+// A binary array of one mood, as a server with that number for the type has it.
+std::string one_mood(std::uint32_t type) {
+    std::string value;
+    ByteWriter writer{value};
+    for (const std::uint32_t number : {1u, 0u, type, 1u, 1u, 2u}) writer.big_endian(number);
+    return value + "ok";
+}
+
+// Prepared once, before anything moved; with numbers in Parse and in values.
+TEST(Types, StatementsWithoutANameAndWithOneAreTakenAlongThereAndBack) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    make_types(move);
+    ASSERT_TRUE(move.copy());
+    const auto number = [](PostgresServer& server, const std::string& type) {
+        return static_cast<std::uint32_t>(std::stoul(server.value("SELECT 'kinds." + type + "'::regtype::oid", "shop")));
+    };
+    const std::uint32_t mood = number(move.source(), "mood"), moods = number(move.source(), "mood[]");
+    ASSERT_NE(mood, number(move.target(), "mood"));
+    Sql client{move.through()};
+    for (const char* name : {"named", ""}) {
+        PQclear(PQprepare(client.raw(), name, "SELECT $1, pg_backend_pid()", 1, &moods));
+    }
+    const auto works = [&](const char* name) {
+        const std::string value = one_mood(mood);
+        const char* const values[] = {value.data()};
+        const int sizes[] = {static_cast<int>(value.size())}, formats[] = {1};
+        PGresult* result = PQexecPrepared(client.raw(), name, 1, values, sizes, formats, 1);
+        EXPECT_EQ(PQresultStatus(result), PGRES_TUPLES_OK) << PQresultErrorMessage(result);
+        EXPECT_EQ(PQftype(result, 0), moods);
+        EXPECT_EQ((std::string{PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0))}), value);
+        PQclear(result);
+    };
+    for (const char* verb : {"cutover", "rollback", "cutover"}) {
+        SCOPED_TRACE(verb);
+        for (const char* name : {"named", ""}) works(name);
+        ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
+    }
+    for (const char* name : {"", "named"}) works(name);
+    // Who logs in now learns the numbers of the server that answers.
+    Sql later{move.through()};
+    PGresult* result = PQexec(later.raw(), "SELECT 'ok'::kinds.mood");
+    EXPECT_EQ(PQftype(result, 0), number(move.target(), "mood"));
+    PQclear(result);
+}
+
 TEST(Types, Psycopg3UnderstandsTheFollower) {
     SEGUE_NEEDS_POSTGRES();
     expect_follower_is_understood("psycopg");
@@ -117,6 +164,20 @@ TEST(Types, AsyncpgUnderstandsTheFollower) {
 TEST(Types, Psycopg3KeepsItsAdaptersAcrossCutoverAndRollback) {
     SEGUE_NEEDS_POSTGRES();
     expect_types_work("psycopg");
+}
+
+TEST(Types, JdbcKeepsItsNamesOfTypesAcrossCutoverAndRollback) {
+    SEGUE_NEEDS_POSTGRES();
+    const std::string driver = "/usr/share/java/postgresql.jar";
+    const bool compiles = run_command({{"java", "--list-modules"}}).out.find("jdk.compiler") != std::string::npos;
+    if (!compiles || !std::filesystem::exists(driver)) GTEST_SKIP() << "libpostgresql-jdbc-java or a JDK is not installed";
+    Migration move;
+    make_types(move);
+    ASSERT_TRUE(move.copy());
+    const std::string url = "jdbc:postgresql://127.0.0.1:" + std::to_string(move.segue().port()) +
+                            "/shop?user=app&password=app&prepareThreshold=2";
+    expect_not_noticed(move, {"java", "-cp", driver, std::filesystem::path{TEST_FOLDER} / "types_jdbc.java", url});
+    move.expect_equal_soon();
 }
 
 TEST(Types, AsyncpgKeepsItsCodecsAcrossCutoverAndRollback) {

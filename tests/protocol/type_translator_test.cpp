@@ -268,6 +268,15 @@ TEST(TypeTranslator, PassesMalformedMessagesAsTheyAre) {
     }
 }
 
+TEST(TypeTranslator, TranslatesAParseMessageThatWasKept) {
+    const TypeTranslator translator{two_catalogs(), 0};
+    std::string kept, there;
+    append(kept, Parse{"", "SELECT $1", {theirs, 23}});
+    append(there, Parse{"", "SELECT $1", {served, 23}});
+    EXPECT_EQ(translator.parse_for_server(kept), there);
+    for (const std::string& none : {""s, "P"s, kept.substr(0, 12)}) EXPECT_EQ(translator.parse_for_server(none), none);
+}
+
 TEST(TypeTranslator, SaysWhenTooMuchIsUnderWay) {
     Exchange exchange;
     std::string executes;
