@@ -239,6 +239,14 @@ TEST_F(ReadsTest, ASessionThatWasChangedReadsFromTheAuthorityUntilItsStateIsKnow
     ask_follower(read_t);
 }
 
+TEST_F(ReadsTest, ASessionWhoseTemporaryTablesWereCarriedReadsFromTheAuthority) {
+    // It may have written them since, and one of them may hide a table that the follower has.
+    applied[0].publish(Position{100});
+    rig->thread.with_session(1, [](Session& session) { session.other_state->temporary.digest = {1, 1}; });
+    authority_answers(read_t, answer + ready('I'));
+    EXPECT_EQ(scene.other->heard(), "");
+}
+
 TEST_F(ReadsTest, AStatementThatTheFollowerLacksGoesWithTheReadAndIsNotAcknowledgedTwice) {
     std::string parse, execute;
     append(parse, Parse{"s", "SELECT * FROM t", {}});
