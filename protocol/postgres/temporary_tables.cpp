@@ -20,12 +20,12 @@ constexpr std::uint32_t text_oid = 25;
 constexpr std::uint32_t bigint_oid = 20;
 constexpr std::uint32_t bool_oid = 16;
 
-// How values are written and read, whatever the session has set, and that our own question is planned as usual; until the
-// transaction ends.
+// How values are written and read, whatever the session has set, and that our own question is planned as usual and may take its time;
+// until the transaction ends.
 constexpr std::string_view local_settings_sql =
     "SELECT pg_catalog.set_config(s.name, s.value, true) FROM (VALUES ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO'),"
     " ('intervalstyle', 'postgres'), ('extra_float_digits', '3'), ('bytea_output', 'hex'), ('lc_monetary', 'C'), ('xmloption', 'content'),"
-    " ('array_nulls', 'on'), ('default_tablespace', ''), ('temp_tablespaces', ''), ('jit', 'off'), ('enable_seqscan', 'on'),"
+    " ('array_nulls', 'on'), ('default_tablespace', ''), ('temp_tablespaces', ''), ('statement_timeout', '0'), ('jit', 'off'), ('enable_seqscan', 'on'),"
     " ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('enable_bitmapscan', 'on'), ('enable_nestloop', 'on'),"
     " ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'), ('enable_material', 'on'), ('enable_sort', 'on'), ('enable_hashagg', 'on'))"
     " AS s(name, value)";

@@ -111,7 +111,7 @@ TEST_P(TemporaryTablesOf, AreOnTheOtherServerAsTheyWere) {
     client.query("SET ROLE worker");
     EXPECT_THAT(client.query(make_tables), HasSubstr("SELECT 1"));
     client.query("PREPARE counts AS SELECT count(*) FROM \"my T\"");
-    client.query("SET default_transaction_read_only = on");
+    client.query("SET default_transaction_read_only = on; SET enable_indexscan = off; SET enable_seqscan = off");
 
     const SessionState state = probe_with_tables(client);
     ASSERT_THAT(state.pins, IsEmpty());
