@@ -34,8 +34,13 @@ std::vector<std::string_view> fuzz::seeds() {
 
 namespace {
 
+std::shared_ptr<const TypeIds> ids() {
+    static const std::shared_ptr<const TypeIds> made = two_catalogs();
+    return made;
+}
+
 struct Translated {
-    TypeTranslator translator{two_catalogs(), 0};
+    TypeTranslator translator{ids(), 0};
     std::string sent, told;
 
     void pass(bool from_server, Bytes slice) {
