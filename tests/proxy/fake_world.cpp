@@ -1,6 +1,7 @@
 #include "tests/proxy/fake_world.hpp"
 
 #include <algorithm>
+#include <mutex>
 #include <thread>
 
 namespace segue::proxy::test {
@@ -75,6 +76,8 @@ World consistent_world(Side authority, std::uint64_t epoch) {
 }
 
 Result<std::optional<ControlRecord>> FakeStore::read() {
+    static std::mutex reading;  // Recovery reads both records at once, by two threads.
+    const std::lock_guard one_at_a_time{reading};
     if (world_.down[index(side_)] || world_.call("read") != Trouble::none) {
         return Error{Errc::closed, "the " + std::string{name(side_)} + " cannot be reached"};
     }
