@@ -137,7 +137,7 @@ Status App::start(const ClientTls* tls, const std::string& token) {
     services_ = std::make_unique<LoginServices>(
         LoginServices{config_, traffic_, *dialer_, tls, secrets_, registry_, registry_, [this] {
                           return registry_.session_count();
-                      }});
+                      }, [this] { return board_.read().unreachable; }});
     const auto on_failure = [](const Error& error) { spdlog::info("login: {}", error.detail); };
     auto listener = Listener::open(control_.context(), config_.listen, *services_, on_failure);
     if (!listener) return listener.error();

@@ -21,6 +21,7 @@ namespace pg = protocol::postgres;
 namespace {
 
 constexpr std::chrono::milliseconds traffic_poll{2};
+constexpr int polls_per_question = 50;  // Why there is no authority is asked for less often than whether there is one.
 
 // The authority as of one moment without a hold.
 struct Authority {
@@ -105,10 +106,13 @@ asio::awaitable<Status> Login::serve_startup(pg::StartupMessage startup) {
 }
 
 asio::awaitable<Result<Authority>> Login::wait_for_authority() {
-    for (;;) {
+    std::string unreachable;
+    for (int poll = 0;; ++poll) {
         const std::optional<Authority> authority = read_authority(services_.traffic);
         if (authority) co_return *authority;
-        if (std::chrono::steady_clock::now() >= client_.deadline) break;
+        const bool ask = poll % polls_per_question == 0 && !services_.traffic.serving.load() && services_.unreachable;
+        if (ask) unreachable = services_.unreachable();
+        if (!unreachable.empty() || std::chrono::steady_clock::now() >= client_.deadline) break;
         co_await pause_for(traffic_poll);
     }
     if (session_->client.is_open()) client_.transport = std::move(session_->client);
@@ -121,6 +125,7 @@ asio::awaitable<Result<Authority>> Login::wait_for_authority() {
 
 asio::awaitable<Status> Login::log_in_both(Authority authority) {
     const bool tls = client_.transport.uses_tls();
+    if (!unreachable.empty()) co_return co_await client_.refuse("08006", std::move(unreachable), "segue status tells why.");
     Started started = co_await services_.dialer.start(authority.side, session_->startup, tls, client_.deadline, protocol_);
     if (auto* failure = std::get_if<OpenFailure>(&started)) co_return co_await tell(std::move(*failure));
     auto& [leg, request] = *std::get_if<0>(&started);

@@ -26,6 +26,8 @@ struct LoginServices {
     SessionSink& sink;
     CancelTargets& cancels;
     std::function<std::size_t()> live_sessions;  // Compared with clients_max.
+    // While no authority is known: what clients are told at once, in place of waiting for it. Empty: they wait.
+    std::function<std::string()> unreachable = {};
 };
 
 // Serves one accepted client up to the hand-over, a refusal or the login timeout. Ends by itself; the error (already told to the client

@@ -27,6 +27,8 @@ struct Dialer::Server {
 namespace {
 
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
+// To one address. A login may take longer (a server may think), but who does not even accept is named soon.
+constexpr std::chrono::seconds connect_time_max{10};
 
 std::string place(const ServerConfig& server) {
     return (server.unix_directory.empty() ? server.host : server.unix_directory) + ":" + std::to_string(server.port);
@@ -132,15 +134,16 @@ asio::awaitable<Result<Transport>> Dialer::connect_plain(Side side, Deadline dea
     if (!server.unix_directory.empty()) {
         const std::string path = server.unix_directory + "/.s.PGSQL." + std::to_string(server.port);
         if (path.size() >= sizeof(sockaddr_un{}.sun_path)) co_return unreachable(side, server, "the socket's path is too long");
-        const Result<int> fd = co_await connect_to<asio::local::stream_protocol>(asio::local::stream_protocol::endpoint{path}, deadline);
+        const Result<int> fd = co_await connect_to<asio::local::stream_protocol>(asio::local::stream_protocol::endpoint{path}, limit());
         if (!fd) co_return unreachable(side, server, fd.error().detail);
         co_return Transport{*fd};
     }
+    const auto limit = [deadline] { return std::min(deadline, std::chrono::steady_clock::now() + connect_time_max); };
     const auto endpoints = co_await resolve(server.host, server.port);
     if (!endpoints) co_return unreachable(side, server, endpoints.error().detail);
     std::string why = "no address";
     for (const tcp::endpoint& endpoint : *endpoints) {
-        const Result<int> fd = co_await connect_to<tcp>(endpoint, deadline);
+        const Result<int> fd = co_await connect_to<tcp>(endpoint, limit());
         if (fd) co_return Transport{*fd};
         why = fd.error().detail;
     }

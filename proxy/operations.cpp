@@ -33,7 +33,10 @@ bool Operations::recover() {
         if (round.waiting_for != last_waiting_for_)
             parts_.change.journal.warning("recovery", round.waiting_for);
         last_waiting_for_ = round.waiting_for;
-        parts_.board.update([&](BoardState& state) { state.waiting_for = round.waiting_for; });
+        parts_.board.update([&](BoardState& state) {
+            state.waiting_for = round.waiting_for;
+            state.unreachable = round.unreachable;
+        });
         return false;
     }
     follower_behind_ = round.follower_behind;
@@ -60,6 +63,7 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
         state.record = record;
         state.authority_known = true;
         state.waiting_for.clear();
+        state.unreachable.clear();
     });
     traffic.serving = true;
 }

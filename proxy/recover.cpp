@@ -35,6 +35,15 @@ struct BothRecords {
         }
         return all;
     }
+    // For clients, who are nobody yet: no server's own words.
+    std::string sides_unreadable() const {
+        std::string sides;
+        for (const Side side : {Side::source, Side::target}) {
+            if (unreadable[index(side)].empty()) continue;
+            sides += (sides.empty() ? "the " : " and the ") + std::string{name(side)};
+        }
+        return sides + " cannot be reached";
+    }
 };
 
 // At once, because a host that does not answer costs the whole connect timeout.
@@ -89,11 +98,11 @@ public:
 
     // The end of recovery, or nothing: read again and decide anew.
     std::optional<RecoveryRound> act(const router::NoMigration&) {
-        return RecoveryRound{true, std::nullopt, false, ""};
+        return RecoveryRound{.through = true};
     }
 
     std::optional<RecoveryRound> act(const router::Serve& serve) {
-        RecoveryRound round{true, record_for(serve), false, ""};
+        RecoveryRound round{.through = true, .record = record_for(serve)};
         if (serve.finished) return round;
         if (both_.identity_changed[index(serve.side)]) {
             journal_.warning("recovery",
@@ -114,7 +123,9 @@ public:
         return round;
     }
     std::optional<RecoveryRound> act(const router::HoldAndRetry& hold) {
-        return waiting(std::string{hold.reason} + " (" + both_.why_unreadable() + ")");
+        auto round = waiting(std::string{hold.reason} + " (" + both_.why_unreadable() + ")");
+        if (hold.new_clients == router::NewClients::leave) round->unreachable = both_.sides_unreadable();
+        return round;
     }
     std::optional<RecoveryRound> act(const router::UndoIntent& undo) {
         journal_.event(
@@ -143,7 +154,7 @@ public:
 
 private:
     std::optional<RecoveryRound> waiting(std::string why) const {
-        return RecoveryRound{false, std::nullopt, false, std::move(why)};
+        return RecoveryRound{.waiting_for = std::move(why)};
     }
     std::optional<RecoveryRound> unless_done(const Status& status) const {
         return status ? std::nullopt : waiting(status.error().detail);
@@ -172,15 +183,14 @@ RecoveryRound recover_once(backfill::ChangeSteps& steps,
     for (int decision = 0; decision < decisions_max; ++decision) {
         const BothRecords both = read_both(steps);
         if (std::string reason = foreign(both, migration); !reason.empty())
-            return {false, std::nullopt, false, std::move(reason)};
+            return {.waiting_for = std::move(reason)};
         const router::Recovery recovery =
             router::recover(both.reading(Side::source), both.reading(Side::target));
         Round round{steps, journal, both};
         auto ended = std::visit([&](const auto& step) { return round.act(step); }, recovery);
         if (ended) return *std::move(ended);
     }
-    return {
-        false, std::nullopt, false, "the control records keep changing: is another Segue at work?"};
+    return {.waiting_for = "the control records keep changing: is another Segue at work?"};
 }
 
 }  // namespace segue::proxy

@@ -15,9 +15,11 @@ struct RecoveryRound {
     bool through = false;
     // When through: the authority's record or the tombstone; empty: no migration, the source
     // serves.
-    std::optional<backfill::ControlRecord> record;
+    std::optional<backfill::ControlRecord> record = {};
     bool follower_behind = false;  // Its record could not be brought up to date: to be tried again.
-    std::string waiting_for;       // When not through: why, naming the side.
+    std::string waiting_for = {};  // When not through: why, naming the side.
+    // Not empty: what clients are told at once, in place of waiting. Names the side and no more: they have not logged in.
+    std::string unreachable = {};
 };
 
 // One round: reads, acts, reads again while that leads on. The authority's fence is open when it is

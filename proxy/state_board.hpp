@@ -36,6 +36,7 @@ struct VerifyState {
 struct BoardState {
     bool authority_known = false;  // Recovery has ended; until then clients wait.
     std::string waiting_for;       // Why it has not; names the side.
+    std::string unreachable;       // RecoveryRound::unreachable
     // The authority's record, or the tombstone. Empty: no migration, a plain proxy to the source.
     std::optional<backfill::ControlRecord> record;
     std::optional<LastChange> last_change;

@@ -38,9 +38,14 @@ struct Serve {          // Clients go to `side`, whose fence is to be open.
     std::uint64_t epoch = 0;
     bool finished = false;  // By a tombstone: there is nothing left to move.
 };
+enum class NewClients : std::uint8_t {
+    wait,   // A change was under way: its outcome will be known.
+    leave,  // The authority itself is down: they are told so, as by a server that is down.
+};
 struct HoldAndRetry {
     std::string_view reason;
-};  // Clients wait; ask again.
+    NewClients new_clients = NewClients::wait;
+};  // Sessions wait; ask again.
 struct UndoIntent {
     Side old_side = Side::source;
 };  // Its record back to steady, then its fence open. It alone suffices.

@@ -345,9 +345,14 @@ TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
     EXPECT_FALSE(desk.operations.recover());
     EXPECT_FALSE(desk.program.traffic.serving);
     EXPECT_NE(desk.board.read().waiting_for.find("target"), std::string::npos);
-    world.down[1] = false;
+    EXPECT_EQ(desk.board.read().unreachable, "the target cannot be reached");
+    world.down[0] = true;
+    EXPECT_FALSE(desk.operations.recover());
+    EXPECT_EQ(desk.board.read().unreachable, "the source and the target cannot be reached");
+    world.down[0] = world.down[1] = false;
     EXPECT_TRUE(desk.operations.recover());
     EXPECT_TRUE(desk.program.traffic.serving);
+    EXPECT_EQ(desk.board.read().unreachable, "");
 
     World source = consistent_world();
     source.down[1] = true;
@@ -362,6 +367,7 @@ TEST(Operations, DoNotBelieveAPromotedStandbyAlone) {
     world.down[1] = true;
     Desk desk{world};
     EXPECT_FALSE(desk.operations.recover());
+    EXPECT_EQ(desk.board.read().unreachable, "") << "what is not known yet is waited for";
     world.down[1] = false;
     EXPECT_TRUE(desk.operations.recover());
 }
