@@ -187,13 +187,17 @@ int run_app(const Config& config) {
     }
     std::unique_ptr<ClientTls> tls;
     if (!config.tls_certificate.empty()) {
-        auto made = ClientTls::make(config.tls_certificate, config.tls_key);
+        auto made = ClientTls::make(config.tls_certificate, config.tls_key, config.tls_client_ca);
         if (!made) return refused(made.error(), configuration_error);
         tls = std::move(*made);
     }
     ControlPlane control;
     auto dialer = Dialer::make(config.source, config.target);
     if (!dialer) return refused(dialer.error(), configuration_error);
+    for (const Side side : {Side::source, Side::target}) {
+        const Status readable = (*dialer)->files_readable(side);
+        if (!readable) spdlog::warn("no client reaches the {} until this is mended: {}", name(side), readable.error().detail);
+    }
     App app{config, std::move(*dialer), control};
     if (const Status started = app.start(tls.get(), token); !started)
         return refused(started.error(), 1);

@@ -129,6 +129,7 @@ asio::awaitable<std::variant<std::optional<ScramKeys>, OpenFailure>> run_scram_s
     auto proof = scram.finish(*last);
     if (!proof) {
         if (proof.error().code == Errc::refused) co_return std::optional<ScramKeys>{};
+        if (auto failure = peers.server.let_in_unasked()) co_return std::move(*failure);
         co_return client_failed(co_await peers.client.refuse("08P01", proof.error().detail, ""));
     }
     ScramKeys keys{std::move(proof->client_key), verifier.server_key, verifier.salt, verifier.iterations};

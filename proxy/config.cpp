@@ -105,6 +105,10 @@ void read_listen(ConfigReader& reader, Config& config) {
     read_file_name(reader, "tls_key", config.tls_key);
     if (config.tls_certificate.empty() != config.tls_key.empty()) {
         reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate",
+    read_file_name(reader, "tls_client_ca", config.tls_client_ca);
+    if (!config.tls_client_ca.empty() && config.tls_key.empty()) {
+        reader.expected("tls_client_ca", "tls_certificate and tls_key beside it");
+    }
                         "both tls_certificate and tls_key, or neither");
     } else if (config.tls == ListenTls::require && config.tls_key.empty()) {
         reader.expected("tls", "tls_certificate and tls_key beside \"require\"");
@@ -171,12 +175,16 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     server.host = parsed->host;
     server.unix_directory = parsed->unix_directory;
     server.port = parsed->port;
+    server.tls_host = parsed->tls_host;
     server.database = parsed->database;
     server.user = parsed->user;
     server.sslmode = parsed->sslmode;
     server.sslrootcert = parsed->sslrootcert;
 }
 
+    server.direct_tls = parsed->direct_tls;
+    server.sslcert = parsed->sslcert;
+    server.sslkey = parsed->sslkey;
 void read_development(ConfigReader& reader, Config& config) {
     reader.enter("development");
     config.move_percent = static_cast<int>(reader.whole("move_percent", 0, 100).value_or(0));
@@ -216,6 +224,55 @@ void read_servers(ConfigReader& reader, Config& config) {
 
 void read_tables(ConfigReader& reader, Config& config) {
     reader.enter("tables");
+// The password of one [[credentials]]; empty after a complaint.
+std::string read_mapped_password(ConfigReader& reader) {
+    const std::string variable = reader.string("password_env").value_or("");
+    const std::string file = reader.string("password_file").value_or("");
+    if (variable.empty() == file.empty()) {
+        reader.expected("password_env", "either password_env or password_file");
+        return {};
+    }
+    std::string password;
+    if (!variable.empty()) {
+        const char* const value = std::getenv(variable.c_str());
+        if (value != nullptr) password = value;
+    } else {
+        std::ifstream stream{file};
+        std::getline(stream, password);
+    }
+    if (!password.empty()) return password;
+    if (!variable.empty()) {
+        reader.expected("password_env", "an environment variable that is set, but " + variable + " is not");
+    } else {
+        reader.expected("password_file", "a file that can be read, with the password as its first line: " + file);
+    }
+    return {};
+}
+
+void read_credentials(ConfigReader& reader, Config& config) {
+    const std::size_t count = reader.list_size("credentials");
+    for (std::size_t item = 0; item < count; ++item) {
+        reader.enter_item("credentials", item);
+        const std::string role = reader.string("role").value_or("");
+        if (role.empty()) reader.expected("role", "the name of a role");
+        const std::size_t side = reader.choice("side", {"source", "target", "both"}).value_or(2);
+        const auto proof = static_cast<ClientProof>(reader.choice("client", {"password", "certificate"}).value_or(0));
+        std::string password = read_mapped_password(reader);
+        if (proof == ClientProof::certificate && (side != 2 || config.tls_client_ca.empty())) {
+            reader.expected("client", "side = \"both\" and [listen] tls_client_ca beside \"certificate\"");
+        }
+        for (const Side of : {Side::source, Side::target}) {
+            const bool meant = side == 2 || side == index(of);
+            if (!meant || role.empty() || password.empty()) continue;
+            if (!config.credentials.add(role, of, password, proof)) {
+                reader.expected("role", "one password for a role and side, but " + role + " has another for the " + std::string{name(of)});
+            }
+        }
+        crypto::wipe(password);
+        reader.leave();
+    }
+}
+
     config.exclude = reader.strings("exclude", false);
     for (const std::string& table : config.exclude) {
         const auto dot = table.find('.');

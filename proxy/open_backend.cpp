@@ -120,7 +120,13 @@ Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source, const S
     if (!target_tls) return target_tls.error();
     return std::unique_ptr<Dialer>{
         new Dialer(std::make_unique<Server>(Server{source, std::move(*source_tls)}),
-                   std::make_unique<Server>(Server{target, std::move(*target_tls)}))};
+                   std::make_unique<Server>(Server{target, std::move(*target_tls)}), mapped)};
+}
+
+Status Dialer::files_readable(Side side) {
+    const Server& server = at(side);
+    const bool never = !server.config.unix_directory.empty() || server.tls->mode() == SslMode::disable;
+    return never ? Status{Done{}} : server.tls->read_files();
 }
 
 const ServerConfig& Dialer::server(Side side) const { return at(side).config; }
@@ -158,7 +164,7 @@ asio::awaitable<Result<Transport>> Dialer::connect(Side side, bool client_uses_t
     // As libpq: no TLS on Unix sockets. `allow` comes without it first (start).
     const bool never = !server.config.unix_directory.empty() || mode == SslMode::disable || mode == SslMode::allow;
     if (never || (mode == SslMode::as_client && !client_uses_tls)) co_return std::move(*transport);
-    const Result<char> answer = co_await ask_for_tls(*transport, deadline);
+    const Result<char> answer = server.config.direct_tls ? Result<char>{'S'} : co_await ask_for_tls(*transport, deadline);
     if (!answer) co_return unreachable(side, server.config, answer.error().detail);
     if (*answer == 'N') {
         if (mode == SslMode::prefer) co_return std::move(*transport);

@@ -41,8 +41,10 @@ using Started = std::variant<std::pair<std::unique_ptr<ServerLeg>, std::unique_p
 // Two servers and how to reach them. Used on the control thread only; outlives what it awaits.
 class Dialer : public BackendOpener {
 public:
-    // Reads the servers' root certificates; an Error names the file.
-    static Result<std::unique_ptr<Dialer>> make(const ServerConfig& source, const ServerConfig& target);
+    // An Error only for an sslmode that is none.
+    // `mapped` may be null, and outlives the dialer.
+    static Result<std::unique_ptr<Dialer>> make(const ServerConfig& source, const ServerConfig& target,
+                                                const CredentialMap* mapped = nullptr);
     ~Dialer() override;
 
     // A connected transport, TLS done as the side's sslmode says (empty: exactly when `client_uses_tls`); nothing of the session
@@ -66,6 +68,8 @@ public:
 
     const ServerConfig& server(Side side) const;
     // Whether a client with these parameters asks for the database that is being moved.
+    // Whether the files that the side's URL names can be read. If not, no session reaches that side until they can.
+    Status files_readable(Side side);
     bool asks_for_migrated_database(const StartupParameters& startup) const;
 
 private:

@@ -155,6 +155,12 @@ OpenFailure ServerLeg::lost(const Error& cause) const {
     return {Error{cause.code, "login to the " + std::string{name(side)} + ": " + cause.detail, "08006"}, {}};
 }
 
+std::optional<OpenFailure> ServerLeg::let_in_unasked() const {
+    if (!showed_certificate(transport)) return std::nullopt;
+    return cannot(side, "it asks for no password and has seen Segue's own certificate (sslcert in the URL), which proves nothing of the "
+                        "client: use a password method for this role in pg_hba.conf");
+}
+
 asio::awaitable<Heard> ServerLeg::hear() {
     for (;;) {
         Result<Message> message = co_await read_message(transport, deadline);
@@ -185,6 +191,8 @@ asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg, Message
         const auto request = pg::parse_authentication(message.body());
         if (message.tag != 'R' || !request) co_return leg.lost({Errc::bad_value, "unexpected message before authentication"});
         if (request->is(AuthenticationCode::ok)) {
+            const bool nobody_asked = std::holds_alternative<NoCredentials>(credentials.secret());
+            if (auto failure = nobody_asked ? leg.let_in_unasked() : std::nullopt) co_return failure;
             leg.greeting.insert(0, message.wire);
             co_return std::nullopt;
         }

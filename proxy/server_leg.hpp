@@ -40,6 +40,9 @@ struct ServerLeg {
     boost::asio::awaitable<Heard> hear();
     boost::asio::awaitable<std::optional<OpenFailure>> say(std::string message);
     OpenFailure lost(const Error& cause) const;
+    // The server has let the session in without a question, and nobody has asked the client anything. A failure when that may be due
+    // to a certificate of Segue's own: it proves nothing of the client.
+    std::optional<OpenFailure> let_in_unasked() const;
 };
 
 // Answers the server's authentication requests, `request` being the first, until it says ok. Empty on success; an OpenFailure also when the

@@ -92,6 +92,19 @@ asio::awaitable<Status> handshake(Transport& transport, const char* with, Deadli
     }
 }
 
+bool agreed_alpn(const SSL* ssl) {
+    const unsigned char* selected = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(ssl, &selected, &size);
+    return size > 0;
+}
+
+// Called when a server asks for our certificate.
+int note_certificate_shown(SSL* ssl, void*) {
+    SSL_set_app_data(ssl, ssl);
+    return 1;
+}
+
 bool is_address(const std::string& host) {
     std::array<unsigned char, sizeof(in6_addr)> ignored{};
     return ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 || ::inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
@@ -105,7 +118,8 @@ std::string default_root_file() {
 
 }  // namespace
 
-Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificate_file, const std::string& key_file) {
+Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificate_file, const std::string& key_file,
+                                                   const std::string& client_ca_file) {
     TlsContext context = make_context(TLS_server_method());
     if (!context) return Error{Errc::io, "TLS: " + openssl_reason()};
     if (SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) != 1) {
@@ -114,6 +128,14 @@ Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificat
     if (SSL_CTX_use_PrivateKey_file(context.get(), key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context.get()) != 1) {
         return Error{Errc::refused, "tls_key " + key_file + ": " + openssl_reason()};
+    }
+    if (!client_ca_file.empty()) {
+        STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(client_ca_file.c_str());
+        if (names == nullptr || SSL_CTX_load_verify_locations(context.get(), client_ca_file.c_str(), nullptr) != 1) {
+            return Error{Errc::refused, "tls_client_ca " + client_ca_file + ": " + openssl_reason()};
+        }
+        SSL_CTX_set_client_CA_list(context.get(), names);
+        SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
     }
     SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
     std::string binding = end_point_hash(SSL_CTX_get0_certificate(context.get()));
@@ -127,11 +149,18 @@ asio::awaitable<Status> ClientTls::accept(Transport& client, bool direct, Deadli
     SSL_set_accept_state(ssl);
     const Status done = co_await handshake(client, "client", deadline);
     if (!done) co_return done.error();
-    const unsigned char* selected = nullptr;
-    unsigned size = 0;
-    SSL_get0_alpn_selected(ssl, &selected, &size);
-    if (direct && size == 0) co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
+    if (direct && !agreed_alpn(ssl)) co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
     co_return Done{};
+}
+
+std::string certified_name(const Transport& client) {
+    const X509* shown = client.uses_tls() ? SSL_get0_peer_certificate(client.ssl()) : nullptr;
+    if (shown == nullptr || SSL_get_verify_result(client.ssl()) != X509_V_OK) return {};
+    std::array<char, 256> name{};  // A role's name has 63 bytes at most.
+    const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(shown), NID_commonName, name.data(), static_cast<int>(name.size()));
+    // A name with a zero in it pretends to be a shorter one.
+    if (size <= 0 || std::string_view{name.data()}.size() != static_cast<std::size_t>(size)) return {};
+    return name.data();
 }
 
 Result<SslMode> parse_sslmode(const std::string& text) {
@@ -148,22 +177,50 @@ Result<SslMode> parse_sslmode(const std::string& text) {
 Result<std::unique_ptr<ServerTls>> ServerTls::make(const ServerConfig& server) {
     const Result<SslMode> mode = parse_sslmode(server.sslmode);
     if (!mode) return mode.error();
-    TlsContext context = make_context(TLS_client_method());
-    if (!context) return Error{Errc::io, "TLS: " + openssl_reason()};
-    const bool must_verify = *mode == SslMode::verify_ca || *mode == SslMode::verify_full;
-    const std::string roots = server.sslrootcert.empty() && must_verify ? default_root_file() : server.sslrootcert;
+    return std::unique_ptr<ServerTls>{new ServerTls(server, *mode)};
+}
+
+Status ServerTls::read_roots(SSL_CTX* context) const {
+    const bool must_verify = mode_ == SslMode::verify_ca || mode_ == SslMode::verify_full;
+    const std::string roots = files_.roots.empty() && must_verify ? default_root_file() : files_.roots;
     if (roots == "system") {
-        SSL_CTX_set_default_verify_paths(context.get());
-    } else if (!roots.empty() && SSL_CTX_load_verify_locations(context.get(), roots.c_str(), nullptr) != 1) {
-        return Error{Errc::refused, "sslrootcert " + roots + " of the URL for " + server.host + " cannot be read (" + openssl_reason() +
+        SSL_CTX_set_default_verify_paths(context);
+    } else if (!roots.empty() && SSL_CTX_load_verify_locations(context, roots.c_str(), nullptr) != 1) {
+        return Error{Errc::refused, "sslrootcert " + roots + " of the URL for " + host_ + " cannot be read (" + openssl_reason() +
                                         "): name the file with the CA that signed the server's certificate"};
     }
     // As libpq: root certificates that are given are used, also where only encryption is asked for.
-    if (must_verify || !server.sslrootcert.empty()) SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
-    return std::unique_ptr<ServerTls>{new ServerTls(std::move(context), *mode, server.host)};
+    if (must_verify || !files_.roots.empty()) SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+    return Done{};
 }
 
-asio::awaitable<Status> ServerTls::connect(Transport& server, Deadline deadline) const {
+// For servers that ask every connection for a certificate. It is Segue's, and proves nothing of a client (showed_certificate).
+Status ServerTls::read_certificate(SSL_CTX* context) const {
+    if (files_.certificate.empty()) return Done{};
+    if (SSL_CTX_use_certificate_chain_file(context, files_.certificate.c_str()) != 1) {
+        return Error{Errc::refused, "sslcert " + files_.certificate + " of the URL for " + host_ + " cannot be read: " + openssl_reason()};
+    }
+    if (SSL_CTX_use_PrivateKey_file(context, files_.key.c_str(), SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1) {
+        return Error{Errc::refused, "sslkey " + files_.key + " of the URL for " + host_ + " cannot be used: " + openssl_reason()};
+    }
+    SSL_CTX_set_cert_cb(context, note_certificate_shown, nullptr);
+    return Done{};
+}
+
+Status ServerTls::read_files() {
+    if (context_) return Done{};
+    TlsContext context = make_context(TLS_client_method());
+    if (!context) return Error{Errc::io, "TLS: " + openssl_reason()};
+    // An encrypted key: nobody is there to be asked for its password.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return 0; });
+    if (Status read = read_roots(context.get()); !read) return read;
+    if (Status read = read_certificate(context.get()); !read) return read;
+    context_ = std::move(context);
+    return Done{};
+}
+
+asio::awaitable<Status> ServerTls::connect(Transport& server, Deadline deadline) {
+    if (Status read = read_files(); !read) co_return read;
     SSL* ssl = SSL_new(context_.get());
     if (ssl == nullptr) co_return Error{Errc::io, "TLS: " + openssl_reason()};
     server.start_tls(ssl);
@@ -178,7 +235,13 @@ asio::awaitable<Status> ServerTls::connect(Transport& server, Deadline deadline)
             SSL_set1_host(ssl, host_.c_str());
         }
     }
-    co_return co_await handshake(server, "server", deadline);
+    const Status done = co_await handshake(server, "server", deadline);
+    if (done && direct_ && !agreed_alpn(ssl)) co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
+    co_return done;
+}
+
+bool showed_certificate(const Transport& server) {
+    return server.uses_tls() && SSL_get_app_data(server.ssl()) != nullptr;
 }
 
 std::string peer_binding(const Transport& server) {
