@@ -38,9 +38,13 @@ std::optional<Authority> read_authority(const Traffic& traffic) {
     return authority;
 }
 
-bool asks_for_replication(const pg::StartupMessage& startup) {
+enum class Replication : std::uint8_t { no, physical, logical };  // Logical: in a database.
+
+Replication replication_of(const pg::StartupMessage& startup) {
     const std::string_view value = startup.parameter("replication");
-    return !value.empty() && value != "false" && value != "off" && value != "no" && value != "0";
+    if (value == "database") return Replication::logical;
+    const bool no = value.empty() || value == "false" || value == "off" || value == "no" || value == "0";
+    return no ? Replication::no : Replication::physical;
 }
 
 class Login {
@@ -77,20 +81,22 @@ private:
 asio::awaitable<Status> Login::serve_startup(pg::StartupMessage startup) {
     const std::string user{startup.parameter("user")};
     const std::string database{startup.parameter("database").empty() ? user : startup.parameter("database")};
-    const bool replication = asks_for_replication(startup);
+    const Replication replication = replication_of(startup);
     session_->startup = std::move(startup.parameters);
     protocol_ = startup.version;
-    const bool migrated = services_.dialer.asks_for_migrated_database(session_->startup);
+    // A whole server's log (a base backup, a standby) is the authority's, whatever database the client names.
+    const bool migrated = replication == Replication::physical || services_.dialer.asks_for_migrated_database(session_->startup);
     if (services_.live_sessions && services_.live_sessions() >= services_.config.clients_max) {
         co_return co_await client_.refuse("53300", "sorry, too many clients already", "The limit is [limits] clients.");
     }
-    if (!migrated && !replication && services_.config.other_databases == OtherDatabases::refuse) {
+    if (!migrated && services_.config.other_databases == OtherDatabases::refuse) {
         co_return co_await client_.refuse("3D000", "database \"" + database + "\" is not moved by Segue",
                                           "The configuration has other_databases = \"refuse\".");
     }
-    if (replication) session_->immovable_because = "replication connection";
     if (!migrated) session_->immovable_because = "another database than the one that is moved";
-    session_->passed_through = replication || !migrated;
+    session_->replication = migrated && replication != Replication::no;
+    if (session_->replication) session_->immovable_because = "replication connection: stays on its server and refuses no change";
+    session_->passed_through = session_->replication || !migrated;
 
     Authority authority;  // Other databases stay on the source.
     if (migrated) {

@@ -26,6 +26,7 @@ struct Session {
     bool movable = true;            // False: another database, replication, a login that cannot be repeated.
     std::string immovable_because;
     Side client_types = Side::source;  // The type OIDs that the client knows: those of the server that it logged in to.
+    bool replication = false;
     bool passed_through = false;    // Another database or a replication connection: neither held nor moved by a change of authority.
 
     // What the client knows of its backend, for cancel requests: never changes after login.

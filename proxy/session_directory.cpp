@@ -14,7 +14,8 @@ void SessionDirectory::add(const Session& session, std::size_t thread) {
     entry.side = session.backend.side;
     entry.pid = session.backend.pid;
     entry.cancel_key = session.backend.cancel_key;
-    if (!session.movable && !session.passed_through) entry.pin = session.immovable_because;
+    const bool named = !session.passed_through || session.replication;
+    if (!session.movable && named) entry.pin = session.immovable_because;
 
     const std::lock_guard lock{mutex_};
     if (!entry.pin.empty()) lasting_pins_.emplace(session.id, entry.pin);
