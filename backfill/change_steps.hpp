@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ struct ServerSettings {
     std::string url[2];
     std::vector<std::string> exclude;
     bool sync_roles = true;
+    std::set<std::string> mapped_roles[2] = {};  // Those that the proxy logs in with a password of its own configuration.
     bool full_identity_without_key = true;
     std::string pg_bin;
 };

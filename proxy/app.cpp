@@ -192,7 +192,7 @@ int run_app(const Config& config) {
         tls = std::move(*made);
     }
     ControlPlane control;
-    auto dialer = Dialer::make(config.source, config.target);
+    auto dialer = Dialer::make(config.source, config.target, &config.credentials);
     if (!dialer) return refused(dialer.error(), configuration_error);
     for (const Side side : {Side::source, Side::target}) {
         const Status readable = (*dialer)->files_readable(side);

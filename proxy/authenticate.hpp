@@ -26,6 +26,7 @@ struct AuthenticationPeers {
     ServerLeg& server;
     RoleSecrets& secrets;
     const ClientTls* tls;  // As the client's connection uses it.
+    const CredentialMap& mapped;
 };
 
 // `request`: the server's first message. On success AuthenticationOk stands in the server leg's greeting, unsent. `peers` outlives the call.

@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <fstream>
 
 #include "backfill/postgres/server_url.hpp"
+#include "protocol/crypto.hpp"
 #include "proxy/config_reader.hpp"
 
 namespace segue::proxy {
@@ -103,12 +105,12 @@ void read_listen(ConfigReader& reader, Config& config) {
         config.tls = static_cast<ListenTls>(*value);
     read_file_name(reader, "tls_certificate", config.tls_certificate);
     read_file_name(reader, "tls_key", config.tls_key);
-    if (config.tls_certificate.empty() != config.tls_key.empty()) {
-        reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate",
     read_file_name(reader, "tls_client_ca", config.tls_client_ca);
     if (!config.tls_client_ca.empty() && config.tls_key.empty()) {
         reader.expected("tls_client_ca", "tls_certificate and tls_key beside it");
     }
+    if (config.tls_certificate.empty() != config.tls_key.empty()) {
+        reader.expected(config.tls_key.empty() ? "tls_key" : "tls_certificate",
                         "both tls_certificate and tls_key, or neither");
     } else if (config.tls == ListenTls::require && config.tls_key.empty()) {
         reader.expected("tls", "tls_certificate and tls_key beside \"require\"");
@@ -173,18 +175,18 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     server.url = *url;
     server.connection = parsed->connection;
     server.host = parsed->host;
+    server.tls_host = parsed->tls_host;
     server.unix_directory = parsed->unix_directory;
     server.port = parsed->port;
-    server.tls_host = parsed->tls_host;
     server.database = parsed->database;
     server.user = parsed->user;
     server.sslmode = parsed->sslmode;
     server.sslrootcert = parsed->sslrootcert;
-}
-
     server.direct_tls = parsed->direct_tls;
     server.sslcert = parsed->sslcert;
     server.sslkey = parsed->sslkey;
+}
+
 void read_development(ConfigReader& reader, Config& config) {
     reader.enter("development");
     config.move_percent = static_cast<int>(reader.whole("move_percent", 0, 100).value_or(0));
@@ -222,8 +224,6 @@ void read_servers(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_tables(ConfigReader& reader, Config& config) {
-    reader.enter("tables");
 // The password of one [[credentials]]; empty after a complaint.
 std::string read_mapped_password(ConfigReader& reader) {
     const std::string variable = reader.string("password_env").value_or("");
@@ -273,6 +273,8 @@ void read_credentials(ConfigReader& reader, Config& config) {
     }
 }
 
+void read_tables(ConfigReader& reader, Config& config) {
+    reader.enter("tables");
     config.exclude = reader.strings("exclude", false);
     for (const std::string& table : config.exclude) {
         const auto dot = table.find('.');
@@ -335,6 +337,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_sessions(reader, config);
     read_development(reader, config);
     read_servers(reader, config);
+    read_credentials(reader, config);
     read_tables(reader, config);
     read_change(reader, config);
     read_limits(reader, config);

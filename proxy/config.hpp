@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/result.hpp"
+#include "proxy/credential_map.hpp"
 
 namespace segue::proxy {
 
@@ -27,15 +28,15 @@ struct ServerConfig {
     std::string url;            // As written.
     std::string connection;     // libpq connection string, password included. Never logged.
     std::string host;           // Split from the URL for the sessions' own connections.
-    std::uint16_t port = 5432;
     std::string tls_host;       // What its certificate is for, where that is not `host` (hostaddr in the URL).
+    std::uint16_t port = 5432;
     std::string unix_directory;  // Instead of host when the URL names a socket folder.
     std::string database, user;
     std::string sslmode;        // Empty when the URL says nothing: as the client's own connection.
     std::string sslrootcert;
-};
     bool direct_tls = false;    // sslnegotiation=direct: TLS from the first byte, as servers from 17 on take it.
     std::string sslcert, sslkey;  // Segue's own, which it shows on the sessions' connections as well.
+};
 
 struct Config {
     std::string file;
@@ -43,12 +44,13 @@ struct Config {
     std::vector<Address> listen = {{"127.0.0.1", 6432, ""}};
     ListenTls tls = ListenTls::allow;
     std::string tls_certificate, tls_key;
-    OtherDatabases other_databases = OtherDatabases::source;
     std::string tls_client_ca;  // Empty: clients are not asked for certificates.
+    OtherDatabases other_databases = OtherDatabases::source;
     Address admin = {"127.0.0.1", 6480, ""};
     std::string admin_token_file;
     ServerConfig source, target;
     RoleSync roles = RoleSync::sync;
+    CredentialMap credentials;
     std::vector<std::string> exclude;
     WithoutKey without_key = WithoutKey::full;
     MirrorPolicy mirror_policy = MirrorPolicy::strict;

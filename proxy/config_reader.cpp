@@ -61,6 +61,22 @@ void ConfigReader::enter(std::string_view section) {
     if (table_ == nullptr) complain("", section, "expected a section: [" + section_ + "]");
 }
 
+std::size_t ConfigReader::list_size(std::string_view section) {
+    known_sections_.emplace_back(section);
+    const toml::node* node = root_.get(section);
+    if (node == nullptr) return 0;
+    const toml::array* list = node->as_array();
+    const bool good = list != nullptr && list->is_homogeneous(toml::node_type::table);
+    if (!good) complain("", section, "expected sections: [[" + std::string{section} + "]]");
+    return good ? list->size() : 0;
+}
+
+void ConfigReader::enter_item(std::string_view section, std::size_t item) {
+    section_ = section;
+    known_keys_.clear();
+    table_ = root_.get(section)->as_array()->get(item)->as_table();
+}
+
 void ConfigReader::leave() {
     if (table_ == nullptr) return;
     for (const auto& [key, node] : *table_) {
@@ -152,6 +168,7 @@ std::optional<std::size_t> ConfigReader::choice(std::string_view key,
 
 std::uint32_t ConfigReader::line_of(std::string_view section, std::string_view key) const {
     const toml::node* node = section.empty() ? root_.get(key) : root_.get(section);
+    if (!section.empty() && section == section_ && table_ != nullptr) node = table_;
     if (node == nullptr) return 1;
     const std::uint32_t section_line =
         std::max(1u, static_cast<std::uint32_t>(node->source().begin.line));

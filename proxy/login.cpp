@@ -125,17 +125,17 @@ asio::awaitable<Result<Authority>> Login::wait_for_authority() {
     if (services_.traffic.holding.load()) {
         co_return co_await client_.refuse("57P03", "a change of authority is in progress", "Try again.");
     }
+    if (!unreachable.empty()) co_return co_await client_.refuse("08006", std::move(unreachable), "segue status tells why.");
     co_return co_await client_.refuse("08006", "it is not established yet which database is the authority",
                                       "segue status tells what is missing.");
 }
 
 asio::awaitable<Status> Login::log_in_both(Authority authority) {
     const bool tls = client_.transport.uses_tls();
-    if (!unreachable.empty()) co_return co_await client_.refuse("08006", std::move(unreachable), "segue status tells why.");
     Started started = co_await services_.dialer.start(authority.side, session_->startup, tls, client_.deadline, protocol_);
     if (auto* failure = std::get_if<OpenFailure>(&started)) co_return co_await tell(std::move(*failure));
     auto& [leg, request] = *std::get_if<0>(&started);
-    AuthenticationPeers peers{client_, *leg, services_.secrets, tls ? services_.tls : nullptr};
+    AuthenticationPeers peers{client_, *leg, services_.secrets, tls ? services_.tls : nullptr, services_.config.credentials};
     const auto user = std::find_if(session_->startup.begin(), session_->startup.end(),
                                    [](const auto& parameter) { return parameter.first == "user"; });
     auto outcome = co_await authenticate_client(peers, std::move(*request), user->second);

@@ -109,11 +109,12 @@ void set_database(StartupParameters& startup, const std::string& database) {
 
 }  // namespace
 
-Dialer::Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target)
-    : servers_{std::move(source), std::move(target)} {}
+Dialer::Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target, const CredentialMap* mapped)
+    : servers_{std::move(source), std::move(target)}, mapped_(mapped) {}
 Dialer::~Dialer() = default;
 
-Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source, const ServerConfig& target) {
+Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source, const ServerConfig& target,
+                                             const CredentialMap* mapped) {
     auto source_tls = ServerTls::make(source);
     if (!source_tls) return source_tls.error();
     auto target_tls = ServerTls::make(target);
@@ -137,6 +138,7 @@ bool Dialer::asks_for_migrated_database(const StartupParameters& startup) const 
 
 asio::awaitable<Result<Transport>> Dialer::connect_plain(Side side, Deadline deadline) {
     const ServerConfig& server = at(side).config;
+    const auto limit = [deadline] { return std::min(deadline, std::chrono::steady_clock::now() + connect_time_max); };
     if (!server.unix_directory.empty()) {
         const std::string path = server.unix_directory + "/.s.PGSQL." + std::to_string(server.port);
         if (path.size() >= sizeof(sockaddr_un{}.sun_path)) co_return unreachable(side, server, "the socket's path is too long");
@@ -144,7 +146,6 @@ asio::awaitable<Result<Transport>> Dialer::connect_plain(Side side, Deadline dea
         if (!fd) co_return unreachable(side, server, fd.error().detail);
         co_return Transport{*fd};
     }
-    const auto limit = [deadline] { return std::min(deadline, std::chrono::steady_clock::now() + connect_time_max); };
     const auto endpoints = co_await resolve(server.host, server.port);
     if (!endpoints) co_return unreachable(side, server, endpoints.error().detail);
     std::string why = "no address";
@@ -221,7 +222,10 @@ asio::awaitable<Opened> Dialer::log_in(Side side, const StartupParameters& start
     Started started = co_await start(side, startup, client_uses_tls, deadline);
     if (auto* failure = std::get_if<OpenFailure>(&started)) co_return std::move(*failure);
     auto& [leg, first] = *std::get_if<0>(&started);
-    auto failure = co_await authenticate(*leg, std::move(*first), credentials, parameter(startup, "user"));
+    const std::string_view user = parameter(startup, "user");
+    const CredentialMap::Entry* entry = mapped_ != nullptr ? mapped_->find(user, side) : nullptr;
+    const Credentials mapped = entry != nullptr ? Credentials{Password{entry->password}} : Credentials{};
+    auto failure = co_await authenticate(*leg, std::move(*first), entry != nullptr ? mapped : credentials, user);
     if (failure) co_return std::move(*failure);
     co_return co_await finish_login(std::move(*leg));
 }

@@ -57,7 +57,8 @@ public:
     boost::asio::awaitable<Started> start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline,
                                           std::uint32_t protocol = protocol::postgres::protocol_3_0);
 
-    // A connection logged in with `startup` and `credentials`, which the caller keeps alive until the result is there.
+    // A connection logged in with `startup` and, where none are mapped for its role and that side, with `credentials`, which the
+    // caller keeps alive until the result is there.
     boost::asio::awaitable<Opened> log_in(Side side, const StartupParameters& startup, const Credentials& credentials,
                                           bool client_uses_tls, Deadline deadline);
 
@@ -67,19 +68,20 @@ public:
                                                  const Credentials& credentials, bool client_tls) override;
 
     const ServerConfig& server(Side side) const;
-    // Whether a client with these parameters asks for the database that is being moved.
     // Whether the files that the side's URL names can be read. If not, no session reaches that side until they can.
     Status files_readable(Side side);
+    // Whether a client with these parameters asks for the database that is being moved.
     bool asks_for_migrated_database(const StartupParameters& startup) const;
 
 private:
     struct Server;
-    Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target);
+    Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target, const CredentialMap* mapped);
     boost::asio::awaitable<Result<Transport>> connect_plain(Side side, Deadline deadline);
     boost::asio::awaitable<Started> start_on(Result<Transport> connected, Side side, const StartupParameters& startup,
                                              Deadline deadline, std::uint32_t protocol);
     const Server& at(Side side) const { return *servers_[index(side)]; }
     std::array<std::unique_ptr<Server>, 2> servers_;
+    const CredentialMap* mapped_;
 };
 
 }  // namespace segue::proxy

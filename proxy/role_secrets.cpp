@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "backfill/postgres/connection.hpp"
+#include "proxy/server_leg.hpp"
 
 namespace segue::proxy {
 
@@ -46,7 +47,7 @@ Result<RoleSecrets::Stored> look_up(std::optional<Connection>& connection, const
 }  // namespace
 
 RoleSecrets::RoleSecrets(const ServerConfig& source, const ServerConfig& target)
-    : connection_strings_{source.connection, target.connection}, thread_([this] { run(); }) {}
+    : connection_strings_{source.connection, target.connection}, mock_secret_(random_nonce()), thread_([this] { run(); }) {}
 
 RoleSecrets::~RoleSecrets() {
     {

@@ -34,6 +34,9 @@ public:
     // On the control thread. An Error when verifiers cannot be read there, or not now.
     boost::asio::awaitable<Result<Stored>> ask(Side side, std::string role, Deadline deadline);
 
+    // Of this process, for the verifiers of roles that have none: they must look the same each time.
+    const std::string& mock_secret() const { return mock_secret_; }
+
 private:
     struct Answer;
     struct Question {
@@ -44,6 +47,7 @@ private:
     void run();
 
     std::array<std::string, 2> connection_strings_;
+    std::string mock_secret_;
     std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Question> questions_;

@@ -10,9 +10,6 @@ namespace segue::protocol::postgres {
 
 namespace {
 
-constexpr int mock_iterations = 4096;
-constexpr std::size_t mock_salt_size = 16;
-
 Error broken(const char* what) { return Error{Errc::bad_value, std::string{"SCRAM: "} + what}; }
 
 std::string exclusive_or(std::string_view a, std::string_view b) {
@@ -64,7 +61,16 @@ ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret
     const auto derived = [&](std::string_view purpose) {
         return crypto::hmac_sha256(secret, std::string{purpose} + std::string{user});
     };
-    return {mock_iterations, derived("salt").substr(0, mock_salt_size), derived("stored"), derived("server")};
+    return {scram_iterations_default, derived("salt").substr(0, scram_salt_size), derived("stored"), derived("server")};
+}
+
+ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt, int iterations) {
+    std::string salted = crypto::pbkdf2_sha256(password, salt, iterations);
+    std::string client_key = crypto::hmac_sha256(salted, "Client Key");
+    ScramVerifier verifier{iterations, std::string{salt}, crypto::sha256(client_key), crypto::hmac_sha256(salted, "Server Key")};
+    crypto::wipe(client_key);
+    crypto::wipe(salted);
+    return verifier;
 }
 
 ScramServer::ScramServer(ScramVerifier verifier, std::string server_nonce, std::string binding)

@@ -14,6 +14,8 @@ namespace segue::protocol::postgres {
 inline constexpr std::string_view scram_mechanism = "SCRAM-SHA-256";
 inline constexpr std::string_view scram_plus_mechanism = "SCRAM-SHA-256-PLUS";
 inline constexpr int scram_iterations_max = 1'000'000;
+inline constexpr int scram_iterations_default = 4096;  // The servers' own.
+inline constexpr std::size_t scram_salt_size = 16;
 inline constexpr std::size_t scram_message_size_max = 4096;
 
 // As stored: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. Fields are raw bytes.
@@ -24,6 +26,8 @@ struct ScramVerifier {
 };
 // Empty when `stored` is not a SCRAM verifier.
 std::optional<ScramVerifier> parse_scram_verifier(std::string_view stored);
+// What a server would store for this password, used as it is (no SASLprep, which changes no password of printable ASCII).
+ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt, int iterations);
 // For users that do not exist: a verifier that looks like theirs every time, and that no proof fits.
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret);
 

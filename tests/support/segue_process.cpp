@@ -48,6 +48,7 @@ SegueProcess::SegueProcess(const SegueOptions& options)
                                 "admin",
                                 "source",
                                 "target",
+                                "[credentials]",
                                 "tables",
                                 "mirror",
                                 "cutover",
