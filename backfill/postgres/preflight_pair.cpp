@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "backfill/postgres/catalog.hpp"
-#include "backfill/postgres/roles.hpp"
+#include "backfill/postgres/preflight_roles.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 
 namespace segue::backfill::postgres {
@@ -72,64 +72,6 @@ void check_extensions(Connection& source, Connection& target, std::vector<Findin
         findings.push_back({Severity::fail, "extension", "target: extension " + extension,
                             "the source uses it and the target's server does not have it",
                             "install the package of the target's server that brings it"});
-    }
-}
-
-using Verifiers = std::map<std::string, std::string>;
-
-Result<Verifiers> read_login_roles(Connection& connection) {
-    const auto rows = connection.execute(
-        "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolcanlogin AND rolname NOT LIKE 'pg\\_%'");
-    if (!rows) return rows.error();
-    Verifiers verifiers;
-    for (int row = 0; row < rows->size(); ++row) verifiers[rows->text(row, 0)] = rows->text(row, 1);
-    return verifiers;
-}
-
-// What a superuser would do beyond what our role on the target can.
-void warn_of_roles_beyond_us(Connection& source, Connection& target, std::vector<Finding>& findings) {
-    const auto from = read_roles(source);
-    const auto to = read_roles(target);
-    if (!from || !to) return;  // Said when they are carried.
-    const auto beyond = roles_beyond_us(*from, *to, target);
-    if (!beyond) return;
-    const std::vector<std::string> differing = roles_to_change(*from, *to);
-    for (const std::string& role : *beyond) {
-        const bool ours = role == PQuser(source.raw());
-        if (ours || std::find(differing.begin(), differing.end(), role) == differing.end()) continue;
-        findings.push_back({Severity::warn, "role_beyond_us", "target: role " + role,
-                            "only a superuser may create it or set its password, and our role is none: it is left as it"
-                            " is, and its sessions cannot be moved if its password verifier differs",
-                            "make it equal as a superuser, if an application uses it"});
-    }
-}
-
-void check_roles(const ServerSettings& settings, Connection& source, Connection& target,
-                 std::vector<Finding>& findings) {
-    if (settings.sync_roles) {
-        const auto may = target.execute("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user");
-        if (may && may->size() == 1 && !may->truth(0, 0)) {
-            findings.push_back({Severity::fail, "role_createrole", "target",
-                                "our role may not create roles, and [target] roles is \"sync\"",
-                                "ALTER ROLE " + quote_identifier(PQuser(target.raw())) +
-                                    " CREATEROLE;  -- or roles = \"keep\""});
-        }
-        warn_of_roles_beyond_us(source, target, findings);
-        return;
-    }
-    const auto from = read_login_roles(source);
-    const auto to = read_login_roles(target);
-    if (!from || !to) return;  // Said by role_verifiers.
-    for (const auto& [role, verifier] : *from) {
-        const auto found = to->find(role);
-        if (found == to->end()) {
-            findings.push_back({Severity::warn, "role_missing", "target: role " + role,
-                                "it does not exist there: its sessions cannot be moved", "[target] roles = \"sync\""});
-        } else if (found->second != verifier) {
-            findings.push_back({Severity::warn, "role_verifier", "target: role " + role,
-                                "its password verifier differs from the source's: its sessions cannot be moved",
-                                "[target] roles = \"sync\", or copy rolpassword by ALTER ROLE ... PASSWORD"});
-        }
     }
 }
 
