@@ -47,7 +47,11 @@ Result<RoleSecrets::Stored> look_up(std::optional<Connection>& connection, const
 }  // namespace
 
 RoleSecrets::RoleSecrets(const ServerConfig& source, const ServerConfig& target)
-    : connection_strings_{source.connection, target.connection}, mock_secret_(random_nonce()), thread_([this] { run(); }) {}
+    : connection_strings_{source.connection, target.connection}, mock_secret_(random_nonce()) {
+    for (const Side side : {Side::source, Side::target}) {
+        threads_[index(side)] = std::thread{[this, side] { run(side); }};
+    }
+}
 
 RoleSecrets::~RoleSecrets() {
     {
@@ -55,7 +59,7 @@ RoleSecrets::~RoleSecrets() {
         stopping_ = true;
     }
     changed_.notify_all();
-    thread_.join();
+    for (std::thread& thread : threads_) thread.join();
 }
 
 asio::awaitable<Result<RoleSecrets::Stored>> RoleSecrets::ask(Side side, std::string role, Deadline deadline) {
@@ -63,31 +67,31 @@ asio::awaitable<Result<RoleSecrets::Stored>> RoleSecrets::ask(Side side, std::st
     const auto answer = std::make_shared<Answer>(executor, deadline);
     {
         const std::lock_guard lock(mutex_);
-        if (questions_.size() >= waiting_max) co_return Error{Errc::too_large, "too many logins at once"};
-        questions_.push_back({side, std::move(role), answer});
+        auto& questions = questions_[index(side)];
+        if (questions.size() >= waiting_max) co_return Error{Errc::too_large, "too many logins at once"};
+        questions.push_back({std::move(role), answer});
     }
-    changed_.notify_one();
+    changed_.notify_all();
     (void)co_await answer->woken.async_wait(use_tuple);
     if (!answer->result) co_return Error{Errc::timed_out, "the role's verifier could not be read in time"};
     co_return std::move(*answer->result);
 }
 
-void RoleSecrets::run() {
-    std::array<std::optional<Connection>, 2> connections;
+void RoleSecrets::run(Side side) {
+    std::optional<Connection> connection;
+    auto& questions = questions_[index(side)];
     std::unique_lock lock(mutex_);
     for (;;) {
-        changed_.wait(lock, [this] { return stopping_ || !questions_.empty(); });
+        changed_.wait(lock, [&] { return stopping_ || !questions.empty(); });
         if (stopping_) return;
-        Question question = std::move(questions_.front());
-        questions_.pop_front();
+        Question question = std::move(questions.front());
+        questions.pop_front();
         lock.unlock();
-        const bool was_open = connections[index(question.side)].has_value();
-        const std::string& where = connection_strings_[index(question.side)];
-        auto result = look_up(connections[index(question.side)], where, question.role);
+        const bool was_open = connection.has_value();
+        const std::string& where = connection_strings_[index(side)];
+        auto result = look_up(connection, where, question.role);
         // A connection that has idled may have been lost since: once more on a fresh one.
-        if (!result && was_open && !connections[index(question.side)]) {
-            result = look_up(connections[index(question.side)], where, question.role);
-        }
+        if (!result && was_open && !connection) result = look_up(connection, where, question.role);
         const asio::any_io_executor executor = question.answer->woken.get_executor();
         auto deliver = [answer = std::move(question.answer), found = std::move(result)]() mutable {
             answer->result.emplace(std::move(found));

@@ -1,6 +1,6 @@
 #pragma once
-// Asks a server for one role's stored password verifier, over Segue's own connection on a thread of its own, because libpq
-// blocks. Answers are not kept: a password may change at any time.
+// Asks a server for one role's stored password verifier, over Segue's own connection on a thread for each server, because libpq
+// blocks, and a server that does not answer must not keep the other's logins waiting. Answers are not kept: a password may change at any time.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -29,7 +29,7 @@ public:
     using Stored = std::optional<std::string>;
 
     RoleSecrets(const ServerConfig& source, const ServerConfig& target);
-    ~RoleSecrets();  // Joins the thread; whoever still waits gets no answer before its deadline.
+    ~RoleSecrets();  // Joins the threads; whoever still waits gets no answer before its deadline.
 
     // On the control thread. An Error when verifiers cannot be read there, or not now.
     boost::asio::awaitable<Result<Stored>> ask(Side side, std::string role, Deadline deadline);
@@ -40,19 +40,18 @@ public:
 private:
     struct Answer;
     struct Question {
-        Side side;
         std::string role;
         std::shared_ptr<Answer> answer;
     };
-    void run();
+    void run(Side side);
 
     std::array<std::string, 2> connection_strings_;
     std::string mock_secret_;
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::deque<Question> questions_;
+    std::array<std::deque<Question>, 2> questions_;
     bool stopping_ = false;
-    std::thread thread_;
+    std::array<std::thread, 2> threads_;
 };
 
 }  // namespace segue::proxy

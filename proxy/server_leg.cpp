@@ -199,7 +199,7 @@ asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg, Message
         if (request->is(AuthenticationCode::sasl)) {
             pg::ScramSecret secret = scram_secret(credentials);
             if (secret.password.empty() && secret.client_key.empty()) {
-                co_return cannot(leg.side, "it asks for SCRAM, whose keys this session does not have");
+                co_return cannot(leg.side, "it asks for SCRAM, whose keys this session does not have ([[credentials]] can give it a password)");
             }
             auto failure = co_await run_scram(leg, secret, offers(request->rest, pg::scram_plus_mechanism));
             wipe(secret);
