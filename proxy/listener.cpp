@@ -37,6 +37,7 @@ struct Listener::State {
 namespace {
 
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
+constexpr std::chrono::milliseconds pause_when_full{10};
 constexpr std::chrono::milliseconds pause_after_failure{100};  // Out of descriptors: others must end first.
 
 Error cannot_listen(const std::string& where, const boost::system::error_code& why) {
@@ -119,12 +120,8 @@ asio::awaitable<void> accept_clients(StatePointer state, Acceptor& acceptor, boo
             co_await pause_for(pause_after_failure);
             continue;
         }
-        Transport client{socket.release()};
-        if (state->logins >= Listener::logins_max) {
-            if (state->on_failure) state->on_failure({Errc::too_large, "a client was closed: too many logins at once"});
-            continue;
-        }
-        spawn_login(state, std::move(client), unix_socket);
+        spawn_login(state, Transport{socket.release()}, unix_socket);
+        while (state->logins >= Listener::logins_max && !state->stopping) co_await pause_for(pause_when_full);
     }
 }
 

@@ -16,7 +16,7 @@ namespace segue::proxy {
 
 class Listener {
 public:
-    // Logins under way at once; a client beyond it is closed without a word.
+    // Logins under way at once; clients beyond it wait to be accepted, as they would for a server that is busy.
     static constexpr std::size_t logins_max = 1024;
 
     // Called on the control thread with each login that failed, for the log.

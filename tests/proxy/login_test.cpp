@@ -8,11 +8,14 @@
 #include <libpq-fe.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <future>
 #include <memory>
 #include <string>
 #include <thread>
@@ -282,13 +285,18 @@ private:
     std::thread thread_;
 };
 
-std::string say_and_read(int port, const std::string& said, std::size_t size_min) {
+int connected_socket(int port) {
     const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    return fd;
+}
+
+std::string say_and_read(int port, const std::string& said, std::size_t size_min) {
+    const int fd = connected_socket(port);
     const timeval patience{10, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     EXPECT_EQ(::send(fd, said.data(), said.size(), MSG_NOSIGNAL), static_cast<ssize_t>(said.size()));
@@ -327,6 +335,27 @@ TEST(Login, NegotiatesTheVersionOnEachLegAndTakesLongCancelKeys) {
         EXPECT_EQ(server.version, protocol_3_2);
         EXPECT_EQ(server.cancelled, cancel);
     }
+}
+
+TEST(Login, AFloodOfSilentClientsMakesOthersWaitAndNotFail) {
+    SEGUE_NEEDS_POSTGRES();
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    const rlim_t needed = 2 * Listener::logins_max + 200;  // Both ends are ours.
+    if (files.rlim_max < needed) GTEST_SKIP() << "needs " << needed << " open files";
+    files.rlim_cur = std::max(files.rlim_cur, needed);
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    const PostgresServer source;
+    create_roles(source);
+    Front front{config_of(source), config_of(source), false, source};
+    front.run();
+    std::vector<int> silent;
+    for (std::size_t i = 0; i < Listener::logins_max; ++i) silent.push_back(connected_socket(front.port()));
+    const std::string url = front.url("app", "secret");
+    auto waits = std::async(std::launch::async, [&url] { return connect(url); });
+    EXPECT_EQ(waits.wait_for(std::chrono::milliseconds{300}), std::future_status::timeout);
+    for (const int fd : silent) ::close(fd);
+    expect_logged_in(waits.get(), front, source);
 }
 
 TEST(Login, RefusesMoreClientsThanConfigured) {
