@@ -1,35 +1,68 @@
-"""psycopg 3: extended protocol, prepared statements, binary results, pipeline mode, COPY."""
-import sys
-from decimal import Decimal
-
+"""psycopg 3: prepared statements, binary results, pipeline mode, COPY, cursors in the server, notifications, cancel."""
 import psycopg
+from psycopg import errors
+from psycopg.types.json import Jsonb
 
-from client import Until
+from client import LARGE, Rounds, cancelling
 
-until = Until()
-with psycopg.connect(sys.argv[1], autocommit=True) as db:
+rounds = Rounds("psycopg")
+with psycopg.connect(autocommit=True) as db:
     db.execute("SET app.tenant = 'three'")
-    number = 0
-    while not until.over:
-        number += 1
-        port, tenant = db.execute("SELECT inet_server_port(), current_setting('app.tenant')", prepare=True).fetchone()
-        assert tenant == "three", tenant
+    db.execute("LISTEN psycopg")
+    db.prepare_threshold = 0
+    heard = []
+    db.add_notify_handler(lambda notice: heard.append(notice.payload))
+    for n in rounds:
+        row = rounds.row()
         with db.transaction():
-            db.execute("UPDATE app.account SET balance = balance + %s WHERE id = %s", (number, 3), prepare=True)
-            db.execute("UPDATE app.account SET balance = balance - %s WHERE id = %s", (number, 4), prepare=True)
-        row = db.execute("SELECT id, mood, tags, price, doc, raw, doubled FROM app.hard WHERE id = %s", (7,), binary=True,
-                         prepare=True).fetchone()
-        assert row[0] == 7 and row[6] == 14 and isinstance(row[3], Decimal), row
-        with db.pipeline():
-            rows = [db.execute("SELECT v FROM app.audited WHERE id = %s", (i,)) for i in range(1, 6)]
-            db.execute("INSERT INTO app.loose VALUES (%s, 'pipeline', 0)", (number,))
-        assert [one.fetchone() for one in rows] == [(0,)] * 5
+            db.execute("INSERT INTO app.kept VALUES (%(client)s, %(number)s, %(mood)s, %(price)s, %(tags)s, %(doc)s, %(raw)s, "
+                       "%(moment)s)", row | {"doc": Jsonb(row["doc"])})
+            port, = db.execute("UPDATE app.account SET balance = balance + %s WHERE id = 3 RETURNING inet_server_port()",
+                               (n,)).fetchone()
+            db.execute("UPDATE app.account SET balance = balance - %s WHERE id = 4", (n,))
+
+        for binary, mood in (True, b"busy"), (False, "busy"):
+            reader = db.cursor(binary=binary, row_factory=psycopg.rows.dict_row)
+            rounds.expect(reader.execute("SELECT * FROM app.kept WHERE client = %s AND number = %s", ("psycopg", n)).fetchone(),
+                          row | {"mood": mood})
+        rounds.expect(db.execute("SELECT current_setting('app.tenant')").fetchone(), ("three",))
+
+        with db.pipeline() as pipeline:
+            answers = [db.execute("SELECT v FROM app.audited WHERE id = %s", (i,)) for i in range(1, 6)]
+            pipeline.sync()
+            with db.transaction():
+                db.execute("INSERT INTO app.loose VALUES (%s, 'pipeline', 0)", (n,))
+                answers.append(db.execute("SELECT 0"))
+        rounds.expect([answer.fetchone() for answer in answers], [(0,)] * 6)
+        db.cursor().executemany("INSERT INTO app.loose VALUES (%s, 'many', 0)", [(n,)] * 10)
         with db.cursor().copy("COPY app.loose (a, b) FROM STDIN (FORMAT binary)") as copy:
             copy.set_types(["int4", "text"])
-            copy.write_row((number, "binary copy"))
+            copy.write_row((n, "binary copy"))
+        with db.cursor().copy("COPY app.keyed TO STDOUT") as copy:
+            rounds.expect(sum(1 for _ in copy.rows()), LARGE)
+        with db.transaction(), db.cursor("in_the_server") as rows:
+            rows.itersize = 500
+            rounds.expect(sum(1 for _ in rows.execute("SELECT id FROM app.keyed")), LARGE)
+        rounds.expect(sum(1 for _ in db.cursor().stream("SELECT id FROM app.keyed")), LARGE)
+
+        with db.transaction():
+            try:
+                with db.transaction():  # A savepoint.
+                    db.execute("SELECT 1 / (id - id) FROM app.account")
+                rounds.expect("divided", errors.DivisionByZero)
+            except errors.DivisionByZero:
+                rounds.expect(db.execute("SELECT 1").fetchone(), (1,))
         try:
-            db.execute("SELECT 1 / (id - id) FROM app.account")
-            raise AssertionError("a division by zero went through")
-        except psycopg.errors.DivisionByZero:
+            with cancelling(db.cancel):
+                db.execute("SELECT pg_sleep(30)")
+            rounds.expect("slept", errors.QueryCanceled)
+        except errors.QueryCanceled:
             pass
-        until.answered_by(port)
+
+        db.execute("SELECT pg_notify('psycopg', %s)", (str(n),))
+        db.execute("SELECT 1")
+        rounds.expect(heard, [str(n)])
+        heard.clear()
+        with psycopg.connect() as other:
+            rounds.expect(other.info.parameter_status("server_encoding"), "UTF8")
+        rounds.done(port)

@@ -1,4 +1,4 @@
-// Unmodified clients of others through Segue, across a cutover and a rollback: they must not notice.
+// PostgreSQL's own tools through Segue: they must not notice changes of authority.
 
 #include <gtest/gtest.h>
 
@@ -12,55 +12,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const std::filesystem::path drivers = DRIVERS_FOLDER;
-
-// The client prints "ready" once its session is prepared, and works until SIGTERM; it ends with 0 when all was well.
-void expect_not_noticed(Migration& move, const std::vector<std::string>& program, const std::string& name) {
-    SCOPED_TRACE(name);
-    const std::filesystem::path log = move.segue().folder() / (name + ".log");
-    Child client{{program, {{"PYTHONDONTWRITEBYTECODE", "1"}}}, log, SIGKILL};
-    const auto ready = [&] { return read_file(log).find("ready") != std::string::npos; };
-    ASSERT_TRUE(eventually(20s, [&] { return ready() || !client.running(); }) && ready()) << read_file(log);
-    const auto works = [&](const std::string& after) {
-        // It reports the port of the server that answers, each time it changes.
-        return eventually(20s, [&] { return read_file(log).rfind("port " + after) != std::string::npos; });
-    };
-    EXPECT_TRUE(works(std::to_string(move.source().port()))) << read_file(log);
-    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
-    EXPECT_TRUE(works(std::to_string(move.target().port()))) << read_file(log);
-    EXPECT_EQ(move.segue().expect_done({"rollback"}).exit_code, 0);
-    client.signal(SIGTERM);
-    EXPECT_EQ(client.wait(20s), 0) << read_file(log);
-}
-
-bool python_has(const std::string& module) {
-    return run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
-}
-
-void expect_python_driver(const std::string& module) {
-    if (!python_has(module)) GTEST_SKIP() << "the Python module " << module << " is not installed";
-    Migration move;
-    ASSERT_TRUE(move.copy());
-    expect_not_noticed(move, {"/usr/bin/python3", drivers / (module + "_client.py"), move.through()}, module);
-    move.expect_equal_soon();
-}
-
-TEST(Drivers, Psycopg2) {
-    SEGUE_NEEDS_POSTGRES();
-    expect_python_driver("psycopg2");
-}
-
-TEST(Drivers, Psycopg3) {
-    SEGUE_NEEDS_POSTGRES();
-    expect_python_driver("psycopg");
-}
-
-TEST(Drivers, Asyncpg) {
-    SEGUE_NEEDS_POSTGRES();
-    expect_python_driver("asyncpg");
-}
-
-TEST(Drivers, PgbenchInEveryMode) {
+TEST(Tools, PgbenchInEveryMode) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     const std::string bin = PostgresServer::binaries();
@@ -85,7 +37,7 @@ TEST(Drivers, PgbenchInEveryMode) {
     move.expect_equal_soon();
 }
 
-TEST(Drivers, PgDumpAndPsqlSeeTheSameAsDirectly) {
+TEST(Tools, PgDumpAndPsqlSeeTheSameAsDirectly) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     ASSERT_TRUE(move.copy());
