@@ -102,7 +102,7 @@ public:
     bool in_sequence_grace(Time now) const { return now - last_sequence_use_ < sequence_grace; }
     std::unique_ptr<Session> lend();
     // `for_client`: what the server said to the client meanwhile.
-    void take_back(std::unique_ptr<Session> session, Bytes for_client);
+    void take_back(std::unique_ptr<Session> session, Bytes for_client, Turn& turn);
     // Ends the stop. A client that has gone meanwhile is closed and its request dropped.
     void go(Turn& turn);
     bool dropped_request() const { return request_dropped_; }
@@ -115,6 +115,8 @@ public:
     // A cancel request for a stopped session: the request that waits is answered with 57014 once it is whole. Where that leaves the
     // client owing a Sync, the session stays stopped until it has come, also after `go`.
     void cancel_waiting(Turn& turn);
+    // The same for a session that is away, whose client has sent something: when it is back.
+    void cancel_when_back() { cancel_when_back_ = true; }
     // The session goes on with the other connection. False: it has none. The one it leaves is not of its state any more; it is
     // closed when it listens, because nobody reads what it would be told.
     bool swap_backends();
@@ -196,6 +198,7 @@ private:
     bool server_unread_ = false;
     bool gate_closed_ = false;
     bool cancel_waiting_ = false;
+    bool cancel_when_back_ = false;
     bool go_wanted_ = false;  // Once nothing is skipped any more.
     bool request_dropped_ = false;
 };

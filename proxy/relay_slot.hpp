@@ -27,6 +27,7 @@ struct RelayThread::Slot {
     Watched other;                // The follower's, while it answers a read.
     LendReceiver receiver;        // Somebody waits for the session,
     Clock::time_point lend_until{};  // no longer than until here.
+    int cancels = 0;              // On their way to its server.
     bool passed_through = false;
     bool in_gated = false;        // Listed in gated_.
     bool in_buffered = false;     // Listed in buffered_.

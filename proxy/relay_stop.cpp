@@ -70,12 +70,15 @@ std::unique_ptr<Session> Relay::lend() {
     return std::move(session_);
 }
 
-void Relay::take_back(std::unique_ptr<Session> session, Bytes for_client) {
+void Relay::take_back(std::unique_ptr<Session> session, Bytes for_client, Turn& turn) {
     assert(motion_ == Motion::away && session);
     session_ = std::move(session);
     motion_ = Motion::stopped;
     if (tap_ && !session_->touched_since_probe) tap_->probed();
     tell_client(for_client);
+    if (!std::exchange(cancel_when_back_, false) || ending_ != Ending::no) return;
+    if (!waiting_since_) waiting_since_ = turn.now;
+    cancel_waiting(turn);
 }
 
 void Relay::go(Turn& turn) {

@@ -24,6 +24,7 @@
 #include "proxy/positions.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/session_directory.hpp"
+#include "proxy/session_sink.hpp"
 #include "proxy/traffic.hpp"
 
 namespace segue::proxy {
@@ -108,10 +109,11 @@ public:
     void end_forced_move(std::uint64_t id, bool ready);
     // [own] Closes what is connected to the side that does not answer.
     void drop_others();
-    // [own] Answers the request that waits in a held session with 57014.
-    void cancel_held(std::uint64_t id);
-    // [own] The same for a read that the follower answers.
-    void cancel_shifted(std::uint64_t id);
+    // [own] A cancel request of its client. Empty: the request that waits in Segue, or runs at the follower, was answered with
+    // 57014 here. Else who is to be told, and until cancel_ended the session is lent to nobody.
+    std::optional<CancelTarget> cancel(std::uint64_t id);
+    // [own]
+    void cancel_ended(std::uint64_t id);
     // [own] The end of the program: every client is told with 57P01.
     void end_all(const std::string& last_words);
     // [own]

@@ -34,7 +34,7 @@ void RelayThread::stop_if_wanted(Slot& slot) {
 
 void RelayThread::on_stopped(Slot& slot) {
     if (holding_) peers_.directory->set_held(slot.id, true);
-    if (!slot.receiver) return;
+    if (!slot.receiver || slot.cancels > 0) return;
     --lends_waiting_;
     const LendReceiver receiver = std::exchange(slot.receiver, nullptr);
     std::unique_ptr<Session> session = slot.relay.lend();
@@ -93,7 +93,7 @@ void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, 
     if (slot == nullptr) return;
     if (session == nullptr) return remove(*slot);
     peers_.directory->update_backends(*session);
-    slot->relay.take_back(std::move(session), bytes(for_client));
+    slot->relay.take_back(std::move(session), bytes(for_client), turn_);
     if (holding_) {
         peers_.directory->set_held(id, true);
     } else if (!slot->relay.finished() && !slot->moving) {
@@ -105,7 +105,7 @@ void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, 
 void RelayThread::give_up(std::uint64_t id, std::unique_ptr<Session> session, const std::string& last_words) {
     Slot* slot = find(id);
     if (slot == nullptr) return;
-    slot->relay.take_back(std::move(session), {});
+    slot->relay.take_back(std::move(session), {}, turn_);
     slot->relay.end_with(bytes(last_words));
     settle(*slot);
 }
@@ -160,13 +160,6 @@ void RelayThread::drop_others() {
     }
 }
 
-void RelayThread::cancel_held(std::uint64_t id) {
-    Slot* slot = find(id);
-    if (slot == nullptr) return;
-    slot->relay.cancel_waiting(turn_);
-    settle(*slot);
-}
-
 void RelayThread::release(std::promise<ReleaseReport> done) {
     holding_ = false;
     release_done_ = std::move(done);
@@ -211,11 +204,11 @@ void RelayThread::on_tick() {
     ticked_at_ = turn_.now;
     give_up_waiting_reads();
     if (holding_ || lends_waiting_ > 0) {
-        std::vector<Slot*> stopping;
+        std::vector<Slot*> waiting;
         for (const auto& [id, slot] : slots_) {
-            if (slot->relay.motion() == Motion::stopping) stopping.push_back(slot.get());
+            if (slot->relay.motion() == Motion::stopping || slot->receiver) waiting.push_back(slot.get());
         }
-        for (Slot* slot : stopping) {
+        for (Slot* slot : waiting) {
             settle(*slot);
             if (slot->receiver && turn_.now >= slot->lend_until) end_lend(*slot);
         }

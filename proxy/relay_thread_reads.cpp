@@ -27,11 +27,4 @@ void RelayThread::give_up_waiting_reads() {
     }
 }
 
-void RelayThread::cancel_shifted(std::uint64_t id) {
-    Slot* slot = find(id);
-    if (slot == nullptr || !slot->relay.has_shifted_read()) return;
-    slot->relay.cancel_shifted(turn_);
-    settle(*slot);
-}
-
 }  // namespace segue::proxy

@@ -13,7 +13,6 @@ void SessionDirectory::add(const Session& session, std::size_t thread) {
     entry.passed_through = session.passed_through;
     entry.side = session.backend.side;
     entry.pid = session.backend.pid;
-    entry.cancel_key = session.backend.cancel_key;
     const bool named = !session.passed_through || session.replication;
     if (!session.movable && named) entry.pin = session.immovable_because;
 
@@ -41,7 +40,6 @@ void SessionDirectory::update_backends(const Session& session) {
     Entry& entry = found->second;
     entry.side = session.backend.side;
     entry.pid = session.backend.pid;
-    entry.cancel_key = session.backend.cancel_key;
     entry.other_pid = session.other ? session.other->pid : 0;
     entry.listening = session.other_state && !session.other_state->channels.empty();
 }

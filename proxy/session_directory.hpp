@@ -29,7 +29,6 @@ public:
         bool passed_through = false;
         Side side = Side::source;
         std::int32_t pid = 0;    // Of the backend that answers.
-        std::string cancel_key;
         std::int32_t other_pid = 0;  // On the other side; 0: none.
         bool held = false;
         bool listening = false;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
+#include "proxy/parcel.hpp"
 
 namespace segue::proxy {
 
@@ -111,19 +112,19 @@ Handover SessionRegistry::adopt(std::unique_ptr<Session>& session, std::uint64_t
     return Handover::taken;
 }
 
-std::optional<CancelTarget> SessionRegistry::cancel(std::int32_t client_pid, std::string_view key) {
+boost::asio::awaitable<std::optional<CancelTarget>> SessionRegistry::cancel(std::int32_t client_pid, std::string key) {
     const auto found = directory_.find(client_pid, key);
-    if (!found) return std::nullopt;
-    const auto& [id, entry] = *found;
-    if (entry.held) {
-        threads_[entry.thread]->post(RelayThread::Task{[id = id](RelayThread& own) { own.cancel_held(id); }});
-        return std::nullopt;
-    }
-    // A read that the follower answers is ended here; the authority's backend is idle then.
-    if (peers_.reads != nullptr && peers_.traffic->shift_percent.load() > 0) {
-        threads_[entry.thread]->post(RelayThread::Task{[id = id](RelayThread& own) { own.cancel_shifted(id); }});
-    }
-    return CancelTarget{entry.side, entry.pid, entry.cancel_key, entry.client_tls};
+    if (!found) co_return std::nullopt;
+    const auto answer = std::make_shared<Parcel<std::optional<CancelTarget>>>(peers_.control);
+    const auto ask = [answer, id = found->first](RelayThread& own) { answer->deliver(own.cancel(id)); };
+    threads_[found->second.thread]->post(RelayThread::Task{ask});
+    co_return co_await answer->take();
+}
+
+void SessionRegistry::cancel_ended(const CancelTarget& target) {
+    const auto entry = directory_.entry(target.session);
+    if (!entry) return;
+    threads_[entry->thread]->post(RelayThread::Task{[id = target.session](RelayThread& own) { own.cancel_ended(id); }});
 }
 
 SessionsReport SessionRegistry::report() const {

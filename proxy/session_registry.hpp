@@ -12,7 +12,6 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "backfill/applied_position.hpp"
@@ -62,7 +61,8 @@ public:
     std::size_t session_count() const;
 
     Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) override;
-    std::optional<CancelTarget> cancel(std::int32_t client_pid, std::string_view key) override;
+    boost::asio::awaitable<std::optional<CancelTarget>> cancel(std::int32_t client_pid, std::string key) override;
+    void cancel_ended(const CancelTarget& target) override;
 
     SessionsReport report() const override;
     ShadowReport shadow_report() const override;

@@ -1,11 +1,12 @@
 #pragma once
 // Where logins and cancel requests meet the live sessions. Implemented by SessionRegistry; any thread.
 
+#include <boost/asio/awaitable.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "proxy/session.hpp"
 #include "router/side.hpp"
@@ -31,6 +32,7 @@ public:
 
 // A server's own keys of the backend that answers a client right now.
 struct CancelTarget {
+    std::uint64_t session = 0;
     Side side = Side::source;
     std::int32_t pid = 0;
     std::string cancel_key;
@@ -41,10 +43,12 @@ class CancelTargets {
 public:
     virtual ~CancelTargets() = default;
 
-    // By what the client knows: the pid and key of its BackendKeyData. Empty: nobody has them (the keys are
+    // Control thread. By what the client knows: the pid and key of its BackendKeyData. Empty: nobody has them (the keys are
     // compared in constant time), or the request waited in Segue and has been answered with 57014 here,
-    // so that nothing is to be sent to a server.
-    virtual std::optional<CancelTarget> cancel(std::int32_t client_pid, std::string_view key) = 0;
+    // so that nothing is to be sent to a server. From then until cancel_ended, which is called once for each target, Segue asks
+    // that backend nothing of its own, which the cancel could hit.
+    virtual boost::asio::awaitable<std::optional<CancelTarget>> cancel(std::int32_t client_pid, std::string key) = 0;
+    virtual void cancel_ended(const CancelTarget& target) = 0;
 };
 
 }  // namespace segue::proxy

@@ -48,15 +48,16 @@ public:
 class Cancels : public CancelTargets {
 public:
     explicit Cancels(Sink& sink) : sink_(sink) {}
-    std::optional<CancelTarget> cancel(std::int32_t pid, std::string_view key) override {
+    boost::asio::awaitable<std::optional<CancelTarget>> cancel(std::int32_t pid, std::string key) override {
         const std::lock_guard lock(sink_.mutex);
         for (const auto& session : sink_.sessions) {
             if (session->client_pid != pid || session->client_cancel_key != key) continue;
-            return CancelTarget{session->backend.side, session->backend.pid, session->backend.cancel_key,
-                                session->client.uses_tls()};
+            co_return CancelTarget{session->id, session->backend.side, session->backend.pid, session->backend.cancel_key,
+                                   session->client.uses_tls()};
         }
-        return std::nullopt;
+        co_return std::nullopt;
     }
+    void cancel_ended(const CancelTarget&) override {}
 
 private:
     Sink& sink_;

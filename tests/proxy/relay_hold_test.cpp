@@ -136,7 +136,7 @@ TEST(RelayHold, AnswersACancelOfAWaitingRequestItself) {
     rig.thread.hold();
     scene.client->say(query("select pg_sleep(10)") + query("next"));
     rig.settle();
-    rig.thread.cancel_held(1);
+    rig.thread.cancel(1);
     rig.settle();
     const std::string heard = scene.client->heard();
     EXPECT_NE(heard.find("57014"), std::string::npos);
@@ -154,7 +154,7 @@ struct CancelledFlush : testing::Test {
         rig.thread.hold();
         scene.client->say(flushed);
         rig.settle();
-        rig.thread.cancel_held(1);
+        rig.thread.cancel(1);
         rig.settle();
         const std::string heard = scene.client->heard();
         EXPECT_NE(heard.find("57014"), std::string::npos);
@@ -229,7 +229,7 @@ TEST(RelayHold, ACancelForAClientThatAskedNothingDoesNothing) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
     rig.thread.hold();
-    rig.thread.cancel_held(1);
+    rig.thread.cancel(1);
     scene.client->say(query("select 1"));
     rig.settle();
     EXPECT_EQ(scene.client->heard(), "");

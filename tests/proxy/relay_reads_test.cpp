@@ -327,7 +327,7 @@ TEST_F(ReadsTest, AHoldWaitsForTheFollowersAnswer) {
 
 TEST_F(ReadsTest, ACancelledReadIsAnsweredAsTheServerWould) {
     ask_follower(read_t);
-    rig->thread.cancel_shifted(1);
+    rig->thread.cancel(1);
     rig->settle();
     const std::string heard = scene.client->heard();
     EXPECT_NE(heard.find("57014"), std::string::npos);
