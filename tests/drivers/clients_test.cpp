@@ -60,6 +60,10 @@ ClientKind node(const char* name, const char* file, const std::string& modules) 
 
 const ClientKind kinds[] = {
     {"psql", {"bash", drivers / "psql_client.sh"}, {"psql", "--version"}, "postgresql-client"},
+    {"pg_restore",
+     {"bash", drivers / "pg_restore_client.sh"},
+     {"pg_restore", "--version"},
+     "postgresql-client"},
     python("psycopg2", "psycopg2_client.py", "psycopg2", "python3-psycopg2"),
     python("psycopg", "psycopg_client.py", "psycopg", "python3-psycopg"),
     python("asyncpg", "asyncpg_client.py", "asyncpg", "python3-asyncpg"),

@@ -1,19 +1,24 @@
 """psycopg 3: prepared statements, binary results, pipeline mode, COPY, cursors in the server, notifications, cancel."""
+import enum
+
 import psycopg
 from psycopg import errors
+from psycopg.types.enum import EnumInfo, register_enum
 from psycopg.types.json import Jsonb
 
 from client import LARGE, Rounds, cancelling
 
+Mood = enum.Enum("Mood", {"calm": "calm", "busy": "busy", "mad": 'O\'Reilly "mad"'})
 rounds = Rounds("psycopg")
 with psycopg.connect(autocommit=True) as db:
     db.execute("SET app.tenant = 'three'")
     db.execute("LISTEN psycopg")
     db.prepare_threshold = 0
+    register_enum(EnumInfo.fetch(db, "app.mood"), db, Mood)  # Knows the type by its OID from now on.
     heard = []
     db.add_notify_handler(lambda notice: heard.append(notice.payload))
     for n in rounds:
-        row = rounds.row()
+        row = rounds.row() | {"mood": Mood.busy}
         with db.transaction():
             db.execute("INSERT INTO app.kept VALUES (%(client)s, %(number)s, %(mood)s, %(price)s, %(tags)s, %(doc)s, %(raw)s, "
                        "%(moment)s)", row | {"doc": Jsonb(row["doc"])})
@@ -21,10 +26,10 @@ with psycopg.connect(autocommit=True) as db:
                                (n,)).fetchone()
             db.execute("UPDATE app.account SET balance = balance - %s WHERE id = 4", (n,))
 
-        for binary, mood in (True, b"busy"), (False, "busy"):
+        for binary in (True, False):
             reader = db.cursor(binary=binary, row_factory=psycopg.rows.dict_row)
             rounds.expect(reader.execute("SELECT * FROM app.kept WHERE client = %s AND number = %s", ("psycopg", n)).fetchone(),
-                          row | {"mood": mood})
+                          row)
         rounds.expect(db.execute("SELECT current_setting('app.tenant')").fetchone(), ("three",))
 
         with db.pipeline() as pipeline:
