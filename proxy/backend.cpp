@@ -22,6 +22,8 @@ void wipe(Credentials::Secret& secret) {
 
 }  // namespace
 
+Credentials::Credentials(Secret secret) : secret_(std::move(secret)) { wipe(secret); }
+
 Credentials::Credentials(Credentials&& from) noexcept : secret_(std::move(from.secret_)) {
     wipe(from.secret_);  // A short string is copied by a move, not taken.
 }

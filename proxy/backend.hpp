@@ -25,7 +25,7 @@ class Credentials {
 public:
     using Secret = std::variant<NoCredentials, Password, Md5Hash, ScramKeys>;
     Credentials() = default;
-    explicit Credentials(Secret secret) : secret_(std::move(secret)) {}
+    explicit Credentials(Secret secret);
     Credentials(Credentials&& from) noexcept;
     Credentials& operator=(Credentials&& from) noexcept;
     ~Credentials();  // OPENSSL_cleanse
