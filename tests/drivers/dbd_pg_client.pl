@@ -46,7 +46,9 @@ until ($over) {
     expect($db->selectcol_arrayref('SELECT id FROM app.hard WHERE mood = ? ORDER BY id LIMIT 2', undef, 'busy')->[1], 4);
 
     my $loose = $db->prepare('INSERT INTO app.loose VALUES (?, ?, ?)');
+    $db->begin_work;
     expect($loose->execute_array({}, [ ($n) x 20 ], [ ('array') x 20 ], [ 1 .. 20 ]), 20);
+    $db->commit;
     $db->do('COPY app.loose FROM STDIN');
     $db->pg_putcopydata("$n\tcopy\t1.5\n");
     $db->pg_putcopyend;
