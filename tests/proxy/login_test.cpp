@@ -258,15 +258,19 @@ public:
     }
 
     std::uint16_t port = 0;
-    std::uint32_t version = 0;
-    std::string cancelled;  // Both to be read when the client has been let go.
+    struct Seen {
+        std::uint32_t version = 0;
+        std::string cancel;
+    };
+    // Waits for the cancel request.
+    Seen seen() { return seen_.get_future().get(); }
 
 private:
     void serve(bool speaks_3_2) {
         session_ = ::accept(listening_, nullptr, nullptr);
         char packet[1000];
         EXPECT_GE(::recv(session_, packet, sizeof packet, 0), 8);
-        version = ByteReader{bytes(std::string_view{packet + 4, 4})}.big_endian<std::uint32_t>();
+        Seen seen{ByteReader{bytes(std::string_view{packet + 4, 4})}.big_endian<std::uint32_t>(), {}};
         std::string answer;
         using protocol::postgres::append_message;
         if (!speaks_3_2) append_message(answer, 'v', std::string_view{"\0\3\0\0\0\0\0\0", 8});
@@ -276,12 +280,14 @@ private:
         EXPECT_GT(::send(session_, answer.data(), answer.size(), MSG_NOSIGNAL), 0);
         const int cancel = ::accept(listening_, nullptr, nullptr);
         const ssize_t got = ::recv(cancel, packet, sizeof packet, 0);
-        if (got > 0) cancelled.assign(packet, static_cast<std::size_t>(got));
+        if (got > 0) seen.cancel.assign(packet, static_cast<std::size_t>(got));
+        seen_.set_value(seen);
         ::close(cancel);
     }
     static std::string key(bool long_one) { return long_one ? std::string(32, 'k') : "kkkk"; }
 
     int listening_ = -1, session_ = -1;
+    std::promise<Seen> seen_;
     std::thread thread_;
 };
 
@@ -332,8 +338,9 @@ TEST(Login, NegotiatesTheVersionOnEachLegAndTakesLongCancelKeys) {
         EXPECT_EQ(say_and_read(front.port(), startup, greeting.size()), greeting);
         const std::string cancel = encode_cancel_request({7, key.substr(4)});
         EXPECT_EQ(say_and_read(front.port(), cancel, 1), "") << "closed, when the server has closed";
-        EXPECT_EQ(server.version, protocol_3_2);
-        EXPECT_EQ(server.cancelled, cancel);
+        const NewServer::Seen seen = server.seen();
+        EXPECT_EQ(seen.version, protocol_3_2);
+        EXPECT_EQ(seen.cancel, cancel);
     }
 }
 
