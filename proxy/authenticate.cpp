@@ -128,13 +128,14 @@ asio::awaitable<AuthenticationOutcome> authenticate_client(AuthenticationPeers& 
     if (request.tag != 'R' || !asked) {
         co_return peers.server.lost({Errc::bad_value, "unexpected message before authentication"});
     }
+    // Before all others: the client proves itself to us, also where the server asks nothing of us.
+    if (peers.mapped.find(user, peers.server.side) != nullptr) {
+        co_return co_await authenticate_mapped(peers, std::move(request), std::move(user));
+    }
     if (asked->is(AuthenticationCode::ok)) {
         if (auto failure = peers.server.let_in_unasked()) co_return std::move(*failure);
         peers.server.greeting.insert(0, request.wire);
         co_return Authenticated{};
-    }
-    if (peers.mapped.find(user, peers.server.side) != nullptr) {
-        co_return co_await authenticate_mapped(peers, std::move(request), std::move(user));
     }
     const bool in_clear = asked->is(AuthenticationCode::cleartext_password);
     if (in_clear || asked->is(AuthenticationCode::md5_password)) {

@@ -61,6 +61,7 @@ asio::awaitable<Proved> prove(AuthenticationPeers& peers, const CredentialMap::E
     if (source == nullptr) co_return co_await by_stored(peers, user);
     auto keys = co_await prove_by_scram(peers.client, peers.tls, source->verifier);
     if (!keys) co_return not_proved(keys.error(), user);
+    const Credentials spent{std::move(*keys)};  // Wiped at its end.
     co_return Credentials{Password{source->password}};
 }
 

@@ -137,6 +137,9 @@ Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificat
         SSL_CTX_set_client_CA_list(context.get(), names);
         SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
     }
+    // As PostgreSQL does it: no session is resumed, and a client that tried to would fail where certificates are asked for.
+    SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(context.get(), 0);
     SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
     std::string binding = end_point_hash(SSL_CTX_get0_certificate(context.get()));
     return std::unique_ptr<ClientTls>{new ClientTls(std::move(context), std::move(binding))};

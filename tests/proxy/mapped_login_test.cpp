@@ -88,6 +88,19 @@ TEST(MappedLogin, OfBothSidesNeedsNoVerifierThatCanBeRead) {
     expect_logged_in(moved, front, servers.target);
 }
 
+TEST(MappedLogin, AServerThatAsksNothingIsNoProofOfTheClient) {
+    SEGUE_NEEDS_POSTGRES();
+    const DifferingServers servers{ServerAuth::trust};
+    for (const ClientProof proof : {ClientProof::password, ClientProof::certificate}) {
+        Front front{config_of(servers.source), config_of(servers.target), true, servers.source};
+        ASSERT_TRUE(front.config.credentials.add("app", Side::source, "secret", proof));
+        front.run();
+        const Client refused = connect(front.url("app", "wrong", with_tls));
+        EXPECT_THAT(PQerrorMessage(refused.get()), HasSubstr("authentication failed for user \"app\""));
+        if (proof == ClientProof::password) expect_logged_in(connect(front.url("app", "secret", with_tls)), front, servers.source);
+    }
+}
+
 TEST(MappedLogin, APasswordThatTheServerRefusesIsNamedAsTheOperators) {
     SEGUE_NEEDS_POSTGRES();
     const DifferingServers servers;
