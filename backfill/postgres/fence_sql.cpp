@@ -43,11 +43,12 @@ std::string fence_functions_sql(Side side, const std::string& role,
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
     // Temporary tables of sessions that are about to be moved here are made while the fence is closed; what else such a command would
-    // have made is refused at its end.
-    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = 'on'";
+    // have made is refused at its end. Which command was let pass is not asked again there: its expressions may have changed the answer.
+    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = 'on' AND EXISTS (SELECT FROM pg_event_trigger"
+                                " WHERE evtname = 'segue_fence_carried' AND evtenabled = 'A')";
     const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) + ") AND NOT (coalesce(" + carries +
                             ", false) AND TG_TAG IN (" + carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
-    const std::string carried = "BEGIN\n  IF " + carries + " AND (" + not_the_mover(role, migration_id) +
+    const std::string carried = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +
                                 ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
                                 " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
                                 guard_body(side) + "  END IF;\nEND";

@@ -112,10 +112,20 @@ TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothi
     EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int)"), refused);
     EXPECT_EQ(outcome(carry + "CREATE INDEX ON t (v)"), refused);
     EXPECT_EQ(outcome(carry + "ALTER TABLE t ALTER v TYPE bigint"), refused);
+    EXPECT_EQ(outcome(carry + "ALTER TABLE t DISABLE TRIGGER segue_fence, ALTER v TYPE text USING set_config('segue.carry', 'off', false); COMMIT"),
+              refused);
     EXPECT_EQ(outcome(carry + "DROP TABLE t"), refused);
     EXPECT_EQ(outcome(carry + "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"), refused);
     ASSERT_TRUE(open());
     EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int); COMMIT"), "");
+}
+
+TEST_F(PostgresFence, LetsNoCarriedTableBeMadeWithoutTheCheckOfWhatWasMade) {
+    run("ALTER EVENT TRIGGER segue_fence_carried DISABLE");
+    close();
+    EXPECT_EQ(outcome("BEGIN; SET LOCAL segue.carry = 'on'; CREATE TEMPORARY TABLE mine (i int)"), refused);
+    arm();
+    EXPECT_EQ(outcome("BEGIN; SET LOCAL segue.carry = 'on'; CREATE TEMPORARY TABLE mine (i int)"), "");
 }
 
 TEST_F(PostgresFence, FollowsTheControlRecordSoThatALateFlipChangesNothing) {
