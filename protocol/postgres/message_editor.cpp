@@ -52,8 +52,8 @@ MessageEditor::Field MessageEditor::want(Want what, std::uint64_t size) {
     return Field{*this};
 }
 
-MessageEditor::Field MessageEditor::zero_terminated(TypeCatalogWords* words) {
-    words_ = words;
+MessageEditor::Field MessageEditor::zero_terminated(TypeLookupText* lookup) {
+    lookup_ = lookup;
     text_.clear();
     return want(Want::text, 0);
 }
@@ -125,7 +125,7 @@ bool MessageEditor::take_text() {
     const std::size_t size = end == nullptr ? there.size() : static_cast<std::size_t>(static_cast<const std::byte*>(end) - there.data());
     const std::string_view piece = segue::text(there.first(size));
     text_ += piece.substr(0, text_size_max - std::min(text_size_max, text_.size()));
-    if (words_ != nullptr) words_->see(piece);
+    if (lookup_ != nullptr) lookup_->see(piece);
     const std::size_t taken = end == nullptr ? size : size + 1;
     at_ += taken;
     remain_ -= static_cast<std::uint32_t>(taken);

@@ -14,6 +14,7 @@
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/boundary.hpp"
 #include "protocol/postgres/type_ids.hpp"
+#include "protocol/postgres/type_lookup.hpp"
 #include "protocol/postgres/type_value.hpp"
 
 namespace segue::protocol::postgres {
@@ -72,8 +73,8 @@ protected:
     Field pass(std::uint64_t size) { return want(Want::bytes, size); }
     // A binary value of that shape, its OIDs replaced; they are of `server`. A size beyond the message's end is `failed`.
     Field value(const TypeIds& ids, std::size_t server, ValueShape shape, std::uint32_t size, OidValues oid_values);
-    // Up to a zero: the first `text_size_max` bytes of it are text() then, and all have been shown to `words`, if any.
-    Field zero_terminated(TypeCatalogWords* words = nullptr);
+    // Up to a zero: the first `text_size_max` bytes of it are text() then, and all have been shown to `lookup`, if any.
+    Field zero_terminated(TypeLookupText* lookup = nullptr);
     const std::string& text() const { return text_; }
     bool failed() const { return failed_; }
     // Of the message, still to come.
@@ -107,7 +108,7 @@ private:
     ValueWalker walker_;
     ValueWalker::Want part_;  // Of the value; bytes are counted by want_size_.
     std::string text_;
-    TypeCatalogWords* words_ = nullptr;
+    TypeLookupText* lookup_ = nullptr;
     bool failed_ = false;
 
     Bytes view_;              // The slice, or copy_ once something was replaced in it.

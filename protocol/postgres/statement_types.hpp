@@ -15,6 +15,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "protocol/postgres/type_ids.hpp"
+
 namespace segue::protocol::postgres {
 
 // The server has answered most of so many requests before it waits for more, whatever the client does.
@@ -31,7 +33,7 @@ struct TypedPlace {
 struct StatementTypes {
     std::vector<TypedPlace> parameters;  // OIDs as the client knows them.
     std::vector<TypedPlace> columns;     // OIDs of the server.
-    bool names_type_catalog = false;
+    OidValues oid_values = OidValues::data;
 };
 // Owned by the statement's name, by portals, and by requests under way, whichever ends last.
 using SharedTypes = std::shared_ptr<StatementTypes>;

@@ -1,8 +1,6 @@
 #include "protocol/postgres/type_ids.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <map>
 
 namespace segue::protocol::postgres {
@@ -119,16 +117,6 @@ ValueShape TypeIds::shape(std::size_t server, std::uint32_t oid, OidValues oid_v
     const auto found = servers_[server].find(oid);
     if (found == servers_[server].end()) return {};
     return {found->second.shape, found->second.inner};
-}
-
-void TypeCatalogWords::see(std::string_view piece) {
-    constexpr std::array<std::string_view, 6> words = {"pg_type", "pg_attribute", "pg_enum", "pg_range", "pg_proc", "regtype"};
-    constexpr std::size_t tail_size = 11;  // One less than the longest.
-    if (found_) return;
-    std::string seen = tail_;
-    for (const char c : piece) seen += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    found_ = std::any_of(words.begin(), words.end(), [&](std::string_view word) { return seen.find(word) != std::string::npos; });
-    tail_ = seen.substr(seen.size() - std::min(seen.size(), tail_size));
 }
 
 }  // namespace segue::protocol::postgres

@@ -13,8 +13,8 @@
 // Django's hstore) is right for the connections that the process had, and wrong for those that it opens after the cutover.
 //
 // OIDs of relations in row descriptions stay those of the server that answers: drivers do not keep them, they ask the catalog
-// with them, at once and by SQL. For the same reason a session that is translated for may look up types: in statements that name the
-// type catalog, binary values of type oid are translated too.
+// with them, at once and by SQL. For the same reason a session that is translated for may look up types: in statements that read
+// the catalog's types and nothing else, binary values of type oid are translated too (type_lookup.hpp). Everywhere else they are data.
 
 #include <cstddef>
 #include <cstdint>
@@ -55,7 +55,7 @@ struct ValueShape {
 enum class OidValues : std::uint8_t {
     data,     // The application's own.
     types,    // From the catalog.
-    numbers,  // The same, and drivers send such a parameter as an int4 too.
+    numbers,  // The same, and so is the only parameter, also where the driver says that it is an int4.
 };
 
 // Immutable, so that sessions of several threads share one. Servers are numbered 0 and 1.
@@ -85,17 +85,6 @@ private:
 
     Types servers_[2];  // Only what is translated or looked into.
     std::size_t differing_ = 0;
-};
-
-// Finds in a statement's text, which may come in pieces, whether it names the type catalog. May see too much (a word in a literal).
-class TypeCatalogWords {
-public:
-    void see(std::string_view piece);
-    bool found() const { return found_; }
-
-private:
-    std::string tail_;
-    bool found_ = false;
 };
 
 }  // namespace segue::protocol::postgres

@@ -13,24 +13,17 @@ constexpr std::uint32_t null_size = 0xffffffff;
 // Relations from here on are the application's; below it they are the catalog's.
 constexpr std::uint32_t first_user_oid = 16384;
 
-OidValues of_parameters(const StatementTypes& statement) {
-    return statement.names_type_catalog ? OidValues::numbers : OidValues::data;
-}
-
 void add_parameter(const TypeIds& ids, std::size_t client, std::uint16_t index, std::uint32_t type, StatementTypes& statement) {
-    if (!ids.shape(client, type, of_parameters(statement)).plain()) statement.parameters.push_back({index, type});
+    if (!ids.shape(client, type, statement.oid_values).plain()) statement.parameters.push_back({index, type});
 }
 
-// Values of an application's own table are its own, whatever the statement names besides.
-OidValues of_column(const StatementTypes* statement, std::uint32_t table) {
-    const bool catalog = statement != nullptr && statement->names_type_catalog && table < first_user_oid;
-    return catalog ? OidValues::types : OidValues::data;
+OidValues of_rows(const StatementTypes& statement) {
+    return statement.oid_values == OidValues::data ? OidValues::data : OidValues::types;
 }
 
-bool names_type_catalog(std::string_view text) {
-    TypeCatalogWords words;
-    words.see(text);
-    return words.found();
+// A lookup reads no table of the application's; should one answer to a catalog's name, its values are its own.
+OidValues of_column(const StatementTypes& statement, std::uint32_t table) {
+    return table < first_user_oid ? of_rows(statement) : OidValues::data;
 }
 
 }  // namespace
@@ -51,9 +44,9 @@ MessageEditor::Reading ClientMessageTypes::parse() {
     co_await zero_terminated();
     const std::string name = text();
     auto statement = std::make_shared<StatementTypes>();
-    TypeCatalogWords words;
-    co_await zero_terminated(&words);
-    statement->names_type_catalog = words.found();
+    TypeLookupText lookup;
+    co_await zero_terminated(&lookup);
+    statement->oid_values = lookup.oid_values();
     const std::uint32_t count = co_await number16();
     for (std::uint32_t i = 0; i < count && !failed(); ++i) {
         const std::uint32_t type = co_await number32();
@@ -85,8 +78,7 @@ MessageEditor::Reading ClientMessageTypes::bind() {
             co_await pass(size);
             continue;
         }
-        const OidValues oid_values = of_parameters(*statement);
-        co_await value(ids_, client_, ids_.shape(client_, type, oid_values), size, oid_values);
+        co_await value(ids_, client_, ids_.shape(client_, type, statement->oid_values), size, statement->oid_values);
     }
     const std::uint32_t row_format_count = co_await number16();
     for (std::uint32_t i = 0; i < row_format_count && !failed(); ++i) row_formats.binary.push_back(co_await number16() == 1);
@@ -157,7 +149,7 @@ MessageEditor::Reading ServerMessageTypes::row_description() {
         co_await pass(size_and_modifier);
         rows.formats.binary.push_back(co_await number16() == 1);
         if (rows.statement == nullptr) continue;
-        if (!ids_.shape(server_, type, of_column(rows.statement.get(), table)).plain()) {
+        if (!ids_.shape(server_, type, of_column(*rows.statement, table)).plain()) {
             rows.statement->columns.push_back({static_cast<std::uint16_t>(i), type});
         }
     }
@@ -170,7 +162,7 @@ MessageEditor::Reading ServerMessageTypes::data_row(PortalTypes rows) {
     std::size_t place = 0;
     const std::vector<TypedPlace>& columns = rows.statement->columns;
     // A column of type oid is among the known ones only where it is the catalog's.
-    const OidValues oid_values = rows.statement->names_type_catalog ? OidValues::types : OidValues::data;
+    const OidValues oid_values = of_rows(*rows.statement);
     for (std::uint32_t i = 0; i < count && place < columns.size() && !failed(); ++i) {
         const std::uint32_t size = co_await number32();
         const bool known = columns[place].index == i;
@@ -212,13 +204,13 @@ std::string TypeTranslator::parse_for_server(const std::string& message) const {
 
 void TypeTranslator::know(const DescribedStatement& described) {
     auto statement = std::make_shared<StatementTypes>();
-    statement->names_type_catalog = names_type_catalog(described.text);
+    statement->oid_values = oid_values_of(described.text);
     for (std::size_t i = 0; i < described.parameters.size(); ++i) {
         add_parameter(*ids_, client_, static_cast<std::uint16_t>(i), known_to_client(described.parameters[i]), *statement);
     }
     for (std::size_t i = 0; i < described.columns.size(); ++i) {
         const auto& [table, type] = described.columns[i];
-        if (ids_->shape(1 - client_, type, of_column(statement.get(), table)).plain()) continue;
+        if (ids_->shape(1 - client_, type, of_column(*statement, table)).plain()) continue;
         statement->columns.push_back({static_cast<std::uint16_t>(i), type});
     }
     book_.know(described.name, std::move(statement));

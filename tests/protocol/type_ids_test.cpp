@@ -70,18 +70,5 @@ TEST(TypeIds, EndsWithACatalogThatGoesRound) {
     EXPECT_TRUE(ids.shape(0, 20001, OidValues::data).plain());
 }
 
-TEST(TypeCatalogWords, AreFoundAtEverySplitAndWhateverTheirCase) {
-    const std::string text = "SELECT t.oid FROM PG_Catalog.pg_Type t";
-    for (std::size_t at = 0; at <= text.size(); ++at) {
-        TypeCatalogWords words;
-        words.see(std::string_view{text}.substr(0, at));
-        words.see(std::string_view{text}.substr(at));
-        EXPECT_TRUE(words.found()) << at;
-    }
-    TypeCatalogWords none;
-    none.see("SELECT pg_typ FROM e");
-    EXPECT_FALSE(none.found());
-}
-
 }  // namespace
 }  // namespace segue::protocol::postgres

@@ -226,6 +226,36 @@ TEST(TypeTranslator, LetsADriverLookUpTypesInTheCatalog) {
     EXPECT_EQ(exchange.to_client(answer), answer);
 }
 
+TEST(TypeTranslator, LetsPgjdbcLookUpATypeByAnInt4) {
+    Exchange exchange;
+    const std::string lookup = "SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t "
+                               "JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1";
+    EXPECT_EQ(exchange.to_server(client(Parse{"", lookup, {23}}, bind_values("", {be32(theirs)}), Execute{})),
+              client(Parse{"", lookup, {23}}, bind_values("", {be32(served)}), Execute{}));
+}
+
+TEST(TypeTranslator, ChangesNoNumberOfTheApplications) {
+    for (const std::string& statement : {
+             "UPDATE t SET ty = pg_typeof($2)::text WHERE id = $1"s, "SELECT * FROM t WHERE jpg_type = $1"s,
+             "INSERT INTO t SELECT $1, oid FROM pg_catalog.pg_type"s, "DELETE FROM t USING pg_type p WHERE p.oid = t.ty AND t.id = $1"s,
+             "SELECT t.id, p.typname FROM t JOIN pg_type p ON p.oid = t.ty WHERE t.id = $1"s,
+             "SELECT t.id FROM t, pg_type p WHERE p.oid = $1"s, "SELECT keep($1) FROM pg_type"s,
+             "WITH w AS (INSERT INTO t VALUES ($1)) SELECT 1 FROM pg_type"s, "SELECT $1::regtype::text"s}) {
+        SCOPED_TRACE(statement);
+        for (const std::uint32_t type : {23u, 26u}) {
+            Exchange exchange;
+            const std::string asked = client(Parse{"s", statement, {type}}, bind_values("s", {be32(theirs)}), Describe{'P', ""}, Execute{});
+            EXPECT_EQ(exchange.to_server(asked), asked);
+            const std::string answer = parsed + bound + description({23, 26}, 1) + row({be32(served), be32(served)}) + complete + ready;
+            EXPECT_EQ(exchange.to_client(answer), answer);
+            // Prepared before the session moved.
+            exchange.translator.know({"k", statement, {type}, {{0, 23}, {0, 26}}});
+            const std::string known = client(bind_values("k", {be32(theirs)}), Execute{});
+            EXPECT_EQ(exchange.to_server(known), known);
+        }
+    }
+}
+
 TEST(TypeTranslator, ForgetsWhatTheServerForgets) {
     Exchange exchange;
     exchange.translator.know({"moods", "", {}, {{0, served + 1}}});
