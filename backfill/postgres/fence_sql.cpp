@@ -44,8 +44,9 @@ std::string fence_functions_sql(Side side, const std::string& role,
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
     // Temporary tables of sessions that are about to be moved here are made while the fence is closed; what else such a command would
     // have made is refused at its end. Which command was let pass is not asked again there: its expressions may have changed the answer.
-    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = 'on' AND EXISTS (SELECT FROM pg_event_trigger"
-                                " WHERE evtname = 'segue_fence_carried' AND evtenabled = 'A')";
+    // The setting is the transaction's id: a command that commits inside itself, before that check, cannot be in a transaction that has one.
+    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = pg_catalog.pg_current_xact_id_if_assigned()::text"
+                                " AND EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried' AND evtenabled = 'A')";
     const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) + ") AND NOT (coalesce(" + carries +
                             ", false) AND TG_TAG IN (" + carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
     const std::string carried = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +

@@ -8,8 +8,8 @@
 namespace segue::backfill::postgres {
 
 // Trigger functions segue.fence_guard() for tables and segue.fence_ddl() for commands, and
-// segue.fence_new_tables(), which arms tables as they are created. `role`: who the mover logs in as. A command that begins under the
-// setting segue.carry may make temporary tables on a closed side: segue.fence_carried() sees to it that it made nothing else.
+// segue.fence_new_tables(), which arms tables as they are created. `role`: who the mover logs in as. A command in a transaction that
+// has set segue.carry to its own id may make temporary tables on a closed side: segue.fence_carried() sees to it that it made nothing else.
 std::string fence_functions_sql(Side side, const std::string& role, const std::string& migration_id);
 
 // CREATE TRIGGER for one table, up to and behind its qualified name.

@@ -29,7 +29,8 @@ constexpr std::string_view local_settings_sql =
     " ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('enable_bitmapscan', 'on'), ('enable_nestloop', 'on'),"
     " ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'), ('enable_material', 'on'), ('enable_sort', 'on'), ('enable_hashagg', 'on'))"
     " AS s(name, value)";
-constexpr std::string_view pass_the_fence_sql = "SELECT pg_catalog.set_config('segue.carry', 'on', true)";
+constexpr std::string_view pass_the_fence_sql =
+    "SELECT pg_catalog.set_config('segue.carry', pg_catalog.pg_current_xact_id()::pg_catalog.text, true)";
 
 // Under a name of ours, which is forgotten at once.
 void append_own(std::string& request, std::string_view statement) {

@@ -103,9 +103,11 @@ TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
 }
 
+constexpr const char* begin_carrying = "BEGIN; SELECT set_config('segue.carry', pg_current_xact_id()::text, true); ";
+
 TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothingElse) {
     close();
-    const std::string carry = "BEGIN; SET LOCAL segue.carry = 'on'; ";
+    const std::string carry = begin_carrying;
     EXPECT_EQ(outcome("CREATE TEMPORARY TABLE mine (i int)"), refused);
     EXPECT_EQ(outcome(carry + "CREATE TEMPORARY SEQUENCE s; CREATE TEMPORARY TABLE mine (i int GENERATED ALWAYS AS IDENTITY, j int); "
                               "ALTER TABLE mine ADD PRIMARY KEY (i); CREATE INDEX ON mine (j); ALTER SEQUENCE s OWNED BY mine.j; COMMIT"), "");
@@ -120,12 +122,26 @@ TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothi
     EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int); COMMIT"), "");
 }
 
+// They commit before anybody can look at what they made.
+TEST_F(PostgresFence, RefusesWhatCommitsInsideItselfBeforeItBegins) {
+    close();
+    for (const char* setting : {"SET segue.carry = 'on'", "SET segue.carry = ''", "SELECT set_config('segue.carry', pg_current_xact_id()::text, false)"}) {
+        SCOPED_TRACE(setting);
+        Sql client{databases_->url(Side::source, "postgres")};
+        client.query(setting);
+        EXPECT_EQ(client.attempt("CREATE INDEX CONCURRENTLY built ON t (v)").sqlstate, refused);
+        EXPECT_EQ(client.value("SELECT count(*) FROM pg_class WHERE relname = 'built'"), "0");
+        EXPECT_EQ(client.attempt("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY").sqlstate, refused);
+        EXPECT_EQ(client.value("SELECT count(*) FROM pg_inherits WHERE inhrelid = 'p1'::regclass AND NOT inhdetachpending"), "1");
+    }
+}
+
 TEST_F(PostgresFence, LetsNoCarriedTableBeMadeWithoutTheCheckOfWhatWasMade) {
     run("ALTER EVENT TRIGGER segue_fence_carried DISABLE");
     close();
-    EXPECT_EQ(outcome("BEGIN; SET LOCAL segue.carry = 'on'; CREATE TEMPORARY TABLE mine (i int)"), refused);
+    EXPECT_EQ(outcome(begin_carrying + std::string{"CREATE TEMPORARY TABLE mine (i int)"}), refused);
     arm();
-    EXPECT_EQ(outcome("BEGIN; SET LOCAL segue.carry = 'on'; CREATE TEMPORARY TABLE mine (i int)"), "");
+    EXPECT_EQ(outcome(begin_carrying + std::string{"CREATE TEMPORARY TABLE mine (i int)"}), "");
 }
 
 TEST_F(PostgresFence, FollowsTheControlRecordSoThatALateFlipChangesNothing) {
