@@ -52,6 +52,12 @@ std::string with_local_settings() {
     return request;
 }
 
+// An aborted transaction leaves its pages in a table that is emptied at commits, until the next commit of one that has looked at any
+// temporary table: this one.
+constexpr std::string_view empty_what_is_left_sql =
+    "SELECT pg_catalog.sum(pg_catalog.pg_relation_size(oid))::pg_catalog.text FROM pg_catalog.pg_class"
+    " WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind = 'r'";
+
 // On the other connection nobody has an unnamed statement yet.
 void append_unnamed(std::string& request, std::string_view statement) {
     append(request, Parse{"", statement, {}});
@@ -67,8 +73,8 @@ std::uint64_t number(std::string_view digits) {
 
 // Every DataRow of a reply that is refused by the first error.
 template <class OnRow>
-Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row) {
-    ReplyWalk walk{reply, "temporary tables"};
+Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row, std::size_t ready_count = 1) {
+    ReplyWalk walk{reply, "temporary tables", ready_count};
     std::optional<Error> error;
     while (!walk.ended()) {
         const Step<Frame> step = walk.next();
@@ -118,13 +124,17 @@ bool only_temporary_tables(const std::vector<std::string>& pins) {
 
 std::string temporary_tables_request() {
     std::string request = with_local_settings();
+    append_own(request, empty_what_is_left_sql);
+    append_sync(request);
+    request += with_local_settings();
     append_own(request, temporary_tables_sql);
     return finished(std::move(request));
 }
 
 Step<TemporaryTablesFound> parse_temporary_tables_reply(Bytes reply) {
     TemporaryTablesFound found;
-    const Step<Done> step = walk_rows(reply, found_columns, [&found](const DataRow& row) { take_row(found, row); });
+    constexpr std::size_t ready_count = 2;
+    const Step<Done> step = walk_rows(reply, found_columns, [&found](const DataRow& row) { take_row(found, row); }, ready_count);
     if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
     if (const auto* error = std::get_if<Error>(&step)) return *error;
     return found;

@@ -171,6 +171,28 @@ TEST(TemporaryTables, ThatCannotBeMadeExactlyPinWithTheReason) {
     EXPECT_FALSE(only_temporary_tables(client.probe().pins));
 }
 
+// The pages of a transaction that was rolled back are there until the next commit.
+TEST(TemporaryTables, ThatAreEmptiedAtCommitsAreKnownAlsoAfterARollback) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer server;
+    Wire client{server};
+    client.query("CREATE TEMPORARY TABLE forgetful (i int) ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE kept (i int)");
+    for (const char* end : {"ROLLBACK", "COMMIT"}) {
+        SCOPED_TRACE(end);
+        client.query("BEGIN; INSERT INTO forgetful VALUES (1); INSERT INTO kept VALUES (1)");
+        client.query(end);
+        const SessionState state = probe_with_tables(client);
+        EXPECT_THAT(state.pins, IsEmpty());
+        Wire other{server};
+        other.restore(state);
+        for (const auto& [table, rows] : {std::pair{"forgetful", "0|"}, std::pair{"kept", "1|"}}) {
+            other.query(std::string{"TRUNCATE "} + table);
+            other.query(std::string{"BEGIN; INSERT INTO "} + table + " VALUES (1); COMMIT");
+            EXPECT_EQ(other.values(std::string{"SELECT count(*) FROM "} + table), rows) << table;
+        }
+    }
+}
+
 TEST(TemporaryTables, AreMeasuredAsTextBeforeTheyAreRead) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer server;
