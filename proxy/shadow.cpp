@@ -71,6 +71,37 @@ private:
     int fd_;
 };
 
+struct FollowerAnswer {
+    bool usable = false;  // Else nothing is known, and the connection is worth nothing any more.
+    ReplyDigest digest;
+    std::chrono::microseconds latency{0};
+};
+
+// In a transaction that can neither write nor last.
+FollowerAnswer ask(Backend& follower, const ShadowJob& job) {
+    const auto begun = Clock::now();
+    TypeTranslator* const types = follower.types.get();
+    // Without its description nobody could tell where the statement's values hold OIDs.
+    const bool describe = types != nullptr && !job.parse.empty();
+    ReplyReader opening, description, answer, closing;
+    const auto receive = [&](Bytes slice) {
+        if (types != nullptr) slice = types->to_client(slice);
+        slice = slice.subspan(opening.update(slice));
+        if (describe) slice = slice.subspan(description.update(slice));
+        for (ReplyReader* reader : {&answer, &closing}) slice = slice.subspan(reader->update(slice));
+        return closing.finished();
+    };
+    std::string request;
+    append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
+    request += without_namesake(job.parse) + (describe ? description_of(job.parse) : std::string{}) + job.request;
+    append(request, protocol::postgres::Query{"ROLLBACK"});
+    const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
+    const Status done = exchange(follower.transport, sent, begun + 2 * shadow_statement_max, receive);
+    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
+    const bool usable = done && opening.digest().error_code.empty() && closing.status() == 'I';
+    return {usable, answer.digest(), latency};
+}
+
 }  // namespace
 
 std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state, Side client_types) {
@@ -219,30 +250,12 @@ void Shadow::run(ShadowJob job) {
             return reads.count_shed();
         }
     }
-    const auto begun = Clock::now();
-    TypeTranslator* const types = backend->types.get();
-    // Without its description nobody could tell where the statement's values hold OIDs.
-    const bool describe = types != nullptr && !job.parse.empty();
-    ReplyReader opening, description, answer, closing;
-    const auto receive = [&](Bytes slice) {
-        if (types != nullptr) slice = types->to_client(slice);
-        slice = slice.subspan(opening.update(slice));
-        if (describe) slice = slice.subspan(description.update(slice));
-        for (ReplyReader* reader : {&answer, &closing}) slice = slice.subspan(reader->update(slice));
-        return closing.finished();
-    };
-    std::string request;
-    append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
-    request += without_namesake(job.parse) + (describe ? description_of(job.parse) : std::string{}) + job.request;
-    append(request, protocol::postgres::Query{"ROLLBACK"});
-    const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
-    const Status done = exchange(backend->transport, sent, begun + 2 * shadow_statement_max, receive);
-    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
-    if (!done || !opening.digest().error_code.empty() || closing.status() != 'I') {
+    const FollowerAnswer answer = ask(*backend, job);
+    if (!answer.usable) {
         give_back(false);
         return reads.count_shed();
     }
-    const ReplyDigest& digest = answer.digest();
+    const ReplyDigest& digest = answer.digest;
     if (digest.error_code == "25006") reads.demote(job.statement);
     const bool order_defined = job.order_defined && types_sort_exactly(job.column_types);
     const router::Verdict verdict = router::compare(job.answer, digest);
@@ -257,7 +270,7 @@ void Shadow::run(ShadowJob job) {
         outcome = confirm(job, order_defined, backend->transport, peers_.open_twin);
     }
     give_back(backend->transport.is_open());
-    reads.count_comparison(job.text, outcome, job.latency, latency);
+    reads.count_comparison(job.text, outcome, job.latency, answer.latency);
 }
 
 }  // namespace segue::proxy
