@@ -143,6 +143,7 @@ Step<TemporaryTablesFound> parse_temporary_tables_reply(Bytes reply) {
 std::string on_commit_request(const CarryStep& table) {
     std::string request;
     append_own(request, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+    append_own(request, "SET LOCAL statement_timeout = 0");
     append_own(request, "SAVEPOINT _segue_carry");
     append_own(request, table.extra);
     append_own(request, "ROLLBACK TO SAVEPOINT _segue_carry");
@@ -158,17 +159,21 @@ std::string on_commit_request(const CarryStep& table) {
 Step<OnCommit> parse_on_commit_reply(Bytes reply) {
     ReplyWalk walk{reply, "temporary tables", 3};
     OnCommit found = OnCommit::delete_rows;
+    bool idle = false;
     while (!walk.ended()) {
         const Step<Frame> step = walk.next();
         if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
         if (walk.refusal()) found = OnCommit::unknown;
         const Frame& frame = std::get<Frame>(step);
+        if (frame.tag == 'Z') idle = text(frame.body) == "I";
         if (frame.tag != 'D' || found == OnCommit::unknown) continue;
         const Result<DataRow> row = parse_data_row(frame.body);
         if (!row || row->size() != 1) return Error{Errc::bad_value, "temporary tables: unexpected answer"};
         if (number((*row)[0].value_or(std::string_view{})) > 0) found = OnCommit::preserve_rows;
     }
+    // The client would go on in a transaction of ours.
+    if (!idle) return Error{Errc::bad_value, "temporary tables: a transaction of ours did not end"};
     return found;
 }
 

@@ -68,6 +68,7 @@ enum class OnCommit : std::uint8_t {
 };
 // Gives the table a row, takes it back within the transaction, and commits: the page that was made for the row stays, or it does not.
 std::string on_commit_request(const CarryStep& table);
+// Any error: the connection cannot be used any more.
 Step<OnCommit> parse_on_commit_reply(Bytes reply);
 // False: unknown.
 bool settle_on_commit(CarryStep& table, OnCommit what);

@@ -193,6 +193,29 @@ TEST(TemporaryTables, ThatAreEmptiedAtCommitsAreKnownAlsoAfterARollback) {
     }
 }
 
+TEST(TemporaryTables, MayTakeTheirTimeToTellWhatACommitDoesToThem) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer server;
+    server.run("CREATE DOMAIN slow AS int CHECK (pg_sleep(0.6)::text IS NOT NULL)");
+    Wire client{server};
+    client.query("CREATE TEMPORARY TABLE t (i slow NOT NULL)");
+    const auto found = std::get<TemporaryTablesFound>(client.ask(temporary_tables_request(), parse_temporary_tables_reply));
+    ASSERT_EQ(found.steps.size(), 2u);
+    client.query("SET statement_timeout = '400ms'");
+    const auto what = client.ask(on_commit_request(found.steps.front()), parse_on_commit_reply);
+    EXPECT_EQ(std::get<OnCommit>(what), OnCommit::preserve_rows);
+    EXPECT_EQ(client.values("SHOW statement_timeout"), "400ms|");
+}
+
+TEST(TemporaryTables, LeaveNoSessionInsideATransactionOfOurs) {
+    for (const char* last : {"I", "T", "E"}) {
+        std::string reply;
+        for (const char* status : {"E", "I", last}) append_message(reply, 'Z', status);
+        const auto step = parse_on_commit_reply(bytes(reply));
+        EXPECT_EQ(std::holds_alternative<Error>(step), last != std::string_view{"I"}) << last;
+    }
+}
+
 TEST(TemporaryTables, AreMeasuredAsTextBeforeTheyAreRead) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer server;
