@@ -9,13 +9,16 @@ namespace asio = boost::asio;
 Permits::Permits(asio::any_io_executor control, std::size_t count) : control_(std::move(control)), free_(count) {}
 
 asio::awaitable<void> Permits::acquire() {
-    if (free_ > 0) {
-        --free_;
-        co_return;
-    }
+    if (try_acquire()) co_return;
     auto turn = std::make_shared<Parcel<bool>>(control_);
     waiting_.push_back(turn);
     (void)co_await turn->take();
+}
+
+bool Permits::try_acquire() {
+    if (free_ == 0) return false;
+    --free_;
+    return true;
 }
 
 void Permits::release() {

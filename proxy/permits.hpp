@@ -20,6 +20,8 @@ public:
     Permits(boost::asio::any_io_executor control, std::size_t count);
 
     boost::asio::awaitable<void> acquire();
+    // False, at once, when none is free.
+    bool try_acquire();
     void release();
 
 private:
@@ -42,6 +44,7 @@ public:
     ~Permit() {
         if (acquired_) acquired_->release();
     }
+    explicit operator bool() const { return acquired_ != nullptr; }
 
 private:
     std::shared_ptr<Permits> acquired_;

@@ -188,10 +188,22 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wan
         thread.post(RelayThread::Task{give_back});
         if (!good) co_return MoveOutcome{pid, MoveEnd::failed, why};
     }
-    const auto until = std::min(wanted.deadline, Clock::now() + wanted.busy_max);
-    std::unique_ptr<Session> session = co_await borrow(thread, id, until);
-    if (!session) co_return co_await not_borrowed(thread, id, until);
-    co_return co_await prepare_lent(std::move(session), thread, wanted);
+    co_return co_await prepare_borrowed(id, thread, wanted);
+}
+
+asio::awaitable<MoveOutcome> SessionMover::prepare_borrowed(std::uint64_t id, RelayThread& thread, Attempt wanted) {
+    Permit carrying;  // For as long as the tables are in memory.
+    for (;;) {
+        const auto until = std::min(wanted.deadline, Clock::now() + wanted.busy_max);
+        std::unique_ptr<Session> session = co_await borrow(thread, id, until);
+        if (!session) co_return co_await not_borrowed(thread, id, until);
+        MoveOutcome outcome = co_await prepare_lent(std::move(session), thread, wanted, carrying);
+        if (!outcome.crowded) co_return outcome;
+        // The client goes on while others' tables are in the way of its own.
+        co_await carrying_->acquire();
+        carrying = Permit{carrying_};
+        if (Clock::now() >= wanted.deadline) co_return outcome;
+    }
 }
 
 Status SessionMover::read_all_notifications(const std::string& channel, Clock::time_point deadline) {

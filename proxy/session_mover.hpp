@@ -43,6 +43,7 @@ struct MoveOutcome {
     MoveEnd end = MoveEnd::gone;
     std::string why;
     bool not_restored = false;  // It failed because the other side refused the session's state.
+    bool crowded = false;       // Nothing was done: too many others' temporary tables are in memory just now.
 };
 
 // Sessions whose temporary tables are in our memory at the same time: each may hold four times carry_temporary_kb.
@@ -92,10 +93,12 @@ private:
 
     boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Attempt wanted);
     boost::asio::awaitable<MoveOutcome> attempt(std::uint64_t id, Attempt wanted);
-    boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> prepare_borrowed(std::uint64_t id, RelayThread& thread, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted,
+                                                     Permit& carrying);
     boost::asio::awaitable<Probed> ask_state(Session& session, Attempt wanted);
     bool may_carry(const protocol::postgres::SessionState& state, Attempt wanted) const;
-    boost::asio::awaitable<Permit> carry_tables(Session& session, Probed& probed);
+    boost::asio::awaitable<bool> carry_tables(Session& session, Probed& probed, Permit& carrying);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
     TypeIdsPointer type_ids() const { return types_ == nullptr ? nullptr : types_->current(); }
     boost::asio::awaitable<Status> open_other(Session& session, Side side);

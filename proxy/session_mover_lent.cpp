@@ -76,19 +76,22 @@ asio::awaitable<Probed> SessionMover::ask_state(Session& session, Attempt wanted
     co_return probed;
 }
 
-// The permit is for as long as the tables are in memory.
-asio::awaitable<Permit> SessionMover::carry_tables(Session& session, Probed& probed) {
-    co_await carrying_->acquire();
-    Permit permit{carrying_};
+// False: no permit is free, and a client is not to wait for one.
+asio::awaitable<bool> SessionMover::carry_tables(Session& session, Probed& probed, Permit& carrying) {
+    if (!carrying) {
+        if (!carrying_->try_acquire()) co_return false;
+        carrying = Permit{carrying_};
+    }
     const CarryRead carried =
         co_await read_temporary_tables(session.backend.transport, *probed.state, carry_size_max_, own_answer_wait_max);
     probed.for_client += carried.for_client;
     if (!carried.read) probed.state = carried.read.error();
-    co_return permit;
+    co_return true;
 }
 
 // The client waits from here until the session is given back: one round trip on its own backend, a few where tables are carried.
-asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted) {
+asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted,
+                                                        Permit& carrying) {
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
     if (!is_usable(session->other, wanted.side) || !other_speaks_types(*session, type_ids())) {
@@ -108,8 +111,12 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
         co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to ask for its state"};
     }
     Probed probed = co_await ask_state(*session, wanted);
-    Permit carrying;
-    if (probed.state && may_carry(*probed.state, wanted)) carrying = co_await carry_tables(*session, probed);
+    bool room = true;
+    if (probed.state && may_carry(*probed.state, wanted)) room = co_await carry_tables(*session, probed, carrying);
+    if (!room) {
+        give_back(thread, id, std::move(session), std::move(probed.for_client));
+        co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to carry its temporary tables", false, true};
+    }
     if (!probed.state) {
         const Error error = probed.state.error();
         if (error.code == Errc::server) {
@@ -124,11 +131,10 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     std::optional<SessionState> restored = std::exchange(session->other_state, std::nullopt);
     SessionState state = std::move(*probed.state);
     if (!state.pins.empty()) {
-        const std::string why = joined(state.pins);
         session->touched_since_probe = true;
         session->other_state = std::move(restored);
         give_back(thread, id, std::move(session), std::move(probed.for_client));
-        co_return MoveOutcome{pid, MoveEnd::pinned, why};
+        co_return MoveOutcome{pid, MoveEnd::pinned, joined(state.pins)};
     }
     if (restored && protocol::postgres::is_equal(state, *restored)) {
         state.temporary.forget_steps();

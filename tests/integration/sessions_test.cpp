@@ -5,9 +5,11 @@
 
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/support/migration.hpp"
 
@@ -153,6 +155,13 @@ TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
     quiet.query("CREATE TEMPORARY TABLE forgetful (i int) ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE keyed (id int, value text);"
                 "INSERT INTO keyed VALUES (1, 'hides the permanent one'); PREPARE mine AS SELECT value FROM keyed");
     busy.query("CREATE TEMPORARY TABLE basket (id serial PRIMARY KEY, what text UNIQUE)");
+    // More than may be in memory at once.
+    constexpr int crowd_size = 24;
+    std::vector<std::unique_ptr<Sql>> crowd;
+    for (int i = 0; i < crowd_size; ++i) {
+        crowd.push_back(std::make_unique<Sql>(move.through()));
+        crowd.back()->query("CREATE TEMPORARY TABLE seat AS SELECT " + std::to_string(i) + " AS number");
+    }
     std::atomic<bool> stopping{false};
     int taken = 0;
     std::thread writing{[&] {
@@ -170,6 +179,9 @@ TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
         EXPECT_EQ(quiet.value("EXECUTE mine"), "hides the permanent one");
         quiet.query("BEGIN; INSERT INTO forgetful VALUES (1); COMMIT");
         EXPECT_EQ(quiet.value("SELECT count(*) FROM forgetful"), "0");
+        for (int i = 0; i < crowd_size; ++i) {
+            EXPECT_EQ(crowd[static_cast<std::size_t>(i)]->value("UPDATE seat SET number = number RETURNING number"), std::to_string(i));
+        }
     }
     stopping = true;
     writing.join();
