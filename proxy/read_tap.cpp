@@ -88,7 +88,9 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
     const KnownStatement* known = reads_.know(text);
     if (known == nullptr || reads_.shared().is_demoted(known->id)) return Choice::forward;
 
-    const bool shiftable = state_is_known(session) && session.other && session.other_state &&
+    // Nobody would describe it there to the translator, which could not look into its binary values.
+    const bool unknown_to_translator = !parse.empty() && session.other && session.other->types;
+    const bool shiftable = state_is_known(session) && session.other && session.other_state && !unknown_to_translator &&
                            session.other->side != reads_.authority() && session.backend.side == reads_.authority();
     const bool shadowable = reads_.knobs().shift_percent <= 0 && shadow_is_ready(session);
     const auto connection = shiftable || shadowable ? router::FollowerConnection::ready
@@ -96,7 +98,9 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
                                                     : router::FollowerConnection::none;
     const router::Plan plan = router::route(router::Backfill::consistent, reads_.knobs(), intent_of(*known), connection,
                                             reads_.shares());
-    connection_wanted_ = plan.want_connection;
+    // A restore brings a named statement there; the unnamed one is another each time.
+    const bool in_vain = unknown_to_translator && request->bind.statement.empty();
+    connection_wanted_ = plan.want_connection && !in_vain;
     if (connection == router::FollowerConnection::ready) pause_ = connection_pause_min;
     if (plan.shadow) begin_shadow(*request, slice, text, std::move(parse), *known, session, now);
     if (plan.answers != router::Answerer::follower) return Choice::forward;

@@ -2,7 +2,9 @@
 
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/messages_server.hpp"
+#include "proxy/type_map.hpp"
 #include "relay_rig.hpp"
+#include "tests/protocol/two_catalogs.hpp"
 
 namespace segue::proxy {
 namespace {
@@ -268,6 +270,30 @@ TEST_F(ReadsTest, AStatementThatTheFollowerLacksGoesWithTheReadAndIsNotAcknowled
                      ours("COMMIT") + message('3', "") + ready('I'));
     rig->settle();
     EXPECT_EQ(scene.client->heard(), message('2', "") + answer + ready('I'));
+}
+
+// Nobody would describe it there, and the rows that come could not be looked into.
+TEST_F(ReadsTest, AStatementThatTheFollowerLacksIsNotShiftedWhereTypesAreTranslated) {
+    rig->thread.with_session(1, [](Session& session) {
+        session.other->types = translator_for(session, Side::target, protocol::postgres::two_catalogs());
+    });
+    const auto execute = [](std::string_view name) {
+        std::string wire;
+        append(wire, Bind{"", name, {}, {}, {1}});
+        append(wire, Execute{"", 0});
+        append_sync(wire);
+        return wire;
+    };
+    std::string parse;
+    append(parse, Parse{"s", "SELECT * FROM t", {}});
+    append(parse, Parse{"", "SELECT * FROM t", {}});
+    append_sync(parse);
+    authority_answers(parse, message('1', "") + message('1', "") + ready('I'));
+    applied[0].publish(Position{100});
+    authority_answers(execute(""), message('2', "") + answer + ready('I'));
+    EXPECT_TRUE(prepared.empty()) << "a look at the session does not bring it there";
+    authority_answers(execute("s"), message('2', "") + answer + ready('I'));
+    EXPECT_EQ(prepared, std::vector<std::uint64_t>{1}) << "so that it is there the next time";
 }
 
 TEST_F(ReadsTest, TheAuthorityLearnsOfAnUnnamedStatementThatItMissedBeforeItIsNeeded) {
