@@ -7,7 +7,7 @@
 namespace segue::protocol::postgres {
 
 Bytes MessageEditor::edit(Bytes slice) {
-    if (copy_.capacity() > copy_kept_max) copy_ = std::string{};
+    if (copy_.capacity() > copy_kept_max) std::string{}.swap(copy_);  // A move from a short string would copy.
     copied_ = !held_.empty();
     if (copied_) {
         copy_ = std::exchange(held_, {});
