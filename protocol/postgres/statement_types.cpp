@@ -28,6 +28,7 @@ SharedTypes StatementTypesBook::find(const std::string& name) const {
 void StatementTypesBook::bind(const std::string& portal, SharedTypes statement, FormatCodes formats) {
     if (skipping_) return;
     await({Kind::bind, {}, nullptr, nullptr});
+    if (portals_.size() >= portals_known_max && !portals_.contains(portal)) return;
     // Of an unknown one the columns may be described yet.
     if (statement == nullptr) statement = std::make_shared<StatementTypes>();
     portals_[portal] = std::make_shared<PortalTypes>(PortalTypes{std::move(statement), std::move(formats)});

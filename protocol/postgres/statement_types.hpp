@@ -4,8 +4,8 @@
 //
 // Answers come in the order of requests. Requests that are answered are kept in a queue; where the server answers fewer (after an
 // error, and to a Sync in the middle of COPY), the queue is brought in step by what comes next. It is bounded: at
-// answers_awaited_max the caller must not let more requests in. Statements beyond statements_known_max stay unknown, and
-// their binary values pass as they are.
+// answers_awaited_max the caller must not let more requests in. Statements beyond statements_known_max and portals
+// beyond portals_known_max stay unknown, and their binary values pass as they are.
 
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +22,7 @@ namespace segue::protocol::postgres {
 // The server has answered most of so many requests before it waits for more, whatever the client does.
 inline constexpr std::size_t answers_awaited_max = 65536;
 inline constexpr std::size_t statements_known_max = 65536;
+inline constexpr std::size_t portals_known_max = 65536;
 
 struct TypedPlace {
     std::uint16_t index = 0;

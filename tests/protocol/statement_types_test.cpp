@@ -31,6 +31,18 @@ TEST(StatementTypesBook, GivesEachExecutionTheStatementThatItWasBoundTo) {
     EXPECT_EQ(book.rows(), nullptr);
 }
 
+TEST(StatementTypesBook, KnowsPortalsUpToItsLimit) {
+    StatementTypesBook book;
+    for (std::size_t i = 0; i < portals_known_max; ++i) book.bind(std::to_string(i), with_column(1), {});
+    book.bind("one more", with_column(1), {});
+    book.settle();
+    book.execute("one more");
+    EXPECT_EQ(book.rows(), nullptr);
+    book.settle();
+    book.execute("0");
+    EXPECT_EQ(column_of(book.rows()), 1u);
+}
+
 TEST(StatementTypesBook, TakesBackWhatARefusedPipelineHadChanged) {
     StatementTypesBook book;
     const SharedTypes before = with_column(1);
