@@ -30,7 +30,8 @@
 namespace segue::proxy {
 
 // After a statement that names currval or lastval, for as long the session is not moved: the value would
-// be gone on the other side. Longer waits between insert and lastval than this are a documented limit.
+// be gone on the other side. Longer waits between insert and lastval than this are a documented limit; nor is a session that
+// never pauses waited for longer than this.
 inline constexpr std::chrono::milliseconds sequence_grace{500};
 // Reads from one socket before the others of the batch have their turn. Readiness is told once (an edge), so a socket is read until a
 // read says that it is empty, or it is resumed in the next turn.
@@ -99,7 +100,9 @@ public:
     // Whether a stopping session has come to its boundary; becomes `stopped` then. To be called after events and, because
     // of the grace, from time to time.
     bool try_stop(Time now);
-    bool in_sequence_grace(Time now) const { return now - last_sequence_use_ < sequence_grace; }
+    bool in_sequence_grace(Time now) const {
+        return now - last_sequence_use_ < sequence_grace && now - stopping_since_ < sequence_grace;
+    }
     std::unique_ptr<Session> lend();
     // `for_client`: what the server said to the client meanwhile.
     void take_back(std::unique_ptr<Session> session, Bytes for_client, Turn& turn);
@@ -188,6 +191,7 @@ private:
     std::string stopped_input_;  // Read beyond the boundary; not forwarded, not counted.
     std::optional<Time> waiting_since_;
     Time last_sequence_use_{};
+    Time stopping_since_{};
     Time forwarded_at_{};
     Time transaction_since_{};
     std::uint32_t transaction_ = ~0u;  // Of transaction_since_: Boundary::transactions_ended.

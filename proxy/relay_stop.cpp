@@ -51,6 +51,7 @@ void Relay::stop(Turn& turn) {
     go_wanted_ = false;
     if (motion_ != Motion::running || ending_ != Ending::no) return;
     motion_ = Motion::stopping;
+    stopping_since_ = turn.now;
     try_stop(turn.now);
 }
 

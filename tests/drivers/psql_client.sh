@@ -13,6 +13,7 @@ fail() {
 
 # Sets `answer` to the lines that psql says to its input, joined by spaces.
 coproc psql { exec psql -XAtq -v ON_ERROR_STOP=1 2>&1; }
+psql_process=$psql_PID # Bash forgets the variable as soon as psql has ended.
 ask() {
     local line
     answer=
@@ -46,4 +47,4 @@ while [ -z "$over" ]; do
     echo "round $n port $port"
 done
 exec {psql[1]}>&-
-wait "$psql_PID"
+wait "$psql_process"

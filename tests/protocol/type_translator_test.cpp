@@ -145,7 +145,8 @@ TEST(TypeTranslator, KnowsStatementsThatWereThereBefore) {
 
 TEST(TypeTranslator, LeavesTextAndForeignBytesAlone) {
     Exchange exchange;
-    Bind text_values = bind_values("s", {moods(theirs)});
+    const std::vector<std::string> values{moods(theirs)};  // The Bind looks at it.
+    Bind text_values = bind_values("s", values);
     text_values.formats = {0};
     text_values.result_formats = {};
     exchange.to_server(client(Parse{"s", "SELECT", {theirs + 1}}, Describe{'S', "s"}));

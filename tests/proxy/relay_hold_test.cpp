@@ -321,6 +321,25 @@ TEST(RelayHold, TellsWhoWaitsForASessionThatItHasGone) {
     EXPECT_TRUE(told);
 }
 
+TEST(RelayHold, ASessionThatAsksForLastvalWithoutAPauseIsNotWaitedForForEver) {
+    RelayRig rig;
+    Scene scene = rig.adopt(1);
+    const auto round = [&] {
+        scene.client->say(query("select lastval()"));
+        rig.settle();
+        if (scene.server->heard().empty()) return;
+        scene.server->say(complete("SELECT 1") + ready('I'));
+        rig.settle();
+        EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I'));
+    };
+    round();
+    rig.thread.hold();
+    ASSERT_EQ(rig.thread.not_held().size(), 1u) << "it may ask for the value of its insert";
+    const auto give_up = RelayThread::Clock::now() + 10 * sequence_grace;
+    while (!rig.thread.not_held().empty() && RelayThread::Clock::now() < give_up) round();
+    EXPECT_TRUE(rig.thread.not_held().empty());
+}
+
 TEST(RelayHold, LetsSessionsOfOtherDatabasesRun) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
