@@ -71,9 +71,9 @@ std::uint64_t number(std::string_view digits) {
     return value;
 }
 
-// Every DataRow of a reply that is refused by the first error.
-template <class OnRow>
-Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row, std::size_t ready_count = 1) {
+// Every message of a reply that is refused by the first error.
+template <class OnFrame>
+Step<Done> walk_frames(Bytes reply, OnFrame&& on_frame, std::size_t ready_count = 1) {
     ReplyWalk walk{reply, "temporary tables", ready_count};
     std::optional<Error> error;
     while (!walk.ended()) {
@@ -81,14 +81,23 @@ Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row, std::size
         if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
         if (walk.refusal() && !error) error = walk.refusal();
-        const Frame& frame = std::get<Frame>(step);
-        if (frame.tag != 'D') continue;
-        const Result<DataRow> row = parse_data_row(frame.body);
-        if (!row) return row.error();
-        if (row->size() == columns) on_row(*row);
+        if (const Status seen = on_frame(std::get<Frame>(step)); !seen) return seen.error();
     }
     if (error) return *error;
     return Done{};
+}
+
+// Its rows.
+template <class OnRow>
+Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row, std::size_t ready_count = 1) {
+    const auto on_frame = [&](const Frame& frame) -> Status {
+        if (frame.tag != 'D') return Done{};
+        const Result<DataRow> row = parse_data_row(frame.body);
+        if (!row) return row.error();
+        if (row->size() == columns) on_row(*row);
+        return Done{};
+    };
+    return walk_frames(reply, on_frame, ready_count);
 }
 
 std::optional<CarryStep::Kind> kind_of(std::string_view word) {
@@ -214,19 +223,14 @@ std::string contents_request(const std::vector<CarryStep>& steps) {
 }
 
 Step<std::vector<CarryStep>> parse_contents_reply(Bytes reply, const std::vector<CarryStep>& steps) {
-    ReplyWalk walk{reply, "temporary tables"};
     std::vector<std::string> copied;
-    std::optional<Error> error;
-    while (!walk.ended()) {
-        const Step<Frame> step = walk.next();
-        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
-        if (const auto* broken = std::get_if<Error>(&step)) return *broken;
-        if (walk.refusal() && !error) error = walk.refusal();
-        const Frame& frame = std::get<Frame>(step);
+    const Step<Done> walked = walk_frames(reply, [&](const Frame& frame) -> Status {
         if (frame.tag == 'H') copied.emplace_back();
         if (frame.tag == 'd' && !copied.empty()) copied.back() += text(frame.body);
-    }
-    if (error) return *error;
+        return Done{};
+    });
+    if (const auto* need = std::get_if<NeedMore>(&walked)) return *need;
+    if (const auto* error = std::get_if<Error>(&walked)) return *error;
     std::vector<CarryStep> filled = steps;
     std::size_t next = 0;
     for (CarryStep& step : filled) {
