@@ -9,6 +9,7 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto goal_limit = 90s;
+constexpr std::int64_t transactions_between = 30;
 
 WorkloadOptions clients(Migration& migration, unsigned seed) {
     WorkloadOptions options{migration.through()};
@@ -56,6 +57,22 @@ bool DrivenLife::drive(const std::string& verb,
     return false;
 }
 
+// Segue may die while nobody asks anything of it, too.
+bool DrivenLife::clients_go_on() {
+    const std::int64_t wanted = workload_.committed() + transactions_between;
+    return eventually(goal_limit, [&] {
+        revive();
+        return workload_.committed() >= wanted;
+    });
+}
+
+bool DrivenLife::has_died() {
+    return eventually(goal_limit, [&] {
+        revive();
+        return restarts_ > 0;
+    });
+}
+
 bool DrivenLife::reach_consistent() {
     return drive("start", "", [](const nlohmann::json& now) {
         return now["backfill"]["state"] == "consistent";
@@ -80,11 +97,11 @@ bool DrivenLife::reach_finished() {
 void DrivenLife::live() {
     ASSERT_TRUE(reach_consistent());
     ASSERT_TRUE(reach_mirror("sync"));
-    ASSERT_TRUE(workload_.wait_for_more(30));
+    ASSERT_TRUE(clients_go_on());
     ASSERT_TRUE(reach_authority("target"));
-    ASSERT_TRUE(workload_.wait_for_more(30));
+    ASSERT_TRUE(clients_go_on());
     ASSERT_TRUE(reach_authority("source"));
-    ASSERT_TRUE(workload_.wait_for_more(30));
+    ASSERT_TRUE(clients_go_on());
 }
 
 void DrivenLife::expect_right() {

@@ -33,6 +33,9 @@ public:
     // How often Segue was found dead and started again.
     int restarts() const { return restarts_; }
 
+    // Waits, while the clients work, until Segue was found dead and started again at least once.
+    bool has_died();
+
     // The clients stop; equality and journal on both sides.
     void expect_right();
 
@@ -41,6 +44,7 @@ private:
                const std::string& argument,
                const std::function<bool(const nlohmann::json&)>& reached);
     void revive();
+    bool clients_go_on();
 
     Migration migration_;
     Workload workload_;

@@ -55,7 +55,7 @@ TEST(CrashPoints, NothingIsLostAtAnyOfThem) {
         // Those that are reached all the time: not at the first.
         life.begin(point + (point.starts_with("apply.") && point.ends_with("_commit") ? ":20" : ""));
         life.live();
-        EXPECT_GE(life.restarts(), 1) << "it was never reached";
+        EXPECT_TRUE(life.has_died()) << "it was never reached";
         life.expect_right();
         if (testing::Test::HasFatalFailure()) return;
     }
