@@ -1,10 +1,11 @@
 #pragma once
-// Where the two halves of Segue meet: the mover publishes how far one side's stream is durably on the
-// other side, the gate and read routing wait for it. Thread-safe; one object per stream, never reset.
+// Where the two halves of Segue meet: the mover publishes how far one side's stream is durably on
+// the other side, the gate and read routing wait for it. Thread-safe; one object per stream, never
+// reset.
 
 #include <atomic>
-#include <condition_variable>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <vector>
 
@@ -27,9 +28,10 @@ public:
     // False when the deadline came first.
     bool wait_for(Position position, std::chrono::steady_clock::time_point deadline);
 
-    // Whether everything that the other side shows is visible where it came from as well (law 4: a commit may come
-    // out of the stream before). Only kept up while somebody wants it; who reads on the other side looks when the
-    // answer has come. The mover says no before it commits there what may not be visible yet.
+    // Whether everything that the other side shows is visible where it came from as well (law 4: a
+    // commit may come out of the stream before). Only kept up while somebody wants it; who reads on
+    // the other side looks when the answer has come. The mover says no before it commits there what
+    // may not be visible yet.
     bool shown() const noexcept { return shown_.load(); }
     void set_shown(bool shown) noexcept { shown_.store(shown); }
     bool shown_wanted() const noexcept { return shown_wanted_.load(); }

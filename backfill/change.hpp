@@ -145,8 +145,8 @@ private:
 struct TransactionBegin {
     std::uint64_t xid = 0;  // Widened (backfill/snapshot.hpp).
     std::chrono::sys_time<std::chrono::microseconds> committed_at;  // By the side's clock.
-    // Where the commit's record begins: below the commit's position, and at or above the position of
-    // every earlier commit. So a transaction lies beyond a position p exactly when start >= p.
+    // Where the commit's record begins: below the commit's position, and at or above the position
+    // of every earlier commit. So a transaction lies beyond a position p exactly when start >= p.
     Position start;
 };
 

@@ -15,10 +15,13 @@ Error uncomparable() {
 
 Route route_of(const Chunk& chunk, Position start) {
     switch (chunk.state) {
-        case ChunkState::none: return Route::discard;
+        case ChunkState::none:
+            return Route::discard;
         case ChunkState::open:
-        case ChunkState::read: return Route::buffer;
-        case ChunkState::loaded: return start >= chunk.loaded_at ? Route::apply : Route::skip;
+        case ChunkState::read:
+            return Route::buffer;
+        case ChunkState::loaded:
+            return start >= chunk.loaded_at ? Route::apply : Route::skip;
     }
     return Route::discard;
 }

@@ -1,6 +1,7 @@
 #pragma once
-// Which part of a table a changed row belongs to, and what becomes of the change there (rule R1 of the copy
-// protocol). A chunk is NONE, OPEN, READ or LOADED; only LOADED is durable. Pure; one owner, not thread-safe.
+// Which part of a table a changed row belongs to, and what becomes of the change there (rule R1 of
+// the copy protocol). A chunk is NONE, OPEN, READ or LOADED; only LOADED is durable. Pure; one
+// owner, not thread-safe.
 
 #include <compare>
 #include <cstddef>
@@ -22,7 +23,8 @@ namespace segue::backfill {
 using Key = std::vector<std::string>;  // Texts of a key's columns.
 using KeyView = std::span<const std::string_view>;
 
-// The authority's order of one table's keys. Implemented per engine; shared by the threads that use a table.
+// The authority's order of one table's keys. Implemented per engine; shared by the threads that use
+// a table.
 class KeyOrder {
 public:
     virtual ~KeyOrder() = default;
@@ -85,7 +87,8 @@ public:
     bool complete() const { return complete_; }
     // To be called after a chunk's state has changed.
     void update_complete();
-    // Complete, and every load position is at or below the start of all that comes: nothing to route.
+    // Complete, and every load position is at or below the start of all that comes: nothing to
+    // route.
     bool settled(Position start) const { return complete_ && start >= loaded_up_to_; }
     Position loaded_up_to() const { return loaded_up_to_; }
     bool has_order() const { return order_ != nullptr; }

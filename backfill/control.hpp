@@ -1,6 +1,6 @@
 #pragma once
-// The control record: the durable truth about who is the authority. One row on each side; every change
-// of it is a compare-and-set on (epoch, phase, attempt), synchronously committed.
+// The control record: the durable truth about who is the authority. One row on each side; every
+// change of it is a compare-and-set on (epoch, phase, attempt), synchronously committed.
 
 #include <cstdint>
 #include <optional>
@@ -14,10 +14,12 @@
 namespace segue::backfill {
 
 struct ControlRecord {
-    std::string migration;     // [migration] name: names slots and publications.
-    std::string migration_id;  // Random, equal on both sides: tells two migrations of one name apart.
+    std::string migration;  // [migration] name: names slots and publications.
+    std::string
+        migration_id;  // Random, equal on both sides: tells two migrations of one name apart.
     Side side = Side::source;  // The database that this row is in.
-    std::uint64_t epoch = 0;   // Raised at every change of authority; aborted epochs are not used again.
+    std::uint64_t epoch =
+        0;  // Raised at every change of authority; aborted epochs are not used again.
     Side authority = Side::source;
     router::Phase phase = router::Phase::steady;
     std::uint32_t attempt = 0;  // Raised by whoever must make a late compare-and-set fail.
@@ -26,7 +28,8 @@ struct ControlRecord {
     Position since;
     router::Backfill backfill = router::Backfill::none;
     router::Knobs knobs;  // The authority's row is the one that counts.
-    std::string system_identifier;  // Of this side, when recorded. A difference invalidates the copy.
+    std::string
+        system_identifier;  // Of this side, when recorded. A difference invalidates the copy.
     std::uint32_t timeline = 0;
 
     friend bool operator==(const ControlRecord&, const ControlRecord&) = default;
@@ -44,9 +47,10 @@ public:
     virtual Result<std::optional<ControlRecord>> read() = 0;
     // Fails with Errc::refused when a record exists already.
     virtual Status create(const ControlRecord& record) = 0;
-    // Writes `next` if the row still equals `expected` in epoch, phase and attempt. Synchronous on disk
-    // before it returns `yes`. An Error means that nothing was sent.
-    virtual Result<Written> compare_and_set(const ControlRecord& expected, const ControlRecord& next) = 0;
+    // Writes `next` if the row still equals `expected` in epoch, phase and attempt. Synchronous on
+    // disk before it returns `yes`. An Error means that nothing was sent.
+    virtual Result<Written> compare_and_set(const ControlRecord& expected,
+                                            const ControlRecord& next) = 0;
 };
 
 }  // namespace segue::backfill

@@ -11,7 +11,8 @@ Dispatcher::Dispatcher(Start start)
       unseen_(std::move(start.unseen)) {
     // The commit that begins there ends behind it.
     if (!beyond_at_start_.empty()) {
-        delivered_again_up_to_ = std::max(start.applied, Position{beyond_at_start_.rbegin()->value + 1});
+        delivered_again_up_to_ =
+            std::max(start.applied, Position{beyond_at_start_.rbegin()->value + 1});
     }
 }
 
@@ -42,14 +43,16 @@ Status Dispatcher::on(StreamEvent event, std::vector<ApplyItem>& out) {
 }
 
 Dispatcher::Fate Dispatcher::fate_of(const TransactionBegin& begin) const {
-    if (begin.start < applied_at_start_ || beyond_at_start_.contains(begin.start)) return Fate::skip;
+    if (begin.start < applied_at_start_ || beyond_at_start_.contains(begin.start))
+        return Fate::skip;
     if (role_ == StreamRole::watched || begin.start < since_) return Fate::watch;
     if (filter_ && !filter_->sees(begin.xid)) return Fate::park;
     return Fate::apply;
 }
 
 Status Dispatcher::begin(const TransactionBegin& begin, std::vector<ApplyItem>& out) {
-    if (transaction_) return Error{Errc::bad_value, "a transaction of the stream began inside another"};
+    if (transaction_)
+        return Error{Errc::bad_value, "a transaction of the stream began inside another"};
     if (begin.start < position_ && begin.start >= applied_at_start_) {
         return Error{Errc::bad_value, "the stream went backwards"};
     }
@@ -63,9 +66,11 @@ Status Dispatcher::begin(const TransactionBegin& begin, std::vector<ApplyItem>& 
 }
 
 Status Dispatcher::change(Change change, std::vector<ApplyItem>& out) {
-    if (!transaction_) return Error{Errc::bad_value, "a change outside a transaction in the stream"};
+    if (!transaction_)
+        return Error{Errc::bad_value, "a change outside a transaction in the stream"};
     switch (transaction_->fate) {
-        case Fate::skip: return Done{};
+        case Fate::skip:
+            return Done{};
         case Fate::watch:
             if (transaction_->stray_tables.size() < stray_tables_max) {
                 const Relation& relation = change.relation();
@@ -76,13 +81,15 @@ Status Dispatcher::change(Change change, std::vector<ApplyItem>& out) {
             parked_bytes_ += change.memory();
             parked_.emplace_back(std::move(change));
             return Done{};
-        case Fate::apply: return apply(std::move(change), out);
+        case Fate::apply:
+            return apply(std::move(change), out);
     }
     return Done{};
 }
 
 Status Dispatcher::commit(const TransactionCommit& commit, std::vector<ApplyItem>& out) {
-    if (!transaction_) return Error{Errc::bad_value, "a commit without a transaction in the stream"};
+    if (!transaction_)
+        return Error{Errc::bad_value, "a commit without a transaction in the stream"};
     Transaction done = std::move(*transaction_);
     transaction_.reset();
     // During a release the position is ahead of the parked commits that follow now.
@@ -94,18 +101,22 @@ Status Dispatcher::commit(const TransactionCommit& commit, std::vector<ApplyItem
         if (TableInCopy* restarted = table(name)) restarted->barrier = commit.position;
     }
     switch (done.fate) {
-        case Fate::park: parked_.emplace_back(commit); return Done{};
+        case Fate::park:
+            parked_.emplace_back(commit);
+            return Done{};
         case Fate::watch:
             if (!commit.is_mover && commit.touches_user_tables) {
-                out.emplace_back(StrayWrite{
-                    commit.position, {done.stray_tables.begin(), done.stray_tables.end()}});
+                out.emplace_back(StrayWrite{commit.position,
+                                            {done.stray_tables.begin(), done.stray_tables.end()}});
             }
             break;
-        case Fate::skip: break;
+        case Fate::skip:
+            break;
         case Fate::apply:
             if (commit.is_mover && done.forwarded) {
                 return Error{Errc::bad_value,
-                             "a transaction of the mover changed rows on the authority: it must not go back"};
+                             "a transaction of the mover changed rows on the authority: it must "
+                             "not go back"};
             }
             out.emplace_back(CommitDone{done.start, commit.position, commit.committed_at});
             return Done{};
@@ -127,8 +138,8 @@ Status Dispatcher::release_parked(std::vector<ApplyItem>& out) {
     parked_bytes_ = 0;
     for (StreamEvent& event : events) {
         if (const auto* begun = std::get_if<TransactionBegin>(&event)) {
-            transaction_ =
-                Transaction{begun->xid, begun->start, begun->committed_at, Fate::apply, false, {}, {}};
+            transaction_ = Transaction{
+                begun->xid, begun->start, begun->committed_at, Fate::apply, false, {}, {}};
             continue;
         }
         if (const Status went = on(std::move(event), out); !went) return went;

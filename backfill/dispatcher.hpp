@@ -1,8 +1,8 @@
 #pragma once
-// Decides for every transaction of one side's stream what becomes of it: applied, buffered in a chunk that
-// is being copied, skipped because it is on the follower already, parked while a twin is opened, or only
-// watched (a follower's stream: whatever is not the mover's own is a stray write). Owns the stream's
-// position. Pure: no I/O, no clock, no threads; one owner (StreamPipe).
+// Decides for every transaction of one side's stream what becomes of it: applied, buffered in a
+// chunk that is being copied, skipped because it is on the follower already, parked while a twin is
+// opened, or only watched (a follower's stream: whatever is not the mover's own is a stray write).
+// Owns the stream's position. Pure: no I/O, no clock, no threads; one owner (StreamPipe).
 
 #include <cstddef>
 #include <cstdint>
@@ -65,7 +65,8 @@ struct TableInCopy {
     TableName name;
     std::vector<std::string> key_columns;  // What `chunks` is ordered by; empty: one chunk.
     TableChunks chunks;
-    // Chunks may be opened once the follower has everything up to here: rows of a former copy are gone.
+    // Chunks may be opened once the follower has everything up to here: rows of a former copy are
+    // gone.
     Position barrier;
     std::uint64_t next_number = 0;
 };
@@ -73,14 +74,14 @@ struct TableInCopy {
 class Dispatcher {
 public:
     struct Start {
-        Position applied;              // What is durably on the follower: delivered again, it is skipped.
+        Position applied;  // What is durably on the follower: delivered again, it is skipped.
         std::vector<Position> beyond;  // Commits above it that are there as well, by start.
         Unseen unseen;
     };
     explicit Dispatcher(Start start);
 
-    // Transactions that begin at or above `since` are applied; those below, and all when watched, are
-    // watched. Between transactions only.
+    // Transactions that begin at or above `since` are applied; those below, and all when watched,
+    // are watched. Between transactions only.
     void set_role(StreamRole role, Position since);
     // Before the first event.
     TableInCopy& add_table(TableName name,
@@ -93,10 +94,11 @@ public:
     Status on(StreamEvent event, std::vector<ApplyItem>& out);
 
     bool at_boundary() const { return !transaction_; }
-    // Nothing is delivered again any more: what the last run had is behind. Before that, a chunk or a twin
-    // would miss commits that are skipped here and perhaps invisible there.
+    // Nothing is delivered again any more: what the last run had is behind. Before that, a chunk or
+    // a twin would miss commits that are skipped here and perhaps invisible there.
     bool caught_up() const { return covers_last_run(position_); }
-    // Whether whoever has everything up to `position` from this dispatcher has all that the last run had.
+    // Whether whoever has everything up to `position` from this dispatcher has all that the last
+    // run had.
     bool covers_last_run(Position position) const { return position >= delivered_again_up_to_; }
     // Everything up to here was dispatched.
     Position position() const { return position_; }

@@ -58,9 +58,9 @@ Result<const Dispatcher::RelationRoute*> Dispatcher::route_of(const Relation& re
     RelationRoute route{table({relation.schema, relation.name}), {}};
     if (route.table) {
         for (const std::string& column : route.table->key_columns) {
-            const auto at = std::find_if(relation.columns.begin(), relation.columns.end(), [&](const auto& c) {
-                return c.name == column;
-            });
+            const auto at = std::find_if(relation.columns.begin(),
+                                         relation.columns.end(),
+                                         [&](const auto& c) { return c.name == column; });
             if (at == relation.columns.end()) {
                 return Error{Errc::refused,
                              relation.schema + "." + relation.name + ": key column " + column +
@@ -140,7 +140,8 @@ Status Dispatcher::apply_key_change(const RelationRoute& route,
 void Dispatcher::deliver(TableChunks::Target at, Change change, std::vector<ApplyItem>& out) {
     switch (at.route) {
         case Route::discard:
-        case Route::skip: break;
+        case Route::skip:
+            break;
         case Route::apply:
             transaction_->forwarded = true;
             out.emplace_back(std::move(change));

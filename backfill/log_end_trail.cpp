@@ -10,7 +10,8 @@ void LogEndTrail::note(Position end, Position applied, Time at) {
     if (samples_.empty()) spacing_ = {};
     if (end <= applied) return;
     // Where nothing was written the earlier time says more.
-    if (!samples_.empty() && (end == samples_.back().end || at - samples_.back().at < spacing_)) return;
+    if (!samples_.empty() && (end == samples_.back().end || at - samples_.back().at < spacing_))
+        return;
     samples_.push_back({end, at});
     if (samples_.size() <= samples_max) return;
     std::deque<Sample> kept;
@@ -20,8 +21,10 @@ void LogEndTrail::note(Position end, Position applied, Time at) {
 }
 
 std::chrono::duration<double> LogEndTrail::age(Position applied, Time now) const {
-    const auto beyond = std::upper_bound(samples_.begin(), samples_.end(), applied,
-                                         [](Position position, const Sample& sample) { return position < sample.end; });
+    const auto beyond = std::upper_bound(
+        samples_.begin(), samples_.end(), applied, [](Position position, const Sample& sample) {
+            return position < sample.end;
+        });
     if (beyond == samples_.end()) return std::chrono::duration<double>{0};
     return now - beyond->at;
 }

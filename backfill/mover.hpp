@@ -1,13 +1,14 @@
 #pragma once
-// The mover: reads both sides' streams, copies chunks, applies the authority's stream to the follower.
-// This is its face towards the program (proxy/) and the verbs. Thread-safe unless said otherwise; calls
-// that wait are made from the operator's thread, never from an I/O thread.
+// The mover: reads both sides' streams, copies chunks, applies the authority's stream to the
+// follower. This is its face towards the program (proxy/) and the verbs. Thread-safe unless said
+// otherwise; calls that wait are made from the operator's thread, never from an I/O thread.
 //
 // Both directions are one code path. For each side X there is one stream:
 //   X is the authority: its transactions are applied to the other side.
 //   X is the follower:  its stream is watched; every transaction there must be the mover's own (it
-//                       touches segue.progress). Others are stray writes. Its progress is recorded on the
-//                       other side all the same, so that the way back is live and its slot moves on.
+//                       touches segue.progress). Others are stray writes. Its progress is recorded
+//                       on the other side all the same, so that the way back is live and its slot
+//                       moves on.
 
 #include <chrono>
 #include <cstdint>
@@ -36,13 +37,15 @@ struct TableProgress {
 
 struct StreamStatus {
     bool connected = false;
-    bool reverse_ready = false;  // This stream has carried a probe to the other side since connecting.
-    Position received;           // End of the last thing read from the stream.
-    Position applied;            // Contiguous and durable on the other side.
-    std::optional<std::uint64_t> lag_bytes;      // Current end of the side's log minus applied.
-    std::optional<double> lag_seconds;           // Age of the oldest piece of the log not yet applied; 0 when none.
+    bool reverse_ready =
+        false;          // This stream has carried a probe to the other side since connecting.
+    Position received;  // End of the last thing read from the stream.
+    Position applied;   // Contiguous and durable on the other side.
+    std::optional<std::uint64_t> lag_bytes;  // Current end of the side's log minus applied.
+    std::optional<double>
+        lag_seconds;  // Age of the oldest piece of the log not yet applied; 0 when none.
     std::optional<std::uint64_t> retained_log_bytes;
-    std::string problem;         // Empty when healthy; else what stopped it and what to do.
+    std::string problem;  // Empty when healthy; else what stopped it and what to do.
 };
 
 struct MoverStatus {
@@ -58,13 +61,14 @@ struct MoverStatus {
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
     std::uint64_t runs_failed = 0;                // Since `start`; each is followed by another run.
-    std::string last_failure;                     // Why the last of them ended; empty when none has.
+    std::string last_failure;  // Why the last of them ended; empty when none has.
 };
 
 struct VerifyDifference {
     std::string table;  // schema.table
-    std::string key;    // The key's text; the only place where a value leaves the mover. Empty: no key.
-    std::string kind;   // missing | extra | different
+    std::string
+        key;  // The key's text; the only place where a value leaves the mover. Empty: no key.
+    std::string kind;  // missing | extra | different
 };
 
 struct VerifyResult {
@@ -73,8 +77,8 @@ struct VerifyResult {
     std::vector<VerifyDifference> first_differences;  // At most verify_differences_max.
 };
 
-// A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the mover;
-// closed when destroyed. Statements run on each side in that snapshot, read-only.
+// A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the
+// mover; closed when destroyed. Statements run on each side in that snapshot, read-only.
 class Twin {
 public:
     virtual ~Twin() = default;
@@ -82,27 +86,29 @@ public:
     // (name, value) pairs put in force with set_config(..., true) first. Bounded by rows_max rows:
     // beyond it Errc::too_large.
     using Row = std::vector<std::optional<std::string>>;
-    virtual Result<std::vector<Row>> query(Side side, const std::string& sql,
-                                           const std::vector<std::optional<std::string>>& parameters,
-                                           std::size_t rows_max) = 0;
+    virtual Result<std::vector<Row>> query(
+        Side side,
+        const std::string& sql,
+        const std::vector<std::optional<std::string>>& parameters,
+        std::size_t rows_max) = 0;
 };
 
 struct MoverSettings {
-    std::string migration;         // Names slots and publications.
-    std::string url[2];            // libpq connection strings by index(Side), password included.
-    std::vector<std::string> exclude;  // "schema.table"
+    std::string migration;  // Names slots and publications.
+    std::string url[2];     // libpq connection strings by index(Side), password included.
+    std::vector<std::string> exclude;          // "schema.table"
     std::uint64_t retained_log_bytes_max = 0;  // Law 11, per side.
     int copy_workers = 2;
-    std::string pg_bin;            // Where pg_dump is; empty: searched.
+    std::string pg_bin;  // Where pg_dump is; empty: searched.
 };
 
 class Mover {
 public:
     virtual ~Mover() = default;  // Stops and joins every thread.
 
-    // Takes the lease, ends earlier sessions of ours on both sides, reads progress, and goes on from
-    // where the records say, in threads of its own: reconnects for ever on loss of a side. Called at
-    // `run` (when a record exists) and at `start`.
+    // Takes the lease, ends earlier sessions of ours on both sides, reads progress, and goes on
+    // from where the records say, in threads of its own: reconnects for ever on loss of a side.
+    // Called at `run` (when a record exists) and at `start`.
     virtual Status start(const ControlRecord& authority_record) = 0;
     virtual void stop() = 0;
 
@@ -117,22 +123,25 @@ public:
     virtual Status nudge(Side stream_of) = 0;
 
     // From the stream of `authority`, transactions of applications above `since` are applied to the
-    // other side; the other side's stream is watched. Conductor's call after the epoch is committed and
-    // before the new authority's fence is opened. Idempotent.
+    // other side; the other side's stream is watched. Conductor's call after the epoch is committed
+    // and before the new authority's fence is opened. Idempotent.
     virtual Status become(Side authority, Position since) = 0;
 
     // Transactions in `stream_of`'s stream (a follower's) that are not the mover's, since the last
     // change of authority; zero is what a cutover demands.
     virtual std::uint64_t strays(Side stream_of) const = 0;
-    // The first `count` of them do no harm any more: a verification that began after them has found all rows equal.
+    // The first `count` of them do no harm any more: a verification that began after them has found
+    // all rows equal.
     virtual Status strays_mended(Side stream_of, std::uint64_t count) = 0;
 
-    // Key refresh (DESIGN 5, R6) of rows listed by a verification; those without a key are left as they are.
+    // Key refresh (DESIGN 5, R6) of rows listed by a verification; those without a key are left as
+    // they are.
     virtual Status refresh(const std::vector<VerifyDifference>& rows) = 0;
 
     virtual Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) = 0;
 
-    // Compares every table in chunks under twins. Blocks; `progress` (optional) is called with rows so far.
+    // Compares every table in chunks under twins. Blocks; `progress` (optional) is called with rows
+    // so far.
     virtual Result<VerifyResult> verify() = 0;
     virtual std::uint64_t verify_rows_so_far() const = 0;
 };

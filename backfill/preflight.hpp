@@ -20,7 +20,8 @@ struct Finding {
     std::string remedy;  // A command to run, where there is one.
 };
 
-// An Error only when nothing could be examined; a server that cannot be reached is a finding (fail).
+// An Error only when nothing could be examined; a server that cannot be reached is a finding
+// (fail).
 Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings);
 
 }  // namespace segue::backfill

@@ -1,6 +1,6 @@
 #pragma once
-// How far a stream is applied, contiguously and beyond. Commits are named by where their record begins
-// (TransactionBegin::start): that is known before their changes arrive.
+// How far a stream is applied, contiguously and beyond. Commits are named by where their record
+// begins (TransactionBegin::start): that is known before their changes arrive.
 
 #include <cstddef>
 #include <map>
@@ -20,7 +20,8 @@ public:
 
     // Everything delivered up to here has been dealt with, except what is parked.
     void reached(Position position);
-    // A commit is set aside for later, while later ones go on: the contiguous position stays below it.
+    // A commit is set aside for later, while later ones go on: the contiguous position stays below
+    // it.
     void parked(Position start);
     // A commit is on the follower; parked before, or next in order.
     void committed(Position start, Position position);

@@ -39,7 +39,8 @@ std::optional<Error> StreamPipe::failure() const {
 
 bool StreamPipe::room(const StreamEvent& event) const {
     if (queue_bytes_ + taken_bytes_ > queue_bytes_max) return false;
-    const bool edge = std::holds_alternative<TransactionBegin>(event) || std::holds_alternative<Advance>(event);
+    const bool edge =
+        std::holds_alternative<TransactionBegin>(event) || std::holds_alternative<Advance>(event);
     if (edge && dispatcher_.at_boundary()) {
         if (dispatcher_.unseen().full()) return false;
         if (align_until_) return dispatcher_.position() < *align_until_;
@@ -58,7 +59,8 @@ Result<bool> StreamPipe::feed(StreamEvent& event) {
     if (const auto* commit = std::get_if<TransactionCommit>(&event)) {
         pending_.push_back(Pending{commit->position, commit->committed_at});
     }
-    if (const Status went = dispatcher_.on(std::move(event), dispatched_); !went) return went.error();
+    if (const Status went = dispatcher_.on(std::move(event), dispatched_); !went)
+        return went.error();
     if (dispatcher_.parked_bytes() > parked_bytes_max) {
         return Error{Errc::too_large, "transactions that wait for a twin exceed their memory"};
     }
@@ -140,7 +142,8 @@ Position StreamPipe::position() const {
 }
 
 Result<bool> StreamPipe::wait_for_position(Position position, std::chrono::milliseconds time) {
-    return wait(time, [&] { return dispatcher_.at_boundary() && dispatcher_.position() >= position; });
+    return wait(time,
+                [&] { return dispatcher_.at_boundary() && dispatcher_.position() >= position; });
 }
 
 std::optional<std::chrono::sys_time<std::chrono::microseconds>> StreamPipe::oldest_pending() const {
@@ -238,9 +241,8 @@ std::vector<ChunkRange> StreamPipe::holes(const TableName& name) const {
 
 Result<StreamPipe::Opened> StreamPipe::open_chunk(const TableName& name, ChunkRange range) {
     std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] {
-        return failure_ || (dispatcher_.at_boundary() && dispatcher_.caught_up());
-    });
+    changed_.wait(
+        lock, [&] { return failure_ || (dispatcher_.at_boundary() && dispatcher_.caught_up()); });
     if (failure_) return *failure_;
     TableInCopy* const table = dispatcher_.table(name);
     if (!table) return gone();

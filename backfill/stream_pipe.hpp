@@ -1,9 +1,9 @@
 #pragma once
-// One side's stream inside this process, from the thread that reads it to the thread that applies it, and
-// the place where copying and twins meet it. Thread-safe; built on Dispatcher.
+// One side's stream inside this process, from the thread that reads it to the thread that applies
+// it, and the place where copying and twins meet it. Thread-safe; built on Dispatcher.
 //
-// Limits: the queue to the applier holds queue_bytes_max, buffers of chunks chunk_buffer_bytes_max; at
-// either the reader waits (the log is retained on its side, up to the operator's cap).
+// Limits: the queue to the applier holds queue_bytes_max, buffers of chunks chunk_buffer_bytes_max;
+// at either the reader waits (the log is retained on its side, up to the operator's cap).
 
 #include <chrono>
 #include <condition_variable>
@@ -49,7 +49,8 @@ public:
     bool queue_is_empty() const;
     // That much item_memory of what was taken is held no more, though it may not be durable yet.
     void freed(std::size_t bytes);
-    // That many of the items taken, with that much item_memory still held, are durable; `contiguous` as Progress has it.
+    // That many of the items taken, with that much item_memory still held, are durable;
+    // `contiguous` as Progress has it.
     void finished(std::size_t items, std::size_t bytes, Position contiguous);
 
     Position position() const;
@@ -95,8 +96,10 @@ public:
     }
 
     // Holding dispatch: one owner at a time; take it with StreamHold.
-    Result<bool> try_hold(std::chrono::milliseconds time);      // True: owned, maybe not at a boundary yet.
-    Result<bool> wait_boundary(std::chrono::milliseconds time);  // True: nothing is dispatched any more.
+    Result<bool> try_hold(
+        std::chrono::milliseconds time);  // True: owned, maybe not at a boundary yet.
+    Result<bool> wait_boundary(
+        std::chrono::milliseconds time);  // True: nothing is dispatched any more.
     void release_hold();
     // Everything dispatched is durable on the follower.
     Result<bool> wait_drained(std::chrono::milliseconds time);
@@ -112,7 +115,7 @@ private:
     void enqueue(std::vector<ApplyItem>& items);
 
     mutable std::mutex mutex_;
-    std::condition_variable changed_;        // For everybody but the applier.
+    std::condition_variable changed_;  // For everybody but the applier.
     std::condition_variable applier_wakes_;
     Dispatcher dispatcher_;
     std::optional<Error> failure_;
@@ -133,7 +136,8 @@ private:
 // A hold that lets go when it is destroyed.
 class StreamHold {
 public:
-    // Between waits `meanwhile` is called, until dispatch stands at a boundary or the deadline comes.
+    // Between waits `meanwhile` is called, until dispatch stands at a boundary or the deadline
+    // comes.
     template <class Function>
     static Result<StreamHold> take(StreamPipe& pipe, SteadyTime deadline, Function meanwhile) {
         constexpr std::chrono::milliseconds step{5};

@@ -33,8 +33,8 @@ public:
         friend bool operator==(const Commit&, const Commit&) = default;
     };
 
-    // False, and nothing is added, when the list holds unseen_max. A commit that is in the list already
-    // (delivered again after a reconnect) is added once.
+    // False, and nothing is added, when the list holds unseen_max. A commit that is in the list
+    // already (delivered again after a reconnect) is added once.
     [[nodiscard]] bool add(std::uint64_t xid, Position position);
 
     // Forgets what `snapshot` sees: later snapshots see it too.

@@ -1,6 +1,6 @@
 #pragma once
-// Views of bytes, and a reader that remembers its first failure, so that parsing a message is a list
-// of fields with one check at the end.
+// Views of bytes, and a reader that remembers its first failure, so that parsing a message is a
+// list of fields with one check at the end.
 
 #include <concepts>
 #include <cstddef>
@@ -18,13 +18,15 @@ namespace segue {
 using Bytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
 
-inline Bytes bytes(std::string_view text) { return std::as_bytes(std::span{text.data(), text.size()}); }
+inline Bytes bytes(std::string_view text) {
+    return std::as_bytes(std::span{text.data(), text.size()});
+}
 inline std::string_view text(Bytes view) {
     return {reinterpret_cast<const char*>(view.data()), view.size()};
 }
 
-// Reads fields front to back. After the first failure every read returns an empty value, and `finish`
-// reports that failure. Views returned are valid as long as the input.
+// Reads fields front to back. After the first failure every read returns an empty value, and
+// `finish` reports that failure. Views returned are valid as long as the input.
 class ByteReader {
 public:
     explicit ByteReader(Bytes input) : rest_(input) {}
@@ -47,7 +49,8 @@ public:
             failed_ = true;
             return {};
         }
-        const auto size = static_cast<std::size_t>(static_cast<const std::byte*>(end) - rest_.data());
+        const auto size =
+            static_cast<std::size_t>(static_cast<const std::byte*>(end) - rest_.data());
         const std::string_view value = text(rest_.first(size));
         rest_ = rest_.subspan(size + 1);
         return value;
@@ -61,7 +64,8 @@ public:
     template <class T>
     Result<T> finish(T value) const {
         if (failed_) return Error{Errc::truncated, "message ends before its last field"};
-        if (!rest_.empty()) return Error{Errc::trailing_bytes, "message goes on after its last field"};
+        if (!rest_.empty())
+            return Error{Errc::trailing_bytes, "message goes on after its last field"};
         return value;
     }
 

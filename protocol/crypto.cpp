@@ -11,7 +11,9 @@ namespace segue::crypto {
 
 namespace {
 
-const unsigned char* raw(std::string_view data) { return reinterpret_cast<const unsigned char*>(data.data()); }
+const unsigned char* raw(std::string_view data) {
+    return reinterpret_cast<const unsigned char*>(data.data());
+}
 unsigned char* raw(std::string& data) { return reinterpret_cast<unsigned char*>(data.data()); }
 
 std::string digest(std::string_view data, const EVP_MD* algorithm) {
@@ -28,8 +30,13 @@ std::string sha256(std::string_view data) { return digest(data, EVP_sha256()); }
 
 std::string hmac_sha256(std::string_view key, std::string_view data) {
     std::string result(sha256_size, '\0');
-    const unsigned char* done =
-        HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), raw(data), data.size(), raw(result), nullptr);
+    const unsigned char* done = HMAC(EVP_sha256(),
+                                     key.data(),
+                                     static_cast<int>(key.size()),
+                                     raw(data),
+                                     data.size(),
+                                     raw(result),
+                                     nullptr);
     assert(done != nullptr);
     (void)done;
     return result;
@@ -37,9 +44,14 @@ std::string hmac_sha256(std::string_view key, std::string_view data) {
 
 std::string pbkdf2_sha256(std::string_view password, std::string_view salt, int iterations) {
     std::string result(sha256_size, '\0');
-    const int ok = PKCS5_PBKDF2_HMAC(password.data(), static_cast<int>(password.size()), raw(salt),
-                                     static_cast<int>(salt.size()), iterations, EVP_sha256(),
-                                     static_cast<int>(result.size()), raw(result));
+    const int ok = PKCS5_PBKDF2_HMAC(password.data(),
+                                     static_cast<int>(password.size()),
+                                     raw(salt),
+                                     static_cast<int>(salt.size()),
+                                     iterations,
+                                     EVP_sha256(),
+                                     static_cast<int>(result.size()),
+                                     raw(result));
     assert(ok == 1);
     (void)ok;
     return result;
@@ -67,7 +79,8 @@ std::optional<std::string> from_base64(std::string_view text) {
     if (text.size() % 4 != 0) return std::nullopt;
     if (text.empty()) return std::string{};
     std::string decoded(text.size() / 4 * 3, '\0');
-    if (EVP_DecodeBlock(raw(decoded), raw(text), static_cast<int>(text.size())) < 0) return std::nullopt;
+    if (EVP_DecodeBlock(raw(decoded), raw(text), static_cast<int>(text.size())) < 0)
+        return std::nullopt;
     // EVP_DecodeBlock counts padding as zero bytes.
     const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with('=') ? 1 : 0;
     decoded.resize(decoded.size() - padding);

@@ -1,6 +1,6 @@
 #pragma once
-// The cryptography that database logins need; the only file of protocol/ that knows OpenSSL. Values are raw bytes in
-// strings. No random source here: callers bring nonces and salts.
+// The cryptography that database logins need; the only file of protocol/ that knows OpenSSL. Values
+// are raw bytes in strings. No random source here: callers bring nonces and salts.
 
 #include <cstddef>
 #include <optional>

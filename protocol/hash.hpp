@@ -1,6 +1,6 @@
 #pragma once
-// A 128-bit hash of bytes that arrive in arbitrary slices: for cache keys and for digests of replies. Fast and
-// well mixed; not meant to withstand somebody who constructs collisions.
+// A 128-bit hash of bytes that arrive in arbitrary slices: for cache keys and for digests of
+// replies. Fast and well mixed; not meant to withstand somebody who constructs collisions.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,9 @@ struct Hash128 {
     friend bool operator==(const Hash128&, const Hash128&) = default;
     // For unordered containers: the value is mixed already.
     struct Hasher {
-        std::size_t operator()(const Hash128& value) const { return static_cast<std::size_t>(value.low); }
+        std::size_t operator()(const Hash128& value) const {
+            return static_cast<std::size_t>(value.low);
+        }
     };
 };
 

@@ -1,6 +1,7 @@
 #pragma once
-// An opaque, ordered place in an authority's stream. What the number stands for is the engine's affair
-// (PostgreSQL: an LSN); the core only compares. Positions of different sides are not comparable.
+// An opaque, ordered place in an authority's stream. What the number stands for is the engine's
+// affair (PostgreSQL: an LSN); the core only compares. Positions of different sides are not
+// comparable.
 
 #include <compare>
 #include <cstdint>

@@ -1,6 +1,6 @@
 #pragma once
-// Errors as values. What a peer, a network or a disk can cause is a Result; what only our own bug can
-// cause is an assert.
+// Errors as values. What a peer, a network or a disk can cause is a Result; what only our own bug
+// can cause is an assert.
 
 #include <cassert>
 #include <cstddef>
@@ -42,12 +42,30 @@ public:
 
     explicit operator bool() const noexcept { return state_.index() == 0; }
     bool has_value() const noexcept { return state_.index() == 0; }
-    const T& operator*() const& { assert(*this); return *std::get_if<0>(&state_); }
-    T& operator*() & { assert(*this); return *std::get_if<0>(&state_); }
-    T&& operator*() && { assert(*this); return std::move(*std::get_if<0>(&state_)); }
-    const T* operator->() const { assert(*this); return std::get_if<0>(&state_); }
-    T* operator->() { assert(*this); return std::get_if<0>(&state_); }
-    const Error& error() const& { assert(!*this); return *std::get_if<1>(&state_); }
+    const T& operator*() const& {
+        assert(*this);
+        return *std::get_if<0>(&state_);
+    }
+    T& operator*() & {
+        assert(*this);
+        return *std::get_if<0>(&state_);
+    }
+    T&& operator*() && {
+        assert(*this);
+        return std::move(*std::get_if<0>(&state_));
+    }
+    const T* operator->() const {
+        assert(*this);
+        return std::get_if<0>(&state_);
+    }
+    T* operator->() {
+        assert(*this);
+        return std::get_if<0>(&state_);
+    }
+    const Error& error() const& {
+        assert(!*this);
+        return *std::get_if<1>(&state_);
+    }
 
 private:
     std::variant<T, Error> state_;
@@ -69,6 +87,6 @@ struct Overloaded : Lambdas... {
     using Lambdas::operator()...;
 };
 template <class... Lambdas>  // clang 14 does not deduce it by itself.
-Overloaded(Lambdas...) -> Overloaded<Lambdas...>;
+Overloaded(Lambdas...)->Overloaded<Lambdas...>;
 
 }  // namespace segue

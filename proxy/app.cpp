@@ -90,7 +90,9 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       types_(types_of_servers(config)),
       reads_(config, traffic_, positions_, *mover_, types_),
       dialer_(std::move(dialer)),
-      registry_({relay_threads(config), {config.mirror_policy, config.mirror_bound}, config.carry_temporary_max,
+      registry_({relay_threads(config),
+                 {config.mirror_policy, config.mirror_bound},
+                 config.carry_temporary_max,
                  config.move_percent},
                 {control.context().get_executor(),
                  &traffic_,
@@ -135,9 +137,15 @@ Status App::start(const ClientTls* tls, const std::string& token) {
     if (!http) return http.error();
     http_ = std::move(*http);
     services_ = std::make_unique<LoginServices>(
-        LoginServices{config_, traffic_, *dialer_, tls, secrets_, registry_, registry_, [this] {
-                          return registry_.session_count();
-                      }, [this] { return board_.read().unreachable; }});
+        LoginServices{config_,
+                      traffic_,
+                      *dialer_,
+                      tls,
+                      secrets_,
+                      registry_,
+                      registry_,
+                      [this] { return registry_.session_count(); },
+                      [this] { return board_.read().unreachable; }});
     const auto on_failure = [](const Error& error) { spdlog::info("login: {}", error.detail); };
     auto listener = Listener::open(control_.context(), config_.listen, *services_, on_failure);
     if (!listener) return listener.error();
@@ -196,13 +204,17 @@ int run_app(const Config& config) {
     if (!dialer) return refused(dialer.error(), configuration_error);
     for (const Side side : {Side::source, Side::target}) {
         const Status readable = (*dialer)->files_readable(side);
-        if (!readable) spdlog::warn("no client reaches the {} until this is mended: {}", name(side), readable.error().detail);
+        if (!readable)
+            spdlog::warn("no client reaches the {} until this is mended: {}",
+                         name(side),
+                         readable.error().detail);
     }
     App app{config, std::move(*dialer), control};
     if (const Status started = app.start(tls.get(), token); !started)
         return refused(started.error(), 1);
     if (config.move_percent > 0) {
-        spdlog::warn("development: sessions are moved at random at {} % of their boundaries", config.move_percent);
+        spdlog::warn("development: sessions are moved at random at {} % of their boundaries",
+                     config.move_percent);
     }
     spdlog::info("run: ready");
     control.wait_for_signal();

@@ -1,5 +1,6 @@
 #pragma once
-// One request of our own on a server's connection that nobody else reads meanwhile, and its answer. Control plane coroutines.
+// One request of our own on a server's connection that nobody else reads meanwhile, and its answer.
+// Control plane coroutines.
 
 #include <boost/asio/awaitable.hpp>
 
@@ -26,10 +27,14 @@ boost::asio::awaitable<void> read_last_words(Transport& backend, std::string& re
 
 // Reads until `parse` has its answer and the connection stands between two messages.
 template <class T, class Parse>
-boost::asio::awaitable<Result<T>> read_answer(Transport& backend, std::string& reply, Parse parse, MoveDeadline deadline) {
+boost::asio::awaitable<Result<T>> read_answer(Transport& backend,
+                                              std::string& reply,
+                                              Parse parse,
+                                              MoveDeadline deadline) {
     for (;;) {
         Step<T> step = parse(bytes(reply));
-        const bool more = std::holds_alternative<NeedMore>(step) || !ends_between_messages(bytes(reply));
+        const bool more =
+            std::holds_alternative<NeedMore>(step) || !ends_between_messages(bytes(reply));
         if (!more) {
             if (auto* error = std::get_if<Error>(&step)) co_return std::move(*error);
             co_return std::get<T>(std::move(step));
@@ -37,15 +42,20 @@ boost::asio::awaitable<Result<T>> read_answer(Transport& backend, std::string& r
         // A fatal error is followed by the connection's end, no ReadyForQuery.
         const Status read = co_await read_more(backend, reply, answer_read_size_max, deadline);
         if (read) continue;
-        if (auto* error = std::get_if<Error>(&step)) co_return Error{Errc::closed, error->detail, error->sqlstate};
+        if (auto* error = std::get_if<Error>(&step))
+            co_return Error{Errc::closed, error->detail, error->sqlstate};
         co_return read.error();
     }
 }
 
-// Errc::server: refused, and the connection stands at its boundary again. After any other error it cannot be used any more.
-// `for_client` gets what the server said to the client meanwhile; its last words too.
+// Errc::server: refused, and the connection stands at its boundary again. After any other error it
+// cannot be used any more. `for_client` gets what the server said to the client meanwhile; its last
+// words too.
 template <class T, class Parse>
-boost::asio::awaitable<Result<T>> ask(Transport& backend, const std::string& request, Parse parse, MoveDeadline deadline,
+boost::asio::awaitable<Result<T>> ask(Transport& backend,
+                                      const std::string& request,
+                                      Parse parse,
+                                      MoveDeadline deadline,
                                       std::string& for_client) {
     std::string reply;
     const Status written = co_await write_all(backend, request, deadline);

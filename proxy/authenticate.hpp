@@ -1,6 +1,6 @@
 #pragma once
-// Authentication of a client by the server it wants: the server decides the method, the client proves itself, and what is
-// needed to log in on the other server later is kept.
+// Authentication of a client by the server it wants: the server decides the method, the client
+// proves itself, and what is needed to log in on the other server later is kept.
 
 #include <boost/asio/awaitable.hpp>
 
@@ -29,7 +29,10 @@ struct AuthenticationPeers {
     const CredentialMap& mapped;
 };
 
-// `request`: the server's first message. On success AuthenticationOk stands in the server leg's greeting, unsent. `peers` outlives the call.
-boost::asio::awaitable<AuthenticationOutcome> authenticate_client(AuthenticationPeers& peers, Message request, std::string user);
+// `request`: the server's first message. On success AuthenticationOk stands in the server leg's
+// greeting, unsent. `peers` outlives the call.
+boost::asio::awaitable<AuthenticationOutcome> authenticate_client(AuthenticationPeers& peers,
+                                                                  Message request,
+                                                                  std::string user);
 
 }  // namespace segue::proxy

@@ -23,9 +23,15 @@ asio::awaitable<Status> send_to(const CancelTarget& target, Dialer& dialer, Dead
 
 }  // namespace
 
-asio::awaitable<Status> forward_cancel(pg::CancelRequest request, CancelTargets& targets, Dialer& dialer, Deadline deadline) {
-    const std::optional<CancelTarget> target = co_await targets.cancel(request.pid, std::move(request.key));
-    if (!target) co_return Done{};  // Nobody's, or answered in Segue: a server says nothing in that case either.
+asio::awaitable<Status> forward_cancel(pg::CancelRequest request,
+                                       CancelTargets& targets,
+                                       Dialer& dialer,
+                                       Deadline deadline) {
+    const std::optional<CancelTarget> target =
+        co_await targets.cancel(request.pid, std::move(request.key));
+    if (!target)
+        co_return Done{};  // Nobody's, or answered in Segue: a server says nothing in that case
+                           // either.
     Status sent = co_await send_to(*target, dialer, deadline);
     targets.cancel_ended(*target);
     co_return sent;

@@ -1,6 +1,6 @@
 #pragma once
-// A cancel request goes to the backend that serves the session now, and the client is let go only once that server has closed: by
-// then it has acted, and the client's next statement cannot be hit.
+// A cancel request goes to the backend that serves the session now, and the client is let go only
+// once that server has closed: by then it has acted, and the client's next statement cannot be hit.
 
 #include <boost/asio/awaitable.hpp>
 
@@ -10,7 +10,9 @@
 
 namespace segue::proxy {
 
-boost::asio::awaitable<Status> forward_cancel(protocol::postgres::CancelRequest request, CancelTargets& targets, Dialer& dialer,
+boost::asio::awaitable<Status> forward_cancel(protocol::postgres::CancelRequest request,
+                                              CancelTargets& targets,
+                                              Dialer& dialer,
                                               Deadline deadline);
 
 }  // namespace segue::proxy

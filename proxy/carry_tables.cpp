@@ -39,7 +39,9 @@ struct Reading {
     bool within(std::uint64_t size) {
         if (size <= size_max) return true;
         for (std::string& pin : state.pins) {
-            pin += ", above [sessions] carry_temporary_kb = " + std::to_string(size_max / kilobyte) + " with all others";
+            pin +=
+                ", above [sessions] carry_temporary_kb = " + std::to_string(size_max / kilobyte) +
+                " with all others";
         }
         return false;
     }
@@ -51,7 +53,8 @@ struct Reading {
 };
 
 asio::awaitable<bool> Reading::describe() {
-    auto found = co_await ask_own<TemporaryTablesFound>(temporary_tables_request(), parse_temporary_tables_reply);
+    auto found = co_await ask_own<TemporaryTablesFound>(temporary_tables_request(),
+                                                        parse_temporary_tables_reply);
     if (!found) {
         failed(found.error());
         co_return false;
@@ -68,12 +71,14 @@ asio::awaitable<bool> Reading::settle_tables() {
     std::vector<std::string> unknown;
     for (CarryStep& step : steps) {
         if (step.kind != CarryStep::Kind::table) continue;
-        const Result<OnCommit> what = co_await ask_own<OnCommit>(on_commit_request(step), parse_on_commit_reply);
+        const Result<OnCommit> what =
+            co_await ask_own<OnCommit>(on_commit_request(step), parse_on_commit_reply);
         if (!what) {
             failed(what.error());
             co_return false;
         }
-        if (!settle_on_commit(step, *what)) unknown.push_back(step.name + ", which may be ON COMMIT DELETE ROWS");
+        if (!settle_on_commit(step, *what))
+            unknown.push_back(step.name + ", which may be ON COMMIT DELETE ROWS");
     }
     if (unknown.empty()) co_return true;
     state.pins = std::move(unknown);
@@ -81,7 +86,8 @@ asio::awaitable<bool> Reading::settle_tables() {
 }
 
 asio::awaitable<bool> Reading::measure() {
-    const Result<std::uint64_t> size = co_await ask_own<std::uint64_t>(sizes_request(steps), parse_sizes_reply);
+    const Result<std::uint64_t> size =
+        co_await ask_own<std::uint64_t>(sizes_request(steps), parse_sizes_reply);
     if (size) co_return within(*size);
     failed(size.error());
     co_return false;
@@ -100,7 +106,9 @@ asio::awaitable<bool> Reading::copy() {
 
 }  // namespace
 
-asio::awaitable<CarryRead> read_temporary_tables(Transport& backend, SessionState& state, std::size_t size_max,
+asio::awaitable<CarryRead> read_temporary_tables(Transport& backend,
+                                                 SessionState& state,
+                                                 std::size_t size_max,
                                                  std::chrono::milliseconds patience) {
     Reading reading{backend, state, size_max, patience};
     bool whole = co_await reading.describe();

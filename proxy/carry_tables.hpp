@@ -1,5 +1,6 @@
 #pragma once
-// Reads a session's temporary tables on its own backend, so that they can be made anew on the other side.
+// Reads a session's temporary tables on its own backend, so that they can be made anew on the other
+// side.
 
 #include <boost/asio/awaitable.hpp>
 
@@ -17,10 +18,13 @@ struct CarryRead {
     std::string for_client;  // What the server said to the client meanwhile.
 };
 
-// `state` has just been probed, on the same backend, and nothing but temporary tables and sequences pins it: they go into
-// `state.temporary`, and the pins with them; or the pins become the reasons why they cannot. `size_max`: for all of them, on disk and
-// as text. `patience`: for the answer to one round trip.
-boost::asio::awaitable<CarryRead> read_temporary_tables(Transport& backend, protocol::postgres::SessionState& state,
-                                                        std::size_t size_max, std::chrono::milliseconds patience);
+// `state` has just been probed, on the same backend, and nothing but temporary tables and sequences
+// pins it: they go into `state.temporary`, and the pins with them; or the pins become the reasons
+// why they cannot. `size_max`: for all of them, on disk and as text. `patience`: for the answer to
+// one round trip.
+boost::asio::awaitable<CarryRead> read_temporary_tables(Transport& backend,
+                                                        protocol::postgres::SessionState& state,
+                                                        std::size_t size_max,
+                                                        std::chrono::milliseconds patience);
 
 }  // namespace segue::proxy

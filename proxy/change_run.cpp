@@ -17,7 +17,8 @@ namespace {
 
 constexpr const char* drain_channel = "segue_drain";
 constexpr std::chrono::milliseconds ticket_blink{30};
-// A ticket is committed in some round trips; that both have been applied takes at most so many times that.
+// A ticket is committed in some round trips; that both have been applied takes at most so many
+// times that.
 constexpr int ticket_ways = 3;
 constexpr std::chrono::milliseconds ticket_patience{700};
 constexpr std::uint32_t pace_min = 250, pace_max = 4000;  // Microseconds a turn: see Traffic::pace.
@@ -57,7 +58,8 @@ Outcome ChangeRun::perform(const router::Check&) {
         const Status checked = (this->*check)();
         if (!checked) return failed(checked.error().detail);
     }
-    if (const Status prepared = prepare_sessions(); !prepared) return failed(prepared.error().detail);
+    if (const Status prepared = prepare_sessions(); !prepared)
+        return failed(prepared.error().detail);
     // Last: it may slow the clients down, and the hold is next.
     if (const Status caught_up = catch_up(); !caught_up) {
         return failed("the way there and back could not be proven: " + caught_up.error().detail);
@@ -91,7 +93,8 @@ Status ChangeRun::check_records() {
 }
 
 Status ChangeRun::check_mover() {
-    const Status connected = wait_connected(parts_.mover, {from_, to_}, limits_.connect, parts_.stopping);
+    const Status connected =
+        wait_connected(parts_.mover, {from_, to_}, limits_.connect, parts_.stopping);
     if (!connected) return connected;
     const backfill::MoverStatus status = parts_.mover.status();
     if (!status.problems.empty()) return Error{Errc::refused, status.problems.front()};
@@ -103,10 +106,11 @@ Status ChangeRun::check_mover() {
     return Done{};
 }
 
-// Until a pair of tickets takes no longer than a blink, because that is what the hold will take at least. Where the
-// machine is so busy that the mover gains no ground, the clients are slowed down a little, until the hold and no
-// longer than `limits_.slowed`; then it is tried without, and given up rather than have them wait. Where the servers
-// are far away the way itself takes its time, which no slowing shortens: it is granted on top.
+// Until a pair of tickets takes no longer than a blink, because that is what the hold will take at
+// least. Where the machine is so busy that the mover gains no ground, the clients are slowed down a
+// little, until the hold and no longer than `limits_.slowed`; then it is tried without, and given
+// up rather than have them wait. Where the servers are far away the way itself takes its time,
+// which no slowing shortens: it is granted on top.
 Status ChangeRun::catch_up() {
     const auto deadline = Clock::now() + limits_.probe;
     bool exchanged_once = false;
@@ -119,7 +123,8 @@ Status ChangeRun::catch_up() {
         const auto committed_at = Clock::now();
         way = std::min(way, committed_at - begun);
         auto patience = committed_at + ticket_patience + ticket_ways * way;
-        if (parts_.traffic.pace > 0) patience = std::min(patience, begun + (limits_.slowed - report_.slowed));
+        if (parts_.traffic.pace > 0)
+            patience = std::min(patience, begun + (limits_.slowed - report_.slowed));
         const Status exchanged = await_tickets(std::min(deadline, patience));
         const auto now = Clock::now();
         const bool timed_out = !exchanged && exchanged.error().code == Errc::timed_out;
@@ -133,7 +138,8 @@ Status ChangeRun::catch_up() {
 
 void ChangeRun::set_pace(std::uint32_t pace) {
     const auto now = Clock::now();
-    if (parts_.traffic.pace > 0) report_.slowed += std::chrono::duration_cast<std::chrono::microseconds>(now - paced_at_);
+    if (parts_.traffic.pace > 0)
+        report_.slowed += std::chrono::duration_cast<std::chrono::microseconds>(now - paced_at_);
     paced_at_ = now;
     parts_.traffic.pace = report_.slowed < limits_.slowed ? pace : 0;
 }
@@ -178,7 +184,8 @@ Status ChangeRun::exchange_tickets(Clock::time_point deadline) {
 }
 
 Status ChangeRun::prepare_sessions() {
-    return parts_.sessions.prestage(to_, Clock::now() + limits_.prestage, std::min(limits_.drain, limits_.deadline));
+    return parts_.sessions.prestage(
+        to_, Clock::now() + limits_.prestage, std::min(limits_.drain, limits_.deadline));
 }
 
 Outcome ChangeRun::perform(const router::RecordIntent&) {
@@ -260,7 +267,8 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
 Outcome ChangeRun::perform(const router::AskEpoch&) { return ask_epoch(parts_.steps, to_, epoch_); }
 
 Outcome ChangeRun::perform(const router::Become&) {
-    // What the record says, not a later end: by it the mover finds again, after a restart, what it noted of stray writes.
+    // What the record says, not a later end: by it the mover finds again, after a restart, what it
+    // noted of stray writes.
     return parts_.mover.become(to_, since_) ? Outcome::done : Outcome::failed;
 }
 

@@ -69,7 +69,7 @@ private:
     std::uint64_t epoch_ = 0;              // The new one.
     bool intended_ = false;                // The intent is, or may be, on record.
     bool fenced_ = false;                  // Closing was begun.
-    Position since_;  // Of the epoch that is committed, or may be.
+    Position since_;                       // Of the epoch that is committed, or may be.
 };
 
 }  // namespace segue::proxy

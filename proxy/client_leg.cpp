@@ -26,7 +26,8 @@ bool begins_tls(int fd) {
     return ::recv(fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 && first == tls_handshake_byte;
 }
 
-// One packet without a tag, and not a byte more: what follows an SSLRequest belongs to the TLS handshake.
+// One packet without a tag, and not a byte more: what follows an SSLRequest belongs to the TLS
+// handshake.
 asio::awaitable<Result<std::string>> read_packet(Transport& transport, Deadline deadline) {
     std::string packet;
     for (std::size_t missing = pg::length_size;;) {
@@ -56,12 +57,16 @@ asio::awaitable<Result<std::string>> ClientLeg::ask(std::string question) {
     co_return body;
 }
 
-asio::awaitable<Error> ClientLeg::refuse(std::string sqlstate, std::string message, std::string hint) {
+asio::awaitable<Error> ClientLeg::refuse(std::string sqlstate,
+                                         std::string message,
+                                         std::string hint) {
     // A client that does not read is not waited for long.
     constexpr std::chrono::seconds farewell_max{5};
     deadline = std::min(deadline, std::chrono::steady_clock::now() + farewell_max);
-    deadline = std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds{100});
-    if (!std::exchange(refused, true)) (void)co_await say(pg::encode_error_response({"FATAL", sqlstate, message, hint}));
+    deadline =
+        std::max(deadline, std::chrono::steady_clock::now() + std::chrono::milliseconds{100});
+    if (!std::exchange(refused, true))
+        (void)co_await say(pg::encode_error_response({"FATAL", sqlstate, message, hint}));
     co_return Error{Errc::refused, std::move(message), std::move(sqlstate)};
 }
 
@@ -69,7 +74,8 @@ asio::awaitable<Status> ClientLeg::direct_tls(const ClientTls* tls) {
     const Status readable = co_await wait_readable(transport, deadline);
     if (!readable) co_return readable.error();
     if (!begins_tls(transport.fd())) co_return Done{};
-    if (tls == nullptr || unix_socket) co_return Error{Errc::refused, "direct TLS, but no TLS is configured here"};
+    if (tls == nullptr || unix_socket)
+        co_return Error{Errc::refused, "direct TLS, but no TLS is configured here"};
     co_return co_await tls->accept(transport, true, deadline);
 }
 
@@ -108,24 +114,32 @@ asio::awaitable<Hello> ClientLeg::greet(const ClientTls* tls, ListenTls wanted) 
     }
 }
 
-asio::awaitable<Hello> ClientLeg::take_startup(std::uint32_t code, std::string packet, ListenTls wanted) {
+asio::awaitable<Hello> ClientLeg::take_startup(std::uint32_t code,
+                                               std::string packet,
+                                               ListenTls wanted) {
     const std::uint32_t major = code >> 16;
     if (major != pg::protocol_3_0 >> 16) {
-        co_return co_await refuse("0A000", "unsupported frontend protocol " + std::to_string(major) + "." +
-                                               std::to_string(code & 0xffff) + ": Segue supports 3.0 to 3.2", "");
+        co_return co_await refuse("0A000",
+                                  "unsupported frontend protocol " + std::to_string(major) + "." +
+                                      std::to_string(code & 0xffff) + ": Segue supports 3.0 to 3.2",
+                                  "");
     }
     auto startup = pg::parse_startup(code, bytes(packet).subspan(startup_head_size));
-    if (!startup) co_return co_await refuse("08P01", "invalid startup packet: " + startup.error().detail, "");
+    if (!startup)
+        co_return co_await refuse("08P01", "invalid startup packet: " + startup.error().detail, "");
     startup->version = std::min(code, pg::protocol_3_2);
     if (code != startup->version || !startup->protocol_options.empty()) {
-        const Status said = co_await say(pg::encode_negotiate_protocol_version(startup->version, startup->protocol_options));
+        const Status said = co_await say(
+            pg::encode_negotiate_protocol_version(startup->version, startup->protocol_options));
         if (!said) co_return said.error();
     }
     if (wanted == ListenTls::require && !transport.uses_tls() && !unix_socket) {
-        co_return co_await refuse("28000", "Segue accepts only connections with TLS", "Connect with sslmode=require.");
+        co_return co_await refuse(
+            "28000", "Segue accepts only connections with TLS", "Connect with sslmode=require.");
     }
     if (startup->parameter("user").empty()) {
-        co_return co_await refuse("28000", "no PostgreSQL user name specified in startup packet", "");
+        co_return co_await refuse(
+            "28000", "no PostgreSQL user name specified in startup packet", "");
     }
     co_return std::move(*startup);
 }

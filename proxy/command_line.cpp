@@ -86,9 +86,11 @@ std::string milliseconds(const std::string& text) {
 std::string reason(const CLI::App& app, const CLI::ParseError& error) {
     if (!app.get_subcommands().empty() || error.get_name() != "RequiredError") return error.what();
     const std::vector<std::string> words = app.remaining();
-    const auto verb = std::find_if(words.begin(), words.end(), [](const auto& word) { return !word.starts_with("-"); });
+    const auto verb = std::find_if(
+        words.begin(), words.end(), [](const auto& word) { return !word.starts_with("-"); });
     const std::string text = error.what();
-    if (verb == words.end()) return text.find("ubcommand") != std::string::npos ? "a verb is required" : text;
+    if (verb == words.end())
+        return text.find("ubcommand") != std::string::npos ? "a verb is required" : text;
     std::vector<std::string> names;
     for (const CLI::App* known : app.get_subcommands([](const CLI::App*) { return true; }))
         names.push_back(known->get_name());
@@ -146,10 +148,11 @@ void add_changes(CLI::App& app, Options& options) {
                        "For a target that is lost for good: go on with what the source has. Says "
                        "what may be missing and asks "
                        "for the migration's name");
-    rollback->add_option("--confirm",
-                         options.confirm,
-                         "With --force: the migration's name. Who gives it says that the lost target "
-                         "cannot come back and accept writes")
+    rollback
+        ->add_option("--confirm",
+                     options.confirm,
+                     "With --force: the migration's name. Who gives it says that the lost target "
+                     "cannot come back and accept writes")
         ->type_name("NAME");
     CLI::App* finish =
         app.add_subcommand("finish",

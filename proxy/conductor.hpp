@@ -34,12 +34,15 @@ struct ChangeLimits {
     std::chrono::milliseconds drain{2000};  // For open transactions.
     std::chrono::milliseconds deadline{
         5000};  // From hold to release, before the point of no return.
-    // Step 1, which no client notices: for the mover's streams to be connected, for arming, for the two probes, for preparing the sessions.
-    std::chrono::milliseconds connect{8000};  // Above the longest pause between two of the mover's runs.
+    // Step 1, which no client notices: for the mover's streams to be connected, for arming, for the
+    // two probes, for preparing the sessions.
+    std::chrono::milliseconds connect{
+        8000};  // Above the longest pause between two of the mover's runs.
     std::chrono::milliseconds arm{10000};
     std::chrono::milliseconds probe{15000};
     std::chrono::milliseconds prestage{15000};
-    // For how long, all in all, one change may slow the clients down before its hold (Traffic::pace).
+    // For how long, all in all, one change may slow the clients down before its hold
+    // (Traffic::pace).
     std::chrono::milliseconds slowed{2000};
     std::chrono::milliseconds retry_pause{200};  // Between two attempts at what must be done.
 };
@@ -49,7 +52,7 @@ struct ChangeReport {
     std::string reason;  // Empty when all went well. Names the thing and the remedy.
     std::chrono::microseconds hold{0};
     std::chrono::microseconds longest_wait{0};
-    bool held = false;  // Clients were held, so the two figures mean something.
+    bool held = false;                    // Clients were held, so the two figures mean something.
     std::chrono::microseconds slowed{0};  // Clients were slowed down for so long before it.
     bool interrupted =
         false;  // The program is ending; recovery goes on from the records at the next start.

@@ -217,9 +217,10 @@ void read_servers(ConfigReader& reader, Config& config) {
         reader.expected("url", "another database than the source's");
     }
     if (!same_database && config.move_percent > 0) {
-        reader.expected("url",
-                        "the source's own database, because [development] move_percent is set: sessions "
-                        "are then moved at random, which no migration wants");
+        reader.expected(
+            "url",
+            "the source's own database, because [development] move_percent is set: sessions "
+            "are then moved at random, which no migration wants");
     }
     reader.leave();
 }
@@ -242,9 +243,11 @@ std::string read_mapped_password(ConfigReader& reader) {
     }
     if (!password.empty()) return password;
     if (!variable.empty()) {
-        reader.expected("password_env", "an environment variable that is set, but " + variable + " is not");
+        reader.expected("password_env",
+                        "an environment variable that is set, but " + variable + " is not");
     } else {
-        reader.expected("password_file", "a file that can be read, with the password as its first line: " + file);
+        reader.expected("password_file",
+                        "a file that can be read, with the password as its first line: " + file);
     }
     return {};
 }
@@ -256,16 +259,20 @@ void read_credentials(ConfigReader& reader, Config& config) {
         const std::string role = reader.string("role").value_or("");
         if (role.empty()) reader.expected("role", "the name of a role");
         const std::size_t side = reader.choice("side", {"source", "target", "both"}).value_or(2);
-        const auto proof = static_cast<ClientProof>(reader.choice("client", {"password", "certificate"}).value_or(0));
+        const auto proof = static_cast<ClientProof>(
+            reader.choice("client", {"password", "certificate"}).value_or(0));
         std::string password = read_mapped_password(reader);
         if (proof == ClientProof::certificate && (side != 2 || config.tls_client_ca.empty())) {
-            reader.expected("client", "side = \"both\" and [listen] tls_client_ca beside \"certificate\"");
+            reader.expected("client",
+                            "side = \"both\" and [listen] tls_client_ca beside \"certificate\"");
         }
         for (const Side of : {Side::source, Side::target}) {
             const bool meant = side == 2 || side == index(of);
             if (!meant || role.empty() || password.empty()) continue;
             if (!config.credentials.add(role, of, password, proof)) {
-                reader.expected("role", "one password for a role and side, but " + role + " has another for the " + std::string{name(of)});
+                reader.expected("role",
+                                "one password for a role and side, but " + role +
+                                    " has another for the " + std::string{name(of)});
             }
         }
         crypto::wipe(password);

@@ -25,17 +25,20 @@ enum class RoleSync : std::uint8_t { sync, keep };
 enum class MirrorPolicy : std::uint8_t { strict, bounded };
 
 struct ServerConfig {
-    std::string url;            // As written.
-    std::string connection;     // libpq connection string, password included. Never logged.
-    std::string host;           // Split from the URL for the sessions' own connections.
-    std::string tls_host;       // What its certificate is for, where that is not `host` (hostaddr in the URL).
+    std::string url;         // As written.
+    std::string connection;  // libpq connection string, password included. Never logged.
+    std::string host;        // Split from the URL for the sessions' own connections.
+    std::string
+        tls_host;  // What its certificate is for, where that is not `host` (hostaddr in the URL).
     std::uint16_t port = 5432;
     std::string unix_directory;  // Instead of host when the URL names a socket folder.
     std::string database, user;
-    std::string sslmode;        // Empty when the URL says nothing: as the client's own connection.
+    std::string sslmode;  // Empty when the URL says nothing: as the client's own connection.
     std::string sslrootcert;
-    bool direct_tls = false;    // sslnegotiation=direct: TLS from the first byte, as servers from 17 on take it.
-    std::string sslcert, sslkey;  // Segue's own, which it shows on the sessions' connections as well.
+    bool direct_tls =
+        false;  // sslnegotiation=direct: TLS from the first byte, as servers from 17 on take it.
+    std::string sslcert,
+        sslkey;  // Segue's own, which it shows on the sessions' connections as well.
 };
 
 struct Config {
@@ -61,12 +64,14 @@ struct Config {
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     // Ours beyond INTERFACE, all with defaults:
-    int relay_threads = 0;  // [limits] relay_threads; 0: cores - 1, at least 1.
-    int copy_workers = 2;   // [limits] copy_workers
-    std::uint32_t clients_max = 10000;              // [limits] clients
+    int relay_threads = 0;              // [limits] relay_threads; 0: cores - 1, at least 1.
+    int copy_workers = 2;               // [limits] copy_workers
+    std::uint32_t clients_max = 10000;  // [limits] clients
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms
-    std::size_t carry_temporary_max = 1024 * 1024;   // [sessions] carry_temporary_kb, in bytes; 0: none are carried.
-    int move_percent = 0;  // [development] move_percent; above 0 both sides are the same database, and nothing can be started.
+    std::size_t carry_temporary_max =
+        1024 * 1024;       // [sessions] carry_temporary_kb, in bytes; 0: none are carried.
+    int move_percent = 0;  // [development] move_percent; above 0 both sides are the same database,
+                           // and nothing can be started.
 };
 
 // Reads and checks the file. `environment` passwords (password_env) are resolved here.

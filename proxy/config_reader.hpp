@@ -19,7 +19,8 @@ public:
 
     // Keys read from now on are this section's.
     void enter(std::string_view section);
-    // The same for a section that may be there several times, [[section]]: how many there are, and one of them.
+    // The same for a section that may be there several times, [[section]]: how many there are, and
+    // one of them.
     std::size_t list_size(std::string_view section);
     void enter_item(std::string_view section, std::size_t item);
     // Complains about the keys of the section that nobody asked for. After the last key.

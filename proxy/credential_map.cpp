@@ -31,7 +31,10 @@ CredentialMap::~CredentialMap() {
     }
 }
 
-bool CredentialMap::add(const std::string& role, Side side, std::string password, ClientProof proof) {
+bool CredentialMap::add(const std::string& role,
+                        Side side,
+                        std::string password,
+                        ClientProof proof) {
     Entry entry;
     entry.verifier = pg::make_scram_verifier(password, random_salt(), pg::scram_iterations_default);
     entry.password = std::move(password);

@@ -1,6 +1,7 @@
 #pragma once
-// Passwords that the operator has given for roles whose own secret does not work on a side ([[credentials]] of the configuration):
-// Segue logs them in there with it, once the client has proved itself.
+// Passwords that the operator has given for roles whose own secret does not work on a side
+// ([[credentials]] of the configuration): Segue logs them in there with it, once the client has
+// proved itself.
 
 #include <map>
 #include <set>
@@ -15,7 +16,7 @@ namespace segue::proxy {
 
 // How the client of such a role proves itself to Segue.
 enum class ClientProof : std::uint8_t {
-    password,     // The source's: the one mapped for it, else by the verifier that the source stores.
+    password,  // The source's: the one mapped for it, else by the verifier that the source stores.
     certificate,  // A certificate of the role's name, from [listen] tls_client_ca.
 };
 

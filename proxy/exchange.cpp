@@ -19,7 +19,8 @@ constexpr std::size_t answer_size_max = 1024 * 1024;
 
 // False when the deadline has passed.
 bool wait(const Transport& server, bool writing, Time deadline) {
-    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto rest = std::chrono::duration_cast<std::chrono::milliseconds>(
+        deadline - std::chrono::steady_clock::now());
     if (rest.count() <= 0) return false;
     pollfd poll{server.fd(), static_cast<short>(writing ? POLLIN | POLLOUT : POLLIN), 0};
     return ::poll(&poll, 1, static_cast<int>(std::min<long>(rest.count() + 1, 1000))) >= 0;
@@ -27,12 +28,16 @@ bool wait(const Transport& server, bool writing, Time deadline) {
 
 }  // namespace
 
-Status exchange(Transport& server, Bytes request, Time deadline, const std::function<bool(Bytes)>& receive) {
+Status exchange(Transport& server,
+                Bytes request,
+                Time deadline,
+                const std::function<bool(Bytes)>& receive) {
     std::array<std::byte, 16 * 1024> scratch;
     for (;;) {
         if (!request.empty()) {
             const IoOutcome sent = server.write_some(request);
-            if (sent.io == Io::closed || sent.io == Io::failed) return Error{Errc::closed, "the server closed the connection"};
+            if (sent.io == Io::closed || sent.io == Io::failed)
+                return Error{Errc::closed, "the server closed the connection"};
             request = request.subspan(sent.size);
         }
         const IoOutcome got = server.read_some(scratch);
@@ -41,12 +46,15 @@ Status exchange(Transport& server, Bytes request, Time deadline, const std::func
                 if (receive(Bytes{scratch}.first(got.size))) return Done{};
                 continue;
             case Io::closed:
-            case Io::failed: return Error{Errc::closed, "the server closed the connection"};
+            case Io::failed:
+                return Error{Errc::closed, "the server closed the connection"};
             case Io::want_read:
-            case Io::want_write: break;
+            case Io::want_write:
+                break;
         }
         const bool writing = !request.empty() || got.io == Io::want_write;
-        if (!wait(server, writing, deadline)) return Error{Errc::timed_out, "the server did not answer in time"};
+        if (!wait(server, writing, deadline))
+            return Error{Errc::timed_out, "the server did not answer in time"};
     }
 }
 
@@ -78,7 +86,8 @@ Result<std::vector<TextRow>> query_rows(Transport& server, const std::string& sq
                 }
             } else if (frame->tag == 'E') {
                 const Result<ErrorFields> fields = parse_error_fields(frame->body);
-                failure = Error{Errc::server, "refused", fields ? std::string{fields->sqlstate} : ""};
+                failure =
+                    Error{Errc::server, "refused", fields ? std::string{fields->sqlstate} : ""};
             }
             ended = ended || frame->tag == 'Z';
             rest = rest.subspan(frame->wire.size());

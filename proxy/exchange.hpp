@@ -1,5 +1,6 @@
 #pragma once
-// Blocking conversations with a server on a connection that nobody else uses, for threads of our own.
+// Blocking conversations with a server on a connection that nobody else uses, for threads of our
+// own.
 
 #include <chrono>
 #include <functional>
@@ -13,8 +14,9 @@
 
 namespace segue::proxy {
 
-// Sends everything while reading what comes. `receive` gets every slice and returns true when the answer is
-// complete. Errc::timed_out at the deadline, Errc::closed when the connection ends: it is worth nothing then.
+// Sends everything while reading what comes. `receive` gets every slice and returns true when the
+// answer is complete. Errc::timed_out at the deadline, Errc::closed when the connection ends: it is
+// worth nothing then.
 Status exchange(Transport& server,
                 Bytes request,
                 std::chrono::steady_clock::time_point deadline,

@@ -85,16 +85,19 @@ std::string HelpFormat::make_subcommand(const CLI::App* verb) const {
 }
 
 std::string HelpFormat::make_option(const CLI::Option* option, bool is_positional) const {
-    std::string name = is_positional ? option->get_name(true, false) : option->get_name(false, true);
+    std::string name =
+        is_positional ? option->get_name(true, false) : option->get_name(false, true);
     // The type's name without what CLI11 says of the checks: the text does.
     const std::string type = option->get_type_name();
-    if (!is_positional && option->get_type_size() != 0) name += " " + type.substr(0, type.find(':'));
+    if (!is_positional && option->get_type_size() != 0)
+        name += " " + type.substr(0, type.find(':'));
     return entry(name, option->get_description());
 }
 
 std::string HelpFormat::make_footer(const CLI::App* app) const {
     if (app->get_parent() != nullptr)
-        return "--config FILE and --json may stand before or after the verb. See also `segue --help`.\n";
+        return "--config FILE and --json may stand before or after the verb. See also `segue "
+               "--help`.\n";
     return wrapped(app->get_footer(), 0, 0) + "\n";
 }
 

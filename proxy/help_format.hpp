@@ -1,6 +1,6 @@
 #pragma once
-// How `--help` is laid out: nothing is wider than `help_width`, the verbs of the program's own help have one sentence
-// each, and what holds for all verbs stands there only.
+// How `--help` is laid out: nothing is wider than `help_width`, the verbs of the program's own help
+// have one sentence each, and what holds for all verbs stands there only.
 
 #include <CLI/CLI.hpp>
 #include <cstddef>
@@ -10,8 +10,8 @@ namespace segue::proxy {
 
 inline constexpr std::size_t help_width = 100;
 
-// `text` in lines of at most help_width, the first one standing at column `first`, the others at `indent`. Line ends
-// in the text stay. A word that is longer than a line gets a line of its own.
+// `text` in lines of at most help_width, the first one standing at column `first`, the others at
+// `indent`. Line ends in the text stay. A word that is longer than a line gets a line of its own.
 std::string wrapped(const std::string& text, std::size_t first, std::size_t indent);
 
 class HelpFormat : public CLI::Formatter {

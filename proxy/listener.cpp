@@ -1,14 +1,14 @@
 #include "proxy/listener.hpp"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstring>
@@ -38,7 +38,8 @@ namespace {
 
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds pause_when_full{10};
-constexpr std::chrono::milliseconds pause_after_failure{100};  // Out of descriptors: others must end first.
+constexpr std::chrono::milliseconds pause_after_failure{
+    100};  // Out of descriptors: others must end first.
 
 Error cannot_listen(const std::string& where, const boost::system::error_code& why) {
     return {Errc::refused, "cannot listen on " + where + ": " + why.message()};
@@ -54,11 +55,13 @@ boost::system::error_code bind_to(Acceptor& acceptor, const Endpoint& endpoint) 
     return failure;
 }
 
-Result<std::unique_ptr<tcp::acceptor>> listen_tcp(asio::io_context& context, const Address& address) {
+Result<std::unique_ptr<tcp::acceptor>> listen_tcp(asio::io_context& context,
+                                                  const Address& address) {
     const std::string where = address.host + ":" + std::to_string(address.port);
     boost::system::error_code failure;
     tcp::resolver resolver(context);
-    const auto found = resolver.resolve(address.host, std::to_string(address.port), tcp::resolver::passive, failure);
+    const auto found = resolver.resolve(
+        address.host, std::to_string(address.port), tcp::resolver::passive, failure);
     if (failure || found.empty()) return cannot_listen(where, failure);
     auto acceptor = std::make_unique<tcp::acceptor>(context);
     failure = bind_to(*acceptor, found.begin()->endpoint());
@@ -73,18 +76,23 @@ bool is_stale(const std::string& path) {
     std::memcpy(address.sun_path, path.data(), path.size());
     const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
-    const bool refused = ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno == ECONNREFUSED;
+    const bool refused =
+        ::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+        errno == ECONNREFUSED;
     ::close(fd);
     return refused;
 }
 
-Result<std::unique_ptr<local::acceptor>> listen_local(asio::io_context& context, const std::string& path) {
-    if (path.size() >= sizeof(sockaddr_un{}.sun_path)) return Error{Errc::refused, "cannot listen on " + path + ": the path is too long"};
+Result<std::unique_ptr<local::acceptor>> listen_local(asio::io_context& context,
+                                                      const std::string& path) {
+    if (path.size() >= sizeof(sockaddr_un{}.sun_path))
+        return Error{Errc::refused, "cannot listen on " + path + ": the path is too long"};
     if (is_stale(path)) ::unlink(path.c_str());
     auto acceptor = std::make_unique<local::acceptor>(context);
     const auto failure = bind_to(*acceptor, local::endpoint{path});
     if (failure) return cannot_listen(path, failure);
-    constexpr mode_t everybody = 0777;  // As PostgreSQL's own: who may log in is decided by the server.
+    constexpr mode_t everybody =
+        0777;  // As PostgreSQL's own: who may log in is decided by the server.
     (void)::chmod(path.c_str(), everybody);
     return acceptor;
 }
@@ -105,10 +113,13 @@ void spawn_login(const StatePointer& state, Transport client, bool unix_socket) 
         try {
             std::rethrow_exception(thrown);
         } catch (const std::exception& exception) {
-            if (state->on_failure) state->on_failure({Errc::io, std::string{"login ended by an exception: "} + exception.what()});
+            if (state->on_failure)
+                state->on_failure(
+                    {Errc::io, std::string{"login ended by an exception: "} + exception.what()});
         }
     };
-    asio::co_spawn(state->context, log_one_in(state, std::move(client), unix_socket), std::move(on_end));
+    asio::co_spawn(
+        state->context, log_one_in(state, std::move(client), unix_socket), std::move(on_end));
 }
 
 template <class StatePointer, class Acceptor>
@@ -121,7 +132,8 @@ asio::awaitable<void> accept_clients(StatePointer state, Acceptor& acceptor, boo
             continue;
         }
         spawn_login(state, Transport{socket.release()}, unix_socket);
-        while (state->logins >= Listener::logins_max && !state->stopping) co_await pause_for(pause_when_full);
+        while (state->logins >= Listener::logins_max && !state->stopping)
+            co_await pause_for(pause_when_full);
     }
 }
 
@@ -131,8 +143,10 @@ Listener::Listener(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Listener::~Listener() { stop(); }
 
-Result<std::unique_ptr<Listener>> Listener::open(asio::io_context& context, const std::vector<Address>& addresses,
-                                                 const LoginServices& services, OnFailure on_failure) {
+Result<std::unique_ptr<Listener>> Listener::open(asio::io_context& context,
+                                                 const std::vector<Address>& addresses,
+                                                 const LoginServices& services,
+                                                 OnFailure on_failure) {
     std::signal(SIGPIPE, SIG_IGN);
     auto state = std::make_shared<State>(context, services, std::move(on_failure));
     for (const Address& address : addresses) {
@@ -152,7 +166,8 @@ Result<std::unique_ptr<Listener>> Listener::open(asio::io_context& context, cons
 
 void Listener::start() {
     auto on_end = [state = state_](std::exception_ptr thrown) {
-        if (thrown && state->on_failure) state->on_failure({Errc::io, "accepting clients ended by an exception"});
+        if (thrown && state->on_failure)
+            state->on_failure({Errc::io, "accepting clients ended by an exception"});
     };
     for (const auto& acceptor : state_->tcp_acceptors) {
         asio::co_spawn(state_->context, accept_clients(state_, *acceptor, false), on_end);

@@ -16,16 +16,19 @@ namespace segue::proxy {
 
 class Listener {
 public:
-    // Logins under way at once; clients beyond it wait to be accepted, as they would for a server that is busy.
+    // Logins under way at once; clients beyond it wait to be accepted, as they would for a server
+    // that is busy.
     static constexpr std::size_t logins_max = 1024;
 
     // Called on the control thread with each login that failed, for the log.
     using OnFailure = std::function<void(const Error&)>;
 
-    // Binds every address; an Error names the one that cannot be had. Ignores SIGPIPE for the whole process, because TLS writes raise it.
-    // `services` outlives the listener.
-    static Result<std::unique_ptr<Listener>> open(boost::asio::io_context& context, const std::vector<Address>& addresses,
-                                                  const LoginServices& services, OnFailure on_failure);
+    // Binds every address; an Error names the one that cannot be had. Ignores SIGPIPE for the whole
+    // process, because TLS writes raise it. `services` outlives the listener.
+    static Result<std::unique_ptr<Listener>> open(boost::asio::io_context& context,
+                                                  const std::vector<Address>& addresses,
+                                                  const LoginServices& services,
+                                                  OnFailure on_failure);
     ~Listener();
 
     void start();
@@ -37,7 +40,8 @@ public:
 private:
     struct State;
     explicit Listener(std::shared_ptr<State> state);
-    std::shared_ptr<State> state_;  // Shared with the coroutines that accept and log in, which end after it.
+    std::shared_ptr<State>
+        state_;  // Shared with the coroutines that accept and log in, which end after it.
 };
 
 }  // namespace segue::proxy

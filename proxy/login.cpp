@@ -21,7 +21,8 @@ namespace pg = protocol::postgres;
 namespace {
 
 constexpr std::chrono::milliseconds traffic_poll{2};
-constexpr int polls_per_question = 50;  // Why there is no authority is asked for less often than whether there is one.
+constexpr int polls_per_question =
+    50;  // Why there is no authority is asked for less often than whether there is one.
 
 // The authority as of one moment without a hold.
 struct Authority {
@@ -32,7 +33,8 @@ struct Authority {
 // Empty in a hold, before the authority is known, and when a change happened between the reads.
 std::optional<Authority> read_authority(const Traffic& traffic) {
     const Authority authority{traffic.authority.load(), traffic.epoch.load()};
-    const bool still = traffic.serving.load() && !traffic.holding.load() && traffic.authority.load() == authority.side &&
+    const bool still = traffic.serving.load() && !traffic.holding.load() &&
+                       traffic.authority.load() == authority.side &&
                        traffic.epoch.load() == authority.epoch;
     if (!still) return std::nullopt;
     return authority;
@@ -43,7 +45,8 @@ enum class Replication : std::uint8_t { no, physical, logical };  // Logical: in
 Replication replication_of(const pg::StartupMessage& startup) {
     const std::string_view value = startup.parameter("replication");
     if (value == "database") return Replication::logical;
-    const bool no = value.empty() || value == "false" || value == "off" || value == "no" || value == "0";
+    const bool no =
+        value.empty() || value == "false" || value == "off" || value == "no" || value == "0";
     return no ? Replication::no : Replication::physical;
 }
 
@@ -51,13 +54,16 @@ class Login {
 public:
     Login(Transport client, bool unix_socket, const LoginServices& services)
         : services_(services),
-          client_{std::move(client), unix_socket, std::chrono::steady_clock::now() + services.config.login_timeout} {}
+          client_{std::move(client),
+                  unix_socket,
+                  std::chrono::steady_clock::now() + services.config.login_timeout} {}
 
     asio::awaitable<Status> serve() {
         Hello hello = co_await client_.greet(services_.tls, services_.config.tls);
         if (auto* error = std::get_if<Error>(&hello)) co_return std::move(*error);
         if (auto* cancel = std::get_if<pg::CancelRequest>(&hello)) {
-            co_return co_await forward_cancel(std::move(*cancel), services_.cancels, services_.dialer, client_.deadline);
+            co_return co_await forward_cancel(
+                std::move(*cancel), services_.cancels, services_.dialer, client_.deadline);
         }
         co_return co_await serve_startup(std::move(std::get<pg::StartupMessage>(hello)));
     }
@@ -80,22 +86,29 @@ private:
 
 asio::awaitable<Status> Login::serve_startup(pg::StartupMessage startup) {
     const std::string user{startup.parameter("user")};
-    const std::string database{startup.parameter("database").empty() ? user : startup.parameter("database")};
+    const std::string database{
+        startup.parameter("database").empty() ? user : startup.parameter("database")};
     const Replication replication = replication_of(startup);
     session_->startup = std::move(startup.parameters);
     protocol_ = startup.version;
-    // A whole server's log (a base backup, a standby) is the authority's, whatever database the client names.
-    const bool migrated = replication == Replication::physical || services_.dialer.asks_for_migrated_database(session_->startup);
+    // A whole server's log (a base backup, a standby) is the authority's, whatever database the
+    // client names.
+    const bool migrated = replication == Replication::physical ||
+                          services_.dialer.asks_for_migrated_database(session_->startup);
     if (services_.live_sessions && services_.live_sessions() >= services_.config.clients_max) {
-        co_return co_await client_.refuse("53300", "sorry, too many clients already", "The limit is [limits] clients.");
+        co_return co_await client_.refuse(
+            "53300", "sorry, too many clients already", "The limit is [limits] clients.");
     }
     if (!migrated && services_.config.other_databases == OtherDatabases::refuse) {
-        co_return co_await client_.refuse("3D000", "database \"" + database + "\" is not moved by Segue",
+        co_return co_await client_.refuse("3D000",
+                                          "database \"" + database + "\" is not moved by Segue",
                                           "The configuration has other_databases = \"refuse\".");
     }
     if (!migrated) session_->immovable_because = "another database than the one that is moved";
     session_->replication = migrated && replication != Replication::no;
-    if (session_->replication) session_->immovable_because = "replication connection: stays on its server and refuses no change";
+    if (session_->replication)
+        session_->immovable_because =
+            "replication connection: stays on its server and refuses no change";
     session_->passed_through = session_->replication || !migrated;
 
     Authority authority;  // Other databases stay on the source.
@@ -116,35 +129,50 @@ asio::awaitable<Result<Authority>> Login::wait_for_authority() {
     for (int poll = 0;; ++poll) {
         const std::optional<Authority> authority = read_authority(services_.traffic);
         if (authority) co_return *authority;
-        const bool ask = poll % polls_per_question == 0 && !services_.traffic.serving.load() && services_.unreachable;
+        const bool ask = poll % polls_per_question == 0 && !services_.traffic.serving.load() &&
+                         services_.unreachable;
         if (ask) unreachable = services_.unreachable();
         if (!unreachable.empty() || std::chrono::steady_clock::now() >= client_.deadline) break;
         co_await pause_for(traffic_poll);
     }
     if (session_->client.is_open()) client_.transport = std::move(session_->client);
     if (services_.traffic.holding.load()) {
-        co_return co_await client_.refuse("57P03", "a change of authority is in progress", "Try again.");
+        co_return co_await client_.refuse(
+            "57P03", "a change of authority is in progress", "Try again.");
     }
-    if (!unreachable.empty()) co_return co_await client_.refuse("08006", std::move(unreachable), "segue status tells why.");
-    co_return co_await client_.refuse("08006", "it is not established yet which database is the authority",
+    if (!unreachable.empty())
+        co_return co_await client_.refuse(
+            "08006", std::move(unreachable), "segue status tells why.");
+    co_return co_await client_.refuse("08006",
+                                      "it is not established yet which database is the authority",
                                       "segue status tells what is missing.");
 }
 
 asio::awaitable<Status> Login::log_in_both(Authority authority) {
     const bool tls = client_.transport.uses_tls();
-    Started started = co_await services_.dialer.start(authority.side, session_->startup, tls, client_.deadline, protocol_);
-    if (auto* failure = std::get_if<OpenFailure>(&started)) co_return co_await tell(std::move(*failure));
+    Started started = co_await services_.dialer.start(
+        authority.side, session_->startup, tls, client_.deadline, protocol_);
+    if (auto* failure = std::get_if<OpenFailure>(&started))
+        co_return co_await tell(std::move(*failure));
     auto& [leg, request] = *std::get_if<0>(&started);
-    AuthenticationPeers peers{client_, *leg, services_.secrets, tls ? services_.tls : nullptr, services_.config.credentials};
-    const auto user = std::find_if(session_->startup.begin(), session_->startup.end(),
+    AuthenticationPeers peers{client_,
+                              *leg,
+                              services_.secrets,
+                              tls ? services_.tls : nullptr,
+                              services_.config.credentials};
+    const auto user = std::find_if(session_->startup.begin(),
+                                   session_->startup.end(),
                                    [](const auto& parameter) { return parameter.first == "user"; });
     auto outcome = co_await authenticate_client(peers, std::move(*request), user->second);
-    if (auto* failure = std::get_if<OpenFailure>(&outcome)) co_return co_await tell(std::move(*failure));
+    if (auto* failure = std::get_if<OpenFailure>(&outcome))
+        co_return co_await tell(std::move(*failure));
     auto& authenticated = std::get<Authenticated>(outcome);
     session_->credentials = std::move(authenticated.credentials);
-    if (session_->immovable_because.empty()) session_->immovable_because = std::move(authenticated.immovable_because);
+    if (session_->immovable_because.empty())
+        session_->immovable_because = std::move(authenticated.immovable_because);
     Opened opened = co_await finish_login(std::move(*leg));
-    if (auto* failure = std::get_if<OpenFailure>(&opened)) co_return co_await tell(std::move(*failure));
+    if (auto* failure = std::get_if<OpenFailure>(&opened))
+        co_return co_await tell(std::move(*failure));
     take(std::move(std::get<OpenedBackend>(opened)));
     co_return Done{};
 }
@@ -157,7 +185,8 @@ void Login::take(OpenedBackend opened) {
     greeting_ = std::move(opened.greeting);
 }
 
-// The client has proved itself, and knows nothing of its backend yet: if the authority changes under it, the backend is opened anew.
+// The client has proved itself, and knows nothing of its backend yet: if the authority changes
+// under it, the backend is opened anew.
 asio::awaitable<Status> Login::hand_over(Authority authority) {
     while (services_.sink.adopt(session_, authority.epoch, greeting_) == Handover::changed) {
         const Result<Authority> now = co_await wait_for_authority();
@@ -168,7 +197,8 @@ asio::awaitable<Status> Login::hand_over(Authority authority) {
             if (!opened) co_return opened.error();
         } else if (std::chrono::steady_clock::now() >= client_.deadline) {
             client_.transport = std::move(session_->client);
-            co_return co_await client_.refuse("57P03", "a change of authority is in progress", "Try again.");
+            co_return co_await client_.refuse(
+                "57P03", "a change of authority is in progress", "Try again.");
         } else {
             co_await pause_for(traffic_poll);
         }
@@ -180,10 +210,12 @@ asio::awaitable<Status> Login::open_again(Side side) {
     session_->backend = Backend{};
     if (!session_->movable) {
         client_.transport = std::move(session_->client);
-        co_return co_await client_.refuse("57P03", "the authority changed during the login", "Try again.");
+        co_return co_await client_.refuse(
+            "57P03", "the authority changed during the login", "Try again.");
     }
     const bool tls = session_->client.uses_tls();
-    Opened opened = co_await services_.dialer.log_in(side, session_->startup, session_->credentials, tls, client_.deadline);
+    Opened opened = co_await services_.dialer.log_in(
+        side, session_->startup, session_->credentials, tls, client_.deadline);
     if (auto* failure = std::get_if<OpenFailure>(&opened)) {
         client_.transport = std::move(session_->client);
         co_return co_await tell(std::move(*failure));
@@ -200,7 +232,8 @@ asio::awaitable<Status> Login::tell(OpenFailure failure) {
         co_return failure.error;
     }
     if (failure.error.code != Errc::closed) {
-        const std::string sqlstate = failure.error.sqlstate.empty() ? "08006" : failure.error.sqlstate;
+        const std::string sqlstate =
+            failure.error.sqlstate.empty() ? "08006" : failure.error.sqlstate;
         (void)co_await client_.refuse(sqlstate, failure.error.detail, "");
     }
     co_return failure.error;
@@ -208,7 +241,9 @@ asio::awaitable<Status> Login::tell(OpenFailure failure) {
 
 }  // namespace
 
-asio::awaitable<Status> serve_login(Transport client, bool unix_socket, const LoginServices& services) {
+asio::awaitable<Status> serve_login(Transport client,
+                                    bool unix_socket,
+                                    const LoginServices& services) {
     Login login{std::move(client), unix_socket, services};
     co_return co_await login.serve();
 }

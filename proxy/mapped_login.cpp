@@ -19,7 +19,9 @@ using Proved = std::variant<Credentials, OpenFailure>;
 
 // As the server itself would say it.
 OpenFailure wrong_password(const std::string& user) {
-    return {Error{Errc::refused, "password authentication failed for user \"" + user + "\"", "28P01"}, {}};
+    return {
+        Error{Errc::refused, "password authentication failed for user \"" + user + "\"", "28P01"},
+        {}};
 }
 
 OpenFailure not_proved(const Error& error, const std::string& user) {
@@ -29,16 +31,22 @@ OpenFailure not_proved(const Error& error, const std::string& user) {
 Proved by_certificate(AuthenticationPeers& peers, const std::string& user) {
     const std::string name = certified_name(peers.client.transport);
     if (name == user) return Credentials{};
-    const std::string why = name.empty() ? "no certificate was shown" : "the certificate is another role's";
-    return OpenFailure{Error{Errc::refused, "certificate authentication failed for user \"" + user + "\": " + why, "28000"}, {}};
+    const std::string why =
+        name.empty() ? "no certificate was shown" : "the certificate is another role's";
+    return OpenFailure{Error{Errc::refused,
+                             "certificate authentication failed for user \"" + user + "\": " + why,
+                             "28000"},
+                       {}};
 }
 
 // The application goes on with the password it has always had, which the source stores.
 asio::awaitable<Proved> by_stored(AuthenticationPeers& peers, const std::string& user) {
     auto stored = co_await peers.secrets.ask(Side::source, user, peers.client.deadline);
     if (!stored) {
-        const std::string why = "the source's password verifier of role \"" + user + "\", by which it proves itself, cannot be read";
-        co_return OpenFailure{Error{Errc::io, why + " ([[credentials]] for both sides needs none)", "08006"}, {}};
+        const std::string why = "the source's password verifier of role \"" + user +
+                                "\", by which it proves itself, cannot be read";
+        co_return OpenFailure{
+            Error{Errc::io, why + " ([[credentials]] for both sides needs none)", "08006"}, {}};
     }
     if (*stored && pg::is_md5_stored(**stored)) {
         const Status proved = co_await prove_by_md5(peers.client, **stored);
@@ -55,7 +63,9 @@ asio::awaitable<Proved> by_stored(AuthenticationPeers& peers, const std::string&
     co_return Credentials{std::move(*keys)};
 }
 
-asio::awaitable<Proved> prove(AuthenticationPeers& peers, const CredentialMap::Entry& entry, const std::string& user) {
+asio::awaitable<Proved> prove(AuthenticationPeers& peers,
+                              const CredentialMap::Entry& entry,
+                              const std::string& user) {
     if (entry.proof == ClientProof::certificate) co_return by_certificate(peers, user);
     const CredentialMap::Entry* source = peers.mapped.find(user, Side::source);
     if (source == nullptr) co_return co_await by_stored(peers, user);
@@ -67,7 +77,9 @@ asio::awaitable<Proved> prove(AuthenticationPeers& peers, const CredentialMap::E
 
 }  // namespace
 
-asio::awaitable<AuthenticationOutcome> authenticate_mapped(AuthenticationPeers& peers, Message request, std::string user) {
+asio::awaitable<AuthenticationOutcome> authenticate_mapped(AuthenticationPeers& peers,
+                                                           Message request,
+                                                           std::string user) {
     const CredentialMap::Entry& entry = *peers.mapped.find(user, peers.server.side);
     Proved proved = co_await prove(peers, entry, user);
     if (auto* failure = std::get_if<OpenFailure>(&proved)) co_return std::move(*failure);

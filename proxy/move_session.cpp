@@ -21,14 +21,19 @@ namespace asio = boost::asio;
 
 }  // namespace
 
-asio::awaitable<Probed> probe_state(Transport& backend, const StateHints& hints, MoveDeadline deadline) {
+asio::awaitable<Probed> probe_state(Transport& backend,
+                                    const StateHints& hints,
+                                    MoveDeadline deadline) {
     std::string for_client;
     const auto parse = [&hints](Bytes received) { return parse_probe_reply(received, hints); };
-    Result<SessionState> state = co_await ask<SessionState>(backend, probe_request(hints), parse, deadline, for_client);
+    Result<SessionState> state =
+        co_await ask<SessionState>(backend, probe_request(hints), parse, deadline, for_client);
     co_return Probed{std::move(state), std::move(for_client)};
 }
 
-asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionState& state, std::chrono::milliseconds patience) {
+asio::awaitable<Checked> forget_unusable_statements(Transport& backend,
+                                                    SessionState& state,
+                                                    std::chrono::milliseconds patience) {
     std::string for_client;
     std::vector<bool> unusable;
     const std::size_t all = checks_of(state);
@@ -36,8 +41,11 @@ asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionS
         const std::size_t count = std::min(all - unusable.size(), statement_checks_max);
         const MoveDeadline deadline = std::chrono::steady_clock::now() + patience;
         const std::string request = statement_check_request(state, unusable.size(), count);
-        const auto parse = [count](Bytes received) { return parse_statement_check_reply(received, count); };
-        const auto some = co_await ask<std::vector<bool>>(backend, request, parse, deadline, for_client);
+        const auto parse = [count](Bytes received) {
+            return parse_statement_check_reply(received, count);
+        };
+        const auto some =
+            co_await ask<std::vector<bool>>(backend, request, parse, deadline, for_client);
         if (!some) co_return Checked{some.error(), std::move(for_client)};
         unusable.insert(unusable.end(), some->begin(), some->end());
     }
@@ -45,14 +53,18 @@ asio::awaitable<Checked> forget_unusable_statements(Transport& backend, SessionS
     co_return Checked{Done{}, std::move(for_client)};
 }
 
-asio::awaitable<Status> restore_state(Transport& backend, const SessionState& state, bool reset, MoveDeadline deadline,
+asio::awaitable<Status> restore_state(Transport& backend,
+                                      const SessionState& state,
+                                      bool reset,
+                                      MoveDeadline deadline,
                                       DescribedStatements* described) {
     std::string reply;
     if (reset) {
         const std::string request = reset_request();
         const Status written = co_await write_all(backend, request, deadline);
         if (!written) co_return written.error();
-        const Result<Done> done = co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
+        const Result<Done> done =
+            co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
         if (!done) co_return done.error();
         reply.clear();
     }
@@ -61,23 +73,29 @@ asio::awaitable<Status> restore_state(Transport& backend, const SessionState& st
     if (!resolve.empty()) {
         const Status written = co_await write_all(backend, resolve, deadline);
         if (!written) co_return written.error();
-        const auto parse = [&state](Bytes received) { return parse_resolve_reply(received, state); };
+        const auto parse = [&state](Bytes received) {
+            return parse_resolve_reply(received, state);
+        };
         Result<TypeOids> resolved = co_await read_answer<TypeOids>(backend, reply, parse, deadline);
         if (!resolved) co_return resolved.error();
         oids = std::move(*resolved);
         reply.clear();
     }
-    const Descriptions descriptions = described != nullptr ? Descriptions::wanted : Descriptions::none;
+    const Descriptions descriptions =
+        described != nullptr ? Descriptions::wanted : Descriptions::none;
     const Result<std::string> request = restore_request(state, oids, descriptions);
     if (!request) co_return request.error();
     const Status written = co_await write_all(backend, *request, deadline);
     if (!written) co_return written.error();
-    Result<Done> restored = co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
+    Result<Done> restored =
+        co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
     if (restored && described != nullptr) *described = described_statements(bytes(reply), state);
     co_return restored;
 }
 
-asio::awaitable<Notified> read_notifications(Transport& backend, const std::string& channel, MoveDeadline deadline) {
+asio::awaitable<Notified> read_notifications(Transport& backend,
+                                             const std::string& channel,
+                                             MoveDeadline deadline) {
     const std::string request = barrier_request(channel);
     std::string reply;
     const Status written = co_await write_all(backend, request, deadline);
@@ -85,7 +103,9 @@ asio::awaitable<Notified> read_notifications(Transport& backend, const std::stri
         co_await read_last_words(backend, reply);
         co_return Notified{written.error(), messages_for_client(bytes(reply))};
     }
-    const auto parse = [&channel](Bytes received) { return parse_barrier_reply(received, channel); };
+    const auto parse = [&channel](Bytes received) {
+        return parse_barrier_reply(received, channel);
+    };
     Result<std::string> read = co_await read_answer<std::string>(backend, reply, parse, deadline);
     if (!read) co_return Notified{read.error(), messages_for_client(bytes(reply))};
     co_return Notified{Done{}, std::move(*read)};
@@ -96,7 +116,8 @@ bool is_usable(const std::optional<Backend>& backend, Side side) {
     char first = 0;
     const ssize_t peeked = ::recv(backend->transport.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (peeked < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
-    // An idle server that says an error is about to close. Below TLS nothing can be told of the bytes.
+    // An idle server that says an error is about to close. Below TLS nothing can be told of the
+    // bytes.
     return peeked > 0 && (backend->transport.uses_tls() || first != 'E');
 }
 

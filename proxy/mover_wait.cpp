@@ -15,13 +15,17 @@ Status connected(const backfill::MoverStatus& status, std::initializer_list<Side
     for (const Side side : sides) {
         const backfill::StreamStatus& stream = status.streams[index(side)];
         const std::string which = "the stream of the " + std::string{name(side)};
-        if (!stream.problem.empty()) return Error{Errc::refused, which + " has a problem: " + stream.problem};
-        if (status.running && !stream.connected) return Error{Errc::refused, which + " is not connected yet" + remedy};
+        if (!stream.problem.empty())
+            return Error{Errc::refused, which + " has a problem: " + stream.problem};
+        if (status.running && !stream.connected)
+            return Error{Errc::refused, which + " is not connected yet" + remedy};
     }
     if (status.running) return Done{};
-    if (!status.last_failure.empty()) return Error{Errc::refused, "the mover is not running: " + status.last_failure};
+    if (!status.last_failure.empty())
+        return Error{Errc::refused, "the mover is not running: " + status.last_failure};
     if (!status.problems.empty()) return Error{Errc::refused, status.problems.front()};
-    return Error{Errc::refused, std::string{"the mover is not connected to both servers yet"} + remedy};
+    return Error{Errc::refused,
+                 std::string{"the mover is not connected to both servers yet"} + remedy};
 }
 
 }  // namespace

@@ -27,22 +27,27 @@ struct Dialer::Server {
 namespace {
 
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
-// To one address. A login may take longer (a server may think), but who does not even accept is named soon.
+// To one address. A login may take longer (a server may think), but who does not even accept is
+// named soon.
 constexpr std::chrono::seconds connect_time_max{10};
 
 std::string place(const ServerConfig& server) {
-    return (server.unix_directory.empty() ? server.host : server.unix_directory) + ":" + std::to_string(server.port);
+    return (server.unix_directory.empty() ? server.host : server.unix_directory) + ":" +
+           std::to_string(server.port);
 }
 
 Error unreachable(Side side, const ServerConfig& server, const std::string& why) {
-    return {Errc::io, "the " + std::string{name(side)} + " (" + place(server) + ") cannot be reached: " + why, "08006"};
+    return {Errc::io,
+            "the " + std::string{name(side)} + " (" + place(server) + ") cannot be reached: " + why,
+            "08006"};
 }
 
 // Connects one socket; the timer ends the attempt by closing it.
 template <class Protocol>
 asio::awaitable<Result<int>> connect_to(typename Protocol::endpoint endpoint, Deadline deadline) {
     const auto executor = co_await asio::this_coro::executor;
-    // Two owners: this coroutine, and the timer's handler, which may already be queued when the attempt ends.
+    // Two owners: this coroutine, and the timer's handler, which may already be queued when the
+    // attempt ends.
     const auto socket = std::make_shared<typename Protocol::socket>(executor);
     asio::steady_timer timer(executor, deadline);
     auto on_deadline = [socket](boost::system::error_code cancelled) {
@@ -54,7 +59,8 @@ asio::awaitable<Result<int>> connect_to(typename Protocol::endpoint endpoint, De
     timer.cancel();
     if (error || !socket->is_open()) {
         const bool late = std::chrono::steady_clock::now() >= deadline;
-        co_return Error{late ? Errc::timed_out : Errc::io, late ? "no answer in time" : error.message()};
+        co_return Error{late ? Errc::timed_out : Errc::io,
+                        late ? "no answer in time" : error.message()};
     }
     boost::system::error_code failure;
     const int fd = socket->release(failure);
@@ -67,7 +73,8 @@ asio::awaitable<Result<std::vector<tcp::endpoint>>> resolve(std::string host, st
     const auto literal = asio::ip::make_address(host, failure);
     if (!failure) co_return std::vector<tcp::endpoint>{{literal, port}};
     tcp::resolver resolver(co_await asio::this_coro::executor);
-    const auto [error, found] = co_await resolver.async_resolve(host, std::to_string(port), use_tuple);
+    const auto [error, found] =
+        co_await resolver.async_resolve(host, std::to_string(port), use_tuple);
     if (error) co_return Error{Errc::io, error.message()};
     std::vector<tcp::endpoint> endpoints;
     for (const auto& entry : found) endpoints.push_back(entry.endpoint());
@@ -82,7 +89,8 @@ asio::awaitable<Result<char>> ask_for_tls(Transport& server, Deadline deadline) 
     std::string answer;
     const Status read = co_await read_exactly(server, answer, 1, deadline);
     if (!read) co_return read.error();
-    if (answer[0] != 'S' && answer[0] != 'N') co_return Error{Errc::bad_value, "unexpected answer to the request for TLS"};
+    if (answer[0] != 'S' && answer[0] != 'N')
+        co_return Error{Errc::bad_value, "unexpected answer to the request for TLS"};
     co_return answer[0];
 }
 
@@ -99,7 +107,8 @@ std::string_view database_of(const StartupParameters& startup) {
 }
 
 void set_database(StartupParameters& startup, const std::string& database) {
-    const auto found = std::find_if(startup.begin(), startup.end(), [](const auto& p) { return p.first == "database"; });
+    const auto found = std::find_if(
+        startup.begin(), startup.end(), [](const auto& p) { return p.first == "database"; });
     if (found != startup.end()) {
         found->second = database;
     } else {
@@ -109,11 +118,14 @@ void set_database(StartupParameters& startup, const std::string& database) {
 
 }  // namespace
 
-Dialer::Dialer(std::unique_ptr<Server> source, std::unique_ptr<Server> target, const CredentialMap* mapped)
+Dialer::Dialer(std::unique_ptr<Server> source,
+               std::unique_ptr<Server> target,
+               const CredentialMap* mapped)
     : servers_{std::move(source), std::move(target)}, mapped_(mapped) {}
 Dialer::~Dialer() = default;
 
-Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source, const ServerConfig& target,
+Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source,
+                                             const ServerConfig& target,
                                              const CredentialMap* mapped) {
     auto source_tls = ServerTls::make(source);
     if (!source_tls) return source_tls.error();
@@ -121,12 +133,14 @@ Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source, const S
     if (!target_tls) return target_tls.error();
     return std::unique_ptr<Dialer>{
         new Dialer(std::make_unique<Server>(Server{source, std::move(*source_tls)}),
-                   std::make_unique<Server>(Server{target, std::move(*target_tls)}), mapped)};
+                   std::make_unique<Server>(Server{target, std::move(*target_tls)}),
+                   mapped)};
 }
 
 Status Dialer::files_readable(Side side) {
     const Server& server = at(side);
-    const bool never = !server.config.unix_directory.empty() || server.tls->mode() == SslMode::disable;
+    const bool never =
+        !server.config.unix_directory.empty() || server.tls->mode() == SslMode::disable;
     return never ? Status{Done{}} : server.tls->read_files();
 }
 
@@ -138,11 +152,15 @@ bool Dialer::asks_for_migrated_database(const StartupParameters& startup) const 
 
 asio::awaitable<Result<Transport>> Dialer::connect_plain(Side side, Deadline deadline) {
     const ServerConfig& server = at(side).config;
-    const auto limit = [deadline] { return std::min(deadline, std::chrono::steady_clock::now() + connect_time_max); };
+    const auto limit = [deadline] {
+        return std::min(deadline, std::chrono::steady_clock::now() + connect_time_max);
+    };
     if (!server.unix_directory.empty()) {
         const std::string path = server.unix_directory + "/.s.PGSQL." + std::to_string(server.port);
-        if (path.size() >= sizeof(sockaddr_un{}.sun_path)) co_return unreachable(side, server, "the socket's path is too long");
-        const Result<int> fd = co_await connect_to<asio::local::stream_protocol>(asio::local::stream_protocol::endpoint{path}, limit());
+        if (path.size() >= sizeof(sockaddr_un{}.sun_path))
+            co_return unreachable(side, server, "the socket's path is too long");
+        const Result<int> fd = co_await connect_to<asio::local::stream_protocol>(
+            asio::local::stream_protocol::endpoint{path}, limit());
         if (!fd) co_return unreachable(side, server, fd.error().detail);
         co_return Transport{*fd};
     }
@@ -157,20 +175,27 @@ asio::awaitable<Result<Transport>> Dialer::connect_plain(Side side, Deadline dea
     co_return unreachable(side, server, why);
 }
 
-asio::awaitable<Result<Transport>> Dialer::connect(Side side, bool client_uses_tls, Deadline deadline) {
+asio::awaitable<Result<Transport>> Dialer::connect(Side side,
+                                                   bool client_uses_tls,
+                                                   Deadline deadline) {
     const Server& server = at(side);
     Result<Transport> transport = co_await connect_plain(side, deadline);
     if (!transport) co_return transport.error();
     const SslMode mode = server.tls->mode();
     // As libpq: no TLS on Unix sockets. `allow` comes without it first (start).
-    const bool never = !server.config.unix_directory.empty() || mode == SslMode::disable || mode == SslMode::allow;
+    const bool never =
+        !server.config.unix_directory.empty() || mode == SslMode::disable || mode == SslMode::allow;
     if (never || (mode == SslMode::as_client && !client_uses_tls)) co_return std::move(*transport);
-    const Result<char> answer = server.config.direct_tls ? Result<char>{'S'} : co_await ask_for_tls(*transport, deadline);
+    const Result<char> answer =
+        server.config.direct_tls ? Result<char>{'S'} : co_await ask_for_tls(*transport, deadline);
     if (!answer) co_return unreachable(side, server.config, answer.error().detail);
     if (*answer == 'N') {
         if (mode == SslMode::prefer) co_return std::move(*transport);
-        co_return unreachable(side, server.config, mode == SslMode::as_client
-                                  ? "it offers no TLS, and the client's connection uses TLS (sslmode in the URL decides otherwise)"
+        co_return unreachable(side,
+                              server.config,
+                              mode == SslMode::as_client
+                                  ? "it offers no TLS, and the client's connection uses TLS "
+                                    "(sslmode in the URL decides otherwise)"
                                   : "it offers no TLS, which its sslmode requires");
     }
     const Status done = co_await server.tls->connect(*transport, deadline);
@@ -178,12 +203,16 @@ asio::awaitable<Result<Transport>> Dialer::connect(Side side, bool client_uses_t
     co_return std::move(*transport);
 }
 
-asio::awaitable<Started> Dialer::start_on(Result<Transport> connected, Side side, const StartupParameters& startup,
-                                          Deadline deadline, std::uint32_t protocol) {
+asio::awaitable<Started> Dialer::start_on(Result<Transport> connected,
+                                          Side side,
+                                          const StartupParameters& startup,
+                                          Deadline deadline,
+                                          std::uint32_t protocol) {
     if (!connected) co_return OpenFailure{connected.error(), {}};
     pg::StartupMessage message{protocol, startup, {}};
     const std::string& migrated_on_target = at(Side::target).config.database;
-    if (side == Side::target && asks_for_migrated_database(startup) && !migrated_on_target.empty()) {
+    if (side == Side::target && asks_for_migrated_database(startup) &&
+        !migrated_on_target.empty()) {
         set_database(message.parameters, migrated_on_target);
     }
     auto leg = std::make_unique<ServerLeg>(ServerLeg{std::move(*connected), side, deadline, {}});
@@ -192,22 +221,27 @@ asio::awaitable<Started> Dialer::start_on(Result<Transport> connected, Side side
     Heard heard = co_await leg->hear();
     constexpr char negotiate_protocol_version = 'v';
     const auto* answer = std::get_if<Message>(&heard);
-    if (answer != nullptr && answer->tag == negotiate_protocol_version) heard = co_await leg->hear();
+    if (answer != nullptr && answer->tag == negotiate_protocol_version)
+        heard = co_await leg->hear();
     if (auto* refused = std::get_if<OpenFailure>(&heard)) co_return std::move(*refused);
     auto first = std::make_unique<Message>(std::move(std::get<Message>(heard)));
     co_return std::pair{std::move(leg), std::move(first)};
 }
 
-asio::awaitable<Started> Dialer::start(Side side, const StartupParameters& startup, bool client_uses_tls, Deadline deadline,
+asio::awaitable<Started> Dialer::start(Side side,
+                                       const StartupParameters& startup,
+                                       bool client_uses_tls,
+                                       Deadline deadline,
                                        std::uint32_t protocol) {
     Result<Transport> connected = co_await connect(side, client_uses_tls, deadline);
     Started started = co_await start_on(std::move(connected), side, startup, deadline, protocol);
     const Server& server = at(side);
     const auto* failure = std::get_if<OpenFailure>(&started);
-    const bool retry = failure != nullptr && failure->error.code == Errc::server && server.tls->mode() == SslMode::allow &&
-                       server.config.unix_directory.empty();
+    const bool retry = failure != nullptr && failure->error.code == Errc::server &&
+                       server.tls->mode() == SslMode::allow && server.config.unix_directory.empty();
     if (!retry) co_return started;
-    // sslmode=allow: refused without TLS, so once more with it; where that cannot be had, the refusal stands.
+    // sslmode=allow: refused without TLS, so once more with it; where that cannot be had, the
+    // refusal stands.
     Result<Transport> second = co_await connect_plain(side, deadline);
     if (!second) co_return started;
     const Result<char> answer = co_await ask_for_tls(*second, deadline);
@@ -217,20 +251,27 @@ asio::awaitable<Started> Dialer::start(Side side, const StartupParameters& start
     co_return co_await start_on(std::move(second), side, startup, deadline, protocol);
 }
 
-asio::awaitable<Opened> Dialer::log_in(Side side, const StartupParameters& startup, const Credentials& credentials,
-                                       bool client_uses_tls, Deadline deadline) {
+asio::awaitable<Opened> Dialer::log_in(Side side,
+                                       const StartupParameters& startup,
+                                       const Credentials& credentials,
+                                       bool client_uses_tls,
+                                       Deadline deadline) {
     Started started = co_await start(side, startup, client_uses_tls, deadline);
     if (auto* failure = std::get_if<OpenFailure>(&started)) co_return std::move(*failure);
     auto& [leg, first] = *std::get_if<0>(&started);
     const std::string_view user = parameter(startup, "user");
     const CredentialMap::Entry* entry = mapped_ != nullptr ? mapped_->find(user, side) : nullptr;
-    const Credentials mapped = entry != nullptr ? Credentials{Password{entry->password}} : Credentials{};
-    auto failure = co_await authenticate(*leg, std::move(*first), entry != nullptr ? mapped : credentials, user);
+    const Credentials mapped =
+        entry != nullptr ? Credentials{Password{entry->password}} : Credentials{};
+    auto failure = co_await authenticate(
+        *leg, std::move(*first), entry != nullptr ? mapped : credentials, user);
     if (failure) co_return std::move(*failure);
     co_return co_await finish_login(std::move(*leg));
 }
 
-asio::awaitable<Result<Backend>> Dialer::open(Side side, const StartupParameters& startup, const Credentials& credentials,
+asio::awaitable<Result<Backend>> Dialer::open(Side side,
+                                              const StartupParameters& startup,
+                                              const Credentials& credentials,
                                               bool client_tls) {
     const Deadline deadline = std::chrono::steady_clock::now() + other_login_time_max;
     Opened opened = co_await log_in(side, startup, credentials, client_tls, deadline);

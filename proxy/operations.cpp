@@ -158,7 +158,8 @@ std::string Operations::not_consistent() const {
     if (std::string reason = not_moving(); !reason.empty()) return reason;
     const BoardState state = parts_.board.read();
     if (state.record->backfill == router::Backfill::consistent) return "";
-    if (state.record->backfill == router::Backfill::none && state.record->epoch > 0) return copy_invalid;
+    if (state.record->backfill == router::Backfill::none && state.record->epoch > 0)
+        return copy_invalid;
     return "the databases are not consistent yet: wait until `segue status` says so";
 }
 
@@ -167,7 +168,8 @@ bool Operations::copying_or_later() const {
 }
 
 Status Operations::connected(std::initializer_list<Side> streams) const {
-    return wait_connected(parts_.change.mover, streams, change_limits.connect, parts_.change.stopping);
+    return wait_connected(
+        parts_.change.mover, streams, change_limits.connect, parts_.change.stopping);
 }
 
 Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change) {

@@ -33,7 +33,8 @@ struct OperationParts {
 // were given up.
 inline constexpr std::uint64_t forced_epoch_step = 1000;
 inline constexpr const char* copy_invalid =
-    "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema segue on both sides, "
+    "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
+    "segue on both sides, "
     "empty the target and run `segue start`";
 
 class Operations : public OperatorWork {

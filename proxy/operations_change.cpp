@@ -123,14 +123,20 @@ VerbResult Operations::tell_change(const ChangeReport& report, const std::string
                                                  milliseconds(report.longest_wait)
                                            : "no client was held";
     const std::string slowed =
-        report.slowed.count() > 0 ? ", clients were slowed down for " + milliseconds(report.slowed) + " before it" : "";
+        report.slowed.count() > 0
+            ? ", clients were slowed down for " + milliseconds(report.slowed) + " before it"
+            : "";
     if (!change.ok) {
         const std::string undone =
             report.held ? "\nGiven up, nothing of it remains; " : "\nNothing was changed; ";
-        const bool target_lost = verb == "rollback" && !parts_.change.steps.control(Side::target).read();
-        const std::string way_out =
-            target_lost ? "\nWhere the target is lost for good, `segue rollback --force` goes on with what the source has." : "";
-        return VerbResult::refused(report.reason + undone + waited + slowed + "." + way_out, change_details(change));
+        const bool target_lost =
+            verb == "rollback" && !parts_.change.steps.control(Side::target).read();
+        const std::string way_out = target_lost
+                                        ? "\nWhere the target is lost for good, `segue rollback "
+                                          "--force` goes on with what the source has."
+                                        : "";
+        return VerbResult::refused(report.reason + undone + waited + slowed + "." + way_out,
+                                   change_details(change));
     }
     const std::string who = rehearsal
                                 ? "nothing was changed"
@@ -161,8 +167,10 @@ VerbResult Operations::force_rollback(const Json& arguments) {
         return VerbResult::refused(
             (name.empty() ? "" : "\"" + name + "\" is not the migration's name. ") +
                 "Rollback without the target: " + missing +
-                ".\nThe copy becomes invalid: the target is not followed any more.\nIsolate the target first, so that it "
-                "cannot come back and accept writes: who gives the migration's name says that it is so.\n"
+                ".\nThe copy becomes invalid: the target is not followed any more.\nIsolate the "
+                "target first, so that it "
+                "cannot come back and accept writes: who gives the migration's name says that it "
+                "is so.\n"
                 "  segue rollback --force --confirm " +
                 parts_.config.migration,
             {{"confirm", parts_.config.migration}});

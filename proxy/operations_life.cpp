@@ -33,7 +33,8 @@ std::string new_migration_id() {
 bool has_key(const backfill::VerifyDifference& difference) { return !difference.key.empty(); }
 
 constexpr const char* keyless_remedy =
-    "\nRows of a table without a key cannot be copied again one by one: `segue finish`, drop schema segue on both sides, empty"
+    "\nRows of a table without a key cannot be copied again one by one: `segue finish`, drop "
+    "schema segue on both sides, empty"
     " the target and `segue start` again.";
 
 json difference_list(const std::vector<backfill::VerifyDifference>& differences) {
@@ -50,7 +51,8 @@ json difference_list(const std::vector<backfill::VerifyDifference>& differences)
 VerbResult Operations::start(const Json&) {
     if (parts_.config.move_percent > 0) {
         return VerbResult::refused(
-            "[development] move_percent is set: sessions are moved at random; take it out and name the target's URL");
+            "[development] move_percent is set: sessions are moved at random; take it out and name "
+            "the target's URL");
     }
     const BoardState state = parts_.board.read();
     if (state.record && state.record->phase == router::Phase::finished) {
@@ -80,8 +82,8 @@ VerbResult Operations::start(const Json&) {
     return begin_copying(std::move(record));
 }
 
-// A mover that was started goes on by itself, also after runs that failed: between two of them nothing is to be
-// prepared, and preparing again would be in the way of the next one.
+// A mover that was started goes on by itself, also after runs that failed: between two of them
+// nothing is to be prepared, and preparing again would be in the way of the next one.
 VerbResult Operations::started_already() {
     const auto deadline = backfill::Clock::now() + start_wait;
     backfill::MoverStatus status = parts_.change.mover.status();
@@ -92,7 +94,8 @@ VerbResult Operations::started_already() {
     note_mover_failure();
     std::string problems;
     for (const std::string& problem : status.problems) problems += "\n" + problem;
-    if (!status.running) return VerbResult::refused("started already, but the mover does not run" + problems);
+    if (!status.running)
+        return VerbResult::refused("started already, but the mover does not run" + problems);
     return VerbResult::done(
         "started already: " + std::string{name(parts_.board.read().record->backfill)} + problems);
 }
@@ -171,7 +174,8 @@ VerbResult Operations::verify(const Json&) {
                           {"first_differences", difference_list(differences_)}};
     if (equal) {
         if (const Status mended = parts_.change.mover.strays_mended(follower, strays); !mended)
-            return VerbResult::refused("equal: " + counts + ", but the stray writes of earlier stay on record: " +
+            return VerbResult::refused("equal: " + counts +
+                                       ", but the stray writes of earlier stay on record: " +
                                        mended.error().detail + "; run `segue verify` again");
         return VerbResult::done("equal: " + counts, details);
     }
@@ -180,7 +184,8 @@ VerbResult Operations::verify(const Json&) {
         text += "\n  " + difference.kind + "  " + difference.table +
                 (difference.key.empty() ? "" : "  " + difference.key);
     }
-    if (std::any_of(differences_.begin(), differences_.end(), has_key)) text += "\n`segue repair` copies these rows again.";
+    if (std::any_of(differences_.begin(), differences_.end(), has_key))
+        text += "\n`segue repair` copies these rows again.";
     if (!std::all_of(differences_.begin(), differences_.end(), has_key)) text += keyless_remedy;
     return VerbResult::refused(text, details);
 }

@@ -4,15 +4,16 @@ namespace segue::proxy {
 
 namespace {
 
-// Writes until the peer takes no more. False: the connection is broken. `size` counts what was taken.
+// Writes until the peer takes no more. False: the connection is broken. `size` counts what was
+// taken.
 bool write_all(Transport& peer, Bytes from, std::size_t& size) {
     while (size < from.size()) {
         const IoOutcome wrote = peer.write_some(from.subspan(size));
         switch (wrote.io) {
             case Io::ok:
                 size += wrote.size;
-                // A plain socket that took less than it was given takes no more now: asking again would
-                // only cost a call. TLS takes a record at a time.
+                // A plain socket that took less than it was given takes no more now: asking again
+                // would only cost a call. TLS takes a record at a time.
                 if (!peer.uses_tls()) return true;
                 break;
             case Io::want_read:

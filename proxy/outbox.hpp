@@ -1,7 +1,7 @@
 #pragma once
-// The bytes that a peer has not taken yet. In steady state there are none and nothing is allocated. Its owner
-// bounds it by not reading the other peer while it is not empty: what one read brought is all it can hold,
-// beside answers that a gate released.
+// The bytes that a peer has not taken yet. In steady state there are none and nothing is allocated.
+// Its owner bounds it by not reading the other peer while it is not empty: what one read brought is
+// all it can hold, beside answers that a gate released.
 
 #include <cstddef>
 #include <string>

@@ -6,7 +6,8 @@ namespace segue::proxy {
 
 namespace asio = boost::asio;
 
-Permits::Permits(asio::any_io_executor control, std::size_t count) : control_(std::move(control)), free_(count) {}
+Permits::Permits(asio::any_io_executor control, std::size_t count)
+    : control_(std::move(control)), free_(count) {}
 
 asio::awaitable<void> Permits::acquire() {
     if (try_acquire()) co_return;

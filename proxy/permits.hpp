@@ -1,5 +1,6 @@
 #pragma once
-// Who may go on, among coroutines of the control thread: so many at a time, or one at a time for each session. Not thread-safe.
+// Who may go on, among coroutines of the control thread: so many at a time, or one at a time for
+// each session. Not thread-safe.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -30,8 +31,8 @@ private:
     std::deque<std::shared_ptr<Parcel<bool>>> waiting_;
 };
 
-// What has been acquired, released with it. Both the mover and its coroutines own the permits: a coroutine that was never ended is
-// destroyed after the mover.
+// What has been acquired, released with it. Both the mover and its coroutines own the permits: a
+// coroutine that was never ended is destroyed after the mover.
 class Permit {
 public:
     Permit() = default;
@@ -60,7 +61,8 @@ public:
 
 private:
     boost::asio::any_io_executor control_;
-    std::unordered_map<std::uint64_t, std::deque<std::shared_ptr<Parcel<bool>>>> waiting_;  // Behind the one that is under way.
+    std::unordered_map<std::uint64_t, std::deque<std::shared_ptr<Parcel<bool>>>>
+        waiting_;  // Behind the one that is under way.
 };
 
 }  // namespace segue::proxy

@@ -71,8 +71,8 @@ void Positions::publish(PerSide& state, Token token, const LogEnd& end) {
     const bool news = token.request > state.newest.request;
     if (news) state.newest = token;
     if (state.unflushed && end.flushed >= *state.unflushed) state.unflushed.reset();
-    // A later token takes the place of one that the server has flushed meanwhile, so that a busy server
-    // is given no tickets and none is forgotten on one that falls quiet.
+    // A later token takes the place of one that the server has flushed meanwhile, so that a busy
+    // server is given no tickets and none is forgotten on one that falls quiet.
     if (!state.unflushed && end.flushed < state.newest.position) {
         state.unflushed = state.newest.position;
         state.ticket_at = Clock::now() + ticket_after;
@@ -101,15 +101,17 @@ void Positions::run(Side side) {
     PerSide& state = sides_[index(side)];
     std::unique_lock lock{mutex_};
     for (;;) {
-        const auto something_to_do = [&] { return stopping_ || state.mark_stale || state.asked > state.newest.request; };
+        const auto something_to_do = [&] {
+            return stopping_ || state.mark_stale || state.asked > state.newest.request;
+        };
         if (state.unflushed) {
             state.wake.wait_until(lock, state.ticket_at, something_to_do);
         } else {
             state.wake.wait(lock, something_to_do);
         }
         if (stopping_) return;
-        // Everything asked up to here is older than the reading that follows; what is asked while it runs
-        // waits for the next one.
+        // Everything asked up to here is older than the reading that follows; what is asked while
+        // it runs waits for the next one.
         const std::uint64_t covers = state.asked;
         lock.unlock();
         const Result<LogEnd> end = server_.read(side);

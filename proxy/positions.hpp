@@ -1,8 +1,8 @@
 #pragma once
-// Positions across the thread border: a thread for each side asks its server where the log ends, one query
-// for all commits that wait, and relay threads are woken by their eventfd. Sides have threads and numbers of
-// their own: a server that hangs does not hold up the other's commits, and an answer is never taken for
-// the other side's.
+// Positions across the thread border: a thread for each side asks its server where the log ends,
+// one query for all commits that wait, and relay threads are woken by their eventfd. Sides have
+// threads and numbers of their own: a server that hangs does not hold up the other's commits, and
+// an answer is never taken for the other side's.
 
 #include <array>
 #include <chrono>

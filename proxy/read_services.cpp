@@ -9,8 +9,8 @@ namespace {
 using backfill::postgres::Connection;
 using backfill::postgres::LoadedCatalog;
 
-// A new connection each time: every few seconds at most, and none is held for it. Before anybody reads on the follower it must be
-// known whether it speaks the client's type OIDs.
+// A new connection each time: every few seconds at most, and none is held for it. Before anybody
+// reads on the follower it must be known whether it speaks the client's type OIDs.
 Result<LoadedCatalog> load(const Config& config, TypeMap& types, Side side) {
     if (types.current() == nullptr) {
         if (const Status read = types.refresh(); !read) return read.error();
@@ -27,14 +27,21 @@ ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mo
     ShadowPeers peers;
     peers.reads = &reads;
     peers.positions = &positions;
-    for (const Side side : {Side::source, Side::target}) peers.applied[index(side)] = &mover.applied(side);
-    peers.open_twin = [&mover](std::chrono::steady_clock::time_point deadline) { return mover.open_twin(deadline); };
+    for (const Side side : {Side::source, Side::target})
+        peers.applied[index(side)] = &mover.applied(side);
+    peers.open_twin = [&mover](std::chrono::steady_clock::time_point deadline) {
+        return mover.open_twin(deadline);
+    };
     return peers;
 }
 
 }  // namespace
 
-ReadServices::ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover, TypeMap& types)
+ReadServices::ReadServices(const Config& config,
+                           const Traffic& traffic,
+                           Positions& positions,
+                           backfill::Mover& mover,
+                           TypeMap& types)
     : reads(traffic, [&config, &types](Side side) { return load(config, types, side); }),
       shadow(shadow_peers(reads, positions, mover)) {}
 

@@ -16,7 +16,11 @@ namespace segue::proxy {
 
 // Outlives the session registry, which is given both members. All that is handed in outlives this.
 struct ReadServices {
-    ReadServices(const Config& config, const Traffic& traffic, Positions& positions, backfill::Mover& mover, TypeMap& types);
+    ReadServices(const Config& config,
+                 const Traffic& traffic,
+                 Positions& positions,
+                 backfill::Mover& mover,
+                 TypeMap& types);
 
     void start();
     // After the relay threads have stopped.

@@ -19,17 +19,22 @@ std::string_view text_of(Bytes slice) { return text(slice); }
 router::ReadIntent intent_of(const KnownStatement& known) {
     if (known.kind != StatementKind::read) return router::ReadIntent::other;
     if (!known.judgement.follower) return router::ReadIntent::authority_only;
-    return known.judgement.comparable ? router::ReadIntent::comparable_read : router::ReadIntent::read;
+    return known.judgement.comparable ? router::ReadIntent::comparable_read
+                                      : router::ReadIntent::read;
 }
 
 // Some statement name on a connection whose state was restored.
 bool has_statement(const Session& session, std::string_view name) {
     const auto& statements = session.other_state->statements;
-    return std::any_of(statements.begin(), statements.end(), [&](const auto& one) { return one.name == name; });
+    return std::any_of(
+        statements.begin(), statements.end(), [&](const auto& one) { return one.name == name; });
 }
 
-// Temporary tables are carried for a move. Until then the client's own change, which no stream carries over.
-bool carries_tables(const Session& session) { return session.other_state && session.other_state->temporary.any(); }
+// Temporary tables are carried for a move. Until then the client's own change, which no stream
+// carries over.
+bool carries_tables(const Session& session) {
+    return session.other_state && session.other_state->temporary.any();
+}
 
 }  // namespace
 
@@ -57,7 +62,9 @@ void ReadTap::learn_statements(const Session& session) {
 }
 
 // What the request executes, and which Parse the other connection lacks for it. False: unknown.
-bool ReadTap::identify(const ReadRequest& request, const Session& session, std::string_view& text,
+bool ReadTap::identify(const ReadRequest& request,
+                       const Session& session,
+                       std::string_view& text,
                        std::string& parse) const {
     if (request.text()) {
         text = *request.text();
@@ -67,7 +74,8 @@ bool ReadTap::identify(const ReadRequest& request, const Session& session, std::
     if (entry == nullptr) return false;
     text = entry->text;
     // Restored statements exist there; the unnamed one may be another.
-    const bool there = !request.bind.statement.empty() && session.other_state && has_statement(session, request.bind.statement);
+    const bool there = !request.bind.statement.empty() && session.other_state &&
+                       has_statement(session, request.bind.statement);
     if (!there) parse = entry->message;
     return true;
 }
@@ -88,15 +96,20 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
     const KnownStatement* known = reads_.know(text);
     if (known == nullptr || reads_.shared().is_demoted(known->id)) return Choice::forward;
 
-    // Nobody would describe it there to the translator, which could not look into its binary values.
+    // Nobody would describe it there to the translator, which could not look into its binary
+    // values.
     const bool unknown_to_translator = !parse.empty() && session.other && session.other->types;
-    const bool shiftable = state_is_known(session) && session.other && session.other_state && !unknown_to_translator &&
-                           session.other->side != reads_.authority() && session.backend.side == reads_.authority();
+    const bool shiftable = state_is_known(session) && session.other && session.other_state &&
+                           !unknown_to_translator && session.other->side != reads_.authority() &&
+                           session.backend.side == reads_.authority();
     const bool shadowable = reads_.knobs().shift_percent <= 0 && shadow_is_ready(session);
     const auto connection = shiftable || shadowable ? router::FollowerConnection::ready
                             : session.movable       ? router::FollowerConnection::wanted
                                                     : router::FollowerConnection::none;
-    const router::Plan plan = router::route(router::Backfill::consistent, reads_.knobs(), intent_of(*known), connection,
+    const router::Plan plan = router::route(router::Backfill::consistent,
+                                            reads_.knobs(),
+                                            intent_of(*known),
+                                            connection,
                                             reads_.shares());
     // A restore brings a named statement there; the unnamed one is another each time.
     const bool in_vain = unknown_to_translator && request->bind.statement.empty();
@@ -108,13 +121,22 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
     const std::string forget = parse.empty() ? std::string{} : std::string{request->bind.statement};
     // Worth a new look at the session, so that the statement is there the next time.
     if (!forget.empty()) connection_wanted_ = true;
-    shifted_ = ShiftedRead{std::string{text_of(slice)}, std::move(parse), forget, request->simple, known->id,
-                           reads_.authority(), now, 0, std::nullopt, std::nullopt};
+    shifted_ = ShiftedRead{std::string{text_of(slice)},
+                           std::move(parse),
+                           forget,
+                           request->simple,
+                           known->id,
+                           reads_.authority(),
+                           now,
+                           0,
+                           std::nullopt,
+                           std::nullopt};
     note_unnamed(*request, slice, session);
     return Choice::shift;
 }
 
-// A request that goes elsewhere changes the unnamed statement there, and for the client, but not on the authority.
+// A request that goes elsewhere changes the unnamed statement there, and for the client, but not on
+// the authority.
 void ReadTap::note_unnamed(const ReadRequest& request, Bytes slice, Session& session) {
     if (!request.parse && !request.bind.statement.empty()) return;
     session.other_state->unnamed_parse.clear();  // No longer what was restored.
@@ -133,20 +155,23 @@ void ReadTap::note_unnamed(const ReadRequest& request, Bytes slice, Session& ses
 std::string ReadTap::missed_parse(Bytes slice) {
     if (!unnamed_missed_ || slice.empty()) return {};
     const char tag = static_cast<char>(slice.front());
-    const bool replaces = tag == 'Q' || (tag == 'P' && slice.size() > protocol::postgres::header_size &&
-                                         slice[protocol::postgres::header_size] == std::byte{0});
+    const bool replaces =
+        tag == 'Q' || (tag == 'P' && slice.size() > protocol::postgres::header_size &&
+                       slice[protocol::postgres::header_size] == std::byte{0});
     const auto* entry = book_.find("");
     if (replaces || entry == nullptr) {
         unnamed_missed_ = false;
         return {};
     }
-    if (tag == 'F' || tag == 'X') return {};  // No use of it yet; skipped after an error they would not be answered.
+    if (tag == 'F' || tag == 'X')
+        return {};  // No use of it yet; skipped after an error they would not be answered.
     unnamed_missed_ = false;
     swallowing_ = true;
     return entry->message;
 }
 
-// The acknowledgement comes first, or an error in its place; only what the server says by itself may come before.
+// The acknowledgement comes first, or an error in its place; only what the server says by itself
+// may come before.
 std::string ReadTap::without_our_parse(Bytes slice) {
     swallow_rest_ += text_of(slice);
     std::string kept;
@@ -172,15 +197,16 @@ void ReadTap::forwarded(const protocol::postgres::Piece& piece) {
         return;
     }
     const KnownStatement* known = reads_.know(*seen->text);
-    if (known != nullptr && known->kind == StatementKind::write && known->changes_session) reads_.shared().refresh_catalog();
+    if (known != nullptr && known->kind == StatementKind::write && known->changes_session)
+        reads_.shared().refresh_catalog();
     if (known != nullptr && !known->changes_session) return;
     ++changes_;
     // SQL may have given a name another meaning (DEALLOCATE, PREPARE, DISCARD).
     if (known == nullptr || known->kind != StatementKind::read) book_.forget();
 }
 
-// Prepared before anybody listened, as by a pool: the session's own backend knows the text. What a probe does not
-// tell either (a text of SQL's PREPARE) is asked for ever less often.
+// Prepared before anybody listened, as by a pool: the session's own backend knows the text. What a
+// probe does not tell either (a text of SQL's PREPARE) is asked for ever less often.
 void ReadTap::want_statements(const Session& session, Time now) {
     if (!session.movable || now < next_learning_) return;
     connection_wanted_ = true;
@@ -202,8 +228,13 @@ bool ReadTap::shadow_is_ready(Session& session) {
     return session.other && session.other_state && session.other->side == follower;
 }
 
-void ReadTap::begin_shadow(const ReadRequest& request, Bytes slice, std::string_view text, std::string parse,
-                           const KnownStatement& known, Session& session, Time now) {
+void ReadTap::begin_shadow(const ReadRequest& request,
+                           Bytes slice,
+                           std::string_view text,
+                           std::string parse,
+                           const KnownStatement& known,
+                           Session& session,
+                           Time now) {
     if (slice.size() > shadow_request_size_max || !shadow_is_ready(session)) return;
     const Side follower = other(reads_.authority());
     if (shadow_->wants_connection(identity_, follower)) {
@@ -212,11 +243,21 @@ void ReadTap::begin_shadow(const ReadRequest& request, Bytes slice, std::string_
         session.other.reset();
         session.other_state.reset();
     }
-    // A worker's connection has the statements of whichever session it came from: the text goes with the job.
+    // A worker's connection has the statements of whichever session it came from: the text goes
+    // with the job.
     if (parse.empty() && !request.text()) parse = book_.find(request.bind.statement)->message;
-    job_ = ShadowJob{known.id, std::string{text}, std::string{text_of(slice)}, std::move(parse), request.simple,
-                     known.judgement.order == protocol::postgres::RowOrder::defined, known.judgement.limited,
-                     reads_.authority(), identity_, {}, {}, {}};
+    job_ = ShadowJob{known.id,
+                     std::string{text},
+                     std::string{text_of(slice)},
+                     std::move(parse),
+                     request.simple,
+                     known.judgement.order == protocol::postgres::RowOrder::defined,
+                     known.judgement.limited,
+                     reads_.authority(),
+                     identity_,
+                     {},
+                     {},
+                     {}};
     job_since_ = now;
     reader_.emplace();
 }

@@ -1,10 +1,12 @@
 #pragma once
-// What one session's reads need while reads are shadowed or shifted: which text stands behind each prepared
-// statement, whether the follower's connection is in the session's state, and the read that is under way.
-// Its relay consults it; without shadow and shift there is none. One thread: the session's relay thread.
+// What one session's reads need while reads are shadowed or shifted: which text stands behind each
+// prepared statement, whether the follower's connection is in the session's state, and the read
+// that is under way. Its relay consults it; without shadow and shift there is none. One thread: the
+// session's relay thread.
 //
-// A read is only looked at where it stands alone: a slice that holds exactly one request, at a boundary outside a
-// transaction. Whatever else passes is forwarded as ever, and only watched for what it does to the session.
+// A read is only looked at where it stands alone: a slice that holds exactly one request, at a
+// boundary outside a transaction. Whatever else passes is forwarded as ever, and only watched for
+// what it does to the session.
 
 #include <chrono>
 #include <cstdint>
@@ -23,20 +25,21 @@
 
 namespace segue::proxy {
 
-// Between attempts to get the follower's connection into the session's state; doubled while they fail.
+// Between attempts to get the follower's connection into the session's state; doubled while they
+// fail.
 inline constexpr std::chrono::milliseconds connection_pause_min{200};
 inline constexpr std::chrono::milliseconds connection_pause_max{30'000};
 
 // A read on its way to the follower.
 struct ShiftedRead {
     std::string request;
-    std::string parse;                // Must precede it there; may be empty.
-    std::string forget;               // The name it is prepared under for this once.
+    std::string parse;   // Must precede it there; may be empty.
+    std::string forget;  // The name it is prepared under for this once.
     bool simple = false;
     Hash128 statement;
     Side authority = Side::source;
     std::chrono::steady_clock::time_point since;
-    std::uint64_t turn = 0;           // Whose token it waits for.
+    std::uint64_t turn = 0;  // Whose token it waits for.
     std::optional<Position> token;
     std::optional<protocol::postgres::WrappedRead> running;  // Sent to the follower.
 };
@@ -51,10 +54,12 @@ public:
 
     ReadTap(ThreadReads& reads, Shadow* shadow) : reads_(reads), shadow_(shadow) {}
 
-    // At a boundary outside a transaction, nothing held back: everything that was read from the client.
+    // At a boundary outside a transaction, nothing held back: everything that was read from the
+    // client.
     Choice offer(Bytes slice, Session& session, Time now);
-    // A Parse message that must be forwarded before `slice`, because the authority missed the one that was answered
-    // elsewhere; usually empty. Its acknowledgement is not for the client: see without_our_parse.
+    // A Parse message that must be forwarded before `slice`, because the authority missed the one
+    // that was answered elsewhere; usually empty. Its acknowledgement is not for the client: see
+    // without_our_parse.
     std::string missed_parse(Bytes slice);
     // Bytes of the authority's answer without the acknowledgement of that Parse.
     bool is_swallowing() const { return swallowing_; }
@@ -67,7 +72,8 @@ public:
 
     // The session's own backend has just been asked for its state; `other_state` will be that.
     void probed() { changes_at_probe_ = changes_; }
-    // The session goes on on the other side: what is known of the follower's connection is not so any more.
+    // The session goes on on the other side: what is known of the follower's connection is not so
+    // any more.
     void session_moved() { ++changes_; }
     bool wants_connection(Time now) const { return connection_wanted_ && now >= next_attempt_; }
     void connection_asked(Time now);
@@ -83,20 +89,29 @@ private:
     bool state_is_known(const Session& session) const;
     void learn_statements(const Session& session);
     void want_statements(const Session& session, Time now);
-    void note_unnamed(const protocol::postgres::ReadRequest& request, Bytes slice, Session& session);
-    bool identify(const protocol::postgres::ReadRequest& request, const Session& session, std::string_view& text,
+    void note_unnamed(const protocol::postgres::ReadRequest& request,
+                      Bytes slice,
+                      Session& session);
+    bool identify(const protocol::postgres::ReadRequest& request,
+                  const Session& session,
+                  std::string_view& text,
                   std::string& parse) const;
-    void begin_shadow(const protocol::postgres::ReadRequest& request, Bytes slice, std::string_view text,
-                      std::string parse, const protocol::postgres::KnownStatement& known, Session& session, Time now);
+    void begin_shadow(const protocol::postgres::ReadRequest& request,
+                      Bytes slice,
+                      std::string_view text,
+                      std::string parse,
+                      const protocol::postgres::KnownStatement& known,
+                      Session& session,
+                      Time now);
     bool shadow_is_ready(Session& session);
 
     ThreadReads& reads_;
     Shadow* shadow_;
     protocol::postgres::StatementBook book_;
-    std::uint64_t changes_ = 0;           // Statements that may have changed the session.
+    std::uint64_t changes_ = 0;  // Statements that may have changed the session.
     std::uint64_t changes_at_probe_ = ~std::uint64_t{0};
     std::uint64_t learned_at_ = ~std::uint64_t{0};
-    std::string identity_;                // Of the state that was probed last.
+    std::string identity_;  // Of the state that was probed last.
     std::uint64_t identity_at_ = ~std::uint64_t{0};
 
     std::optional<ShiftedRead> shifted_;
@@ -112,7 +127,7 @@ private:
     bool error_ = false;
     bool unnamed_missed_ = false;
     bool swallowing_ = false;
-    std::string swallow_rest_;            // Of the answer that the acknowledgement is looked for in.
+    std::string swallow_rest_;  // Of the answer that the acknowledgement is looked for in.
 };
 
 }  // namespace segue::proxy

@@ -25,7 +25,9 @@ void Reads::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-bool Reads::is_active() const { return traffic_.shadow_percent.load() > 0 || traffic_.shift_percent.load() > 0; }
+bool Reads::is_active() const {
+    return traffic_.shadow_percent.load() > 0 || traffic_.shift_percent.load() > 0;
+}
 
 void Reads::run() {
     auto loaded_at = std::chrono::steady_clock::time_point::min();
@@ -37,7 +39,8 @@ void Reads::run() {
         const auto now = std::chrono::steady_clock::now();
         const bool missing = catalog(follower) == nullptr || loaded_of != follower;
         const bool old = !missing && now - loaded_at > catalog_age_max;
-        const bool asked = !missing && now - loaded_at > catalog_pause_min && refresh_wanted_.load();
+        const bool asked =
+            !missing && now - loaded_at > catalog_pause_min && refresh_wanted_.load();
         if (!missing && !old && !asked) continue;
         lock.unlock();
         refresh_wanted_.store(false);
@@ -84,9 +87,15 @@ void Reads::count_comparison(std::string_view statement,
     // First: a report never counts what its figures do not have yet.
     figures_.add(statement, outcome, authority, follower);
     switch (outcome) {
-        case Comparison::equal: equal_.fetch_add(1); break;
-        case Comparison::different: different_.fetch_add(1); break;
-        case Comparison::unconfirmed: unconfirmed_.fetch_add(1); break;
+        case Comparison::equal:
+            equal_.fetch_add(1);
+            break;
+        case Comparison::different:
+            different_.fetch_add(1);
+            break;
+        case Comparison::unconfirmed:
+            unconfirmed_.fetch_add(1);
+            break;
     }
 }
 
@@ -107,7 +116,8 @@ bool ThreadReads::refresh() {
     const Traffic& traffic = shared_.traffic();
     knobs_.shadow_percent = traffic.shadow_percent.load(std::memory_order_relaxed);
     knobs_.shift_percent = traffic.shift_percent.load(std::memory_order_relaxed);
-    if (knobs_.shadow_percent <= 0 && knobs_.shift_percent <= 0) [[likely]] return false;
+    if (knobs_.shadow_percent <= 0 && knobs_.shift_percent <= 0) [[likely]]
+        return false;
     authority_ = traffic.authority.load();
     catalog_ = shared_.catalog(other(authority_));
     return true;

@@ -1,6 +1,7 @@
 #pragma once
-// What all sessions share when reads are shadowed or shifted: what the catalog knows of names, which statements
-// were refused by a follower, the counts, and the figures by statement. Thread-safe.
+// What all sessions share when reads are shadowed or shifted: what the catalog knows of names,
+// which statements were refused by a follower, the counts, and the figures by statement.
+// Thread-safe.
 
 #include <array>
 #include <atomic>
@@ -40,14 +41,16 @@ class Reads {
 public:
     using LoadCatalog = std::function<Result<backfill::postgres::LoadedCatalog>(Side)>;
 
-    // `load` is called on a thread of our own, with the follower's side, while reads are shadowed or shifted.
+    // `load` is called on a thread of our own, with the follower's side, while reads are shadowed
+    // or shifted.
     Reads(const Traffic& traffic, LoadCatalog load) : traffic_(traffic), load_(std::move(load)) {}
     ~Reads();  // stop()
     void start();
     void stop();
 
     const Traffic& traffic() const { return traffic_; }
-    // Null before the first load, and after a change of authority until the new follower's is loaded.
+    // Null before the first load, and after a change of authority until the new follower's is
+    // loaded.
     std::shared_ptr<const CatalogVersion> catalog(Side follower) const;
     // At once, on the caller's thread; the thread of our own does the same from time to time.
     void load_catalog(Side follower);

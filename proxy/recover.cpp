@@ -124,7 +124,8 @@ public:
     }
     std::optional<RecoveryRound> act(const router::HoldAndRetry& hold) {
         auto round = waiting(std::string{hold.reason} + " (" + both_.why_unreadable() + ")");
-        if (hold.new_clients == router::NewClients::leave) round->unreachable = both_.sides_unreadable();
+        if (hold.new_clients == router::NewClients::leave)
+            round->unreachable = both_.sides_unreadable();
         return round;
     }
     std::optional<RecoveryRound> act(const router::UndoIntent& undo) {

@@ -18,7 +18,8 @@ struct RecoveryRound {
     std::optional<backfill::ControlRecord> record = {};
     bool follower_behind = false;  // Its record could not be brought up to date: to be tried again.
     std::string waiting_for = {};  // When not through: why, naming the side.
-    // Not empty: what clients are told at once, in place of waiting. Names the side and no more: they have not logged in.
+    // Not empty: what clients are told at once, in place of waiting. Names the side and no more:
+    // they have not logged in.
     std::string unreachable = {};
 };
 

@@ -18,7 +18,8 @@ constexpr std::uint32_t broken_events = EPOLLHUP | EPOLLERR;
 // Whether bytes of the client may be forwarded now; what must not be forwarded is not read either.
 bool Relay::wants_client(Time now) const {
     if (ending_ != Ending::no || !to_server_.empty() || has_shifted_read()) return false;
-    if (session_ && session_->backend.types && session_->backend.types->full()) [[unlikely]] return false;
+    if (session_ && session_->backend.types && session_->backend.types->full()) [[unlikely]]
+        return false;
     switch (motion_) {
         case Motion::running:
             return true;
@@ -43,7 +44,8 @@ std::uint32_t Relay::client_interest(Time now) const {
         events |= EPOLLRDHUP;
         if (!waiting_since_ || cancel_waiting_ || skip_) events |= EPOLLIN;
     } else if (ending_ == Ending::server_ended) {
-        events |= EPOLLRDHUP;  // Answers may still be held; for a client that has gone they are not.
+        events |=
+            EPOLLRDHUP;  // Answers may still be held; for a client that has gone they are not.
     } else if (stopped_input_.empty() && wants_client(now)) {
         events |= EPOLLIN;
     }
@@ -63,14 +65,16 @@ bool Relay::has_unread_input(Time now) const {
     if (!session_ || ending_ == Ending::finished) return false;
     const bool client = client_unread_ || session_->client.has_buffered_input();
     const bool server = server_unread_ || session_->backend.transport.has_buffered_input();
-    return (client && (client_interest(now) & EPOLLIN) != 0) || (server && (server_interest() & EPOLLIN) != 0);
+    return (client && (client_interest(now) & EPOLLIN) != 0) ||
+           (server && (server_interest() & EPOLLIN) != 0);
 }
 
 void Relay::resume(Turn& turn) {
     if (session_ == nullptr) return;
     if (client_unread_ || session_->client.has_buffered_input()) on_client(EPOLLIN, turn);
     if (finished() || session_ == nullptr) return;
-    if (server_unread_ || session_->backend.transport.has_buffered_input()) on_server(EPOLLIN, turn);
+    if (server_unread_ || session_->backend.transport.has_buffered_input())
+        on_server(EPOLLIN, turn);
 }
 
 void Relay::on_client(std::uint32_t events, Turn& turn) {
@@ -86,7 +90,8 @@ void Relay::on_client(std::uint32_t events, Turn& turn) {
     if ((events & (EPOLLIN | EPOLLRDHUP | broken_events)) == 0) return;
     const std::uint32_t gone = broken_events | (ending_ == Ending::server_ended ? EPOLLRDHUP : 0u);
     if (ending_ == Ending::no && motion_ == Motion::stopped) return on_stopped_client(events, turn);
-    if (stopped_input_.empty() && wants_client(turn.now)) return read_client(turn, (events & ~(EPOLLIN | EPOLLOUT)) != 0);
+    if (stopped_input_.empty() && wants_client(turn.now))
+        return read_client(turn, (events & ~(EPOLLIN | EPOLLOUT)) != 0);
     if ((events & gone) != 0) client_broken();
 }
 
@@ -98,7 +103,8 @@ void Relay::on_server(std::uint32_t events, Turn& turn) {
     }
     if ((events & (EPOLLIN | broken_events)) == 0 || (server_interest() & EPOLLIN) == 0) return;
     read_server(turn, (events & ~(EPOLLIN | EPOLLOUT)) != 0);
-    // The answer that a stopping session waited for may be in; what the client sent beyond it is next.
+    // The answer that a stopping session waited for may be in; what the client sent beyond it is
+    // next.
     if (motion_ == Motion::stopping && !stopped_input_.empty()) forward_stopped_input(turn);
 }
 
@@ -124,7 +130,8 @@ void Relay::read_client(Turn& turn, bool to_the_end) {
         }
         forward(turn.scratch.first(got.size), turn);
         // A short read has emptied the socket; reading again would only say so.
-        const bool emptied = got.size < turn.scratch.size() && !session_->client.has_buffered_input();
+        const bool emptied =
+            got.size < turn.scratch.size() && !session_->client.has_buffered_input();
         if (emptied && !to_the_end) return;
     }
 }
@@ -149,18 +156,22 @@ void Relay::read_server(Turn& turn, bool to_the_end) {
         }
         Bytes from = turn.scratch.first(got.size);
         auto& types = session_->backend.types;
-        if (types) [[unlikely]] from = types->to_client(from);
+        if (types) [[unlikely]]
+            from = types->to_client(from);
         relay(from, turn);
         if (finished()) return;
-        if (types && session_->boundary.quiet()) [[unlikely]] types->settle();
-        const bool emptied = got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input();
+        if (types && session_->boundary.quiet()) [[unlikely]]
+            types->settle();
+        const bool emptied =
+            got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input();
         if (emptied && !to_the_end) return;
     }
 }
 
 void Relay::forward(Bytes from, Turn& turn) {
     if (motion_ == Motion::running) [[likely]] {
-        if (turn.reads != nullptr || tap_) [[unlikely]] return forward_tapped(from, turn);
+        if (turn.reads != nullptr || tap_) [[unlikely]]
+            return forward_tapped(from, turn);
         return send_to_server(from, turn);
     }
     assert(motion_ == Motion::stopping);
@@ -184,23 +195,28 @@ void Relay::forward_stopped_input(Turn& turn) {
 
 void Relay::send_to_server(Bytes from, Turn& turn) {
     Session& session = *session_;
-    if (acknowledgements_ && session.boundary.at_boundary()) written_before_ = turn.written[index(session.backend.side)];
+    if (acknowledgements_ && session.boundary.at_boundary())
+        written_before_ = turn.written[index(session.backend.side)];
     session.boundary.client(from, [this, &session](const protocol::postgres::Piece& piece) {
         session.hints.see(piece);
-        if (tap_) [[unlikely]] tap_->forwarded(piece);
+        if (tap_) [[unlikely]]
+            tap_->forwarded(piece);
     });
     session.touched_since_probe = true;
     forwarded_at_ = turn.now;
-    if (session.hints.sequence_uses() != sequence_uses_seen_ || session.hints.sequence_use_prepared()) {
+    if (session.hints.sequence_uses() != sequence_uses_seen_ ||
+        session.hints.sequence_use_prepared()) {
         sequence_uses_seen_ = session.hints.sequence_uses();
         last_sequence_use_ = turn.now;
     }
-    if (session.backend.types) [[unlikely]] from = session.backend.types->to_server(from);
+    if (session.backend.types) [[unlikely]]
+        from = session.backend.types->to_server(from);
     if (!to_server_.send(session.backend.transport, from)) server_takes_no_more();
 }
 
 void Relay::relay(Bytes from, Turn& turn) {
-    if (tap_) [[unlikely]] return relay_tapped(from, turn);
+    if (tap_) [[unlikely]]
+        return relay_tapped(from, turn);
     if (acknowledgements_) return relay_gated(from, turn);
     session_->boundary.server(from);
     note_transaction(turn.now);
@@ -233,7 +249,8 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
     }
     if (first == from.size()) return;
     const Side side = session_->backend.side;
-    gate_.hold(from.subspan(first), side, turn.number, turn.now, doubt ? WriteMark{} : written_before_);
+    gate_.hold(
+        from.subspan(first), side, turn.number, turn.now, doubt ? WriteMark{} : written_before_);
     turn.token_wanted[index(side)] = true;
     ++turn.answers_held;
 }
@@ -302,7 +319,8 @@ void Relay::set_gate(bool closed) {
     if (closed) {
         // A session that is away comes back at a boundary, outside a transaction.
         if (!acknowledgements_) {
-            acknowledgements_.emplace(session_ ? session_->boundary : protocol::postgres::Boundary{});
+            acknowledgements_.emplace(session_ ? session_->boundary
+                                               : protocol::postgres::Boundary{});
             written_before_ = {};
         }
         return;

@@ -1,4 +1,5 @@
-// A relay's reads while some are shadowed or shifted: the detour by the tap, and the answer of the follower.
+// A relay's reads while some are shadowed or shifted: the detour by the tap, and the answer of the
+// follower.
 #include <sys/epoll.h>
 
 #include <utility>
@@ -12,7 +13,8 @@ namespace segue::proxy {
 namespace {
 
 constexpr protocol::postgres::ErrorReport answer_lost{
-    .severity = "ERROR", .sqlstate = "08006",
+    .severity = "ERROR",
+    .sqlstate = "08006",
     .message = "the connection to the follower was lost in the middle of an answer",
     .hint = "Run the statement again."};
 constexpr protocol::postgres::ErrorReport cancelled{
@@ -33,8 +35,10 @@ void Relay::forward_tapped(Bytes from, Turn& turn) {
         return send_to_server(from, turn);
     }
     if (!tap_) tap_ = std::make_unique<ReadTap>(*turn.reads, turn.shadow);
-    const bool stands_alone = session_->boundary.at_boundary() && to_server_.empty() && to_client_.empty() && gate_.empty();
-    if (turn.reads != nullptr && stands_alone && tap_->offer(from, *session_, turn.now) == ReadTap::Choice::shift) {
+    const bool stands_alone = session_->boundary.at_boundary() && to_server_.empty() &&
+                              to_client_.empty() && gate_.empty();
+    if (turn.reads != nullptr && stands_alone &&
+        tap_->offer(from, *session_, turn.now) == ReadTap::Choice::shift) {
         ShiftedRead& read = *tap_->shifted();
         read.turn = turn.number;
         turn.token_wanted[index(read.authority)] = true;
@@ -65,7 +69,8 @@ void Relay::relay_tapped(Bytes from, Turn& turn) {
     tell_client(from);
 }
 
-void Relay::follow_shift(Side side, std::uint64_t turn_covered, Position token, Position applied, Turn& turn) {
+void Relay::follow_shift(
+    Side side, std::uint64_t turn_covered, Position token, Position applied, Turn& turn) {
     if (!waits_for_follower() || tap_->shifted()->authority != side) return;
     ShiftedRead& read = *tap_->shifted();
     if (!read.token && turn_covered >= read.turn) read.token = token;
@@ -75,14 +80,17 @@ void Relay::follow_shift(Side side, std::uint64_t turn_covered, Position token, 
 void Relay::give_up_waiting(Turn& turn) {
     if (!waits_for_follower()) return;
     const bool too_long = turn.now - tap_->shifted()->since > shift_wait_max;
-    if (too_long || turn.reads == nullptr || turn.reads->knobs().shift_percent <= 0) fall_back(turn);
+    if (too_long || turn.reads == nullptr || turn.reads->knobs().shift_percent <= 0)
+        fall_back(turn);
 }
 
 void Relay::start_shift(Turn& turn) {
     ShiftedRead& read = *tap_->shifted();
     const bool still_so = turn.reads != nullptr && turn.reads->knobs().shift_percent > 0 &&
-                          turn.reads->authority() == read.authority && session_->backend.side == read.authority;
-    if (!still_so || !session_->other || !turn.follower_is_shown(read.authority)) return fall_back(turn);
+                          turn.reads->authority() == read.authority &&
+                          session_->backend.side == read.authority;
+    if (!still_so || !session_->other || !turn.follower_is_shown(read.authority))
+        return fall_back(turn);
     read.running.emplace(read.request, read.simple, read.parse, read.forget);
     to_other_.clear();
     Bytes request = bytes(read.running->to_send());
@@ -98,7 +106,8 @@ void Relay::fall_back(Turn& turn) {
 }
 
 std::uint32_t Relay::other_interest() const {
-    const bool running = has_shifted_read() && tap_->shifted()->running && ending_ == Ending::no && session_->other;
+    const bool running =
+        has_shifted_read() && tap_->shifted()->running && ending_ == Ending::no && session_->other;
     if (!running) return 0;
     std::uint32_t events = to_client_.empty() ? EPOLLIN : 0u;
     if (!to_other_.empty()) events |= EPOLLOUT;
@@ -112,11 +121,14 @@ void Relay::on_other(std::uint32_t events, Turn& turn) {
     for (int reads = 0; reads < reads_per_turn_max || other.has_buffered_input(); ++reads) {
         const IoOutcome got = other.read_some(turn.scratch);
         switch (got.io) {
-            case Io::ok: break;
+            case Io::ok:
+                break;
             case Io::want_read:
-            case Io::want_write: return;
+            case Io::want_write:
+                return;
             case Io::closed:
-            case Io::failed: return other_lost(turn);
+            case Io::failed:
+                return other_lost(turn);
         }
         Bytes from = turn.scratch.first(got.size);
         if (session_->other->types) from = session_->other->types->to_client(from);
@@ -128,8 +140,10 @@ void Relay::on_other(std::uint32_t events, Turn& turn) {
 void Relay::receive_shifted(Bytes from, Turn& turn) {
     using State = protocol::postgres::WrappedRead::State;
     auto& running = *tap_->shifted()->running;
-    // What it reads was fixed before this arrived: it may hold a commit that the authority does not show yet.
-    if (!running.exposed() && !turn.follower_is_shown(tap_->shifted()->authority)) return other_lost(turn);
+    // What it reads was fixed before this arrived: it may hold a commit that the authority does not
+    // show yet.
+    if (!running.exposed() && !turn.follower_is_shown(tap_->shifted()->authority))
+        return other_lost(turn);
     std::string for_client;
     running.receive(from, for_client);
     const State state = running.state();

@@ -19,17 +19,25 @@ constexpr protocol::postgres::ErrorReport cancelled{
     .severity = "ERROR", .sqlstate = "57014", .message = "canceling statement due to user request"};
 
 // Parameters that follow the session's identity, which is the same on both sides.
-bool follows_identity(std::string_view parameter) { return parameter == "session_authorization" || parameter == "is_superuser"; }
+bool follows_identity(std::string_view parameter) {
+    return parameter == "session_authorization" || parameter == "is_superuser";
+}
 
-// What drivers were told at login and the other server says otherwise, as ParameterStatus, which a server may send at any time: its
-// version, and defaults that it was configured with (TimeZone, DateStyle ...). What the session itself has set is the same there.
-std::string changed_parameters(const Backend& before, const Backend& now, const protocol::postgres::SessionState& state) {
+// What drivers were told at login and the other server says otherwise, as ParameterStatus, which a
+// server may send at any time: its version, and defaults that it was configured with (TimeZone,
+// DateStyle ...). What the session itself has set is the same there.
+std::string changed_parameters(const Backend& before,
+                               const Backend& now,
+                               const protocol::postgres::SessionState& state) {
     std::string messages;
     for (const auto& [name, value] : now.parameters) {
         const auto was = before.parameters.find(name);
-        if (was == before.parameters.end() || was->second == value || follows_identity(name)) continue;
-        const bool set = std::any_of(state.settings.begin(), state.settings.end(),
-                                     [&name = name](const auto& setting) { return setting.first == name; });
+        if (was == before.parameters.end() || was->second == value || follows_identity(name))
+            continue;
+        const bool set = std::any_of(
+            state.settings.begin(), state.settings.end(), [&name = name](const auto& setting) {
+                return setting.first == name;
+            });
         if (set) continue;
         std::string body{name};
         body.push_back('\0');
@@ -57,7 +65,8 @@ void Relay::stop(Turn& turn) {
 
 bool Relay::try_stop(Time now) {
     if (motion_ != Motion::stopping) return motion_ == Motion::stopped;
-    if (ending_ != Ending::no || !session_->boundary.at_boundary() || !to_server_.empty()) return false;
+    if (ending_ != Ending::no || !session_->boundary.at_boundary() || !to_server_.empty())
+        return false;
     // The client has not been told of its last commit yet, or may want a sequence's value.
     if (!gate_.empty() || in_sequence_grace(now) || has_shifted_read()) return false;
     motion_ = Motion::stopped;
@@ -123,10 +132,12 @@ void Relay::cancel_waiting(Turn& turn) {
 }
 
 void Relay::read_ahead(Turn& turn) {
-    const std::size_t room = stopped_input_size_max - std::min(stopped_input_size_max, stopped_input_.size());
+    const std::size_t room =
+        stopped_input_size_max - std::min(stopped_input_size_max, stopped_input_.size());
     client_unread_ = false;  // Without room nothing more is read before the stop ends.
     if (room > 0) {
-        const IoOutcome got = session_->client.read_some(turn.scratch.first(std::min(room, turn.scratch.size())));
+        const IoOutcome got =
+            session_->client.read_some(turn.scratch.first(std::min(room, turn.scratch.size())));
         if (got.io == Io::closed || got.io == Io::failed) return client_gone_while_stopped(turn);
         if (got.io == Io::ok) stopped_input_ += text(Bytes{turn.scratch}.first(got.size));
         client_unread_ = got.io == Io::ok && got.size == std::min(room, turn.scratch.size());
@@ -137,7 +148,8 @@ void Relay::read_ahead(Turn& turn) {
 
 void Relay::answer_cancelled_request() {
     using namespace protocol::postgres;
-    const Step<RefusedRequest> step = refuse_request(bytes(stopped_input_), cancelled, stopped_input_size_max);
+    const Step<RefusedRequest> step =
+        refuse_request(bytes(stopped_input_), cancelled, stopped_input_size_max);
     if (std::holds_alternative<NeedMore>(step)) return;
     cancel_waiting_ = false;
     // Too large to be held here, or no request at all: it runs when the hold is over, uncancelled.
@@ -168,14 +180,16 @@ void Relay::skip_cancelled_request(Turn& turn) {
 bool Relay::swap_backends() {
     assert(motion_ == Motion::stopped);
     if (!session_->other) return false;
-    const auto state = std::exchange(session_->other_state, std::nullopt).value_or(protocol::postgres::SessionState{});
+    const auto state = std::exchange(session_->other_state, std::nullopt)
+                           .value_or(protocol::postgres::SessionState{});
     std::swap(session_->backend, *session_->other);
     session_->other->served = true;
     session_->touched_since_probe = true;
     if (tap_) tap_->session_moved();
     const std::string told = changed_parameters(*session_->other, session_->backend, state);
     if (!told.empty()) tell_client(bytes(told));
-    // Nothing more is to be heard there, and temporary tables that live here now need no second place.
+    // Nothing more is to be heard there, and temporary tables that live here now need no second
+    // place.
     if (!state.channels.empty() || state.temporary.any()) session_->other.reset();
     return true;
 }

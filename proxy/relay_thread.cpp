@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <array>
-#include <ctime>
 #include <cassert>
+#include <ctime>
 #include <utility>
 
 #include "proxy/relay_slot.hpp"
@@ -16,7 +16,8 @@ namespace segue::proxy {
 
 namespace {
 
-// epoll's user data: a slot's address, its lowest bit telling the server's socket; 0 is the wake-up.
+// epoll's user data: a slot's address, its lowest bit telling the server's socket; 0 is the
+// wake-up.
 constexpr std::uint64_t server_bit = 1;
 constexpr std::uint64_t other_bit = 2;
 constexpr std::uint64_t wake_up = 0;
@@ -38,7 +39,8 @@ RelayThread::RelayThread(RelayPeers peers)
     turn_.now = Clock::now();
     turn_.number = 1;
     turn_.shadow = peers_.shadow;
-    for (const Side side : {Side::source, Side::target}) turn_.applied[index(side)] = peers_.applied[index(side)];
+    for (const Side side : {Side::source, Side::target})
+        turn_.applied[index(side)] = peers_.applied[index(side)];
     if (peers_.reads != nullptr && peers_.positions != nullptr) reads_.emplace(*peers_.reads);
 }
 
@@ -89,11 +91,13 @@ void RelayThread::run() {
 
 bool RelayThread::needs_tick() const {
     const bool bounded = gate_wanted_ && peers_.gate_policy.policy == MirrorPolicy::bounded;
-    return holding_ || lends_waiting_ > 0 || bounded || !gated_.empty() || turn_.reads != nullptr || shift_wanted_;
+    return holding_ || lends_waiting_ > 0 || bounded || !gated_.empty() || turn_.reads != nullptr ||
+           shift_wanted_;
 }
 
 void RelayThread::pace() const {
-    const std::uint32_t pause = peers_.traffic == nullptr ? 0 : peers_.traffic->pace.load(std::memory_order_relaxed);
+    const std::uint32_t pause =
+        peers_.traffic == nullptr ? 0 : peers_.traffic->pace.load(std::memory_order_relaxed);
     if (pause == 0) return;
     const timespec time{0, static_cast<long>(pause) * 1000};
     ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
@@ -104,8 +108,8 @@ void RelayThread::turn(std::chrono::milliseconds timeout) {
     if (needs_tick() && (timeout.count() < 0 || timeout > tick)) timeout = tick;
 
     std::array<epoll_event, events_per_turn_max> events;
-    const int count = ::epoll_wait(epoll_fd_, events.data(), events_per_turn_max,
-                                   static_cast<int>(timeout.count()));
+    const int count = ::epoll_wait(
+        epoll_fd_, events.data(), events_per_turn_max, static_cast<int>(timeout.count()));
     turn_.now = Clock::now();
     if (reads_) refresh_reads();
     for (int i = 0; i < count; ++i) {
@@ -149,7 +153,8 @@ void RelayThread::drain_wake_ups() {
 void RelayThread::settle(Slot& slot) {
     if (slot.relay.finished()) return remove(slot);
     if (slot.relay.motion() == Motion::stopping && slot.relay.try_stop(turn_.now)) on_stopped(slot);
-    if (peers_.move_percent > 0) [[unlikely]] force_move_sometimes(slot);
+    if (peers_.move_percent > 0) [[unlikely]]
+        force_move_sometimes(slot);
     if (slot.relay.wants_connection(turn_.now) && peers_.prepare) {
         slot.relay.connection_asked(turn_.now);
         peers_.prepare(slot.id);
@@ -168,13 +173,16 @@ void RelayThread::settle(Slot& slot) {
 void RelayThread::watch(Slot& slot) {
     const auto update = [this](Slot::Watched& watched, std::uint32_t wanted, std::uint64_t data) {
         if (wanted == watched.events) return;
-        // Without interest the socket is taken out altogether: epoll reports errors of what it watches
-        // whether asked or not, again and again.
-        const int operation = watched.events == 0 ? EPOLL_CTL_ADD : wanted == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
+        // Without interest the socket is taken out altogether: epoll reports errors of what it
+        // watches whether asked or not, again and again.
+        const int operation = watched.events == 0 ? EPOLL_CTL_ADD
+                              : wanted == 0       ? EPOLL_CTL_DEL
+                                                  : EPOLL_CTL_MOD;
         epoll_event event{};
         event.events = wanted;
-        // Told once, and again whenever the interest changes: level by level epoll would look at each socket a second time
-        // to see that it has been read. The end of a stream may come with its last bytes and must be told with them.
+        // Told once, and again whenever the interest changes: level by level epoll would look at
+        // each socket a second time to see that it has been read. The end of a stream may come with
+        // its last bytes and must be told with them.
         if (watched.once) event.events |= (wanted & EPOLLIN) != 0 ? EPOLLET | EPOLLRDHUP : EPOLLET;
         event.data.u64 = data;
         ::epoll_ctl(epoll_fd_, operation, watched.fd, &event);

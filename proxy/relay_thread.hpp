@@ -1,9 +1,9 @@
 #pragma once
-// One thread of the data plane: a level-triggered epoll loop that owns its sessions. In steady state one
-// epoll_wait serves a batch of sockets, and nothing is allocated or locked for a message.
+// One thread of the data plane: a level-triggered epoll loop that owns its sessions. In steady
+// state one epoll_wait serves a batch of sockets, and nothing is allocated or locked for a message.
 //
-// Other threads talk to it by posting tasks; functions marked [own] are for tasks (and for tests, which call
-// `turn` themselves instead of `start`).
+// Other threads talk to it by posting tasks; functions marked [own] are for tasks (and for tests,
+// which call `turn` themselves instead of `start`).
 
 #include <atomic>
 #include <chrono>
@@ -32,7 +32,8 @@ namespace segue::proxy {
 inline constexpr int events_per_turn_max = 256;
 inline constexpr std::size_t scratch_size = 64 * 1024;
 inline constexpr std::size_t releases_per_turn_max = 32;  // Paces the end of a hold.
-inline constexpr std::chrono::milliseconds tick{20};      // While a hold, or a gate that holds something, needs one.
+inline constexpr std::chrono::milliseconds tick{
+    20};  // While a hold, or a gate that holds something, needs one.
 inline constexpr std::chrono::milliseconds mark_refreshed_after{100};
 
 // What a relay thread uses and does not own.
@@ -89,28 +90,38 @@ public:
     void hold();
     // [own] Ends it, in paced steps; `done` hears when the last one is on its way.
     void release(std::promise<ReleaseReport> done);
-    // [own] The session is handed over at its next boundary; null when that has not come by `until`, give or take a tick.
-    void lend(std::uint64_t id, LendReceiver receiver, Clock::time_point until = Clock::time_point::max());
+    // [own] The session is handed over at its next boundary; null when that has not come by
+    // `until`, give or take a tick.
+    void lend(std::uint64_t id,
+              LendReceiver receiver,
+              Clock::time_point until = Clock::time_point::max());
     // [own] Who still waits for a session gets null.
     void cancel_lends();
     // [own] Returns a lent session. Null: it has ended with the control plane.
-    void take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client);
-    // [own] The same for a lent session whose server's connection cannot be used any more: its client hears `last_words`.
+    void take_back(std::uint64_t id,
+                   std::unique_ptr<Session> session,
+                   const std::string& for_client);
+    // [own] The same for a lent session whose server's connection cannot be used any more: its
+    // client hears `last_words`.
     void give_up(std::uint64_t id, std::unique_ptr<Session> session, const std::string& last_words);
-    // [own] Runs `use` with the session if it is here and alive; for what is not in the way of its bytes.
+    // [own] Runs `use` with the session if it is here and alive; for what is not in the way of its
+    // bytes.
     void with_session(std::uint64_t id, const std::function<void(Session&)>& use);
     // [own]
     bool is_stopped(std::uint64_t id) const;
     // [own] Tells the directory what with_session has changed.
     void note_backends(std::uint64_t id);
-    // [own] All held sessions go on on `side`; one that cannot is ended with 57P01. Returns how many were.
+    // [own] All held sessions go on on `side`; one that cannot is ended with 57P01. Returns how
+    // many were.
     std::size_t swap(Side side);
-    // [own] The end of what RelayPeers::move began: the session goes on, on its other connection if it is `ready`.
+    // [own] The end of what RelayPeers::move began: the session goes on, on its other connection if
+    // it is `ready`.
     void end_forced_move(std::uint64_t id, bool ready);
     // [own] Closes what is connected to the side that does not answer.
     void drop_others();
-    // [own] A cancel request of its client. Empty: the request that waits in Segue, or runs at the follower, was answered with
-    // 57014 here. Else who is to be told, and until cancel_ended the session is lent to nobody.
+    // [own] A cancel request of its client. Empty: the request that waits in Segue, or runs at the
+    // follower, was answered with 57014 here. Else who is to be told, and until cancel_ended the
+    // session is lent to nobody.
     std::optional<CancelTarget> cancel(std::uint64_t id);
     // [own]
     void cancel_ended(std::uint64_t id);
@@ -174,8 +185,9 @@ private:
     std::vector<std::byte> scratch_;
     Turn turn_;
     std::unordered_map<std::uint64_t, std::unique_ptr<Slot>> slots_;
-    std::vector<std::unique_ptr<Slot>> graveyard_;  // Gone in this turn; later events of it may still name them.
-    std::vector<Slot*> buffered_;                   // TLS input without readiness.
+    std::vector<std::unique_ptr<Slot>>
+        graveyard_;                // Gone in this turn; later events of it may still name them.
+    std::vector<Slot*> buffered_;  // TLS input without readiness.
     std::size_t lends_waiting_ = 0;
     std::minstd_rand dice_;  // Of forced moves.
     Clock::time_point ticked_at_{};
@@ -194,7 +206,8 @@ private:
     bool gate_applied_ = false;
     std::vector<Asked> asked_[2];  // By index(side), oldest first.
     std::vector<Slot*> gated_;     // Sessions with held answers.
-    std::uint64_t recovery_request_ = 0;  // Of a degraded gate: the token that tells that the follower has caught up.
+    std::uint64_t recovery_request_ =
+        0;  // Of a degraded gate: the token that tells that the follower has caught up.
     Side recovery_side_ = Side::source;
     Side last_gated_side_ = Side::source;
     Clock::time_point mark_asked_at_{};

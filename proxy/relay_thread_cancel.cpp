@@ -1,4 +1,5 @@
-// A relay thread's cancel requests: who answers them, and that none hits a statement of Segue's own on the session's backend.
+// A relay thread's cancel requests: who answers them, and that none hits a statement of Segue's own
+// on the session's backend.
 #include <poll.h>
 
 #include <cassert>
@@ -22,8 +23,10 @@ std::optional<CancelTarget> RelayThread::cancel(std::uint64_t id) {
     if (slot == nullptr) return std::nullopt;
     const Motion motion = slot->relay.motion();
     if (motion == Motion::away) {
-        // A client that has asked for nothing yet has nothing to be cancelled: what it asks for later is to run.
-        if (slot->relay.waiting_since() || has_input(slot->client.fd)) slot->relay.cancel_when_back();
+        // A client that has asked for nothing yet has nothing to be cancelled: what it asks for
+        // later is to run.
+        if (slot->relay.waiting_since() || has_input(slot->client.fd))
+            slot->relay.cancel_when_back();
         return std::nullopt;
     }
     if (motion == Motion::stopped) {
@@ -38,7 +41,11 @@ std::optional<CancelTarget> RelayThread::cancel(std::uint64_t id) {
     }
     ++slot->cancels;
     const Session& session = *slot->relay.session();
-    return CancelTarget{id, session.backend.side, session.backend.pid, session.backend.cancel_key, session.client.uses_tls()};
+    return CancelTarget{id,
+                        session.backend.side,
+                        session.backend.pid,
+                        session.backend.cancel_key,
+                        session.client.uses_tls()};
 }
 
 void RelayThread::cancel_ended(std::uint64_t id) {

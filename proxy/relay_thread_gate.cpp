@@ -1,5 +1,5 @@
-// A relay thread's part of the gate: one question for all answers held in a turn, what releases them, and
-// the policy when nothing does.
+// A relay thread's part of the gate: one question for all answers held in a turn, what releases
+// them, and the policy when nothing does.
 #include <algorithm>
 
 #include "proxy/relay_slot.hpp"
@@ -31,7 +31,8 @@ void RelayThread::set_gate(bool closed) {
     gate_wanted_ = closed;
     subscribe_if_needed();
     if (!closed) recovery_request_ = 0;
-    if (closed && peers_.traffic != nullptr) peers_.positions->ask(peers_.traffic->authority);  // The first mark.
+    if (closed && peers_.traffic != nullptr)
+        peers_.positions->ask(peers_.traffic->authority);  // The first mark.
     apply_gate();
 }
 
@@ -45,7 +46,8 @@ void RelayThread::apply_gate() {
     }
 }
 
-// The question is put after all bytes of the turn have been received, so that its answer covers them.
+// The question is put after all bytes of the turn have been received, so that its answer covers
+// them.
 void RelayThread::end_turn() {
     for (const Side side : {Side::source, Side::target}) {
         if (!turn_.token_wanted[index(side)]) continue;
@@ -62,7 +64,8 @@ void RelayThread::end_turn() {
 
 void RelayThread::take_tokens() {
     if (subscribed_) {
-        for (const Side side : {Side::source, Side::target}) turn_.written[index(side)] = peers_.positions->newest(side).written;
+        for (const Side side : {Side::source, Side::target})
+            turn_.written[index(side)] = peers_.positions->newest(side).written;
     }
     if (gated_.empty()) return;
     std::vector<Slot*> waiting;
@@ -88,15 +91,18 @@ void RelayThread::take_tokens() {
     for (Slot* slot : waiting) settle(*slot);
 }
 
-// While answers wait for long, the mark is kept fresh: of statements that write nothing none shall have to wait with them.
+// While answers wait for long, the mark is kept fresh: of statements that write nothing none shall
+// have to wait with them.
 void RelayThread::refresh_mark() {
-    const bool due = gate_wanted_ && !gated_.empty() && turn_.now - mark_asked_at_ >= mark_refreshed_after;
+    const bool due =
+        gate_wanted_ && !gated_.empty() && turn_.now - mark_asked_at_ >= mark_refreshed_after;
     if (!due || !asked_[index(last_gated_side_)].empty()) return;
     mark_asked_at_ = turn_.now;
     turn_.token_wanted[index(last_gated_side_)] = true;
 }
 
-// Policy bounded: an answer that waits too long opens the gate for all, until the follower has caught up.
+// Policy bounded: an answer that waits too long opens the gate for all, until the follower has
+// caught up.
 void RelayThread::watch_bound() {
     if (!gate_wanted_ || peers_.gate_policy.policy != MirrorPolicy::bounded) return;
     auto& degraded = peers_.gate_status->degraded;

@@ -14,7 +14,9 @@ namespace {
 
 constexpr protocol::postgres::ErrorReport cannot_move{
     .sqlstate = "57P01",
-    .message = "terminating connection: the database has moved and this session could not be moved with it",
+    .message =
+        "terminating connection: the database has moved and this session could not be moved with "
+        "it",
     .hint = "Connect again."};
 
 std::string seconds_text(RelayThread::Clock::duration time) {
@@ -60,7 +62,8 @@ void RelayThread::hold() {
 
 void RelayThread::lend(std::uint64_t id, LendReceiver receiver, Clock::time_point until) {
     Slot* slot = find(id);
-    if (slot == nullptr || slot->receiver || slot->relay.motion() == Motion::away) return receiver(nullptr);
+    if (slot == nullptr || slot->receiver || slot->relay.motion() == Motion::away)
+        return receiver(nullptr);
     if (slot->relay.ending() == Ending::server_ended) return receiver(nullptr);
     slot->receiver = std::move(receiver);
     slot->lend_until = until;
@@ -88,7 +91,9 @@ void RelayThread::end_lend(Slot& slot) {
     settle(slot);
 }
 
-void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, const std::string& for_client) {
+void RelayThread::take_back(std::uint64_t id,
+                            std::unique_ptr<Session> session,
+                            const std::string& for_client) {
     Slot* slot = find(id);
     if (slot == nullptr) return;
     if (session == nullptr) return remove(*slot);
@@ -102,7 +107,9 @@ void RelayThread::take_back(std::uint64_t id, std::unique_ptr<Session> session, 
     settle(*slot);
 }
 
-void RelayThread::give_up(std::uint64_t id, std::unique_ptr<Session> session, const std::string& last_words) {
+void RelayThread::give_up(std::uint64_t id,
+                          std::unique_ptr<Session> session,
+                          const std::string& last_words) {
     Slot* slot = find(id);
     if (slot == nullptr) return;
     slot->relay.take_back(std::move(session), {}, turn_);
@@ -183,7 +190,8 @@ void RelayThread::release_some() {
         Slot* slot = find(id);
         if (slot == nullptr) continue;
         if (const auto since = slot->relay.waiting_since()) {
-            const auto waited = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - *since);
+            const auto waited =
+                std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - *since);
             release_report_.longest_wait = std::max(release_report_.longest_wait, waited);
         }
         if (slot->receiver) {
@@ -206,7 +214,8 @@ void RelayThread::on_tick() {
     if (holding_ || lends_waiting_ > 0) {
         std::vector<Slot*> waiting;
         for (const auto& [id, slot] : slots_) {
-            if (slot->relay.motion() == Motion::stopping || slot->receiver) waiting.push_back(slot.get());
+            if (slot->relay.motion() == Motion::stopping || slot->receiver)
+                waiting.push_back(slot.get());
         }
         for (Slot* slot : waiting) {
             settle(*slot);
@@ -225,12 +234,13 @@ Pin RelayThread::busy(const Slot& slot) const {
     if (boundary.lost()) {
         why = "a COPY protocol sequence that cannot be followed";
     } else if (boundary.at_boundary()) {
-        why = slot.relay.has_held_answers()             ? "a commit that the follower does not have yet"
+        why = slot.relay.has_held_answers() ? "a commit that the follower does not have yet"
               : slot.relay.in_sequence_grace(turn_.now) ? "currval or lastval in use"
                                                         : "a request on its way";
     } else {
-        why = boundary.in_copy() ? "a COPY that is under way"
-              : boundary.in_transaction() ? "open transaction" : "a request that has not been answered";
+        why = boundary.in_copy()          ? "a COPY that is under way"
+              : boundary.in_transaction() ? "open transaction"
+                                          : "a request that has not been answered";
         why += ", for " + seconds_text(turn_.now - slot.relay.busy_since());
     }
     return {session->backend.pid, std::move(why)};
@@ -247,13 +257,15 @@ ThreadSurvey RelayThread::survey() const {
         const Relay& relay = slot->relay;
         if (const auto since = relay.held_since()) {
             ++survey.answers_waiting;
-            const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(turn_.now - *since);
+            const auto waited =
+                std::chrono::duration_cast<std::chrono::milliseconds>(turn_.now - *since);
             survey.longest_answer_wait = std::max(survey.longest_answer_wait, waited);
         }
         const Session* session = relay.session();
         if (session == nullptr || slot->passed_through || session->boundary.at_boundary()) continue;
         const bool named = survey.long_busy.size() < pins_reported_max;
-        if (named && turn_.now - relay.busy_since() >= long_busy_min) survey.long_busy.push_back(busy(*slot));
+        if (named && turn_.now - relay.busy_since() >= long_busy_min)
+            survey.long_busy.push_back(busy(*slot));
     }
     return survey;
 }

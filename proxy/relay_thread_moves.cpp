@@ -1,5 +1,5 @@
-// Forced moves, for development: a session stops at a boundary now and then and goes on on its other connection, as in a
-// change of authority, while the others go on.
+// Forced moves, for development: a session stops at a boundary now and then and goes on on its
+// other connection, as in a change of authority, while the others go on.
 #include <random>
 #include <utility>
 
@@ -31,7 +31,8 @@ void RelayThread::end_forced_move(std::uint64_t id, bool ready) {
     slot->moving = false;
     peers_.directory->set_held(id, false);
     Session* session = slot->relay.session();
-    if (ready && session != nullptr && slot->relay.motion() == Motion::stopped && session->other && session->other_state) {
+    if (ready && session != nullptr && slot->relay.motion() == Motion::stopped && session->other &&
+        session->other_state) {
         slot->relay.swap_backends();
         change_server(*slot);
         peers_.directory->update_backends(*session);

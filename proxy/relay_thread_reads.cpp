@@ -9,7 +9,8 @@ void RelayThread::refresh_reads() {
     turn_.reads = reads_->refresh() ? &*reads_ : nullptr;
     const bool shift = turn_.reads != nullptr && reads_->knobs().shift_percent > 0;
     for (backfill::AppliedPosition* applied : peers_.applied) {
-        if (applied != nullptr) applied->want_shown(shift && applied == peers_.applied[index(reads_->authority())]);
+        if (applied != nullptr)
+            applied->want_shown(shift && applied == peers_.applied[index(reads_->authority())]);
     }
     // As long as somebody waits, it is woken.
     shift_wanted_ = shift || (shift_wanted_ && !gated_.empty());

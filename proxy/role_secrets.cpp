@@ -16,9 +16,11 @@ namespace segue::proxy {
 namespace asio = boost::asio;
 using backfill::postgres::Connection;
 
-// Owned by the coroutine that waits and by the thread that answers; the result is written on the control thread only.
+// Owned by the coroutine that waits and by the thread that answers; the result is written on the
+// control thread only.
 struct RoleSecrets::Answer {
-    explicit Answer(const asio::any_io_executor& executor, Deadline deadline) : woken(executor, deadline) {}
+    explicit Answer(const asio::any_io_executor& executor, Deadline deadline)
+        : woken(executor, deadline) {}
     asio::steady_timer woken;
     std::optional<Result<Stored>> result;
 };
@@ -27,7 +29,9 @@ namespace {
 
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
-Result<RoleSecrets::Stored> look_up(std::optional<Connection>& connection, const std::string& where, const std::string& role) {
+Result<RoleSecrets::Stored> look_up(std::optional<Connection>& connection,
+                                    const std::string& where,
+                                    const std::string& role) {
     if (!connection || !connection->good()) {
         Connection::Options options;
         options.application_name = "segue secrets";
@@ -35,7 +39,8 @@ Result<RoleSecrets::Stored> look_up(std::optional<Connection>& connection, const
         if (!opened) return opened.error();
         connection = std::move(*opened);
     }
-    auto rows = connection->execute("SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1", {role});
+    auto rows = connection->execute(
+        "SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = $1", {role});
     if (!rows) {
         if (rows.error().code != Errc::server) connection.reset();
         return rows.error();
@@ -62,18 +67,22 @@ RoleSecrets::~RoleSecrets() {
     for (std::thread& thread : threads_) thread.join();
 }
 
-asio::awaitable<Result<RoleSecrets::Stored>> RoleSecrets::ask(Side side, std::string role, Deadline deadline) {
+asio::awaitable<Result<RoleSecrets::Stored>> RoleSecrets::ask(Side side,
+                                                              std::string role,
+                                                              Deadline deadline) {
     const asio::any_io_executor executor = co_await asio::this_coro::executor;
     const auto answer = std::make_shared<Answer>(executor, deadline);
     {
         const std::lock_guard lock(mutex_);
         auto& questions = questions_[index(side)];
-        if (questions.size() >= waiting_max) co_return Error{Errc::too_large, "too many logins at once"};
+        if (questions.size() >= waiting_max)
+            co_return Error{Errc::too_large, "too many logins at once"};
         questions.push_back({std::move(role), answer});
     }
     changed_.notify_all();
     (void)co_await answer->woken.async_wait(use_tuple);
-    if (!answer->result) co_return Error{Errc::timed_out, "the role's verifier could not be read in time"};
+    if (!answer->result)
+        co_return Error{Errc::timed_out, "the role's verifier could not be read in time"};
     co_return std::move(*answer->result);
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// Asks a server for one role's stored password verifier, over Segue's own connection on a thread for each server, because libpq
-// blocks, and a server that does not answer must not keep the other's logins waiting. Answers are not kept: a password may change at any time.
+// Asks a server for one role's stored password verifier, over Segue's own connection on a thread
+// for each server, because libpq blocks, and a server that does not answer must not keep the
+// other's logins waiting. Answers are not kept: a password may change at any time.
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -34,7 +35,8 @@ public:
     // On the control thread. An Error when verifiers cannot be read there, or not now.
     boost::asio::awaitable<Result<Stored>> ask(Side side, std::string role, Deadline deadline);
 
-    // Of this process, for the verifiers of roles that have none: they must look the same each time.
+    // Of this process, for the verifiers of roles that have none: they must look the same each
+    // time.
     const std::string& mock_secret() const { return mock_secret_; }
 
 private:

@@ -172,7 +172,8 @@ void reads(Screen& screen, const json& shadow, const json& statements, const jso
     for (const json& one : statements) {
         if (one["different"] == 0) continue;
         screen.line("  differs",
-                    count(one["different"].get<double>()) + " of " + count(one["compared"].get<double>()) + ": " +
+                    count(one["different"].get<double>()) + " of " +
+                        count(one["compared"].get<double>()) + ": " +
                         one["statement"].get<std::string>());
     }
     if (shift["percent"] > 0 || shift["served_by_follower"] > 0) {
@@ -216,9 +217,10 @@ void last(Screen& screen, const json& status) {
     if (const json& change = status["last_change"]; change.is_object()) {
         const auto wait = [](double ms) { return duration(ms / 1000); };
         const bool given_up = change["kind"] == "abort";
-        std::string text = given_up ? screen.paint(Tone::care, "given up ")
-                                    : change["kind"].get<std::string>() +
-                                          (change["ok"] == true ? " " : screen.paint(Tone::care, " failed "));
+        std::string text =
+            given_up ? screen.paint(Tone::care, "given up ")
+                     : change["kind"].get<std::string>() +
+                           (change["ok"] == true ? " " : screen.paint(Tone::care, " failed "));
         text += "at " + change["at"].get<std::string>();
         if (change["hold_ms"].is_number())
             text += ", hold " + wait(change["hold_ms"].get<double>()) + ", longest wait " +

@@ -31,7 +31,8 @@ std::string password_message(std::string_view body) {
 }
 
 OpenFailure cannot(Side side, const std::string& why) {
-    return {Error{Errc::refused, "login to the " + std::string{name(side)} + ": " + why, "28000"}, {}};
+    return {Error{Errc::refused, "login to the " + std::string{name(side)} + ": " + why, "28000"},
+            {}};
 }
 
 // A password message of one string.
@@ -43,7 +44,8 @@ std::string terminated(std::string_view secret) {
 
 pg::ScramSecret scram_secret(const Credentials& credentials) {
     pg::ScramSecret secret;
-    if (const auto* password = std::get_if<Password>(&credentials.secret())) secret.password = password->text;
+    if (const auto* password = std::get_if<Password>(&credentials.secret()))
+        secret.password = password->text;
     if (const auto* keys = std::get_if<ScramKeys>(&credentials.secret())) {
         secret.client_key = keys->client_key;
         secret.server_key = keys->server_key;
@@ -84,7 +86,9 @@ Result<std::string> expect(const Heard& heard, AuthenticationCode code) {
     return std::string{text(request->rest)};
 }
 
-asio::awaitable<std::optional<OpenFailure>> run_scram(ServerLeg& leg, const pg::ScramSecret& secret, bool plus_offered) {
+asio::awaitable<std::optional<OpenFailure>> run_scram(ServerLeg& leg,
+                                                      const pg::ScramSecret& secret,
+                                                      bool plus_offered) {
     const bool tls = leg.transport.uses_tls();
     std::string binding = tls && plus_offered ? peer_binding(leg.transport) : std::string{};
     pg::ScramClient scram{secret, random_nonce(), std::move(binding), tls && !plus_offered};
@@ -108,21 +112,29 @@ asio::awaitable<std::optional<OpenFailure>> run_scram(ServerLeg& leg, const pg::
     co_return std::nullopt;
 }
 
-// The answer to a request for a password in clear or as md5; an Error when these credentials have none.
-Result<std::string> password_answer(const pg::Authentication& request, const Credentials& credentials, std::string_view user) {
+// The answer to a request for a password in clear or as md5; an Error when these credentials have
+// none.
+Result<std::string> password_answer(const pg::Authentication& request,
+                                    const Credentials& credentials,
+                                    std::string_view user) {
     const auto* password = std::get_if<Password>(&credentials.secret());
     if (request.is(AuthenticationCode::cleartext_password)) {
-        if (password == nullptr) return Error{Errc::refused, "it asks for a password in clear, which this session has not given"};
+        if (password == nullptr)
+            return Error{Errc::refused,
+                         "it asks for a password in clear, which this session has not given"};
         return terminated(password->text);
     }
     if (request.is(AuthenticationCode::md5_password) && request.rest.size() == md5_salt_size) {
         const auto* hash = std::get_if<Md5Hash>(&credentials.secret());
-        if (password == nullptr && hash == nullptr) return Error{Errc::refused, "it asks for md5, which this session has not used"};
-        const std::string stored = hash != nullptr ? hash->text : pg::md5_stored(password->text, user);
+        if (password == nullptr && hash == nullptr)
+            return Error{Errc::refused, "it asks for md5, which this session has not used"};
+        const std::string stored =
+            hash != nullptr ? hash->text : pg::md5_stored(password->text, user);
         return terminated(pg::md5_response(stored, text(request.rest)));
     }
-    return Error{Errc::refused, "it asks for authentication method " + std::to_string(request.code) +
-                                    ", which cannot be forwarded"};
+    return Error{Errc::refused,
+                 "it asks for authentication method " + std::to_string(request.code) +
+                     ", which cannot be forwarded"};
 }
 
 }  // namespace
@@ -152,13 +164,17 @@ asio::awaitable<Result<Message>> read_message(Transport& transport, Deadline dea
 }
 
 OpenFailure ServerLeg::lost(const Error& cause) const {
-    return {Error{cause.code, "login to the " + std::string{name(side)} + ": " + cause.detail, "08006"}, {}};
+    return {
+        Error{cause.code, "login to the " + std::string{name(side)} + ": " + cause.detail, "08006"},
+        {}};
 }
 
 std::optional<OpenFailure> ServerLeg::let_in_unasked() const {
     if (!showed_certificate(transport)) return std::nullopt;
-    return cannot(side, "it asks for no password and has seen Segue's own certificate (sslcert in the URL), which proves nothing of the "
-                        "client: use a password method for this role in pg_hba.conf");
+    return cannot(side,
+                  "it asks for no password and has seen Segue's own certificate (sslcert in the "
+                  "URL), which proves nothing of the "
+                  "client: use a password method for this role in pg_hba.conf");
 }
 
 asio::awaitable<Heard> ServerLeg::hear() {
@@ -168,12 +184,16 @@ asio::awaitable<Heard> ServerLeg::hear() {
         if (message->tag == 'E') {
             const auto fields = pg::parse_error_fields(message->body());
             const std::string sqlstate{fields ? fields->sqlstate : std::string_view{"08P01"}};
-            const std::string why{fields ? fields->message : std::string_view{"malformed ErrorResponse"}};
-            co_return OpenFailure{Error{Errc::server, "login to the " + std::string{name(side)} + ": " + why, sqlstate},
-                                  std::move(message->wire)};
+            const std::string why{fields ? fields->message
+                                         : std::string_view{"malformed ErrorResponse"}};
+            co_return OpenFailure{
+                Error{
+                    Errc::server, "login to the " + std::string{name(side)} + ": " + why, sqlstate},
+                std::move(message->wire)};
         }
         if (message->tag != 'N') co_return std::move(*message);
-        if (greeting.size() + message->wire.size() > greeting_size_max) co_return lost({Errc::too_large, "too many notices"});
+        if (greeting.size() + message->wire.size() > greeting_size_max)
+            co_return lost({Errc::too_large, "too many notices"});
         greeting += message->wire;
     }
 }
@@ -185,23 +205,30 @@ asio::awaitable<std::optional<OpenFailure>> ServerLeg::say(std::string message) 
     co_return std::nullopt;
 }
 
-asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg, Message message, const Credentials& credentials,
+asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg,
+                                                         Message message,
+                                                         const Credentials& credentials,
                                                          std::string_view user) {
     for (;;) {
         const auto request = pg::parse_authentication(message.body());
-        if (message.tag != 'R' || !request) co_return leg.lost({Errc::bad_value, "unexpected message before authentication"});
+        if (message.tag != 'R' || !request)
+            co_return leg.lost({Errc::bad_value, "unexpected message before authentication"});
         if (request->is(AuthenticationCode::ok)) {
             const bool nobody_asked = std::holds_alternative<NoCredentials>(credentials.secret());
-            if (auto failure = nobody_asked ? leg.let_in_unasked() : std::nullopt) co_return failure;
+            if (auto failure = nobody_asked ? leg.let_in_unasked() : std::nullopt)
+                co_return failure;
             leg.greeting.insert(0, message.wire);
             co_return std::nullopt;
         }
         if (request->is(AuthenticationCode::sasl)) {
             pg::ScramSecret secret = scram_secret(credentials);
             if (secret.password.empty() && secret.client_key.empty()) {
-                co_return cannot(leg.side, "it asks for SCRAM, whose keys this session does not have ([[credentials]] can give it a password)");
+                co_return cannot(leg.side,
+                                 "it asks for SCRAM, whose keys this session does not have "
+                                 "([[credentials]] can give it a password)");
             }
-            auto failure = co_await run_scram(leg, secret, offers(request->rest, pg::scram_plus_mechanism));
+            auto failure =
+                co_await run_scram(leg, secret, offers(request->rest, pg::scram_plus_mechanism));
             wipe(secret);
             if (failure) co_return failure;
         } else {

@@ -1,5 +1,6 @@
 #pragma once
-// The server's leg of a login: a connection on which our startup packet has been sent, up to its first ReadyForQuery.
+// The server's leg of a login: a connection on which our startup packet has been sent, up to its
+// first ReadyForQuery.
 
 #include <boost/asio/awaitable.hpp>
 
@@ -16,7 +17,8 @@
 
 namespace segue::proxy {
 
-// Of any message during a login, in either direction; the server's own limit for authentication messages.
+// Of any message during a login, in either direction; the server's own limit for authentication
+// messages.
 inline constexpr std::size_t login_message_size_max = 65535;
 
 struct Message {
@@ -40,14 +42,18 @@ struct ServerLeg {
     boost::asio::awaitable<Heard> hear();
     boost::asio::awaitable<std::optional<OpenFailure>> say(std::string message);
     OpenFailure lost(const Error& cause) const;
-    // The server has let the session in without a question, and nobody has asked the client anything. A failure when that may be due
-    // to a certificate of Segue's own: it proves nothing of the client.
+    // The server has let the session in without a question, and nobody has asked the client
+    // anything. A failure when that may be due to a certificate of Segue's own: it proves nothing
+    // of the client.
     std::optional<OpenFailure> let_in_unasked() const;
 };
 
-// Answers the server's authentication requests, `request` being the first, until it says ok. Empty on success; an OpenFailure also when the
-// credentials are not of the kind that the server asks for. Both arguments outlive the call.
-boost::asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg, Message request, const Credentials& credentials,
+// Answers the server's authentication requests, `request` being the first, until it says ok. Empty
+// on success; an OpenFailure also when the credentials are not of the kind that the server asks
+// for. Both arguments outlive the call.
+boost::asio::awaitable<std::optional<OpenFailure>> authenticate(ServerLeg& leg,
+                                                                Message request,
+                                                                const Credentials& credentials,
                                                                 std::string_view user);
 
 // After AuthenticationOk: collects everything up to ReadyForQuery.

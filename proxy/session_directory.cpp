@@ -73,7 +73,8 @@ std::optional<std::pair<std::uint64_t, SessionDirectory::Entry>> SessionDirector
     for (auto at = begin; at != end; ++at) {
         const Entry& entry = entries_.at(at->second);
         const std::string& known = entry.client_cancel_key;
-        if (known.size() == key.size() && CRYPTO_memcmp(known.data(), key.data(), key.size()) == 0) {
+        if (known.size() == key.size() &&
+            CRYPTO_memcmp(known.data(), key.data(), key.size()) == 0) {
             return std::pair{at->second, entry};
         }
     }

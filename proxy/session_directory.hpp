@@ -1,6 +1,7 @@
 #pragma once
-// What other threads may know of the sessions that relay threads own: for cancel requests, reports and the
-// conductor. Updated when a session comes, goes, moves or is held; never on the hot path. Thread-safe.
+// What other threads may know of the sessions that relay threads own: for cancel requests, reports
+// and the conductor. Updated when a session comes, goes, moves or is held; never on the hot path.
+// Thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,11 +29,11 @@ public:
         bool client_tls = false;
         bool passed_through = false;
         Side side = Side::source;
-        std::int32_t pid = 0;    // Of the backend that answers.
+        std::int32_t pid = 0;        // Of the backend that answers.
         std::int32_t other_pid = 0;  // On the other side; 0: none.
         bool held = false;
         bool listening = false;
-        std::string pin;         // Why it cannot be moved; empty: nothing known against it.
+        std::string pin;  // Why it cannot be moved; empty: nothing known against it.
     };
 
     void add(const Session& session, std::size_t thread);
@@ -44,7 +45,8 @@ public:
     void clear_pins();  // But those that hold for ever: sessions that are not movable.
 
     // By what the client knows; keys are compared in constant time.
-    std::optional<std::pair<std::uint64_t, Entry>> find(std::int32_t client_pid, std::string_view key) const;
+    std::optional<std::pair<std::uint64_t, Entry>> find(std::int32_t client_pid,
+                                                        std::string_view key) const;
     std::optional<Entry> entry(std::uint64_t id) const;
     // Of sessions that a change of authority concerns: not those passed through.
     std::vector<std::uint64_t> ids() const;

@@ -31,7 +31,8 @@ struct SessionMover::Batch {
     }
 };
 
-// What a look at a session, in its relay thread, says; with its login when the other connection is missing.
+// What a look at a session, in its relay thread, says; with its login when the other connection is
+// missing.
 struct SessionMover::Glance {
     bool found = false;
     bool movable = false;
@@ -43,8 +44,12 @@ struct SessionMover::Glance {
     Credentials credentials;
 };
 
-SessionMover::SessionMover(asio::any_io_executor control, BackendOpener* opener, SessionDirectory& directory,
-                           const Threads& threads, std::size_t carry_size_max, const TypeMap* types)
+SessionMover::SessionMover(asio::any_io_executor control,
+                           BackendOpener* opener,
+                           SessionDirectory& directory,
+                           const Threads& threads,
+                           std::size_t carry_size_max,
+                           const TypeMap* types)
     : control_(std::move(control)),
       opener_(opener),
       directory_(directory),
@@ -56,13 +61,15 @@ SessionMover::SessionMover(asio::any_io_executor control, BackendOpener* opener,
       turns_(std::make_shared<Turns>(control_)) {}
 
 template <class Start>
-std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids, Clock::time_point deadline,
+std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids,
+                                           Clock::time_point deadline,
                                            Start start) {
     const auto batch = std::make_shared<Batch>();
     batch->running = ids.size();
     for (const std::uint64_t id : ids) {
         const auto ended = [batch](std::exception_ptr thrown, MoveOutcome outcome) {
-            if (thrown) outcome = {0, MoveEnd::failed, "an unexpected error while its state was moved"};
+            if (thrown)
+                outcome = {0, MoveEnd::failed, "an unexpected error while its state was moved"};
             batch->end(std::move(outcome));
         };
         asio::co_spawn(control_, start(id), ended);
@@ -71,20 +78,25 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
         for (const auto& thread : threads_) {
             thread->post(RelayThread::Task{[](RelayThread& own) { own.cancel_lends(); }});
         }
-        // Who waits for a boundary ends at once now; a server that does not answer is not waited for.
+        // Who waits for a boundary ends at once now; a server that does not answer is not waited
+        // for.
         constexpr std::chrono::milliseconds afterwards{50};
         batch->wait_until(Clock::now() + afterwards);
     }
     const std::lock_guard lock{batch->mutex};
     std::vector<MoveOutcome> outcomes = batch->outcomes;
     if (batch->running > 0) {
-        outcomes.push_back({0, MoveEnd::failed, std::to_string(batch->running) +
-                                                    " sessions: the other side did not answer in time"});
+        outcomes.push_back(
+            {0,
+             MoveEnd::failed,
+             std::to_string(batch->running) + " sessions: the other side did not answer in time"});
     }
     return outcomes;
 }
 
-std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
+std::vector<MoveOutcome> SessionMover::prepare_all(Side side,
+                                                   Clock::time_point deadline,
+                                                   std::chrono::milliseconds busy_max) {
     return run(directory_.ids(), deadline, [this, side, deadline, busy_max](std::uint64_t id) {
         return prepare(id, Attempt{side, deadline, busy_max});
     });
@@ -93,11 +105,14 @@ std::vector<MoveOutcome> SessionMover::prepare_all(Side side, Clock::time_point 
 void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline) {
     // A failure leaves the session without the connection, and its reads on the authority.
     const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
-    const auto busy_max = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto busy_max =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     asio::co_spawn(control_, prepare(id, Attempt{side, deadline, busy_max, Purpose::reads}), ended);
 }
 
-asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, std::uint64_t id, Side side) {
+asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread,
+                                                           std::uint64_t id,
+                                                           Side side) {
     auto answer = std::make_shared<Parcel<Glance>>(control_);
     const auto look = [answer, id, side, ids = type_ids()](RelayThread& own) {
         Glance seen;
@@ -125,23 +140,32 @@ asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread, 
     co_return co_await answer->take();
 }
 
-asio::awaitable<std::unique_ptr<Session>> SessionMover::borrow(RelayThread& thread, std::uint64_t id, Clock::time_point until) {
+asio::awaitable<std::unique_ptr<Session>> SessionMover::borrow(RelayThread& thread,
+                                                               std::uint64_t id,
+                                                               Clock::time_point until) {
     auto answer = std::make_shared<Parcel<std::unique_ptr<Session>>>(control_);
     const auto ask = [answer, id, until](RelayThread& own) {
-        own.lend(id, [answer](std::unique_ptr<Session> session) { answer->deliver(std::move(session)); }, until);
+        own.lend(
+            id,
+            [answer](std::unique_ptr<Session> session) { answer->deliver(std::move(session)); },
+            until);
     };
     thread.post(RelayThread::Task{ask});
     co_return co_await answer->take();
 }
 
-asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread, std::uint64_t id, Clock::time_point until) {
+asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread,
+                                                        std::uint64_t id,
+                                                        Clock::time_point until) {
     if (!directory_.entry(id)) co_return MoveOutcome{};
     const bool waited = Clock::now() >= until;
     auto answer = std::make_shared<Parcel<Pin>>(control_);
-    thread.post(RelayThread::Task{[answer, id](RelayThread& own) { answer->deliver(own.busy(id)); }});
+    thread.post(
+        RelayThread::Task{[answer, id](RelayThread& own) { answer->deliver(own.busy(id)); }});
     Pin pin = co_await answer->take();
     if (pin.why.empty()) co_return MoveOutcome{};
-    co_return MoveOutcome{pin.pid, waited ? MoveEnd::busy : MoveEnd::not_stopped, std::move(pin.why)};
+    co_return MoveOutcome{
+        pin.pid, waited ? MoveEnd::busy : MoveEnd::not_stopped, std::move(pin.why)};
 }
 
 asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Attempt wanted) {
@@ -162,7 +186,8 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wan
     Glance seen = co_await glance(thread, id, wanted.side);
     if (!seen.found) {
         if (!directory_.entry(id)) co_return MoveOutcome{};
-        co_return MoveOutcome{pid, MoveEnd::failed, "an earlier attempt to move it has not ended yet"};
+        co_return MoveOutcome{
+            pid, MoveEnd::failed, "an earlier attempt to move it has not ended yet"};
     }
     if (!seen.movable) co_return MoveOutcome{pid, MoveEnd::pinned, seen.immovable_because};
     if (seen.ready) co_return MoveOutcome{pid, MoveEnd::ready, {}};
@@ -174,15 +199,16 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wan
             co_await opener_->open(wanted.side, seen.startup, seen.credentials, seen.client_tls));
         permits_->release();
         auto login = std::make_shared<Glance>(std::move(seen));
-        const auto give_back = [id, side = wanted.side, opened, login, ids = type_ids()](RelayThread& own) {
-            own.with_session(id, [&](Session& session) {
-                session.startup = std::move(login->startup);
-                session.credentials = std::move(login->credentials);
-                if (!*opened) return;
-                session.other = std::move(**opened);
-                session.other->types = translator_for(session, side, ids);
-            });
-        };
+        const auto give_back =
+            [id, side = wanted.side, opened, login, ids = type_ids()](RelayThread& own) {
+                own.with_session(id, [&](Session& session) {
+                    session.startup = std::move(login->startup);
+                    session.credentials = std::move(login->credentials);
+                    if (!*opened) return;
+                    session.other = std::move(**opened);
+                    session.other->types = translator_for(session, side, ids);
+                });
+            };
         const bool good = opened->has_value();
         const std::string why = good ? std::string{} : opened->error().detail;
         thread.post(RelayThread::Task{give_back});
@@ -191,7 +217,9 @@ asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wan
     co_return co_await prepare_borrowed(id, thread, wanted);
 }
 
-asio::awaitable<MoveOutcome> SessionMover::prepare_borrowed(std::uint64_t id, RelayThread& thread, Attempt wanted) {
+asio::awaitable<MoveOutcome> SessionMover::prepare_borrowed(std::uint64_t id,
+                                                            RelayThread& thread,
+                                                            Attempt wanted) {
     Permit carrying;  // For as long as the tables are in memory.
     for (;;) {
         const auto until = std::min(wanted.deadline, Clock::now() + wanted.busy_max);
@@ -206,7 +234,8 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_borrowed(std::uint64_t id, Re
     }
 }
 
-Status SessionMover::read_all_notifications(const std::string& channel, Clock::time_point deadline) {
+Status SessionMover::read_all_notifications(const std::string& channel,
+                                            Clock::time_point deadline) {
     std::vector<std::uint64_t> listening;
     for (const std::uint64_t id : directory_.ids()) {
         const auto entry = directory_.entry(id);
@@ -217,8 +246,9 @@ Status SessionMover::read_all_notifications(const std::string& channel, Clock::t
     });
     for (const MoveOutcome& outcome : outcomes) {
         if (outcome.end != MoveEnd::failed) continue;
-        return Error{Errc::io, "the notifications of the session with pid " + std::to_string(outcome.pid) +
-                                   " could not be read: " + outcome.why};
+        return Error{Errc::io,
+                     "the notifications of the session with pid " + std::to_string(outcome.pid) +
+                         " could not be read: " + outcome.why};
     }
     return Done{};
 }

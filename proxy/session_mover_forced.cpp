@@ -36,12 +36,17 @@ const char* name(MoveEnd end) {
 void SessionMover::move_soon(std::uint64_t id, Clock::time_point deadline) {
     const auto ended = [this, id](std::exception_ptr thrown, const MoveOutcome& outcome) {
         if (outcome.end != MoveEnd::gone) {
-            spdlog::info("development: session {} {}{}{}", id, name(outcome.end), outcome.why.empty() ? "" : ": ", outcome.why);
+            spdlog::info("development: session {} {}{}{}",
+                         id,
+                         name(outcome.end),
+                         outcome.why.empty() ? "" : ": ",
+                         outcome.why);
         }
         const auto entry = directory_.entry(id);
         if (!entry) return;
         const bool ready = !thrown && outcome.end == MoveEnd::ready;
-        threads_[entry->thread]->post(RelayThread::Task{[id, ready](RelayThread& own) { own.end_forced_move(id, ready); }});
+        threads_[entry->thread]->post(
+            RelayThread::Task{[id, ready](RelayThread& own) { own.end_forced_move(id, ready); }});
     };
     asio::co_spawn(control_, move(id, deadline), ended);
 }
@@ -49,7 +54,8 @@ void SessionMover::move_soon(std::uint64_t id, Clock::time_point deadline) {
 asio::awaitable<MoveOutcome> SessionMover::move(std::uint64_t id, Clock::time_point deadline) {
     auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     MoveOutcome outcome = co_await prepare(id, Attempt{other(entry->side), deadline, left});
     if (outcome.end != MoveEnd::ready) co_return outcome;
     entry = directory_.entry(id);

@@ -1,5 +1,5 @@
-// What is done with a session while it is lent: its state is asked of its own backend and put onto the other connection, and
-// its notifications are read.
+// What is done with a session while it is lent: its state is asked of its own backend and put onto
+// the other connection, and its notifications are read.
 #include <algorithm>
 #include <utility>
 
@@ -18,8 +18,8 @@ asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
     session.other.reset();
     session.other_state.reset();
     co_await permits_->acquire();
-    Result<Backend> opened =
-        co_await opener_->open(side, session.startup, session.credentials, session.client.uses_tls());
+    Result<Backend> opened = co_await opener_->open(
+        side, session.startup, session.credentials, session.client.uses_tls());
     permits_->release();
     if (!opened) co_return opened.error();
     session.other = std::move(*opened);
@@ -35,30 +35,38 @@ std::string joined(const std::vector<std::string>& reasons) {
     return all;
 }
 
-void give_back(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> session, std::string for_client) {
-    auto give = [id, lent = std::move(session), said = std::move(for_client)](RelayThread& own) mutable {
-        own.take_back(id, std::move(lent), said);
-    };
+void give_back(RelayThread& thread,
+               std::uint64_t id,
+               std::unique_ptr<Session> session,
+               std::string for_client) {
+    auto give = [id, lent = std::move(session), said = std::move(for_client)](
+                    RelayThread& own) mutable { own.take_back(id, std::move(lent), said); };
     thread.post(RelayThread::Task{std::move(give)});
 }
 
 constexpr protocol::postgres::ErrorReport server_silent{
-    .sqlstate = "57P01", .message = "terminating connection: the server did not answer while the session was prepared for a move",
+    .sqlstate = "57P01",
+    .message =
+        "terminating connection: the server did not answer while the session was prepared for a "
+        "move",
     .hint = "Connect again."};
 
 // Its server is gone, or cannot be understood any more.
-void give_up(RelayThread& thread, std::uint64_t id, std::unique_ptr<Session> session, std::string last_words) {
+void give_up(RelayThread& thread,
+             std::uint64_t id,
+             std::unique_ptr<Session> session,
+             std::string last_words) {
     if (last_words.empty()) last_words = protocol::postgres::encode_error_response(server_silent);
-    auto give = [id, lent = std::move(session), said = std::move(last_words)](RelayThread& own) mutable {
-        own.give_up(id, std::move(lent), said);
-    };
+    auto give = [id, lent = std::move(session), said = std::move(last_words)](
+                    RelayThread& own) mutable { own.give_up(id, std::move(lent), said); };
     thread.post(RelayThread::Task{std::move(give)});
 }
 
 }  // namespace
 
 bool SessionMover::may_carry(const SessionState& state, Attempt wanted) const {
-    return wanted.purpose == Purpose::move && carry_size_max_ > 0 && protocol::postgres::only_temporary_tables(state.pins);
+    return wanted.purpose == Purpose::move && carry_size_max_ > 0 &&
+           protocol::postgres::only_temporary_tables(state.pins);
 }
 
 // Of the session's own server, in its own time.
@@ -66,31 +74,38 @@ asio::awaitable<Probed> SessionMover::ask_state(Session& session, Attempt wanted
     Transport& backend = session.backend.transport;
     // What the client said of its unnamed statement, its server must be asked in its own numbers.
     StateHints hints = session.hints;
-    if (session.backend.types) hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
+    if (session.backend.types)
+        hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
     Probed probed = co_await probe_state(backend, hints, Clock::now() + own_answer_wait_max);
     if (!probed.state || wanted.statements == Statements::all) co_return probed;
     if (!probed.state->pins.empty() && !may_carry(*probed.state, wanted)) co_return probed;
-    const Checked checked = co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
+    const Checked checked =
+        co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
     probed.for_client += checked.for_client;
     if (!checked.checked) probed.state = checked.checked.error();
     co_return probed;
 }
 
 // False: no permit is free, and a client is not to wait for one.
-asio::awaitable<bool> SessionMover::carry_tables(Session& session, Probed& probed, Permit& carrying) {
+asio::awaitable<bool> SessionMover::carry_tables(Session& session,
+                                                 Probed& probed,
+                                                 Permit& carrying) {
     if (!carrying) {
         if (!carrying_->try_acquire()) co_return false;
         carrying = Permit{carrying_};
     }
-    const CarryRead carried =
-        co_await read_temporary_tables(session.backend.transport, *probed.state, carry_size_max_, own_answer_wait_max);
+    const CarryRead carried = co_await read_temporary_tables(
+        session.backend.transport, *probed.state, carry_size_max_, own_answer_wait_max);
     probed.for_client += carried.for_client;
     if (!carried.read) probed.state = carried.read.error();
     co_return true;
 }
 
-// The client waits from here until the session is given back: one round trip on its own backend, a few where tables are carried.
-asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session, RelayThread& thread, Attempt wanted,
+// The client waits from here until the session is given back: one round trip on its own backend, a
+// few where tables are carried.
+asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session> session,
+                                                        RelayThread& thread,
+                                                        Attempt wanted,
                                                         Permit& carrying) {
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
@@ -102,7 +117,8 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
             co_return MoveOutcome{pid, MoveEnd::failed, opened.error().detail};
         }
     }
-    if (!session->touched_since_probe && session->other_state && session->other_state->pins.empty()) {
+    if (!session->touched_since_probe && session->other_state &&
+        session->other_state->pins.empty()) {
         give_back(thread, id, std::move(session), {});
         co_return MoveOutcome{pid, MoveEnd::ready, {}};
     }
@@ -112,10 +128,12 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     }
     Probed probed = co_await ask_state(*session, wanted);
     bool room = true;
-    if (probed.state && may_carry(*probed.state, wanted)) room = co_await carry_tables(*session, probed, carrying);
+    if (probed.state && may_carry(*probed.state, wanted))
+        room = co_await carry_tables(*session, probed, carrying);
     if (!room) {
         give_back(thread, id, std::move(session), std::move(probed.for_client));
-        co_return MoveOutcome{pid, MoveEnd::failed, "no time was left to carry its temporary tables", false, true};
+        co_return MoveOutcome{
+            pid, MoveEnd::failed, "no time was left to carry its temporary tables", false, true};
     }
     if (!probed.state) {
         const Error error = probed.state.error();
@@ -145,30 +163,40 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     Backend other = std::move(*session->other);
     session->other.reset();
     give_back(thread, id, std::move(session), std::move(probed.for_client));
-    MoveOutcome outcome =
-        co_await restore(thread, id, std::move(other), std::move(restored), std::move(state), wanted.deadline);
+    MoveOutcome outcome = co_await restore(
+        thread, id, std::move(other), std::move(restored), std::move(state), wanted.deadline);
     if (outcome.end != MoveEnd::ready) outcome.pid = pid;
     co_return outcome;
 }
 
-asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uint64_t id, Backend other,
-                                                   std::optional<SessionState> restored, SessionState wanted,
+asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread,
+                                                   std::uint64_t id,
+                                                   Backend other,
+                                                   std::optional<SessionState> restored,
+                                                   SessionState wanted,
                                                    Clock::time_point deadline) {
     DescribedStatements described;
-    const Status done = co_await restore_state(other.transport, wanted, restored.has_value() || other.served, deadline,
+    const Status done = co_await restore_state(other.transport,
+                                               wanted,
+                                               restored.has_value() || other.served,
+                                               deadline,
                                                other.types ? &described : nullptr);
     if (done && other.types) {
-        other.types = std::make_unique<protocol::postgres::TypeTranslator>(other.types->ids(), other.types->client());
+        other.types = std::make_unique<protocol::postgres::TypeTranslator>(other.types->ids(),
+                                                                           other.types->client());
         for (const auto& statement : described) other.types->know(statement);
     }
     if (!done) {
         // A connection in an unknown state is worth nothing: it is closed here.
-        const bool refused = done.error().code == Errc::server || done.error().code == Errc::refused;
-        co_return MoveOutcome{0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
+        const bool refused =
+            done.error().code == Errc::server || done.error().code == Errc::refused;
+        co_return MoveOutcome{
+            0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
     }
     other.served = false;
     wanted.temporary.forget_steps();
-    const auto attached = std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));
+    const auto attached =
+        std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));
     auto answer = std::make_shared<Parcel<bool>>(control_);
     const auto attach = [id, attached, answer](RelayThread& own) {
         bool found = false;
@@ -185,7 +213,9 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread, std::uin
     co_return MoveOutcome{0, found ? MoveEnd::ready : MoveEnd::gone, {}};
 }
 
-asio::awaitable<MoveOutcome> SessionMover::listen_to(std::uint64_t id, std::string channel, Clock::time_point deadline) {
+asio::awaitable<MoveOutcome> SessionMover::listen_to(std::uint64_t id,
+                                                     std::string channel,
+                                                     Clock::time_point deadline) {
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];

@@ -13,7 +13,8 @@ namespace segue::proxy {
 namespace {
 
 constexpr std::size_t sessions_named_max = 10;  // In an error's text.
-// For one session's follower connection, of shadow and shift; a server that does not answer is not waited for.
+// For one session's follower connection, of shadow and shift; a server that does not answer is not
+// waited for.
 constexpr std::chrono::seconds prepare_wait_max{10};
 
 // A relay thread that is busy for so long is left out of a report.
@@ -23,10 +24,14 @@ constexpr std::chrono::hours without_limit{1};  // The deadline is what ends it.
 Error not_at_rest(const std::vector<Pin>& sessions, const std::string& remedy) {
     std::string named;
     for (std::size_t i = 0; i < std::min(sessions.size(), sessions_named_max); ++i) {
-        named += (i == 0 ? "" : "; ") + ("pid " + std::to_string(sessions[i].pid) + ": " + sessions[i].why);
+        named += (i == 0 ? "" : "; ") +
+                 ("pid " + std::to_string(sessions[i].pid) + ": " + sessions[i].why);
     }
-    if (sessions.size() > sessions_named_max) named += "; and " + std::to_string(sessions.size() - sessions_named_max) + " more";
-    return {Errc::timed_out, std::to_string(sessions.size()) + " sessions did not come to rest in time (" + named + "): " + remedy};
+    if (sessions.size() > sessions_named_max)
+        named += "; and " + std::to_string(sessions.size() - sessions_named_max) + " more";
+    return {Errc::timed_out,
+            std::to_string(sessions.size()) + " sessions did not come to rest in time (" + named +
+                "): " + remedy};
 }
 
 constexpr protocol::postgres::ErrorReport shutting_down{
@@ -37,7 +42,12 @@ constexpr protocol::postgres::ErrorReport shutting_down{
 SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     : settings_(settings),
       peers_(std::move(peers)),
-      mover_(peers_.control, peers_.opener, directory_, threads_, settings_.carry_temporary_max, peers_.types) {
+      mover_(peers_.control,
+             peers_.opener,
+             directory_,
+             threads_,
+             settings_.carry_temporary_max,
+             peers_.types) {
     RelayPeers own;
     own.directory = &directory_;
     own.traffic = peers_.traffic;
@@ -50,7 +60,8 @@ SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     own.reads = peers_.reads;
     own.shadow = peers_.shadow;
     own.prepare = [this](std::uint64_t id) {
-        mover_.prepare_soon(id, other(peers_.traffic->authority.load()), Clock::now() + prepare_wait_max);
+        mover_.prepare_soon(
+            id, other(peers_.traffic->authority.load()), Clock::now() + prepare_wait_max);
     };
     own.move_percent = settings_.move_percent;
     own.move = [this](std::uint64_t id) { mover_.move_soon(id, Clock::now() + prepare_wait_max); };
@@ -86,7 +97,8 @@ void SessionRegistry::on_all_threads(const std::function<void(RelayThread&)>& ta
         done.push_back(copy.get_future());
         thread->post(std::move(copy));
     }
-    // wait, not get: a thread that has been stopped runs nothing, and nothing is left to be done there.
+    // wait, not get: a thread that has been stopped runs nothing, and nothing is left to be done
+    // there.
     for (const auto& one : done) one.wait();
 }
 
@@ -96,27 +108,33 @@ std::size_t SessionRegistry::session_count() const {
     return count;
 }
 
-Handover SessionRegistry::adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) {
+Handover SessionRegistry::adopt(std::unique_ptr<Session>& session,
+                                std::uint64_t epoch,
+                                std::string& greeting) {
     const std::lock_guard lock{adopting_};
     const bool overtaken = holding_ || peers_.traffic->epoch.load() != epoch;
     if (stopped_ || (overtaken && !session->passed_through)) return Handover::changed;
 
-    const auto fewer = [](const auto& a, const auto& b) { return a->session_count() < b->session_count(); };
+    const auto fewer = [](const auto& a, const auto& b) {
+        return a->session_count() < b->session_count();
+    };
     const auto least = std::min_element(threads_.begin(), threads_.end(), fewer);
     session->id = next_id_++;
     directory_.add(*session, static_cast<std::size_t>(least - threads_.begin()));
-    auto adopt = [taken = std::move(session), first = std::move(greeting)](RelayThread& own) mutable {
-        own.adopt(std::move(taken), first);
-    };
+    auto adopt = [taken = std::move(session), first = std::move(greeting)](
+                     RelayThread& own) mutable { own.adopt(std::move(taken), first); };
     (*least)->post(RelayThread::Task{std::move(adopt)});
     return Handover::taken;
 }
 
-boost::asio::awaitable<std::optional<CancelTarget>> SessionRegistry::cancel(std::int32_t client_pid, std::string key) {
+boost::asio::awaitable<std::optional<CancelTarget>> SessionRegistry::cancel(std::int32_t client_pid,
+                                                                            std::string key) {
     const auto found = directory_.find(client_pid, key);
     if (!found) co_return std::nullopt;
     const auto answer = std::make_shared<Parcel<std::optional<CancelTarget>>>(peers_.control);
-    const auto ask = [answer, id = found->first](RelayThread& own) { answer->deliver(own.cancel(id)); };
+    const auto ask = [answer, id = found->first](RelayThread& own) {
+        answer->deliver(own.cancel(id));
+    };
     threads_[found->second.thread]->post(RelayThread::Task{ask});
     co_return co_await answer->take();
 }
@@ -124,7 +142,8 @@ boost::asio::awaitable<std::optional<CancelTarget>> SessionRegistry::cancel(std:
 void SessionRegistry::cancel_ended(const CancelTarget& target) {
     const auto entry = directory_.entry(target.session);
     if (!entry) return;
-    threads_[entry->thread]->post(RelayThread::Task{[id = target.session](RelayThread& own) { own.cancel_ended(id); }});
+    threads_[entry->thread]->post(
+        RelayThread::Task{[id = target.session](RelayThread& own) { own.cancel_ended(id); }});
 }
 
 SessionsReport SessionRegistry::report() const {
@@ -133,16 +152,20 @@ SessionsReport SessionRegistry::report() const {
     const auto deadline = Clock::now() + survey_wait_max;
     std::vector<std::future<ThreadSurvey>> surveys;
     for (const auto& thread : threads_) {
-        auto promise = std::make_shared<std::promise<ThreadSurvey>>();  // The task may run when nobody waits any more.
+        auto promise = std::make_shared<std::promise<ThreadSurvey>>();  // The task may run when
+                                                                        // nobody waits any more.
         surveys.push_back(promise->get_future());
-        thread->post(RelayThread::Task{[promise](RelayThread& own) { promise->set_value(own.survey()); }});
+        thread->post(
+            RelayThread::Task{[promise](RelayThread& own) { promise->set_value(own.survey()); }});
     }
     for (auto& one : surveys) {
         if (one.wait_until(deadline) != std::future_status::ready || stopped_) continue;
         ThreadSurvey survey = one.get();
         report.answers_waiting += survey.answers_waiting;
-        report.longest_answer_wait = std::max(report.longest_answer_wait, survey.longest_answer_wait);
-        std::move(survey.long_busy.begin(), survey.long_busy.end(), std::back_inserter(report.long_busy));
+        report.longest_answer_wait =
+            std::max(report.longest_answer_wait, survey.longest_answer_wait);
+        std::move(
+            survey.long_busy.begin(), survey.long_busy.end(), std::back_inserter(report.long_busy));
     }
     return report;
 }
@@ -152,7 +175,9 @@ ShadowReport SessionRegistry::shadow_report() const {
 ShiftReport SessionRegistry::shift_report() const {
     return peers_.reads != nullptr ? peers_.reads->shift_report() : ShiftReport{};
 }
-std::vector<int> SessionRegistry::backend_pids(Side side) const { return directory_.backend_pids(side); }
+std::vector<int> SessionRegistry::backend_pids(Side side) const {
+    return directory_.backend_pids(side);
+}
 bool SessionRegistry::any_listening() const { return directory_.any_listening(); }
 
 // The pins that stand in the way become visible to status; an error names the first of them.
@@ -169,12 +194,16 @@ Status SessionRegistry::judge(const std::vector<MoveOutcome>& outcomes) {
         named += outcome.why;
     }
     if (refused == 0) return Done{};
-    if (refused > sessions_named_max) named += "; and " + std::to_string(refused - sessions_named_max) + " more";
-    return Error{Errc::refused, std::to_string(refused) + " sessions cannot be moved (" + named +
-                                    "): let them finish or end them (pg_terminate_backend), then try again"};
+    if (refused > sessions_named_max)
+        named += "; and " + std::to_string(refused - sessions_named_max) + " more";
+    return Error{Errc::refused,
+                 std::to_string(refused) + " sessions cannot be moved (" + named +
+                     "): let them finish or end them (pg_terminate_backend), then try again"};
 }
 
-Status SessionRegistry::prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) {
+Status SessionRegistry::prestage(Side side,
+                                 Clock::time_point deadline,
+                                 std::chrono::milliseconds busy_max) {
     directory_.clear_pins();
     if (peers_.types != nullptr) {
         if (const Status read = peers_.types->refresh(); !read) return read;
@@ -186,7 +215,9 @@ Status SessionRegistry::prestage(Side side, Clock::time_point deadline, std::chr
         if (outcome.end == MoveEnd::busy) busy.push_back({outcome.pid, outcome.why});
     }
     if (busy.empty()) return Done{};
-    return not_at_rest(busy, "wait until they have ended, or end them (pg_terminate_backend), or give them longer with [cutover] drain_ms");
+    return not_at_rest(busy,
+                       "wait until they have ended, or end them (pg_terminate_backend), or give "
+                       "them longer with [cutover] drain_ms");
 }
 
 Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
@@ -197,7 +228,8 @@ Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
     }
     peers_.traffic->holding = true;
     on_all_threads([](RelayThread& own) { own.hold(); });
-    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, drain_deadline, without_limit);
+    const std::vector<MoveOutcome> outcomes =
+        mover_.prepare_all(side, drain_deadline, without_limit);
     if (const Status judged = judge(outcomes); !judged) return judged;
 
     std::mutex mutex;
@@ -208,10 +240,12 @@ Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
         not_held.insert(not_held.end(), pins.begin(), pins.end());
     });
     if (not_held.empty()) return Done{};
-    return not_at_rest(not_held, "wait until they have ended, or give them longer with [cutover] drain_ms");
+    return not_at_rest(not_held,
+                       "wait until they have ended, or give them longer with [cutover] drain_ms");
 }
 
-Status SessionRegistry::drain_notifications(const std::string& channel, Clock::time_point deadline) {
+Status SessionRegistry::drain_notifications(const std::string& channel,
+                                            Clock::time_point deadline) {
     return mover_.read_all_notifications(channel, deadline);
 }
 
@@ -224,7 +258,9 @@ WaitReport SessionRegistry::release() {
     for (const auto& thread : threads_) {
         std::promise<ReleaseReport> done;
         released.push_back(done.get_future());
-        auto release = [promise = std::move(done)](RelayThread& own) mutable { own.release(std::move(promise)); };
+        auto release = [promise = std::move(done)](RelayThread& own) mutable {
+            own.release(std::move(promise));
+        };
         thread->post(RelayThread::Task{std::move(release)});
     }
     {

@@ -1,7 +1,7 @@
 #pragma once
-// Every live session: takes them from login, spreads them over the relay threads, and carries out what the
-// conductor asks of all of them (Sessions). What happens to one session is relay.hpp (bytes) and
-// move_session.hpp (its state).
+// Every live session: takes them from login, spreads them over the relay threads, and carries out
+// what the conductor asks of all of them (Sessions). What happens to one session is relay.hpp
+// (bytes) and move_session.hpp (its state).
 
 #include <boost/asio/any_io_executor.hpp>
 
@@ -30,19 +30,20 @@ struct RegistrySettings {
     int relay_threads = 1;
     GatePolicy gate;
     std::size_t carry_temporary_max = 0;  // Config::carry_temporary_max
-    int move_percent = 0;  // Config::move_percent
+    int move_percent = 0;                 // Config::move_percent
 };
 
 // What the registry uses and does not own; all of it outlives the registry.
 struct RegistryPeers {
     boost::asio::any_io_executor control;  // The control plane's single thread.
-    Traffic* traffic = nullptr;            // hold and release set `holding`, set_gate sets `gate_closed`.
+    Traffic* traffic = nullptr;  // hold and release set `holding`, set_gate sets `gate_closed`.
     BackendOpener* opener = nullptr;
-    Positions* positions = nullptr;                          // Null: no gate.
-    backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream; null: no gate.
-    Reads* reads = nullptr;                                  // Null: no shadow and no shift.
-    Shadow* shadow = nullptr;                                // Null: no shadow.
-    TypeMap* types = nullptr;                                // Null: type OIDs are not translated.
+    Positions* positions = nullptr;  // Null: no gate.
+    backfill::AppliedPosition* applied[2] = {
+        nullptr, nullptr};     // By index(side) of the stream; null: no gate.
+    Reads* reads = nullptr;    // Null: no shadow and no shift.
+    Shadow* shadow = nullptr;  // Null: no shadow.
+    TypeMap* types = nullptr;  // Null: type OIDs are not translated.
 };
 
 class SessionRegistry : public Sessions, public SessionSink, public CancelTargets {
@@ -51,8 +52,8 @@ public:
     ~SessionRegistry() override;  // stop()
 
     void start();  // Starts the relay threads.
-    // Ends every session with 57P01 and joins the threads. From then on logins are told `changed` for ever. The registry is
-    // destroyed when the control plane has stopped.
+    // Ends every session with 57P01 and joins the threads. From then on logins are told `changed`
+    // for ever. The registry is destroyed when the control plane has stopped.
     void stop();
 
     const GateStatus& gate_status() const { return gate_status_; }
@@ -60,15 +61,20 @@ public:
     std::uint64_t sessions_ended() const { return sessions_ended_; }
     std::size_t session_count() const;
 
-    Handover adopt(std::unique_ptr<Session>& session, std::uint64_t epoch, std::string& greeting) override;
-    boost::asio::awaitable<std::optional<CancelTarget>> cancel(std::int32_t client_pid, std::string key) override;
+    Handover adopt(std::unique_ptr<Session>& session,
+                   std::uint64_t epoch,
+                   std::string& greeting) override;
+    boost::asio::awaitable<std::optional<CancelTarget>> cancel(std::int32_t client_pid,
+                                                               std::string key) override;
     void cancel_ended(const CancelTarget& target) override;
 
     SessionsReport report() const override;
     ShadowReport shadow_report() const override;
     ShiftReport shift_report() const override;
     std::vector<int> backend_pids(Side side) const override;
-    Status prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) override;
+    Status prestage(Side side,
+                    Clock::time_point deadline,
+                    std::chrono::milliseconds busy_max) override;
     Status hold(Side side, Clock::time_point drain_deadline) override;
     Status drain_notifications(const std::string& channel, Clock::time_point deadline) override;
     bool any_listening() const override;

@@ -1,6 +1,6 @@
 #pragma once
-// All client sessions at once: what the conductor asks of them during a change of authority, and what
-// status reports. Thread-safe; calls that wait are made from the operator's thread only.
+// All client sessions at once: what the conductor asks of them during a change of authority, and
+// what status reports. Thread-safe; calls that wait are made from the operator's thread only.
 
 #include <chrono>
 #include <cstdint>
@@ -14,7 +14,8 @@ namespace segue::proxy {
 
 struct Pin {
     std::int32_t pid = 0;  // The serving backend's.
-    std::string why;       // "temporary table", "cursor WITH HOLD", "advisory lock", "open transaction", ...
+    std::string
+        why;  // "temporary table", "cursor WITH HOLD", "advisory lock", "open transaction", ...
 };
 
 struct SessionsReport {
@@ -24,14 +25,16 @@ struct SessionsReport {
     std::size_t pinned = 0;
     // In a transaction or a request for longer than long_busy_min. No pins: they end.
     std::vector<Pin> long_busy = {};
-    std::uint64_t requests_dropped = 0;  // Of clients that were gone before their hold ended, since the start.
+    std::uint64_t requests_dropped =
+        0;  // Of clients that were gone before their hold ended, since the start.
     std::size_t answers_waiting = 0;  // Sessions whose answer the gate holds.
     std::chrono::milliseconds longest_answer_wait{0};
 };
 
 inline constexpr std::chrono::seconds long_busy_min{10};
 
-// Comparisons of one statement, whatever its values. Times are means; the follower's has our own transaction in it.
+// Comparisons of one statement, whatever its values. Times are means; the follower's has our own
+// transaction in it.
 struct StatementReport {
     std::string statement;  // Without values.
     std::uint64_t compared = 0, different = 0, unconfirmed = 0;
@@ -62,28 +65,33 @@ public:
     virtual ShiftReport shift_report() const = 0;
     virtual std::vector<int> backend_pids(Side side) const = 0;  // Ours, of live sessions.
 
-    // Step 1: at each session's next boundary its state is asked of its own backend and restored on a new
-    // connection to `side`; the client notices nothing. An Error names the pinned sessions, the login that `side` refused, and
-    // the sessions that have been in one transaction or request for all of `busy_max`: a hold would not see their end either.
-    virtual Status prestage(Side side, Clock::time_point deadline, std::chrono::milliseconds busy_max) = 0;
+    // Step 1: at each session's next boundary its state is asked of its own backend and restored on
+    // a new connection to `side`; the client notices nothing. An Error names the pinned sessions,
+    // the login that `side` refused, and the sessions that have been in one transaction or request
+    // for all of `busy_max`: a hold would not see their end either.
+    virtual Status prestage(Side side,
+                            Clock::time_point deadline,
+                            std::chrono::milliseconds busy_max) = 0;
 
-    // Step 3: every session stops at its next boundary; new logins wait. Returns once all are held and every
-    // session's state stands on `side`. An Error (pinned session, open transaction past the deadline, by
-    // pid) leaves the hold in force: the caller releases.
+    // Step 3: every session stops at its next boundary; new logins wait. Returns once all are held
+    // and every session's state stands on `side`. An Error (pinned session, open transaction past
+    // the deadline, by pid) leaves the hold in force: the caller releases.
     virtual Status hold(Side side, Clock::time_point drain_deadline) = 0;
 
-    // After the fence: sessions that LISTEN read their old connection up to a notification of their own on `channel`.
+    // After the fence: sessions that LISTEN read their old connection up to a notification of their
+    // own on `channel`.
     virtual Status drain_notifications(const std::string& channel, Clock::time_point deadline) = 0;
     virtual bool any_listening() const = 0;
 
-    // Step 8: every held session goes on on the other connection. Cannot fail: a session without one
-    // is closed with 57P01 (counted).
+    // Step 8: every held session goes on on the other connection. Cannot fail: a session without
+    // one is closed with 57P01 (counted).
     virtual void swap(Side side) = 0;
 
     // Step 9, or after an abort: requests go on, paced.
     virtual WaitReport release() = 0;
 
-    // The gate (mirror sync): returns once every relay thread holds acknowledgements back, or no longer does.
+    // The gate (mirror sync): returns once every relay thread holds acknowledgements back, or no
+    // longer does.
     virtual void set_gate(bool closed) = 0;
 
     // Closes the idle connections to `side` that prestage or a swap left behind.

@@ -8,7 +8,8 @@ backfill::ServerSettings server_settings(const Config& config) {
     settings.url[index(Side::source)] = config.source.connection;
     settings.url[index(Side::target)] = config.target.connection;
     settings.exclude = config.exclude;
-    for (const Side side : {Side::source, Side::target}) settings.mapped_roles[index(side)] = config.credentials.roles(side);
+    for (const Side side : {Side::source, Side::target})
+        settings.mapped_roles[index(side)] = config.credentials.roles(side);
     settings.sync_roles = config.roles == RoleSync::sync;
     settings.full_identity_without_key = config.without_key == WithoutKey::full;
     settings.pg_bin = config.pg_bin;

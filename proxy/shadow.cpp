@@ -31,7 +31,9 @@ void add(std::string& output, std::string_view part) {
     output += part;
 }
 
-std::string with_side(const std::string& identity, Side side) { return std::string{name(side)} + identity; }
+std::string with_side(const std::string& identity, Side side) {
+    return std::string{name(side)} + identity;
+}
 
 // What the follower refuses for reasons of its own says nothing about its data.
 bool is_follower_trouble(const std::string& sqlstate) {
@@ -42,10 +44,12 @@ bool is_follower_trouble(const std::string& sqlstate) {
 // The connection may hold a statement of this name already: of its session, or of the job before.
 std::string without_namesake(const std::string& parse) {
     std::string messages;
-    const Step<protocol::postgres::Frame> step = protocol::postgres::next_frame(bytes(parse), parse.size());
+    const Step<protocol::postgres::Frame> step =
+        protocol::postgres::next_frame(bytes(parse), parse.size());
     if (const auto* frame = std::get_if<protocol::postgres::Frame>(&step)) {
         const auto message = protocol::postgres::parse_parse(frame->body);
-        if (message && !message->name.empty()) append(messages, protocol::postgres::Close{'S', message->name});
+        if (message && !message->name.empty())
+            append(messages, protocol::postgres::Close{'S', message->name});
     }
     return messages + parse;
 }
@@ -53,8 +57,10 @@ std::string without_namesake(const std::string& parse) {
 // What asks for the description of the statement that this message prepares, and ends there.
 std::string description_of(const std::string& parse) {
     std::string messages;
-    const auto message = protocol::postgres::parse_parse(bytes(parse).subspan(protocol::postgres::header_size));
-    append(messages, protocol::postgres::Describe{'S', message ? message->name : std::string_view{}});
+    const auto message =
+        protocol::postgres::parse_parse(bytes(parse).subspan(protocol::postgres::header_size));
+    append(messages,
+           protocol::postgres::Describe{'S', message ? message->name : std::string_view{}});
     protocol::postgres::append_sync(messages);
     return messages;
 }
@@ -88,23 +94,31 @@ FollowerAnswer ask(Backend& follower, const ShadowJob& job) {
         if (types != nullptr) slice = types->to_client(slice);
         slice = slice.subspan(opening.update(slice));
         if (describe) slice = slice.subspan(description.update(slice));
-        for (ReplyReader* reader : {&answer, &closing}) slice = slice.subspan(reader->update(slice));
+        for (ReplyReader* reader : {&answer, &closing})
+            slice = slice.subspan(reader->update(slice));
         return closing.finished();
     };
     std::string request;
-    append(request, protocol::postgres::Query{"BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
-    request += without_namesake(job.parse) + (describe ? description_of(job.parse) : std::string{}) + job.request;
+    append(request,
+           protocol::postgres::Query{
+               "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
+    request += without_namesake(job.parse) +
+               (describe ? description_of(job.parse) : std::string{}) + job.request;
     append(request, protocol::postgres::Query{"ROLLBACK"});
     const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
-    const Status done = exchange(follower.transport, sent, begun + 2 * shadow_statement_max, receive);
-    const auto latency = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
+    const Status done =
+        exchange(follower.transport, sent, begun + 2 * shadow_statement_max, receive);
+    const auto latency =
+        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
     const bool usable = done && opening.digest().error_code.empty() && closing.status() == 'I';
     return {usable, answer.digest(), latency};
 }
 
 }  // namespace
 
-std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state, Side client_types) {
+std::string identity_of(const StartupParameters& startup,
+                        const protocol::postgres::SessionState& state,
+                        Side client_types) {
     std::string identity;
     add(identity, name(client_types));
     for (const auto& [parameter, value] : startup) {
@@ -157,8 +171,9 @@ void Shadow::push(ShadowJob job) {
 bool Shadow::has_connection(const std::string& identity, Side follower) const {
     const std::string key = with_side(identity, follower);
     const std::lock_guard lock{mutex_};
-    return busy_.contains(key) ||
-           std::any_of(idle_.begin(), idle_.end(), [&](const Idle& one) { return one.identity == key; });
+    return busy_.contains(key) || std::any_of(idle_.begin(), idle_.end(), [&](const Idle& one) {
+               return one.identity == key;
+           });
 }
 
 bool Shadow::wants_connection(const std::string& identity, Side follower) const {
@@ -185,7 +200,8 @@ std::optional<Backend> Shadow::take_connection(const ShadowJob& job) {
     std::unique_lock lock{mutex_};
     std::optional<Backend> taken;
     const auto find = [&] {
-        const auto found = std::find_if(idle_.begin(), idle_.end(), [&](const Idle& one) { return one.identity == key; });
+        const auto found = std::find_if(
+            idle_.begin(), idle_.end(), [&](const Idle& one) { return one.identity == key; });
         if (found != idle_.end()) {
             taken = std::move(found->backend);
             idle_.erase(found);
@@ -218,7 +234,8 @@ bool Shadow::wait_until_fresh(Side authority, int event_fd) {
     for (;;) {
         const Token token = peers_.positions->newest(authority);
         const bool known = token.request >= request;
-        if (known && peers_.applied[index(authority)]->wait_for(token.position, deadline)) return true;
+        if (known && peers_.applied[index(authority)]->wait_for(token.position, deadline))
+            return true;
         if (Clock::now() >= deadline) return false;
         pollfd poll{event_fd, POLLIN, 0};
         ::poll(&poll, 1, static_cast<int>(fresh_poll.count()));
@@ -260,7 +277,8 @@ void Shadow::run(ShadowJob job) {
     const bool order_defined = job.order_defined && types_sort_exactly(job.column_types);
     const router::Verdict verdict = router::compare(job.answer, digest);
     const bool ties = job.limited && !order_defined;  // Which rows a LIMIT keeps may then differ.
-    if (is_follower_trouble(digest.error_code) || verdict == router::Verdict::not_comparable || ties) {
+    if (is_follower_trouble(digest.error_code) || verdict == router::Verdict::not_comparable ||
+        ties) {
         give_back(true);
         return reads.count_shed();
     }

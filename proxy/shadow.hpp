@@ -1,8 +1,8 @@
 #pragma once
-// Reads that the authority has answered are executed on the follower as well and compared. The client never
-// waits: jobs wait in a bounded queue (full: dropped and counted), workers run them read-only on connections
-// that were logged in and prepared as the session itself, and what looks different counts only after both sides have
-// been asked in one proven-equal pair of snapshots.
+// Reads that the authority has answered are executed on the follower as well and compared. The
+// client never waits: jobs wait in a bounded queue (full: dropped and counted), workers run them
+// read-only on connections that were logged in and prepared as the session itself, and what looks
+// different counts only after both sides have been asked in one proven-equal pair of snapshots.
 
 #include <atomic>
 #include <chrono>
@@ -52,16 +52,19 @@ struct ShadowJob {
     std::chrono::microseconds latency{0};
 };
 
-// Names everything that a read's result may depend on beside the data: user, database, startup parameters, settings, and whose type
-// OIDs the client knows.
-std::string identity_of(const StartupParameters& startup, const protocol::postgres::SessionState& state, Side client_types);
+// Names everything that a read's result may depend on beside the data: user, database, startup
+// parameters, settings, and whose type OIDs the client knows.
+std::string identity_of(const StartupParameters& startup,
+                        const protocol::postgres::SessionState& state,
+                        Side client_types);
 
 struct ShadowPeers {
     Reads* reads = nullptr;
     Positions* positions = nullptr;  // Null: the follower is not waited for.
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
     // Twins for confirmation; null: nothing can be confirmed.
-    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)> open_twin;
+    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)>
+        open_twin;
 };
 
 class Shadow {
@@ -93,9 +96,9 @@ private:
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<ShadowJob> queue_;
-    std::vector<Idle> idle_;            // Oldest first.
-    std::map<std::string, int> busy_;   // By identity: connections in use.
-    std::mutex confirming_;             // One confirmation at a time.
+    std::vector<Idle> idle_;           // Oldest first.
+    std::map<std::string, int> busy_;  // By identity: connections in use.
+    std::mutex confirming_;            // One confirmation at a time.
     std::vector<std::thread> threads_;
     bool stopping_ = false;
 };

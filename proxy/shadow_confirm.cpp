@@ -5,8 +5,8 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/framer.hpp"
+#include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/read_request.hpp"
 #include "proxy/exchange.hpp"
 #include "proxy/shadow.hpp"
@@ -17,31 +17,64 @@ namespace {
 
 // Types by their numbers in pg_type, which never change.
 enum TypeOid : std::uint32_t {
-    bool_type = 16, bytea_type = 17, int8_type = 20, int2_type = 21, int4_type = 23, text_type = 25, float4_type = 700,
-    float8_type = 701, varchar_type = 1043, date_type = 1082, timestamp_type = 1114, timestamptz_type = 1184, uuid_type = 2950
+    bool_type = 16,
+    bytea_type = 17,
+    int8_type = 20,
+    int2_type = 21,
+    int4_type = 23,
+    text_type = 25,
+    float4_type = 700,
+    float8_type = 701,
+    varchar_type = 1043,
+    date_type = 1082,
+    timestamp_type = 1114,
+    timestamptz_type = 1184,
+    uuid_type = 2950
 };
-constexpr std::array<std::uint32_t, 11> exact_types = {
-    bool_type, bytea_type, int8_type, int2_type, int4_type, text_type,
-    varchar_type, date_type, timestamp_type, timestamptz_type, uuid_type};
+constexpr std::array<std::uint32_t, 11> exact_types = {bool_type,
+                                                       bytea_type,
+                                                       int8_type,
+                                                       int2_type,
+                                                       int4_type,
+                                                       text_type,
+                                                       varchar_type,
+                                                       date_type,
+                                                       timestamp_type,
+                                                       timestamptz_type,
+                                                       uuid_type};
 constexpr double float_tolerance = 1e-9;
 
-// What decides how values are read and written. search_path is carried as the schemas it stands for, because
-// the twin's role may be another one.
+// What decides how values are read and written. search_path is carried as the schemas it stands
+// for, because the twin's role may be another one.
 constexpr const char* settings_query =
-    "SELECT 'search_path', coalesce(string_agg(quote_ident(s), ', '), '\"\"') FROM unnest(current_schemas(false)) AS s "
-    "UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', 'IntervalStyle', "
-    "'extra_float_digits', 'bytea_output', 'standard_conforming_strings', 'array_nulls', 'transform_null_equals', "
-    "'lc_monetary', 'lc_numeric', 'lc_time', 'xmlbinary', 'xmloption', 'default_text_search_config')";
+    "SELECT 'search_path', coalesce(string_agg(quote_ident(s), ', '), '\"\"') FROM "
+    "unnest(current_schemas(false)) AS s "
+    "UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', "
+    "'IntervalStyle', "
+    "'extra_float_digits', 'bytea_output', 'standard_conforming_strings', 'array_nulls', "
+    "'transform_null_equals', "
+    "'lc_monetary', 'lc_numeric', 'lc_time', 'xmlbinary', 'xmloption', "
+    "'default_text_search_config')";
 constexpr std::chrono::seconds settings_wait_max{5};
 
 std::optional<std::string> as_text(std::string_view value, std::uint32_t type) {
     ByteReader reader{bytes(value)};
     switch (type) {
-        case text_type: case varchar_type: return std::string{value};
-        case bool_type: return value.size() == 1 ? std::optional{std::string{value[0] != 0 ? "t" : "f"}} : std::nullopt;
-        case int2_type: if (value.size() == 2) return std::to_string(reader.big_endian<std::int16_t>()); return std::nullopt;
-        case int4_type: if (value.size() == 4) return std::to_string(reader.big_endian<std::int32_t>()); return std::nullopt;
-        case int8_type: if (value.size() == 8) return std::to_string(reader.big_endian<std::int64_t>()); return std::nullopt;
+        case text_type:
+        case varchar_type:
+            return std::string{value};
+        case bool_type:
+            return value.size() == 1 ? std::optional{std::string{value[0] != 0 ? "t" : "f"}}
+                                     : std::nullopt;
+        case int2_type:
+            if (value.size() == 2) return std::to_string(reader.big_endian<std::int16_t>());
+            return std::nullopt;
+        case int4_type:
+            if (value.size() == 4) return std::to_string(reader.big_endian<std::int32_t>());
+            return std::nullopt;
+        case int8_type:
+            if (value.size() == 8) return std::to_string(reader.big_endian<std::int64_t>());
+            return std::nullopt;
         case uuid_type: {
             if (value.size() != 16) return std::nullopt;
             std::string hex;
@@ -52,7 +85,8 @@ std::optional<std::string> as_text(std::string_view value, std::uint32_t type) {
             }
             return hex;
         }
-        default: return std::nullopt;
+        default:
+            return std::nullopt;
     }
 }
 
@@ -62,18 +96,26 @@ bool mentions_clock(const std::string& value) {
 
 bool is_float(std::uint32_t type) { return type == float4_type || type == float8_type; }
 
-bool values_differ(const std::optional<std::string>& one, const std::optional<std::string>& other, bool is_a_float) {
+bool values_differ(const std::optional<std::string>& one,
+                   const std::optional<std::string>& other,
+                   bool is_a_float) {
     if (one == other) return false;
     if (!one || !other || !is_a_float) return true;
-    const double first = std::strtod(one->c_str(), nullptr), second = std::strtod(other->c_str(), nullptr);
-    return !(std::abs(first - second) <= float_tolerance * std::max(std::abs(first), std::abs(second)));
+    const double first = std::strtod(one->c_str(), nullptr),
+                 second = std::strtod(other->c_str(), nullptr);
+    return !(std::abs(first - second) <=
+             float_tolerance * std::max(std::abs(first), std::abs(second)));
 }
 
-Result<TwinRows> ask(backfill::Twin& twin, Side side, const ShadowJob& job, const backfill::Twin::Row& parameters,
+Result<TwinRows> ask(backfill::Twin& twin,
+                     Side side,
+                     const ShadowJob& job,
+                     const backfill::Twin::Row& parameters,
                      const std::vector<TextRow>& settings) {
     for (const TextRow& setting : settings) {
         if (setting.size() != 2) continue;
-        const auto set = twin.query(side, "SELECT pg_catalog.set_config($1, $2, true)", {setting[0], setting[1]}, 1);
+        const auto set = twin.query(
+            side, "SELECT pg_catalog.set_config($1, $2, true)", {setting[0], setting[1]}, 1);
         if (!set) return set.error();
     }
     return twin.query(side, job.text, parameters, confirmed_rows_max);
@@ -87,7 +129,10 @@ bool types_sort_exactly(const std::vector<std::uint32_t>& types) {
     });
 }
 
-bool rows_differ(TwinRows authority, TwinRows follower, bool order_defined, const std::vector<std::uint32_t>& types) {
+bool rows_differ(TwinRows authority,
+                 TwinRows follower,
+                 bool order_defined,
+                 const std::vector<std::uint32_t>& types) {
     if (authority.size() != follower.size()) return true;
     if (!order_defined) {
         std::sort(authority.begin(), authority.end());
@@ -97,13 +142,15 @@ bool rows_differ(TwinRows authority, TwinRows follower, bool order_defined, cons
         if (authority[row].size() != follower[row].size()) return true;
         for (std::size_t column = 0; column < authority[row].size(); ++column) {
             const bool float_column = column < types.size() && is_float(types[column]);
-            if (values_differ(authority[row][column], follower[row][column], float_column)) return true;
+            if (values_differ(authority[row][column], follower[row][column], float_column))
+                return true;
         }
     }
     return false;
 }
 
-std::optional<backfill::Twin::Row> text_parameters(std::string_view parse, std::string_view request) {
+std::optional<backfill::Twin::Row> text_parameters(std::string_view parse,
+                                                   std::string_view request) {
     using namespace protocol::postgres;
     const auto recognised = recognise_read_request(bytes(request));
     if (!recognised) return std::nullopt;
@@ -121,11 +168,15 @@ std::optional<backfill::Twin::Row> text_parameters(std::string_view parse, std::
     const Bind& bind = recognised->bind;
     backfill::Twin::Row parameters;
     for (std::size_t i = 0; i < bind.values.size(); ++i) {
-        const auto format = bind.formats.empty() ? 0 : bind.formats[bind.formats.size() == 1 ? 0 : std::min(i, bind.formats.size() - 1)];
+        const auto format =
+            bind.formats.empty()
+                ? 0
+                : bind.formats[bind.formats.size() == 1 ? 0 : std::min(i, bind.formats.size() - 1)];
         const auto& value = bind.values[i];
         std::optional<std::string> as;
         if (value) {
-            as = format == 0 ? std::optional{std::string{*value}} : as_text(*value, i < types.size() ? types[i] : 0);
+            as = format == 0 ? std::optional{std::string{*value}}
+                             : as_text(*value, i < types.size() ? types[i] : 0);
             if (!as || mentions_clock(*as)) return std::nullopt;
         }
         parameters.push_back(std::move(as));
@@ -133,7 +184,10 @@ std::optional<backfill::Twin::Row> text_parameters(std::string_view parse, std::
     return parameters;
 }
 
-Comparison confirm(const ShadowJob& job, bool order_defined, Transport& follower, const OpenTwin& open_twin) {
+Comparison confirm(const ShadowJob& job,
+                   bool order_defined,
+                   Transport& follower,
+                   const OpenTwin& open_twin) {
     const auto parameters = text_parameters(job.parse, job.request);
     if (!parameters || !open_twin) return Comparison::unconfirmed;
     const auto now = std::chrono::steady_clock::now();
@@ -150,15 +204,20 @@ Comparison confirm(const ShadowJob& job, bool order_defined, Transport& follower
         const bool both_answered = (authority || authority.error().code == Errc::server) &&
                                    (other_side || other_side.error().code == Errc::server);
         if (!both_answered) return Comparison::unconfirmed;
-        // One side refuses what the other one answers: that is a difference, unless it is a matter of privileges or time.
-        const std::string code = authority ? other_side.error().sqlstate : authority.error().sqlstate;
-        const bool same = !authority && !other_side && authority.error().sqlstate == other_side.error().sqlstate;
-        const bool ours = code.starts_with("42501") || code.starts_with("57") || code.starts_with("40") ||
-                          code.starts_with("53") || code.starts_with("25");
+        // One side refuses what the other one answers: that is a difference, unless it is a matter
+        // of privileges or time.
+        const std::string code =
+            authority ? other_side.error().sqlstate : authority.error().sqlstate;
+        const bool same =
+            !authority && !other_side && authority.error().sqlstate == other_side.error().sqlstate;
+        const bool ours = code.starts_with("42501") || code.starts_with("57") ||
+                          code.starts_with("40") || code.starts_with("53") ||
+                          code.starts_with("25");
         return same || ours ? Comparison::unconfirmed : Comparison::different;
     }
-    return rows_differ(*authority, *other_side, order_defined, job.column_types) ? Comparison::different
-                                                                                : Comparison::unconfirmed;
+    return rows_differ(*authority, *other_side, order_defined, job.column_types)
+               ? Comparison::different
+               : Comparison::unconfirmed;
 }
 
 }  // namespace segue::proxy

@@ -1,6 +1,6 @@
 #pragma once
-// A read whose two answers looked different is asked again on both sides in one proven-equal pair of snapshots:
-// only what differs there is a difference.
+// A read whose two answers looked different is asked again on both sides in one proven-equal pair
+// of snapshots: only what differs there is a difference.
 
 #include <chrono>
 #include <functional>
@@ -18,21 +18,32 @@ namespace segue::proxy {
 
 struct ShadowJob;
 
-using OpenTwin = std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)>;
+using OpenTwin =
+    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)>;
 
-// `follower`: the connection of the session's kind, idle, which tells the settings in force. Never `equal`:
-// what cannot be shown to differ is unconfirmed.
-Comparison confirm(const ShadowJob& job, bool order_defined, Transport& follower, const OpenTwin& open_twin);
+// `follower`: the connection of the session's kind, idle, which tells the settings in force. Never
+// `equal`: what cannot be shown to differ is unconfirmed.
+Comparison confirm(const ShadowJob& job,
+                   bool order_defined,
+                   Transport& follower,
+                   const OpenTwin& open_twin);
 
-// The parameters of a request as text. Empty when one is binary and of a type that is not known here.
-std::optional<std::vector<std::optional<std::string>>> text_parameters(std::string_view parse, std::string_view request);
+// The parameters of a request as text. Empty when one is binary and of a type that is not known
+// here.
+std::optional<std::vector<std::optional<std::string>>> text_parameters(std::string_view parse,
+                                                                       std::string_view request);
 
 using TwinRows = std::vector<backfill::Twin::Row>;
 
-// Floating point numbers may differ in their last digits, rows may change places where no order is defined.
-bool rows_differ(TwinRows authority, TwinRows follower, bool order_defined, const std::vector<std::uint32_t>& types);
+// Floating point numbers may differ in their last digits, rows may change places where no order is
+// defined.
+bool rows_differ(TwinRows authority,
+                 TwinRows follower,
+                 bool order_defined,
+                 const std::vector<std::uint32_t>& types);
 
-// Whether equal values of these types cannot be told apart, so that sorted rows have one order only.
+// Whether equal values of these types cannot be told apart, so that sorted rows have one order
+// only.
 bool types_sort_exactly(const std::vector<std::uint32_t>& types);
 
 }  // namespace segue::proxy

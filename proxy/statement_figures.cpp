@@ -28,14 +28,23 @@ std::vector<StatementReport> StatementFigures::report() const {
     {
         const std::lock_guard lock{mutex_};
         for (const auto& [statement, sums] : sums_) {
-            reports.push_back({statement, sums.compared, sums.different, sums.unconfirmed, sums.authority, sums.follower});
+            reports.push_back({statement,
+                               sums.compared,
+                               sums.different,
+                               sums.unconfirmed,
+                               sums.authority,
+                               sums.follower});
         }
     }
     const auto rank = [](const StatementReport& one) {
-        return std::tuple{one.different, one.unconfirmed, one.follower - one.authority, one.compared};
+        return std::tuple{
+            one.different, one.unconfirmed, one.follower - one.authority, one.compared};
     };
-    const auto end = reports.begin() + static_cast<std::ptrdiff_t>(std::min(reports.size(), statements_reported_max));
-    std::partial_sort(reports.begin(), end, reports.end(), [&](const auto& a, const auto& b) { return rank(a) > rank(b); });
+    const auto end = reports.begin() +
+                     static_cast<std::ptrdiff_t>(std::min(reports.size(), statements_reported_max));
+    std::partial_sort(reports.begin(), end, reports.end(), [&](const auto& a, const auto& b) {
+        return rank(a) > rank(b);
+    });
     reports.erase(end, reports.end());
     for (StatementReport& one : reports) {
         one.authority /= static_cast<std::int64_t>(one.compared);

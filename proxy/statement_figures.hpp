@@ -1,6 +1,6 @@
 #pragma once
-// What was found out about each compared statement, so that an operator learns which reads differ, and which take longer
-// on the follower before it answers them. Thread-safe.
+// What was found out about each compared statement, so that an operator learns which reads differ,
+// and which take longer on the follower before it answers them. Thread-safe.
 
 #include <chrono>
 #include <cstddef>
@@ -29,8 +29,8 @@ public:
              std::chrono::microseconds authority,
              std::chrono::microseconds follower);
 
-    // Those that differ most often, then those that could not be confirmed, then those by which the follower loses
-    // most time; at most statements_reported_max.
+    // Those that differ most often, then those that could not be confirmed, then those by which the
+    // follower loses most time; at most statements_reported_max.
     std::vector<StatementReport> report() const;
 
 private:

@@ -29,7 +29,8 @@ json known_or_null(const StatusInputs& inputs, const T& value) {
 
 // Right after the program's start recovery has not had its first answer yet.
 std::string what_recovery_waits_for(const BoardState& board) {
-    return board.waiting_for.empty() ? "the control records of both servers are being read" : board.waiting_for;
+    return board.waiting_for.empty() ? "the control records of both servers are being read"
+                                     : board.waiting_for;
 }
 
 bool moving(const StatusInputs& inputs) {
@@ -60,13 +61,14 @@ json backfill_json(const StatusInputs& inputs) {
                           {"rows_copied", table.rows_copied},
                           {"rows_total_estimate", or_null(table.rows_total_estimate)}});
     }
-    return {{"state", known_or_null(inputs, name(backfill_state(inputs)))},
-            {"paused", known_or_null(inputs, inputs.board.record && inputs.board.record->knobs.paused)},
-            {"rows_copied", known_or_null(inputs, mover.rows_copied)},
-            {"rows_total_estimate", or_null(mover.rows_total_estimate)},
-            {"bytes_copied", known_or_null(inputs, mover.bytes_copied)},
-            {"eta_seconds", or_null(mover.eta_seconds)},
-            {"tables", std::move(tables)}};
+    return {
+        {"state", known_or_null(inputs, name(backfill_state(inputs)))},
+        {"paused", known_or_null(inputs, inputs.board.record && inputs.board.record->knobs.paused)},
+        {"rows_copied", known_or_null(inputs, mover.rows_copied)},
+        {"rows_total_estimate", or_null(mover.rows_total_estimate)},
+        {"bytes_copied", known_or_null(inputs, mover.bytes_copied)},
+        {"eta_seconds", or_null(mover.eta_seconds)},
+        {"tables", std::move(tables)}};
 }
 
 json mirror_json(const StatusInputs& inputs) {
@@ -186,18 +188,21 @@ void session_warnings(const StatusInputs& inputs, std::vector<Warning>& result) 
     if (sessions.longest_answer_wait >= answer_wait_warned) {
         result.push_back({"answers_waiting",
                           std::to_string(sessions.answers_waiting) +
-                              " clients wait for an answer until the follower has all that the authority has, the longest for " +
+                              " clients wait for an answer until the follower has all that the "
+                              "authority has, the longest for " +
                               seconds_text(sessions.longest_answer_wait) +
                               " (mirror sync): `segue mirror async` lets them go on at once"});
     }
     if (sessions.long_busy.empty()) return;
-    std::string text = "a change of authority is refused while these last longer than [cutover] drain_ms:";
+    std::string text =
+        "a change of authority is refused while these last longer than [cutover] drain_ms:";
     for (std::size_t i = 0; i < std::min(sessions.long_busy.size(), long_busy_named_max); ++i) {
         const Pin& busy = sessions.long_busy[i];
         text += (i == 0 ? " pid " : "; pid ") + std::to_string(busy.pid) + ": " + busy.why;
     }
     if (sessions.long_busy.size() > long_busy_named_max) {
-        text += "; and " + std::to_string(sessions.long_busy.size() - long_busy_named_max) + " more";
+        text +=
+            "; and " + std::to_string(sessions.long_busy.size() - long_busy_named_max) + " more";
     }
     result.push_back({"long_transactions", text});
 }
@@ -290,7 +295,8 @@ json status_json(const StatusInputs& inputs) {
         warning_list.push_back({{"code", warning.code}, {"text", warning.text}});
     const auto blockers = rollback_blockers(inputs);
     return {
-        {"authority", known_or_null(inputs, name(board.record ? board.record->authority : Side::source))},
+        {"authority",
+         known_or_null(inputs, name(board.record ? board.record->authority : Side::source))},
         {"epoch", known_or_null(inputs, board.record ? board.record->epoch : 0)},
         {"finished", known_or_null(inputs, finished)},
         {"backfill", backfill_json(inputs)},

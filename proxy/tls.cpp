@@ -16,7 +16,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-constexpr std::array<unsigned char, 11> alpn = {10, 'p', 'o', 's', 't', 'g', 'r', 'e', 's', 'q', 'l'};
+constexpr std::array<unsigned char, 11> alpn = {
+    10, 'p', 'o', 's', 't', 'g', 'r', 'e', 's', 'q', 'l'};
 
 std::string openssl_reason() {
     const unsigned long code = ERR_get_error();
@@ -31,16 +32,25 @@ TlsContext make_context(const SSL_METHOD* method) {
     if (!context) return context;
     SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
     // An idle session keeps no record buffers.
-    SSL_CTX_set_mode(context.get(), SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                        SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(context.get(),
+                     SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                         SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(
+        context.get(),
+        SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_session_cache_mode(context.get(), SSL_SESS_CACHE_OFF);
     return context;
 }
 
-int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned in_size, void*) {
+int select_alpn(SSL*,
+                const unsigned char** out,
+                unsigned char* out_size,
+                const unsigned char* in,
+                unsigned in_size,
+                void*) {
     unsigned char* selected = nullptr;
-    if (SSL_select_next_proto(&selected, out_size, alpn.data(), alpn.size(), in, in_size) != OPENSSL_NPN_NEGOTIATED) {
+    if (SSL_select_next_proto(&selected, out_size, alpn.data(), alpn.size(), in, in_size) !=
+        OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
     *out = selected;
@@ -50,7 +60,9 @@ int select_alpn(SSL*, const unsigned char** out, unsigned char* out_size, const 
 // RFC 5929: the hash of the signature's own algorithm, SHA-256 in place of MD5 and SHA-1.
 std::string end_point_hash(const X509* certificate) {
     int digest_nid = NID_undef;
-    if (certificate == nullptr || !X509_get_signature_info(const_cast<X509*>(certificate), &digest_nid, nullptr, nullptr, nullptr)) {
+    if (certificate == nullptr ||
+        !X509_get_signature_info(
+            const_cast<X509*>(certificate), &digest_nid, nullptr, nullptr, nullptr)) {
         return {};
     }
     if (digest_nid == NID_md5 || digest_nid == NID_sha1) digest_nid = NID_sha256;
@@ -68,8 +80,8 @@ asio::awaitable<Status> handshake(Transport& transport, const char* with, Deadli
         ERR_clear_error();
         const int result = SSL_do_handshake(transport.ssl());
         if (result == 1) {
-            // A record is taken off the socket with one call, not two. Not before: a handshake waits for readiness, which says nothing
-            // of bytes that have been read ahead.
+            // A record is taken off the socket with one call, not two. Not before: a handshake
+            // waits for readiness, which says nothing of bytes that have been read ahead.
             SSL_set_read_ahead(transport.ssl(), 1);
             co_return Done{};
         }
@@ -83,9 +95,11 @@ asio::awaitable<Status> handshake(Transport& transport, const char* with, Deadli
                 break;
             default: {  // OpenSSL's codes; all others are the end.
                 const long verified = SSL_get_verify_result(transport.ssl());
-                std::string why = verified != X509_V_OK ? X509_verify_cert_error_string(verified) : openssl_reason();
+                std::string why = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
+                                                        : openssl_reason();
                 ERR_clear_error();
-                co_return Error{Errc::refused, "TLS handshake with the " + std::string{with} + ": " + why};
+                co_return Error{Errc::refused,
+                                "TLS handshake with the " + std::string{with} + ": " + why};
             }
         }
         if (!waited) co_return waited.error();
@@ -107,7 +121,8 @@ int note_certificate_shown(SSL* ssl, void*) {
 
 bool is_address(const std::string& host) {
     std::array<unsigned char, sizeof(in6_addr)> ignored{};
-    return ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 || ::inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
+    return ::inet_pton(AF_INET, host.c_str(), ignored.data()) == 1 ||
+           ::inet_pton(AF_INET6, host.c_str(), ignored.data()) == 1;
 }
 
 // Where libpq looks when no sslrootcert is given.
@@ -118,12 +133,14 @@ std::string default_root_file() {
 
 }  // namespace
 
-Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificate_file, const std::string& key_file,
+Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificate_file,
+                                                   const std::string& key_file,
                                                    const std::string& client_ca_file) {
     TlsContext context = make_context(TLS_server_method());
     if (!context) return Error{Errc::io, "TLS: " + openssl_reason()};
     if (SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) != 1) {
-        return Error{Errc::refused, "tls_certificate " + certificate_file + ": " + openssl_reason()};
+        return Error{Errc::refused,
+                     "tls_certificate " + certificate_file + ": " + openssl_reason()};
     }
     if (SSL_CTX_use_PrivateKey_file(context.get(), key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context.get()) != 1) {
@@ -131,13 +148,16 @@ Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificat
     }
     if (!client_ca_file.empty()) {
         STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(client_ca_file.c_str());
-        if (names == nullptr || SSL_CTX_load_verify_locations(context.get(), client_ca_file.c_str(), nullptr) != 1) {
-            return Error{Errc::refused, "tls_client_ca " + client_ca_file + ": " + openssl_reason()};
+        if (names == nullptr ||
+            SSL_CTX_load_verify_locations(context.get(), client_ca_file.c_str(), nullptr) != 1) {
+            return Error{Errc::refused,
+                         "tls_client_ca " + client_ca_file + ": " + openssl_reason()};
         }
         SSL_CTX_set_client_CA_list(context.get(), names);
         SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
     }
-    // As PostgreSQL does it: no session is resumed, and a client that tried to would fail where certificates are asked for.
+    // As PostgreSQL does it: no session is resumed, and a client that tried to would fail where
+    // certificates are asked for.
     SSL_CTX_set_options(context.get(), SSL_OP_NO_TICKET);
     SSL_CTX_set_num_tickets(context.get(), 0);
     SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
@@ -152,7 +172,8 @@ asio::awaitable<Status> ClientTls::accept(Transport& client, bool direct, Deadli
     SSL_set_accept_state(ssl);
     const Status done = co_await handshake(client, "client", deadline);
     if (!done) co_return done.error();
-    if (direct && !agreed_alpn(ssl)) co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
+    if (direct && !agreed_alpn(ssl))
+        co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
     co_return Done{};
 }
 
@@ -160,9 +181,11 @@ std::string certified_name(const Transport& client) {
     const X509* shown = client.uses_tls() ? SSL_get0_peer_certificate(client.ssl()) : nullptr;
     if (shown == nullptr || SSL_get_verify_result(client.ssl()) != X509_V_OK) return {};
     std::array<char, 256> name{};  // A role's name has 63 bytes at most.
-    const int size = X509_NAME_get_text_by_NID(X509_get_subject_name(shown), NID_commonName, name.data(), static_cast<int>(name.size()));
+    const int size = X509_NAME_get_text_by_NID(
+        X509_get_subject_name(shown), NID_commonName, name.data(), static_cast<int>(name.size()));
     // A name with a zero in it pretends to be a shorter one.
-    if (size <= 0 || std::string_view{name.data()}.size() != static_cast<std::size_t>(size)) return {};
+    if (size <= 0 || std::string_view{name.data()}.size() != static_cast<std::size_t>(size))
+        return {};
     return name.data();
 }
 
@@ -185,26 +208,36 @@ Result<std::unique_ptr<ServerTls>> ServerTls::make(const ServerConfig& server) {
 
 Status ServerTls::read_roots(SSL_CTX* context) const {
     const bool must_verify = mode_ == SslMode::verify_ca || mode_ == SslMode::verify_full;
-    const std::string roots = files_.roots.empty() && must_verify ? default_root_file() : files_.roots;
+    const std::string roots =
+        files_.roots.empty() && must_verify ? default_root_file() : files_.roots;
     if (roots == "system") {
         SSL_CTX_set_default_verify_paths(context);
-    } else if (!roots.empty() && SSL_CTX_load_verify_locations(context, roots.c_str(), nullptr) != 1) {
-        return Error{Errc::refused, "sslrootcert " + roots + " of the URL for " + host_ + " cannot be read (" + openssl_reason() +
-                                        "): name the file with the CA that signed the server's certificate"};
+    } else if (!roots.empty() &&
+               SSL_CTX_load_verify_locations(context, roots.c_str(), nullptr) != 1) {
+        return Error{Errc::refused,
+                     "sslrootcert " + roots + " of the URL for " + host_ + " cannot be read (" +
+                         openssl_reason() +
+                         "): name the file with the CA that signed the server's certificate"};
     }
     // As libpq: root certificates that are given are used, also where only encryption is asked for.
     if (must_verify || !files_.roots.empty()) SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
     return Done{};
 }
 
-// For servers that ask every connection for a certificate. It is Segue's, and proves nothing of a client (showed_certificate).
+// For servers that ask every connection for a certificate. It is Segue's, and proves nothing of a
+// client (showed_certificate).
 Status ServerTls::read_certificate(SSL_CTX* context) const {
     if (files_.certificate.empty()) return Done{};
     if (SSL_CTX_use_certificate_chain_file(context, files_.certificate.c_str()) != 1) {
-        return Error{Errc::refused, "sslcert " + files_.certificate + " of the URL for " + host_ + " cannot be read: " + openssl_reason()};
+        return Error{Errc::refused,
+                     "sslcert " + files_.certificate + " of the URL for " + host_ +
+                         " cannot be read: " + openssl_reason()};
     }
-    if (SSL_CTX_use_PrivateKey_file(context, files_.key.c_str(), SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(context) != 1) {
-        return Error{Errc::refused, "sslkey " + files_.key + " of the URL for " + host_ + " cannot be used: " + openssl_reason()};
+    if (SSL_CTX_use_PrivateKey_file(context, files_.key.c_str(), SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(context) != 1) {
+        return Error{Errc::refused,
+                     "sslkey " + files_.key + " of the URL for " + host_ +
+                         " cannot be used: " + openssl_reason()};
     }
     SSL_CTX_set_cert_cb(context, note_certificate_shown, nullptr);
     return Done{};
@@ -239,7 +272,8 @@ asio::awaitable<Status> ServerTls::connect(Transport& server, Deadline deadline)
         }
     }
     const Status done = co_await handshake(server, "server", deadline);
-    if (done && direct_ && !agreed_alpn(ssl)) co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
+    if (done && direct_ && !agreed_alpn(ssl))
+        co_return Error{Errc::refused, "direct TLS without ALPN \"postgresql\""};
     co_return done;
 }
 
@@ -248,7 +282,8 @@ bool showed_certificate(const Transport& server) {
 }
 
 std::string peer_binding(const Transport& server) {
-    return server.uses_tls() ? end_point_hash(SSL_get0_peer_certificate(server.ssl())) : std::string{};
+    return server.uses_tls() ? end_point_hash(SSL_get0_peer_certificate(server.ssl()))
+                             : std::string{};
 }
 
 }  // namespace segue::proxy

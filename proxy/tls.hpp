@@ -1,8 +1,8 @@
 #pragma once
 // TLS toward clients and toward servers. Contexts are made once and only read afterwards.
 
-#include <boost/asio/awaitable.hpp>
 #include <openssl/ssl.h>
+#include <boost/asio/awaitable.hpp>
 
 #include <memory>
 #include <string>
@@ -22,18 +22,21 @@ using TlsContext = std::unique_ptr<SSL_CTX, FreeTlsContext>;
 // Segue as the server.
 class ClientTls {
 public:
-    // PEM files; an Error names the file. With a `client_ca_file` clients may show a certificate, which must then be signed by it.
-    static Result<std::unique_ptr<ClientTls>> make(const std::string& certificate_file, const std::string& key_file,
+    // PEM files; an Error names the file. With a `client_ca_file` clients may show a certificate,
+    // which must then be signed by it.
+    static Result<std::unique_ptr<ClientTls>> make(const std::string& certificate_file,
+                                                   const std::string& key_file,
                                                    const std::string& client_ca_file = {});
 
-    // The handshake on `client`, of which nothing has been read ahead. `direct`: without SSLRequest, so that the client must have
-    // offered ALPN "postgresql".
+    // The handshake on `client`, of which nothing has been read ahead. `direct`: without
+    // SSLRequest, so that the client must have offered ALPN "postgresql".
     boost::asio::awaitable<Status> accept(Transport& client, bool direct, Deadline deadline) const;
     // tls-server-end-point: the hash of our certificate, for channel binding.
     const std::string& binding() const { return binding_; }
 
 private:
-    ClientTls(TlsContext context, std::string binding) : context_(std::move(context)), binding_(std::move(binding)) {}
+    ClientTls(TlsContext context, std::string binding)
+        : context_(std::move(context)), binding_(std::move(binding)) {}
     TlsContext context_;
     std::string binding_;
 };
@@ -42,7 +45,15 @@ private:
 std::string certified_name(const Transport& client);
 
 // libpq's sslmode.
-enum class SslMode : std::uint8_t { as_client, disable, allow, prefer, require, verify_ca, verify_full };
+enum class SslMode : std::uint8_t {
+    as_client,
+    disable,
+    allow,
+    prefer,
+    require,
+    verify_ca,
+    verify_full
+};
 Result<SslMode> parse_sslmode(const std::string& text);
 
 // Segue as the client of one server. On one thread.
@@ -52,15 +63,19 @@ public:
     static Result<std::unique_ptr<ServerTls>> make(const ServerConfig& server);
 
     SslMode mode() const { return mode_; }
-    // Reads the files that the URL names. What cannot be read is an Error that names it, and is tried again at the next connection:
-    // a file that is missing keeps clients from this server only, and only as long as it is missing.
+    // Reads the files that the URL names. What cannot be read is an Error that names it, and is
+    // tried again at the next connection: a file that is missing keeps clients from this server
+    // only, and only as long as it is missing.
     Status read_files();
     // The handshake, and the certificate's check as far as the mode asks for one.
     boost::asio::awaitable<Status> connect(Transport& server, Deadline deadline);
 
 private:
     ServerTls(const ServerConfig& server, SslMode mode)
-        : mode_(mode), direct_(server.direct_tls), host_(server.tls_host.empty() ? server.host : server.tls_host), files_{server.sslrootcert, server.sslcert, server.sslkey} {}
+        : mode_(mode),
+          direct_(server.direct_tls),
+          host_(server.tls_host.empty() ? server.host : server.tls_host),
+          files_{server.sslrootcert, server.sslcert, server.sslkey} {}
     struct Files {
         std::string roots, certificate, key;
     };
@@ -74,8 +89,8 @@ private:
     Files files_;
 };
 
-// Whether that server has asked for, and seen, Segue's own certificate. If it then lets a session in without a question, that may be
-// because of it, and nobody has asked the client anything.
+// Whether that server has asked for, and seen, Segue's own certificate. If it then lets a session
+// in without a question, that may be because of it, and nobody has asked the client anything.
 bool showed_certificate(const Transport& server);
 
 // tls-server-end-point of the server at the other end; empty without TLS.

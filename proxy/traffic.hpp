@@ -1,6 +1,6 @@
 #pragma once
-// What the data plane needs to know of the migration's state, published by the operator's thread and read
-// by every relay thread without a lock. One writer.
+// What the data plane needs to know of the migration's state, published by the operator's thread
+// and read by every relay thread without a lock. One writer.
 
 #include <atomic>
 #include <cstdint>
@@ -12,13 +12,15 @@ namespace segue::proxy {
 struct Traffic {
     std::atomic<Side> authority{Side::source};
     std::atomic<std::uint64_t> epoch{0};
-    // False until recovery has established who the authority is: clients wait at login (bounded), then 08006.
+    // False until recovery has established who the authority is: clients wait at login (bounded),
+    // then 08006.
     std::atomic<bool> serving{false};
     // From a hold to its release: logins wait, sessions stop at their next boundary.
     std::atomic<bool> holding{false};
     std::atomic<bool> gate_closed{false};  // mirror sync
-    // Each relay thread pauses for so many microseconds after every turn of its loop. Zero but for the moments before the hold of
-    // a change, ChangeLimits::slowed at most, in which a saturated machine leaves the mover no time to catch up.
+    // Each relay thread pauses for so many microseconds after every turn of its loop. Zero but for
+    // the moments before the hold of a change, ChangeLimits::slowed at most, in which a saturated
+    // machine leaves the mover no time to catch up.
     std::atomic<std::uint32_t> pace{0};
     std::atomic<double> shadow_percent{0};
     std::atomic<double> shift_percent{0};

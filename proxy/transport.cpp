@@ -62,7 +62,8 @@ Transport::Transport(int fd) : fd_(fd) {
     set_option(fd_, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
 }
 
-Transport::Transport(Transport&& from) noexcept : fd_(std::exchange(from.fd_, -1)), ssl_(std::move(from.ssl_)) {}
+Transport::Transport(Transport&& from) noexcept
+    : fd_(std::exchange(from.fd_, -1)), ssl_(std::move(from.ssl_)) {}
 
 Transport& Transport::operator=(Transport&& from) noexcept {
     if (this != &from) {
@@ -84,7 +85,8 @@ IoOutcome Transport::read_some(MutableBytes into) {
 
 IoOutcome Transport::write_some(Bytes from) {
     if (fd_ < 0) return {Io::failed, 0};
-    if (!ssl_) return plain_outcome(::send(fd_, from.data(), from.size(), MSG_NOSIGNAL), Io::want_write);
+    if (!ssl_)
+        return plain_outcome(::send(fd_, from.data(), from.size(), MSG_NOSIGNAL), Io::want_write);
     ERR_clear_error();
     return tls_outcome(ssl_.get(), SSL_write(ssl_.get(), from.data(), tls_size(from.size())));
 }
@@ -103,7 +105,8 @@ void Transport::close() {
     if (fd_ < 0) return;
     if (ssl_ && SSL_is_init_finished(ssl_.get())) {
         ERR_clear_error();
-        (void)SSL_shutdown(ssl_.get());  // One attempt to say goodbye; the peer's answer is not waited for.
+        (void)SSL_shutdown(
+            ssl_.get());  // One attempt to say goodbye; the peer's answer is not waited for.
     }
     ssl_.reset();
     ::close(fd_);

@@ -1,6 +1,7 @@
 #pragma once
-// One connected, non-blocking socket, plain or with TLS on it. Reads and writes never wait; who waits is the
-// caller: the control plane by Asio (wait.hpp), the relay by its own epoll. Owned by one thread at a time.
+// One connected, non-blocking socket, plain or with TLS on it. Reads and writes never wait; who
+// waits is the caller: the control plane by Asio (wait.hpp), the relay by its own epoll. Owned by
+// one thread at a time.
 
 #include <openssl/ssl.h>
 
@@ -21,7 +22,8 @@ struct IoOutcome {
 class Transport {
 public:
     Transport() = default;
-    explicit Transport(int fd);  // Takes the descriptor over; makes it non-blocking, TCP_NODELAY, with keepalives.
+    explicit Transport(
+        int fd);  // Takes the descriptor over; makes it non-blocking, TCP_NODELAY, with keepalives.
     Transport(Transport&& from) noexcept;
     Transport& operator=(Transport&& from) noexcept;
     ~Transport();  // Closes.
@@ -30,7 +32,8 @@ public:
     IoOutcome read_some(MutableBytes into);
     IoOutcome write_some(Bytes from);
 
-    // True when TLS may hold bytes, decrypted or not, that no readiness of the descriptor will announce.
+    // True when TLS may hold bytes, decrypted or not, that no readiness of the descriptor will
+    // announce.
     bool has_buffered_input() const;
     bool is_open() const { return fd_ >= 0; }
     bool uses_tls() const { return ssl_ != nullptr; }

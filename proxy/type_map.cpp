@@ -29,14 +29,16 @@ Status TypeMap::refresh() {
         Result<Types> loaded = load_(side);
         if (!loaded) {
             Error error = loaded.error();
-            error.detail = "the types of the " + std::string{name(side)} + " could not be read: " + error.detail;
+            error.detail = "the types of the " + std::string{name(side)} +
+                           " could not be read: " + error.detail;
             return error;
         }
         types[index(side)] = std::move(*loaded);
     }
     TypeIds ids{types[0], types[1]};
     const std::lock_guard lock{mutex_};
-    if (current_ == nullptr || !(*current_ == ids)) current_ = std::make_shared<const TypeIds>(std::move(ids));
+    if (current_ == nullptr || !(*current_ == ids))
+        current_ = std::make_shared<const TypeIds>(std::move(ids));
     return Done{};
 }
 
@@ -57,14 +59,17 @@ TypeMap::Load types_of_servers(const Config& config) {
     };
 }
 
-std::unique_ptr<TypeTranslator> translator_for(const Session& session, Side side, const TypeIdsPointer& ids) {
+std::unique_ptr<TypeTranslator> translator_for(const Session& session,
+                                               Side side,
+                                               const TypeIdsPointer& ids) {
     if (!differ(session, side, ids)) return nullptr;
     return std::make_unique<TypeTranslator>(ids, index(session.client_types));
 }
 
 bool other_speaks_types(const Session& session, const TypeIdsPointer& ids) {
     const auto& types = session.other->types;
-    return differ(session, session.other->side, ids) ? types != nullptr && types->ids() == ids : types == nullptr;
+    return differ(session, session.other->side, ids) ? types != nullptr && types->ids() == ids
+                                                     : types == nullptr;
 }
 
 }  // namespace segue::proxy

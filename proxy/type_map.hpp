@@ -1,6 +1,6 @@
 #pragma once
-// Which type OIDs of the two servers mean the same, as both catalogs said last. Sessions that are prepared for a move take the map
-// of that time with them. Thread-safe.
+// Which type OIDs of the two servers mean the same, as both catalogs said last. Sessions that are
+// prepared for a move take the map of that time with them. Thread-safe.
 
 #include <functional>
 #include <memory>
@@ -40,9 +40,11 @@ TypeMap::Load types_of_servers(const Config& config);
 
 using TypeIdsPointer = std::shared_ptr<const protocol::postgres::TypeIds>;
 
-// What a connection to `side` needs so that it speaks the OIDs that the session's client knows. Null: nothing, because they are the
-// same, or not known to differ.
-std::unique_ptr<protocol::postgres::TypeTranslator> translator_for(const Session& session, Side side, const TypeIdsPointer& ids);
+// What a connection to `side` needs so that it speaks the OIDs that the session's client knows.
+// Null: nothing, because they are the same, or not known to differ.
+std::unique_ptr<protocol::postgres::TypeTranslator> translator_for(const Session& session,
+                                                                   Side side,
+                                                                   const TypeIdsPointer& ids);
 
 // Whether the session's other connection, which exists, has been given just that.
 bool other_speaks_types(const Session& session, const TypeIdsPointer& ids);

@@ -154,7 +154,8 @@ int remote(const Invocation& invocation, const AdminClient& client) {
     if (!ended) return fail(invocation, ended.error().detail);
     const bool ask = invocation.verb == "rollback" && invocation.arguments.value("force", false) &&
                      invocation.arguments.value("confirm", "").empty() && !invocation.json;
-    const bool asked = ended->is_object() && ended->contains("details") && (*ended)["details"].contains("confirm");
+    const bool asked =
+        ended->is_object() && ended->contains("details") && (*ended)["details"].contains("confirm");
     if (ask && asked) {
         ended = do_verb(invocation, client, ask_confirmation(invocation, *ended));
         if (!ended) return fail(invocation, ended.error().detail);

@@ -23,7 +23,8 @@ using Descriptor = asio::posix::stream_descriptor;
 asio::awaitable<Status> wait_for(int fd, Descriptor::wait_type what, Deadline deadline) {
     if (fd < 0) co_return Error{Errc::closed, "connection closed"};
     const auto executor = co_await asio::this_coro::executor;
-    // Two owners: this coroutine, and the timer's handler, which may already be queued when the wait ends.
+    // Two owners: this coroutine, and the timer's handler, which may already be queued when the
+    // wait ends.
     const auto descriptor = std::make_shared<Descriptor>(executor);
     boost::system::error_code failure;
     descriptor->assign(fd, failure);
@@ -86,11 +87,14 @@ asio::awaitable<Status> write_all(Transport& transport, std::string_view from, D
     co_return Done{};
 }
 
-asio::awaitable<Status> read_more(Transport& transport, std::string& into, std::size_t size_max, Deadline deadline) {
+asio::awaitable<Status> read_more(Transport& transport,
+                                  std::string& into,
+                                  std::size_t size_max,
+                                  Deadline deadline) {
     std::array<std::byte, read_size> scratch;
     for (;;) {
-        const IoOutcome outcome =
-            transport.read_some(MutableBytes{scratch}.first(size_max < read_size ? size_max : read_size));
+        const IoOutcome outcome = transport.read_some(
+            MutableBytes{scratch}.first(size_max < read_size ? size_max : read_size));
         if (outcome.io == Io::ok) {
             into.append(text(Bytes{scratch}.first(outcome.size)));
             co_return Done{};
@@ -100,7 +104,10 @@ asio::awaitable<Status> read_more(Transport& transport, std::string& into, std::
     }
 }
 
-asio::awaitable<Status> read_exactly(Transport& transport, std::string& into, std::size_t size, Deadline deadline) {
+asio::awaitable<Status> read_exactly(Transport& transport,
+                                     std::string& into,
+                                     std::size_t size,
+                                     Deadline deadline) {
     const std::size_t wanted = into.size() + size;
     while (into.size() < wanted) {
         const Status more = co_await read_more(transport, into, wanted - into.size(), deadline);

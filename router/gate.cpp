@@ -9,16 +9,18 @@ std::optional<Gate::Time> Gate::waiting_since() const {
     return held_.front().since;
 }
 
-void Gate::hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now, WriteMark before) {
+void Gate::hold(
+    Bytes from_acknowledgement, Side side, std::uint64_t request, Time now, WriteMark before) {
     held_size_ += from_acknowledgement.size();
-    // Acknowledgements of one question share its answer, so they are one entry: the later bytes were
-    // here before the question was put.
+    // Acknowledgements of one question share its answer, so they are one entry: the later bytes
+    // were here before the question was put.
     if (!held_.empty() && held_.back().side == side && held_.back().request == request) {
         held_.back().bytes += text(from_acknowledgement);
         if (held_.back().before != before) held_.back().before = {};
         return;
     }
-    held_.push_back({std::string{text(from_acknowledgement)}, side, request, std::nullopt, now, before});
+    held_.push_back(
+        {std::string{text(from_acknowledgement)}, side, request, std::nullopt, now, before});
 }
 
 void Gate::queue(Bytes bytes) {

@@ -1,10 +1,10 @@
 #pragma once
-// The gate of one session (mirror sync): answers that acknowledge a commit wait here, and everything behind
-// them, until the follower has the commit. Pure: no socket, no clock; the caller asks for tokens, writes what
-// is released, and owns the time.
+// The gate of one session (mirror sync): answers that acknowledge a commit wait here, and
+// everything behind them, until the follower has the commit. Pure: no socket, no clock; the caller
+// asks for tokens, writes what is released, and owns the time.
 //
-// A token is a position of the authority's log read after the answer arrived: it lies at or beyond the
-// commit that the answer acknowledges, and beyond every commit of answers before it.
+// A token is a position of the authority's log read after the answer arrived: it lies at or beyond
+// the commit that the answer acknowledges, and beyond every commit of answers before it.
 
 #include <chrono>
 #include <cstddef>
@@ -20,8 +20,8 @@
 
 namespace segue::router {
 
-// Bytes held for one session; above it the caller stops reading the server. It never has to read on in
-// order to go on: everything that is held has asked for its token.
+// Bytes held for one session; above it the caller stops reading the server. It never has to read on
+// in order to go on: everything that is held has asked for its token.
 inline constexpr std::size_t gate_held_size_max = 256 * 1024;
 
 class Gate {
@@ -34,15 +34,21 @@ public:
     // When the oldest answer that waits arrived.
     std::optional<Time> waiting_since() const;
 
-    // Bytes from an acknowledgement on. They wait for the token that is read under `request` or a later
-    // one; requests are numbered upwards per side, and a session's sides and requests never step back. `before`: of the side, read
-    // before the transaction began whose end is acknowledged; unknown where that is not sure.
-    void hold(Bytes from_acknowledgement, Side side, std::uint64_t request, Time now, WriteMark before = {});
+    // Bytes from an acknowledgement on. They wait for the token that is read under `request` or a
+    // later one; requests are numbered upwards per side, and a session's sides and requests never
+    // step back. `before`: of the side, read before the transaction began whose end is
+    // acknowledged; unknown where that is not sure.
+    void hold(Bytes from_acknowledgement,
+              Side side,
+              std::uint64_t request,
+              Time now,
+              WriteMark before = {});
     // Bytes without an acknowledgement, behind what is held. Only when not empty().
     void queue(Bytes bytes);
 
-    // A token of `side`, read after every request up to `request` had been made. An answer waits for `position`, but for nothing when
-    // nothing was written between its `before` and `written`: then its transaction has not written either.
+    // A token of `side`, read after every request up to `request` had been made. An answer waits
+    // for `position`, but for nothing when nothing was written between its `before` and `written`:
+    // then its transaction has not written either.
     void token(Side side, std::uint64_t request, Position position, WriteMark written = {});
     // Moves what `applied` of that side's stream covers to the end of `output`, in order. True when
     // something moved.

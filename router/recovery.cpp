@@ -132,7 +132,8 @@ Recovery recover(const Reading& source, const Reading& target) {
         return NoMigration{};
     }
     if (readings.unreadable(Side::source))
-        return HoldAndRetry{"the source cannot be read, and the target is not the authority", NewClients::leave};
+        return HoldAndRetry{"the source cannot be read, and the target is not the authority",
+                            NewClients::leave};
     if (readings.unreadable(Side::target))
         return HoldAndRetry{"the target is the authority and cannot be read", NewClients::leave};
     return refuse("no side is the authority");

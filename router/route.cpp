@@ -2,7 +2,11 @@
 
 namespace segue::router {
 
-Plan route(Backfill backfill, const Knobs& knobs, ReadIntent intent, FollowerConnection connection, Shares& shares) {
+Plan route(Backfill backfill,
+           const Knobs& knobs,
+           ReadIntent intent,
+           FollowerConnection connection,
+           Shares& shares) {
     Plan plan;
     if (backfill != Backfill::consistent) return plan;
     if (intent == ReadIntent::other || intent == ReadIntent::authority_only) return plan;

@@ -1,5 +1,6 @@
 #pragma once
-// (state, read, session) -> who answers, and whether the other side is asked as well. Pure; one page.
+// (state, read, session) -> who answers, and whether the other side is asked as well. Pure; one
+// page.
 
 #include <cstdint>
 
@@ -26,8 +27,9 @@ enum class Answerer : std::uint8_t { authority, follower };
 
 struct Plan {
     Answerer answers = Answerer::authority;
-    bool shadow = false;              // The follower is asked as well; the client does not wait.
-    bool want_connection = false;     // The session should get its follower connection for the next time.
+    bool shadow = false;  // The follower is asked as well; the client does not wait.
+    bool want_connection =
+        false;  // The session should get its follower connection for the next time.
 
     friend bool operator==(const Plan&, const Plan&) = default;
 };
@@ -37,6 +39,10 @@ struct Shares {
 };
 
 // Updates `shares` for every read that could have gone either way.
-Plan route(Backfill backfill, const Knobs& knobs, ReadIntent intent, FollowerConnection connection, Shares& shares);
+Plan route(Backfill backfill,
+           const Knobs& knobs,
+           ReadIntent intent,
+           FollowerConnection connection,
+           Shares& shares);
 
 }  // namespace segue::router

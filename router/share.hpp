@@ -1,6 +1,7 @@
 #pragma once
-// Percent -> which reads. Error diffusion instead of a random draw: after any number of reads the share is
-// within one read of what was asked for. One thread at a time; several of them add up to the same share.
+// Percent -> which reads. Error diffusion instead of a random draw: after any number of reads the
+// share is within one read of what was asked for. One thread at a time; several of them add up to
+// the same share.
 
 #include <cstdint>
 
@@ -8,13 +9,13 @@ namespace segue::router {
 
 class Share {
 public:
-    // Is the next read chosen? At 0 never, at 100 always; a change of `percent` counts from the next read on,
-    // and nothing is made up for under another percentage.
+    // Is the next read chosen? At 0 never, at 100 always; a change of `percent` counts from the
+    // next read on, and nothing is made up for under another percentage.
     bool take(double percent);
 
-    // A chosen read went elsewhere after all: the next one not chosen takes its place. What is beyond
-    // `owed_max` is made up for slowly, at no more than `repaid_max` above the percentage, so that no burst
-    // follows a start or an outage; and what is beyond `debt_max` never.
+    // A chosen read went elsewhere after all: the next one not chosen takes its place. What is
+    // beyond `owed_max` is made up for slowly, at no more than `repaid_max` above the percentage,
+    // so that no burst follows a start or an outage; and what is beyond `debt_max` never.
     void give_back();
 
     // Percent points of a read.
@@ -30,8 +31,8 @@ private:
     double debt_ = 0;  // Due some time.
 };
 
-// The same for sessions: a session stays where it was put as long as the percentage stays. `chosen` out of
-// `total` live sessions; whether a new one joins the chosen.
+// The same for sessions: a session stays where it was put as long as the percentage stays. `chosen`
+// out of `total` live sessions; whether a new one joins the chosen.
 bool take_session(double percent, std::uint64_t chosen, std::uint64_t total);
 
 }  // namespace segue::router

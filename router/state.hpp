@@ -10,7 +10,11 @@
 namespace segue::router {
 
 enum class Backfill : std::uint8_t { none, copying, consistent };
-enum class Mirror : std::uint8_t { off, async, sync };  // sync: the gate is closed around every commit.
+enum class Mirror : std::uint8_t {
+    off,
+    async,
+    sync
+};  // sync: the gate is closed around every commit.
 
 // Where a change of authority stands, as one side's control record tells it.
 enum class Phase : std::uint8_t {
@@ -31,26 +35,36 @@ struct Knobs {
 
 constexpr std::string_view name(Backfill state) {
     switch (state) {
-        case Backfill::none: return "none";
-        case Backfill::copying: return "copying";
-        case Backfill::consistent: return "consistent";
+        case Backfill::none:
+            return "none";
+        case Backfill::copying:
+            return "copying";
+        case Backfill::consistent:
+            return "consistent";
     }
     return "";
 }
 constexpr std::string_view name(Mirror mode) {
     switch (mode) {
-        case Mirror::off: return "off";
-        case Mirror::async: return "async";
-        case Mirror::sync: return "sync";
+        case Mirror::off:
+            return "off";
+        case Mirror::async:
+            return "async";
+        case Mirror::sync:
+            return "sync";
     }
     return "";
 }
 constexpr std::string_view name(Phase phase) {
     switch (phase) {
-        case Phase::steady: return "steady";
-        case Phase::switching: return "switching";
-        case Phase::deciding: return "deciding";
-        case Phase::finished: return "finished";
+        case Phase::steady:
+            return "steady";
+        case Phase::switching:
+            return "switching";
+        case Phase::deciding:
+            return "deciding";
+        case Phase::finished:
+            return "finished";
     }
     return "";
 }

@@ -10,7 +10,8 @@ Verdict compare(const ReplyDigest& authority, const ReplyDigest& follower) {
         return authority.error_code == follower.error_code ? Verdict::equal : Verdict::different;
     }
     const bool same_rows = authority.shape == follower.shape && authority.rows == follower.rows &&
-                           authority.sum == follower.sum && authority.exclusive == follower.exclusive &&
+                           authority.sum == follower.sum &&
+                           authority.exclusive == follower.exclusive &&
                            authority.outcome == follower.outcome;
     if (!same_rows) return Verdict::different;
     return authority.ordered == follower.ordered ? Verdict::equal : Verdict::reordered;
@@ -19,9 +20,12 @@ Verdict compare(const ReplyDigest& authority, const ReplyDigest& follower) {
 bool is_suspect(Verdict verdict, bool order_defined) {
     switch (verdict) {
         case Verdict::equal:
-        case Verdict::not_comparable: return false;
-        case Verdict::reordered: return order_defined;
-        case Verdict::different: return true;
+        case Verdict::not_comparable:
+            return false;
+        case Verdict::reordered:
+            return order_defined;
+        case Verdict::different:
+            return true;
     }
     return true;
 }

@@ -10,17 +10,22 @@ namespace segue::router {
 
 enum class Verdict : std::uint8_t {
     equal,
-    reordered,       // The same rows in another order. A difference only where the statement defines the order.
+    reordered,  // The same rows in another order. A difference only where the statement defines the
+                // order.
     different,
     not_comparable,  // One of them is incomplete or not covered by digests.
 };
 
 constexpr std::string_view name(Verdict verdict) {
     switch (verdict) {
-        case Verdict::equal: return "equal";
-        case Verdict::reordered: return "reordered";
-        case Verdict::different: return "different";
-        case Verdict::not_comparable: return "not comparable";
+        case Verdict::equal:
+            return "equal";
+        case Verdict::reordered:
+            return "reordered";
+        case Verdict::different:
+            return "different";
+        case Verdict::not_comparable:
+            return "not comparable";
     }
     return "";
 }

@@ -15,7 +15,8 @@ constexpr std::chrono::milliseconds readers_tick{20};
 constexpr std::chrono::seconds checkpoint_interval{1};
 constexpr std::chrono::seconds idle_checkpoint_interval{10};
 constexpr std::uint64_t checkpoint_bytes = 1u << 20;
-// Of a group that is not whole yet; beyond it the rows gathered for one statement are sent. Well below queue_bytes_max.
+// Of a group that is not whole yet; beyond it the rows gathered for one statement are sent. Well
+// below queue_bytes_max.
 constexpr std::size_t held_bytes_max = 16u << 20;
 // Source transactions that are applied alone after a group has failed.
 constexpr std::size_t alone_commits = 2000;
@@ -49,8 +50,10 @@ void Applier::run() {
     if (ended) ended = loop(*pipeline);
     if (ended) return;
     Error error = ended.error();
-    if (pipeline && !pipeline->failed_subject().empty()) stopped_table_ = pipeline->failed_subject();
-    error.detail = "applying to the " + std::string{name(other(settings_.stream))} + ": " + error.detail;
+    if (pipeline && !pipeline->failed_subject().empty())
+        stopped_table_ = pipeline->failed_subject();
+    error.detail =
+        "applying to the " + std::string{name(other(settings_.stream))} + ": " + error.detail;
     pipe_.fail(std::move(error));
 }
 
@@ -61,7 +64,8 @@ void Applier::request_checkpoint() {
 
 Status Applier::loop(StatementPipeline& pipeline) {
     Status sent = Done{};
-    // A table that was tiny when its statement was planned is read whole ever after, however it grows.
+    // A table that was tiny when its statement was planned is read whole ever after, however it
+    // grows.
     for (const char* const setting :
          {"SET enable_seqscan = off", "SET enable_bitmapscan = off", "SET jit = off"}) {
         if (sent) sent = pipeline.query(setting, {}, {{}, "settings"});
@@ -133,7 +137,8 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 for (std::size_t i = 0; i < change.truncated_size(); ++i) {
                     twins_.cancel({change.truncated(i).schema, change.truncated(i).name});
                 }
-                return alone_left_ > 0 ? writer_.write(pipeline, change) : batch_.add(pipeline, std::move(change));
+                return alone_left_ > 0 ? writer_.write(pipeline, change)
+                                       : batch_.add(pipeline, std::move(change));
             },
             [&](const CommitDone& commit) -> Status {
                 in_transaction_ = false;
@@ -178,11 +183,16 @@ Status Applier::write_progress(StatementPipeline& pipeline) {
         // The unseen commits at or below the restart point must outlive a crash (rule R7).
         Checkpoint checkpoint{applied, pipe_.durable_unseen(applied)};
         const bool short_enough = checkpoint.unseen.xids.size() <= checkpoint_unseen_max;
-        const bool waited = std::chrono::steady_clock::now() - checkpointed_at_ >= idle_checkpoint_interval;
+        const bool waited =
+            std::chrono::steady_clock::now() - checkpointed_at_ >= idle_checkpoint_interval;
         if (wanted || short_enough || waited) {
             checkpoint_in_flight_ = applied;
-            return send_checkpoint(
-                pipeline, settings_.stream, settings_.generation, applied, progress_.beyond(), checkpoint);
+            return send_checkpoint(pipeline,
+                                   settings_.stream,
+                                   settings_.generation,
+                                   applied,
+                                   progress_.beyond(),
+                                   checkpoint);
         }
     }
     return send_progress(pipeline, settings_.generation, applied, progress_.beyond());

@@ -1,7 +1,8 @@
 #pragma once
-// One thread's loop: takes what one stream's pipe gives and makes it durable on the other side, strictly in
-// stream order, many source transactions in one follower transaction, together with the progress that claims
-// them (laws 1 to 3). Of a watched stream it records progress and stray writes only.
+// One thread's loop: takes what one stream's pipe gives and makes it durable on the other side,
+// strictly in stream order, many source transactions in one follower transaction, together with the
+// progress that claims them (laws 1 to 3). Of a watched stream it records progress and stray writes
+// only.
 
 #include <atomic>
 #include <chrono>
@@ -23,9 +24,9 @@
 
 namespace segue::backfill::postgres {
 
-// A follower transaction is ended at the next edge of a source transaction once it has this many of them, or
-// this many changes. Then also when nothing is queued, so that lag stays small. The further behind, the larger
-// the groups, and the more of their changes share a statement.
+// A follower transaction is ended at the next edge of a source transaction once it has this many of
+// them, or this many changes. Then also when nothing is queued, so that lag stays small. The
+// further behind, the larger the groups, and the more of their changes share a statement.
 inline constexpr std::size_t group_commits_max = 1000;
 inline constexpr std::size_t group_changes_max = 4000;
 // The durable list of unseen commits is kept short by waiting for the next pruning.

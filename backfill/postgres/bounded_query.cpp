@@ -11,7 +11,8 @@ using Clock = std::chrono::steady_clock;
 bool send(PGconn* connection, const std::string& sql, const Parameters& parameters) {
     std::vector<const char*> values;
     values.reserve(parameters.size());
-    for (const auto& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
+    for (const auto& parameter : parameters)
+        values.push_back(parameter ? parameter->c_str() : nullptr);
     return PQsendQueryParams(connection,
                              sql.c_str(),
                              static_cast<int>(values.size()),
@@ -22,12 +23,16 @@ bool send(PGconn* connection, const std::string& sql, const Parameters& paramete
                              0) == 1;
 }
 
-Status wait_for_result(Connection& connection, std::chrono::milliseconds limit, Clock::time_point deadline) {
+Status wait_for_result(Connection& connection,
+                       std::chrono::milliseconds limit,
+                       Clock::time_point deadline) {
     while (PQisBusy(connection.raw()) == 1) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+        const auto left =
+            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
         if (left.count() <= 0) {
-            return Error{Errc::closed,
-                         "no answer for " + std::to_string(limit.count()) + " ms: the way to it may be cut"};
+            return Error{
+                Errc::closed,
+                "no answer for " + std::to_string(limit.count()) + " ms: the way to it may be cut"};
         }
         pollfd entry{PQsocket(connection.raw()), POLLIN, 0};
         const bool readable = poll(&entry, 1, static_cast<int>(left.count())) > 0;
@@ -47,13 +52,15 @@ Result<Rows> execute_within(Connection& connection,
     Rows rows{nullptr};
     // Up to the null that says that the server is ready again: that message, too, may never come.
     for (;;) {
-        if (const Status arrived = wait_for_result(connection, limit, deadline); !arrived) return arrived.error();
+        if (const Status arrived = wait_for_result(connection, limit, deadline); !arrived)
+            return arrived.error();
         Rows result{PQgetResult(connection.raw())};
         if (result.raw() == nullptr) break;
         if (rows.raw() == nullptr) rows = std::move(result);
     }
     const auto status = PQresultStatus(rows.raw());
-    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) return connection.error("statement", rows.raw());
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+        return connection.error("statement", rows.raw());
     return rows;
 }
 

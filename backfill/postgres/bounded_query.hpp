@@ -8,8 +8,8 @@
 
 namespace segue::backfill::postgres {
 
-// For what a server answers at once or not at all. Errc::closed when no answer has come in that time; the
-// connection is then of no more use.
+// For what a server answers at once or not at all. Errc::closed when no answer has come in that
+// time; the connection is then of no more use.
 Result<Rows> execute_within(Connection& connection,
                             std::chrono::milliseconds limit,
                             const std::string& sql,

@@ -58,9 +58,9 @@ Result<Rows> query_tables(Connection& connection, const std::string& exclude) {
 }
 
 Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
-    return connection.execute(
-        std::string{R"sql(
-        WITH moved AS MATERIALIZED (SELECT c.oid )sql"} + moved_tables + R"sql(),
+    return connection.execute(std::string{R"sql(
+        WITH moved AS MATERIALIZED (SELECT c.oid )sql"} +
+                                  moved_tables + R"sql(),
         plain AS MATERIALIZED (
             SELECT l.oid FROM pg_collation l WHERE l.collprovider = 'c' AND l.collcollate IN ('C', 'POSIX')
             UNION ALL SELECT 100 FROM pg_database d  -- From 15 on its order may be ICU's, whatever datcollate says.
@@ -72,22 +72,23 @@ Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
         FROM pg_attribute a JOIN moved m ON m.oid = a.attrelid
         WHERE a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attrelid, a.attnum)sql",
-        {exclude});
+                              {exclude});
 }
 
-// The index by which the stream names a row: the replica identity index where one is set, else the primary
-// key. Only indexes that the server accepts for it: a deferrable primary key identifies nothing.
+// The index by which the stream names a row: the replica identity index where one is set, else the
+// primary key. Only indexes that the server accepts for it: a deferrable primary key identifies
+// nothing.
 Result<Rows> query_keys(Connection& connection, const std::string& exclude) {
-    return connection.execute(
-        std::string{R"sql(
-        WITH moved AS MATERIALIZED (SELECT c.oid, c.relreplident )sql"} + moved_tables + R"sql()
+    return connection.execute(std::string{R"sql(
+        WITH moved AS MATERIALIZED (SELECT c.oid, c.relreplident )sql"} +
+                                  moved_tables + R"sql()
         SELECT i.indrelid, x.relname, k.attnum
         FROM moved m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid
         CROSS JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, place)
         WHERE i.indisvalid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL
           AND CASE m.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
         ORDER BY i.indrelid, k.place)sql",
-        {exclude});
+                              {exclude});
 }
 
 int column_index(const Table& table, int number) {
@@ -110,7 +111,8 @@ Result<std::vector<Table>> read_tables(Connection& connection,
     if (!keys) return keys.error();
 
     std::vector<Table> tables;
-    std::unordered_map<long long, std::size_t> by_oid;  // A table dropped between the queries is in one only.
+    std::unordered_map<long long, std::size_t>
+        by_oid;  // A table dropped between the queries is in one only.
     for (int row = 0; row < rows->size(); ++row) {
         Table table;
         table.oid = static_cast<std::uint32_t>(rows->number(row, 0));
@@ -153,8 +155,11 @@ Result<std::vector<Table>> read_tables(Connection& connection,
 
 namespace {
 
-// A sequence's place is in its own relation; the catalog alone does not tell an unused one from a set one.
-Status read_places(Connection& connection, std::vector<Sequence>& sequences, std::size_t from,
+// A sequence's place is in its own relation; the catalog alone does not tell an unused one from a
+// set one.
+Status read_places(Connection& connection,
+                   std::vector<Sequence>& sequences,
+                   std::size_t from,
                    std::size_t to) {
     std::string sql;
     for (std::size_t i = from; i < to; ++i) {

@@ -12,32 +12,39 @@ namespace segue::backfill::postgres {
 
 struct Column {
     std::string name;
-    std::string type;        // format_type() with modifier, schema-qualified.
+    std::string type;  // format_type() with modifier, schema-qualified.
     std::uint32_t type_oid = 0;
-    int number = 0;          // attnum
+    int number = 0;  // attnum
     bool not_null = false;
     bool generated = false;  // GENERATED ALWAYS AS ... STORED: neither copied nor applied.
     bool identity_always = false;
     bool collation_c = false;  // Collation C or POSIX (meaningful for text types).
 };
 
-enum class Identity : std::uint8_t { primary_key, index, full, nothing };  // REPLICA IDENTITY in force.
+enum class Identity : std::uint8_t {
+    primary_key,
+    index,
+    full,
+    nothing
+};  // REPLICA IDENTITY in force.
 
 // An ordinary table or a leaf partition: what has rows of its own. Never a partitioned parent.
 struct Table {
     std::uint32_t oid = 0;
     std::string schema, name;
-    std::vector<Column> columns;   // In attnum order, dropped ones left out.
-    // Indexes into `columns` of what names a row in the stream: the replica identity index where one is in
-    // force, else the primary key (a deferrable one names nothing). May be empty.
+    std::vector<Column> columns;  // In attnum order, dropped ones left out.
+    // Indexes into `columns` of what names a row in the stream: the replica identity index where
+    // one is in force, else the primary key (a deferrable one names nothing). May be empty.
     std::vector<int> key;
     Identity identity = Identity::nothing;
-    std::string identity_index;    // Name of the index behind `key`, where there is one.
+    std::string identity_index;  // Name of the index behind `key`, where there is one.
     std::uint64_t rows_estimate = 0, bytes = 0;
     bool is_partition = false;
 
     std::string qualified_name() const { return qualified(schema, name); }
-    std::string plain_name() const { return schema + "." + name; }  // For people and [tables] exclude.
+    std::string plain_name() const {
+        return schema + "." + name;
+    }  // For people and [tables] exclude.
 };
 
 struct Sequence {
@@ -46,9 +53,11 @@ struct Sequence {
     bool is_called = false, cycle = false;
 };
 
-// All moved tables of the connection's database: user schemas (not pg_*, information_schema, segue),
-// permanent relations, without `exclude` ("schema.table") and without members of extensions.
-Result<std::vector<Table>> read_tables(Connection& connection, const std::vector<std::string>& exclude);
+// All moved tables of the connection's database: user schemas (not pg_*, information_schema,
+// segue), permanent relations, without `exclude` ("schema.table") and without members of
+// extensions.
+Result<std::vector<Table>> read_tables(Connection& connection,
+                                       const std::vector<std::string>& exclude);
 Result<std::vector<Sequence>> read_sequences(Connection& connection);
 
 }  // namespace segue::backfill::postgres

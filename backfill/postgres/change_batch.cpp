@@ -9,7 +9,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 bool names_row(const FollowerTable& table, const Relation& relation, std::size_t column) {
-    return relation.full_identity ? table.is_key(relation.columns[column].name) : relation.columns[column].part_of_key;
+    return relation.full_identity ? table.is_key(relation.columns[column].name)
+                                  : relation.columns[column].part_of_key;
 }
 
 // Never written: computed by the follower.
@@ -29,7 +30,8 @@ bool key_stays(const FollowerTable& table, const Change& change) {
     if (change.old_row() == OldRow::none) return true;
     if (change.old_row() == OldRow::key) return false;
     for (std::size_t i = 0; i < change.relation().columns.size(); ++i) {
-        if (names_row(table, change.relation(), i) && !(change.old_cell(i) == change.new_cell(i))) return false;
+        if (names_row(table, change.relation(), i) && !(change.old_cell(i) == change.new_cell(i)))
+            return false;
     }
     return true;
 }
@@ -74,8 +76,8 @@ public:
                 names += (names.empty() ? "" : ", ") + column(i);
                 values += (values.empty() ? "" : ", ") + value(i);
             }
-            statement_.sql = "INSERT INTO " + target + " (" + names + ") OVERRIDING SYSTEM VALUE SELECT " + values +
-                             " FROM " + rows();
+            statement_.sql = "INSERT INTO " + target + " (" + names +
+                             ") OVERRIDING SYSTEM VALUE SELECT " + values + " FROM " + rows();
             return std::move(statement_);
         }
         std::string set, condition;
@@ -87,9 +89,11 @@ public:
                 set += (set.empty() ? "" : ", ") + column(i) + " = " + value(i);
             }
         }
-        statement_.sql = change_.kind() == ChangeKind::update
-                             ? "UPDATE ONLY " + target + " AS t SET " + set + " FROM " + rows() + " WHERE " + condition
-                             : "DELETE FROM ONLY " + target + " AS t USING " + rows() + " WHERE " + condition;
+        statement_.sql =
+            change_.kind() == ChangeKind::update
+                ? "UPDATE ONLY " + target + " AS t SET " + set + " FROM " + rows() + " WHERE " +
+                      condition
+                : "DELETE FROM ONLY " + target + " AS t USING " + rows() + " WHERE " + condition;
         return std::move(statement_);
     }
 
@@ -97,8 +101,8 @@ private:
     std::string column(std::size_t i) const { return quote_identifier(relation_.columns[i].name); }
     std::string value(std::size_t i) {
         statement_.columns.push_back(i);
-        return "v.c" + std::to_string(statement_.columns.size()) + "::" +
-               table_.column(relation_.columns[i].name)->type;
+        return "v.c" + std::to_string(statement_.columns.size()) +
+               "::" + table_.column(relation_.columns[i].name)->type;
     }
     // unnest($1::text[], ...) AS v(c1, ...), for the values taken so far.
     std::string rows() const {
@@ -124,19 +128,24 @@ std::string batch_shape(const FollowerTable& table, const Change& change) {
     bool named = false, sets = false;
     std::string unchanged;
     for (std::size_t i = 0; i < relation.columns.size(); ++i) {
-        if (!table.column(relation.columns[i].name)) return "";  // The single statement lets the server name it.
+        if (!table.column(relation.columns[i].name))
+            return "";  // The single statement lets the server name it.
         named = named || names_row(table, relation, i);
         if (change.kind() != ChangeKind::update) continue;
         sets = sets || is_set(table, change, i);
         if (change.new_cell(i).kind == CellKind::unchanged) unchanged += std::to_string(i) + ",";
     }
     switch (change.kind()) {
-        case ChangeKind::insert: return "insert";
-        case ChangeKind::remove: return named ? "remove" : "";
+        case ChangeKind::insert:
+            return "insert";
+        case ChangeKind::remove:
+            return named ? "remove" : "";
         case ChangeKind::update:
-            if (!named || !sets || !key_stays(table, change) || changes_identity(table, change)) return "";
+            if (!named || !sets || !key_stays(table, change) || changes_identity(table, change))
+                return "";
             return "update " + unchanged;
-        case ChangeKind::truncate: break;
+        case ChangeKind::truncate:
+            break;
     }
     return "";
 }
@@ -152,18 +161,22 @@ Status ChangeBatch::add(StatementPipeline& pipeline, Change change) {
     if (shape.empty()) {
         // A TRUNCATE may name several tables.
         const bool all = change.kind() == ChangeKind::truncate;
-        if (const Status sent = all ? flush(pipeline) : send(pipeline, runs_[name]); !sent) return sent;
+        if (const Status sent = all ? flush(pipeline) : send(pipeline, runs_[name]); !sent)
+            return sent;
         return writer_.write(pipeline, change);
     }
     Run& run = runs_[name];
-    const bool other_relation = !run.changes.empty() && &run.changes.front().relation() != &change.relation();
+    const bool other_relation =
+        !run.changes.empty() && &run.changes.front().relation() != &change.relation();
     if (run.shape != shape || other_relation) {
         if (const Status sent = send(pipeline, run); !sent) return sent;
         run.shape = std::move(shape);
     }
     if (change.kind() == ChangeKind::update) {
-        // The same columns were left out of both, so the later one says all that the earlier one said.
-        const auto [earlier, fresh] = run.by_key.try_emplace(key_text(table->second, change), run.changes.size());
+        // The same columns were left out of both, so the later one says all that the earlier one
+        // said.
+        const auto [earlier, fresh] =
+            run.by_key.try_emplace(key_text(table->second, change), run.changes.size());
         if (!fresh) {
             run.changes[earlier->second] = std::move(change);
             return Done{};
@@ -180,21 +193,27 @@ Status ChangeBatch::flush(StatementPipeline& pipeline) {
     return Done{};
 }
 
-Result<const ChangeBatch::Prepared*> ChangeBatch::prepared(StatementPipeline& pipeline, const FollowerTable& table,
+Result<const ChangeBatch::Prepared*> ChangeBatch::prepared(StatementPipeline& pipeline,
+                                                           const FollowerTable& table,
                                                            const Run& run) {
     const Change& change = run.changes.front();
     const TableShape shape{&change.relation(), run.shape};
     if (const auto known = prepared_.find(shape); known != prepared_.end()) return &known->second;
     if (prepared_.size() >= prepared_statements_max) {
         for (const auto& [old_shape, old] : prepared_) {
-            if (const Status sent = pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"}); !sent) return sent.error();
+            if (const Status sent =
+                    pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
+                !sent)
+                return sent.error();
         }
         prepared_.clear();
     }
-    Prepared made{"segue_rows" + std::to_string(next_statement_++), table.table.plain_name(),
+    Prepared made{"segue_rows" + std::to_string(next_statement_++),
+                  table.table.plain_name(),
                   batch_statement(table, change)};
     const auto& kept = prepared_.emplace(shape, std::move(made)).first->second;
-    if (const Status sent = pipeline.prepare(kept.name, kept.statement.sql, kept.subject); !sent) return sent.error();
+    if (const Status sent = pipeline.prepare(kept.name, kept.statement.sql, kept.subject); !sent)
+        return sent.error();
     return &kept;
 }
 
@@ -211,12 +230,14 @@ Status ChangeBatch::send(StatementPipeline& pipeline, Run& run) {
         const std::size_t column = (*statement)->statement.columns[i];
         for (const Change& change : taken.changes) {
             append_element(arrays[i],
-                           change.kind() == ChangeKind::remove ? change.key_cell(column) : change.new_cell(column));
+                           change.kind() == ChangeKind::remove ? change.key_cell(column)
+                                                               : change.new_cell(column));
         }
         arrays[i].push_back('}');
         values.push_back(arrays[i].c_str());
     }
-    return pipeline.execute((*statement)->name, values,
+    return pipeline.execute((*statement)->name,
+                            values,
                             {static_cast<long long>(taken.changes.size()), (*statement)->subject});
 }
 

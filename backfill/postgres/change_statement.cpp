@@ -9,10 +9,11 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// bool, int8, int2, int4, oid, text, float4, float8, varchar, date, timestamp, timestamptz, numeric, uuid
+// bool, int8, int2, int4, oid, text, float4, float8, varchar, date, timestamp, timestamptz,
+// numeric, uuid
 bool has_cheap_equality(std::uint32_t type_oid) {
-    constexpr std::array<std::uint32_t, 14> types = {16,  20,   21,   23,   26,   25,   700,
-                                                     701, 1043, 1082, 1114, 1184, 1700, 2950};
+    constexpr std::array<std::uint32_t, 14> types = {
+        16, 20, 21, 23, 26, 25, 700, 701, 1043, 1082, 1114, 1184, 1700, 2950};
     return std::find(types.begin(), types.end(), type_oid) != types.end();
 }
 
@@ -23,7 +24,9 @@ public:
 
     Result<ChangeStatement> build() {
         switch (change_.kind()) {
-            case ChangeKind::insert: insert(); break;
+            case ChangeKind::insert:
+                insert();
+                break;
             case ChangeKind::update:
                 if (const Status named = update(); !named) return named.error();
                 break;
@@ -55,12 +58,13 @@ private:
             columns += (columns.empty() ? "" : ", ") + quote_identifier(column(i));
             values += (values.empty() ? "" : ", ") + parameter(false, i);
         }
-        statement_.sql = "INSERT INTO " + qualified(relation_.schema, relation_.name) + " (" + columns +
-                         ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
+        statement_.sql = "INSERT INTO " + qualified(relation_.schema, relation_.name) + " (" +
+                         columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
     }
 
-    // Equal texts are equal values: where a type has a cheap equality it goes first (the server orders
-    // conditions by cost), so that a table is not turned into text row by row for every change.
+    // Equal texts are equal values: where a type has a cheap equality it goes first (the server
+    // orders conditions by cost), so that a table is not turned into text row by row for every
+    // change.
     std::string prefilter(std::size_t i, const std::string& quoted) {
         const Column* const known = table_.column(column(i));
         if (!known || !has_cheap_equality(known->type_oid)) return "";
@@ -68,7 +72,8 @@ private:
         return " AND (" + quoted + " = " + value + " OR " + value + " IS NULL)";
     }
 
-    // What names the row as it was. A whole old row is only used in full where nothing shorter is unique.
+    // What names the row as it was. A whole old row is only used in full where nothing shorter is
+    // unique.
     Status where(std::string& condition) {
         const bool whole = relation_.full_identity && table_.table.key.empty();
         for (std::size_t i = 0; i < relation_.columns.size(); ++i) {
@@ -84,12 +89,15 @@ private:
             if (whole) condition += prefilter(i, quoted);
         }
         if (condition.empty()) {
-            return Error{Errc::bad_value,
-                         relation_.schema + "." + relation_.name +
-                             ": the stream does not say which row changed; set REPLICA IDENTITY FULL"};
+            return Error{
+                Errc::bad_value,
+                relation_.schema + "." + relation_.name +
+                    ": the stream does not say which row changed; set REPLICA IDENTITY FULL"};
         }
         // One of several equal rows, whichever.
-        if (whole) condition = "ctid = (SELECT ctid FROM " + target() + " WHERE " + condition + " LIMIT 1)";
+        if (whole)
+            condition =
+                "ctid = (SELECT ctid FROM " + target() + " WHERE " + condition + " LIMIT 1)";
         return Done{};
     }
 
@@ -100,15 +108,18 @@ private:
             const Column* const known = table_.column(column(i));
             if (!written(i) || (known && known->identity_always)) continue;
             if (change_.new_cell(i).kind == CellKind::unchanged) continue;
-            const bool key_is_same = change_.old_row() == OldRow::none && relation_.columns[i].part_of_key;
+            const bool key_is_same =
+                change_.old_row() == OldRow::none && relation_.columns[i].part_of_key;
             if (key_is_same) continue;
-            set += (set.empty() ? "" : ", ") + quote_identifier(column(i)) + " = " + parameter(false, i);
+            set += (set.empty() ? "" : ", ") + quote_identifier(column(i)) + " = " +
+                   parameter(false, i);
         }
         std::string condition;
         if (const Status named = where(condition); !named) return named;
         // Nothing to set: the row must be there all the same.
-        statement_.sql = set.empty() ? "SELECT FROM " + target() + " WHERE " + condition + " FOR UPDATE"
-                                     : "UPDATE " + target() + " SET " + set + " WHERE " + condition;
+        statement_.sql = set.empty()
+                             ? "SELECT FROM " + target() + " WHERE " + condition + " FOR UPDATE"
+                             : "UPDATE " + target() + " SET " + set + " WHERE " + condition;
         return Done{};
     }
 
@@ -135,8 +146,9 @@ private:
         std::string condition;
         if (const Status named = where(condition); !named) return named;
         statement_.sql = "WITH gone AS (DELETE FROM " + target() + " WHERE " + condition +
-                         " RETURNING *) INSERT INTO " + qualified(relation_.schema, relation_.name) +
-                         " (" + columns + ") OVERRIDING SYSTEM VALUE SELECT " + values + " FROM gone";
+                         " RETURNING *) INSERT INTO " +
+                         qualified(relation_.schema, relation_.name) + " (" + columns +
+                         ") OVERRIDING SYSTEM VALUE SELECT " + values + " FROM gone";
         return Done{};
     }
 
@@ -156,7 +168,8 @@ bool changes_identity(const FollowerTable& table, const Change& change) {
         if (!known || !known->identity_always) continue;
         // Outside the key its old value is not in the stream: it may have changed.
         if (!relation.columns[i].part_of_key) return true;
-        if (change.old_row() != OldRow::none && !(change.old_cell(i) == change.new_cell(i))) return true;
+        if (change.old_row() != OldRow::none && !(change.old_cell(i) == change.new_cell(i)))
+            return true;
     }
     return false;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// The statement that applies one change of the stream to the follower, exactly: it must hit one row. Pure.
+// The statement that applies one change of the stream to the follower, exactly: it must hit one
+// row. Pure.
 
 #include <cstddef>
 #include <string>
@@ -20,12 +21,13 @@ struct ChangeStatement {
     std::vector<Parameter> parameters;  // $1 is the first.
 };
 
-// For inserts, updates and deletes. All changes of the same shape (relation, kind, kind of old row, columns
-// that were left out, whether an ALWAYS identity changed) have the same statement. Refused where the stream
-// does not say which row is meant.
+// For inserts, updates and deletes. All changes of the same shape (relation, kind, kind of old row,
+// columns that were left out, whether an ALWAYS identity changed) have the same statement. Refused
+// where the stream does not say which row is meant.
 Result<ChangeStatement> change_statement(const FollowerTable& table, const Change& change);
 
-// An update that gives an identity column GENERATED ALWAYS another value: only an insert may do that.
+// An update that gives an identity column GENERATED ALWAYS another value: only an insert may do
+// that.
 bool changes_identity(const FollowerTable& table, const Change& change);
 
 std::string truncate_statement(const Change& change);

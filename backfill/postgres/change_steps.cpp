@@ -34,7 +34,8 @@ public:
         const auto migration = known();
         if (!migration) return migration.error();
         Fence& fence = (*migration)->fence(side);
-        if (const Status installed = retry_locked(deadline, [&] { return fence.install(); }); !installed) {
+        if (const Status installed = retry_locked(deadline, [&] { return fence.install(); });
+            !installed) {
             return on_side(side, installed.error());
         }
         const Status armed = fence.arm(deadline);
@@ -78,15 +79,16 @@ public:
         const auto rows = (*migration)->link(side).run("SELECT pg_current_wal_insert_lsn()");
         if (!rows) return on_side(side, rows.error());
         const auto position = parse_lsn(rows->at(0, 0));
-        if (!position) return Error{Errc::bad_value, std::string{name(side)} + ": not a log position"};
+        if (!position)
+            return Error{Errc::bad_value, std::string{name(side)} + ": not a log position"};
         return *position;
     }
 
     Result<Position> commit_ticket(Side side) override {
         const auto migration = known();
         if (!migration) return migration.error();
-        // What is flushed once the commit has returned: at or above it, and the stream gets there by itself,
-        // which cannot be said of the end of what is inserted.
+        // What is flushed once the commit has returned: at or above it, and the stream gets there
+        // by itself, which cannot be said of the end of what is inserted.
         Link& link = (*migration)->link(side);
         const auto committed = retry_locked(Clock::now() + ticket_wait_max, [&] {
             return link.run("UPDATE segue.ticket SET number = number + 1");
@@ -95,7 +97,8 @@ public:
         const auto flushed = link.run("SELECT pg_current_wal_flush_lsn()");
         if (!flushed) return on_side(side, flushed.error());
         const auto position = parse_lsn(flushed->at(0, 0));
-        if (!position) return Error{Errc::bad_value, std::string{name(side)} + ": not a log position"};
+        if (!position)
+            return Error{Errc::bad_value, std::string{name(side)} + ": not a log position"};
         return *position;
     }
 
@@ -171,16 +174,17 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     const std::string side{name(from)};
     std::vector<Blocker> found;
 
-    const auto prepared = link.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
+    const auto prepared =
+        link.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
     if (!prepared) return on_side(from, prepared.error());
     for (int row = 0; row < prepared->size(); ++row) {
         found.push_back({"prepared_transaction",
                          side + ": prepared transaction " + prepared->text(row, 0) +
                              " is open; COMMIT PREPARED or ROLLBACK PREPARED it"});
     }
-    const auto subscriptions =
-        link.run("SELECT subname FROM pg_subscription WHERE subenabled AND subdbid = (SELECT oid FROM"
-                 " pg_database WHERE datname = current_database())");
+    const auto subscriptions = link.run(
+        "SELECT subname FROM pg_subscription WHERE subenabled AND subdbid = (SELECT oid FROM"
+        " pg_database WHERE datname = current_database())");
     if (!subscriptions) return on_side(from, subscriptions.error());
     for (int row = 0; row < subscriptions->size(); ++row) {
         found.push_back({"subscription",
@@ -189,7 +193,8 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     }
     // What describes tables locks them, and DDL of the application may hold them just then.
     const auto deadline = Clock::now() + lock_wait_max;
-    const auto unarmed = retry_locked(deadline, [&] { return (*migration)->fence(from).unarmed(); });
+    const auto unarmed =
+        retry_locked(deadline, [&] { return (*migration)->fence(from).unarmed(); });
     if (!unarmed) return on_side(from, unarmed.error());
     for (std::size_t i = 0; i < unarmed->size() && i < blockers_of_kind_max; ++i) {
         found.push_back({"unfenced_table",
@@ -199,31 +204,35 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     for (const Side which : {Side::source, Side::target}) {
         const auto connection = (*migration)->link(which).connection();
         if (!connection) return on_side(which, connection.error());
-        auto schema =
-            retry_locked(deadline, [&] { return read_schema_signature(**connection, settings_.exclude); });
+        auto schema = retry_locked(
+            deadline, [&] { return read_schema_signature(**connection, settings_.exclude); });
         if (!schema) return on_side(which, schema.error());
         schemas[index(which)] = std::move(*schema);
     }
-    for (const std::string& line : schema_differences(schemas[0], schemas[1], blockers_of_kind_max)) {
+    for (const std::string& line :
+         schema_differences(schemas[0], schemas[1], blockers_of_kind_max)) {
         found.push_back({"schema_differs", line + "; make both sides the same"});
     }
     return found;
 }
 
-// Sessions that a proxy of ours does not answer for and that have been in a transaction since before the fence:
-// their snapshots are older than it. Our own are known by name and role.
+// Sessions that a proxy of ours does not answer for and that have been in a transaction since
+// before the fence: their snapshots are older than it. Our own are known by name and role.
 Status PostgresChangeSteps::terminate_stale_backends(Side side,
                                                      const std::vector<int>& our_backend_pids) {
     const auto migration = known();
     if (!migration) return migration.error();
     std::string pids = "{";
-    for (const int pid : our_backend_pids) pids += (pids.size() > 1 ? "," : "") + std::to_string(pid);
-    const auto ended = (*migration)->link(side).run(R"sql(
+    for (const int pid : our_backend_pids)
+        pids += (pids.size() > 1 ? "," : "") + std::to_string(pid);
+    const auto ended = (*migration)
+                           ->link(side)
+                           .run(R"sql(
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND backend_type = 'client backend'
           AND pid <> pg_backend_pid() AND pid <> ALL ($1::int[]) AND xact_start IS NOT NULL
           AND NOT (usename = session_user AND application_name LIKE 'segue%'))sql",
-                                                    Parameters{pids + "}"});
+                                Parameters{pids + "}"});
     if (!ended) return on_side(side, ended.error());
     return Done{};
 }

@@ -35,7 +35,9 @@ std::string escape_option(std::string_view value) {
 
 }  // namespace
 
-long long Rows::number(int row, int column) const { return parse_number<long long>(at(row, column)); }
+long long Rows::number(int row, int column) const {
+    return parse_number<long long>(at(row, column));
+}
 
 long long Rows::affected() const { return parse_number<long long>(PQcmdTuples(result_.get())); }
 
@@ -48,19 +50,36 @@ Result<Connection> Connection::open(const std::string& url, const Options& optio
         startup += " -c " + setting + "=" + escape_option(value);
     }
     const std::string timeout = std::to_string(options.connect_timeout.count());
-    const char* keys[] = {"dbname", "fallback_application_name", "options", "client_encoding",
-                          "connect_timeout", "keepalives_idle", "keepalives_interval",
-                          "keepalives_count", "tcp_user_timeout",
-                          options.replication ? "replication" : nullptr, nullptr};
-    const char* values[] = {url.c_str(), options.application_name.c_str(), startup.c_str(), "UTF8",
-                            timeout.c_str(), "10", "5", "3", "30000",
-                            options.replication ? "database" : nullptr, nullptr};
+    const char* keys[] = {"dbname",
+                          "fallback_application_name",
+                          "options",
+                          "client_encoding",
+                          "connect_timeout",
+                          "keepalives_idle",
+                          "keepalives_interval",
+                          "keepalives_count",
+                          "tcp_user_timeout",
+                          options.replication ? "replication" : nullptr,
+                          nullptr};
+    const char* values[] = {url.c_str(),
+                            options.application_name.c_str(),
+                            startup.c_str(),
+                            "UTF8",
+                            timeout.c_str(),
+                            "10",
+                            "5",
+                            "3",
+                            "30000",
+                            options.replication ? "database" : nullptr,
+                            nullptr};
     Connection connection{PQconnectdbParams(keys, values, /*expand_dbname=*/1)};
     if (!connection.connection_) return Error{Errc::io, "out of memory while connecting"};
     if (!connection.good()) return connection.error("connect");
-    PQsetNoticeProcessor(connection.raw(), [](void*, const char*) {}, nullptr);
+    PQsetNoticeProcessor(
+        connection.raw(), [](void*, const char*) {}, nullptr);
     if (connection.server_version() < 140000) return connection;
-    // They may be set for the role or the database. Older servers do not know them and would refuse the login.
+    // They may be set for the role or the database. Older servers do not know them and would refuse
+    // the login.
     const auto patient = connection.execute(
         "SELECT set_config(name, '0', false) FROM pg_settings WHERE setting <> '0'"
         " AND name IN ('idle_session_timeout', 'transaction_timeout')");
@@ -84,8 +103,14 @@ Result<Rows> Connection::execute(const std::string& sql, const Parameters& param
     for (const auto& parameter : parameters) {
         values.push_back(parameter ? parameter->c_str() : nullptr);
     }
-    Rows rows{PQexecParams(raw(), sql.c_str(), static_cast<int>(values.size()), nullptr,
-                           values.data(), nullptr, nullptr, 0)};
+    Rows rows{PQexecParams(raw(),
+                           sql.c_str(),
+                           static_cast<int>(values.size()),
+                           nullptr,
+                           values.data(),
+                           nullptr,
+                           nullptr,
+                           0)};
     const auto status = PQresultStatus(rows.raw());
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) return rows;
     return error("statement", rows.raw());
@@ -95,7 +120,8 @@ Error Connection::error(std::string_view what, PGresult* result) const {
     const char* sqlstate = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : nullptr;
     const char* primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : nullptr;
     Error error{good() ? Errc::server : Errc::closed, std::string{what} + ": "};
-    // The detail and context fields of a server's error may hold row values: only the primary message.
+    // The detail and context fields of a server's error may hold row values: only the primary
+    // message.
     error.detail += one_line(primary ? primary : PQerrorMessage(raw()));
     if (sqlstate) error.sqlstate = sqlstate;
     return error;

@@ -1,6 +1,7 @@
 #pragma once
-// One connection to a PostgreSQL server through libpq, for everything that holds state (locks, snapshots,
-// COPY, replication, apply). It never reconnects by itself: after an error that breaks it, make a new one.
+// One connection to a PostgreSQL server through libpq, for everything that holds state (locks,
+// snapshots, COPY, replication, apply). It never reconnects by itself: after an error that breaks
+// it, make a new one.
 
 #include <libpq-fe.h>
 
@@ -62,8 +63,8 @@ public:
     // The error names host, port, database and user, never the password.
     static Result<Connection> open(const std::string& url, const Options& options);
 
-    // Runs one or several statements by the simple protocol; the last one's answer. Errc::server with the
-    // SQLSTATE for an ERROR, Errc::closed where the connection broke.
+    // Runs one or several statements by the simple protocol; the last one's answer. Errc::server
+    // with the SQLSTATE for an ERROR, Errc::closed where the connection broke.
     Result<Rows> execute(const std::string& sql);
     Result<Rows> execute(const std::string& sql, const Parameters& parameters);
 

@@ -14,11 +14,13 @@ constexpr const char* undefined_table = "42P01";
 constexpr const char* invalid_schema_name = "3F000";
 constexpr const char* unique_violation = "23505";
 
-// An answer that takes longer is counted as lost. Longer than any statement of ours waits for a lock.
+// An answer that takes longer is counted as lost. Longer than any statement of ours waits for a
+// lock.
 constexpr std::chrono::seconds answer_time_max{15};
 
 constexpr const char* columns =
-    "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, mirror,"
+    "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, "
+    "mirror,"
     " shadow_percent, shift_percent, system_identifier, timeline";
 
 std::optional<Side> parse_side(std::string_view text) {
@@ -87,7 +89,8 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.system_identifier = rows.text(0, 13);
     record.timeline = static_cast<std::uint32_t>(rows.number(0, 14));
     if (!side || !authority || !phase || !since || !backfill || !mirror) {
-        return Error{Errc::bad_value, "table segue.control holds a value that this version does not know"};
+        return Error{Errc::bad_value,
+                     "table segue.control holds a value that this version does not know"};
     }
     record.side = *side;
     record.authority = *authority;
@@ -99,7 +102,8 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
 }
 
 bool certainly_not_written(const Error& error, const Connection& connection) {
-    // An ERROR on a live connection rolled the statement back; everything else leaves the outcome open.
+    // An ERROR on a live connection rolled the statement back; everything else leaves the outcome
+    // open.
     return error.code == Errc::server && usable(connection);
 }
 
@@ -117,8 +121,8 @@ public:
                                     .connect_timeout = std::chrono::seconds{5}}) {}
 
     Result<std::optional<ControlRecord>> read() override {
-        const auto rows =
-            link_.run(std::string{"SELECT "} + columns + " FROM segue.control", Parameters{}, deadline());
+        const auto rows = link_.run(
+            std::string{"SELECT "} + columns + " FROM segue.control", Parameters{}, deadline());
         if (rows) return record_of(*rows);
         const std::string& state = rows.error().sqlstate;
         if (state == undefined_table || state == invalid_schema_name) {
@@ -146,7 +150,8 @@ public:
         return rows.error();
     }
 
-    Result<Written> compare_and_set(const ControlRecord& expected, const ControlRecord& next) override {
+    Result<Written> compare_and_set(const ControlRecord& expected,
+                                    const ControlRecord& next) override {
         const auto connection = live_connection();
         if (!connection) return connection.error();
         Parameters parameters = parameters_of(next);
@@ -156,13 +161,14 @@ public:
         parameters.push_back(std::to_string(expected.attempt));
         bool warned = false;
         PQsetNoticeReceiver((*connection)->raw(), note_warning, &warned);
-        const auto rows = execute_before(**connection,
-                                         std::string{"UPDATE segue.control SET ("} + columns +
-                                             ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
-                                             "$13,$14,$15, now()) WHERE migration_id = $16"
-                                             " AND epoch = $17 AND phase = $18 AND attempt = $19",
-                                         parameters,
-                                         deadline());
+        const auto rows =
+            execute_before(**connection,
+                           std::string{"UPDATE segue.control SET ("} + columns +
+                               ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
+                               "$13,$14,$15, now()) WHERE migration_id = $16"
+                               " AND epoch = $17 AND phase = $18 AND attempt = $19",
+                           parameters,
+                           deadline());
         PQsetNoticeReceiver((*connection)->raw(), [](void*, const PGresult*) {}, nullptr);
         if (!rows) {
             if (certainly_not_written(rows.error(), **connection)) return rows.error();

@@ -10,9 +10,9 @@
 
 namespace segue::backfill::postgres {
 
-// A compare-and-set is one statement, committed with synchronous_commit = on, which also waits for the standbys
-// that synchronous_standby_names lists. When the server stops waiting for them the outcome is `unknown`, like a
-// lost answer: a promoted standby might not have it.
+// A compare-and-set is one statement, committed with synchronous_commit = on, which also waits for
+// the standbys that synchronous_standby_names lists. When the server stops waiting for them the
+// outcome is `unknown`, like a lost answer: a promoted standby might not have it.
 std::unique_ptr<ControlStore> make_control_store(std::string url);
 
 // Which server this is; a difference from the recorded one invalidates slot and copy (law 3).

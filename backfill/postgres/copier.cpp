@@ -24,11 +24,12 @@ std::string column_list(const Table& table) {
     return columns;
 }
 
-// What another try may overcome: somebody's lock, or a unique value that is on its way through the stream.
+// What another try may overcome: somebody's lock, or a unique value that is on its way through the
+// stream.
 bool passes_by_itself(const Error& error) {
     constexpr std::string_view states[] = {"55P03", "23505", "23P01", "40P01", "40001", "57014"};
-    return error.code == Errc::refused || std::find(std::begin(states), std::end(states), error.sqlstate) !=
-                                              std::end(states);
+    return error.code == Errc::refused ||
+           std::find(std::begin(states), std::end(states), error.sqlstate) != std::end(states);
 }
 
 }  // namespace
@@ -59,7 +60,8 @@ void Copier::run() {
 }
 
 Status Copier::loop() {
-    // The follower's table may be locked by somebody's maintenance: then the chunk is given up, not waited for.
+    // The follower's table may be locked by somebody's maintenance: then the chunk is given up, not
+    // waited for.
     if (const auto set = follower_->execute("SET lock_timeout = '10s'"); !set) return set.error();
     while (!pipe_.failure()) {
         if (shared_.paused.load()) {
@@ -118,7 +120,8 @@ Status Copier::copy_steps(const CopyPlan::Work& work, Read& read) {
     auto accepted = accept_snapshot(work);
     if (!accepted) return accepted.error();
     read = std::move(*accepted);
-    if (const Status chunk = pipe_.chunk_read(work.opened.name, read.snapshot); !chunk) return chunk;
+    if (const Status chunk = pipe_.chunk_read(work.opened.name, read.snapshot); !chunk)
+        return chunk;
 
     const auto begun_at = std::chrono::steady_clock::now();
     if (const Status moved = transfer(work, read); !moved) return moved;
@@ -137,7 +140,8 @@ Status Copier::copy_steps(const CopyPlan::Work& work, Read& read) {
     return loaded;
 }
 
-// Rule R2: the lock first, then a snapshot that sees every commit dispatched before the chunk was opened.
+// Rule R2: the lock first, then a snapshot that sees every commit dispatched before the chunk was
+// opened.
 Result<Copier::Read> Copier::accept_snapshot(const CopyPlan::Work& work) {
     std::chrono::milliseconds pause{1};
     for (;;) {
@@ -147,20 +151,23 @@ Result<Copier::Read> Copier::accept_snapshot(const CopyPlan::Work& work) {
             work.table->qualified_name() + " IN ACCESS SHARE MODE");
         if (!begun) return begun.error();
         const auto taken = authority_->execute(
-            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn()");
+            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(), "
+            "pg_current_wal_flush_lsn()");
         if (!taken) return taken.error();
         auto snapshot = parse_snapshot(taken->at(0, 0));
         const auto inserted = parse_lsn(taken->at(0, 1));
         const auto flushed = parse_lsn(taken->at(0, 2));
         if (!snapshot) return snapshot.error();
-        if (!inserted || !flushed) return Error{Errc::bad_value, "the log's position is unreadable"};
+        if (!inserted || !flushed)
+            return Error{Errc::bad_value, "the log's position is unreadable"};
         if (pipe_.sees_all_dispatched(*snapshot, work.opened.opened_at)) {
             pipe_.prune(*snapshot);
             return Read{std::move(*snapshot), *inserted, *flushed, 0, 0};
         }
         if (const auto ended = authority_->execute("ROLLBACK"); !ended) return ended.error();
         if (const auto failure = pipe_.failure()) return *failure;
-        if (!pipe_.chunk_lives(work.opened.name)) return Error{Errc::refused, "the chunk is copied anew"};
+        if (!pipe_.chunk_lives(work.opened.name))
+            return Error{Errc::refused, "the chunk is copied anew"};
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, snapshot_pause_max);
     }
@@ -175,8 +182,8 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
         follower_->execute("COPY " + table.qualified_name() + " (" + columns + ") FROM STDIN");
     if (!into) return into.error();
     const auto from =
-        authority_->execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() + " WHERE " +
-                            range_condition(table, work.range) + ") TO STDOUT");
+        authority_->execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() +
+                            " WHERE " + range_condition(table, work.range) + ") TO STDOUT");
     if (!from) return from.error();
     for (;;) {
         char* row = nullptr;
@@ -197,7 +204,8 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
         }
     }
     Rows sent{PQgetResult(authority_->raw())};
-    if (PQresultStatus(sent.raw()) != PGRES_COMMAND_OK) return authority_->error("COPY TO", sent.raw());
+    if (PQresultStatus(sent.raw()) != PGRES_COMMAND_OK)
+        return authority_->error("COPY TO", sent.raw());
     while (PGresult* more = PQgetResult(authority_->raw())) PQclear(more);
     if (PQputCopyEnd(follower_->raw(), nullptr) != 1) return follower_->error("COPY FROM");
     Rows received{PQgetResult(follower_->raw())};
@@ -218,7 +226,9 @@ Status Copier::drain_buffer(const CopyPlan::Work& work, StatementPipeline& pipel
 }
 
 // Rule R3: the stream must have reached H.
-Status Copier::pass_gate(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read) {
+Status Copier::pass_gate(const CopyPlan::Work& work,
+                         StatementPipeline& pipeline,
+                         const Read& read) {
     if (read.flushed < read.inserted) {
         const auto ticket = authority_->execute("UPDATE segue.ticket SET number = number + 1");
         if (!ticket) return ticket.error();
@@ -233,8 +243,8 @@ Status Copier::pass_gate(const CopyPlan::Work& work, StatementPipeline& pipeline
     }
 }
 
-// Rule R4, at a position where dispatch stands still and the follower has everything before it: so the chunk
-// joins a state that the authority had, and legal unique values never meet.
+// Rule R4, at a position where dispatch stands still and the follower has everything before it: so
+// the chunk joins a state that the authority had, and legal unique values never meet.
 Status Copier::load(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read) {
     const auto deadline = std::chrono::steady_clock::now() + finish_time_max;
     const auto hold =
@@ -244,13 +254,15 @@ Status Copier::load(const CopyPlan::Work& work, StatementPipeline& pipeline, con
         const auto drained = pipe_.wait_drained(wait_step);
         if (!drained) return drained.error();
         if (*drained) break;
-        if (!pipe_.chunk_lives(work.opened.name)) return Error{Errc::refused, "the chunk is copied anew"};
+        if (!pipe_.chunk_lives(work.opened.name))
+            return Error{Errc::refused, "the chunk is copied anew"};
         if (std::chrono::steady_clock::now() > deadline) {
             return Error{Errc::refused, "the follower did not catch up in time"};
         }
     }
     Status sent = drain_buffer(work, pipeline);
-    if (sent) sent = send_mark(pipeline, settings_.authority, settings_.writer, settings_.generation);
+    if (sent)
+        sent = send_mark(pipeline, settings_.authority, settings_.writer, settings_.generation);
     if (sent) {
         sent = send_chunk(pipeline,
                           {work.opened.name.first,
@@ -265,7 +277,8 @@ Status Copier::load(const CopyPlan::Work& work, StatementPipeline& pipeline, con
     crash_point("copy.before_loaded");
     if (const Status commit = pipeline.query("COMMIT", {}, {{}, "COMMIT"}); !commit) return commit;
     if (const Status committed = pipeline.finish(); !committed) {
-        // Whether it is there is not known (law 8): the next run of the mover reads it from the follower.
+        // Whether it is there is not known (law 8): the next run of the mover reads it from the
+        // follower.
         return Error{Errc::in_doubt, committed.error().detail};
     }
     crash_point("copy.after_loaded");

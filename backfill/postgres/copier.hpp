@@ -1,6 +1,6 @@
 #pragma once
-// One copy worker's loop: opens a chunk, reads it under an accepted snapshot, and loads it with what the
-// stream changed meanwhile (DESIGN 5: open, snapshot, gate).
+// One copy worker's loop: opens a chunk, reads it under an accepted snapshot, and loads it with
+// what the stream changed meanwhile (DESIGN 5: open, snapshot, gate).
 
 #include <cstdint>
 

@@ -38,7 +38,8 @@ std::shared_ptr<const KeyOrder> key_order(const Table& table, bool cut_before) {
 
 std::vector<std::string> key_column_names(const Table& table) {
     std::vector<std::string> names;
-    for (const int key : table.key) names.push_back(table.columns[static_cast<std::size_t>(key)].name);
+    for (const int key : table.key)
+        names.push_back(table.columns[static_cast<std::size_t>(key)].name);
     return names;
 }
 
@@ -58,14 +59,15 @@ Result<std::optional<Key>> CopyPlan::bound(Connection& authority,
         columns += (columns.empty() ? "" : ", ") + quote_identifier(name) + "::text";
         order += (order.empty() ? "" : ", ") + quote_identifier(name);
     }
-    const auto found = authority.execute(
-        "SELECT " + columns + " FROM ONLY " + table.qualified_name() + " WHERE " +
-        range_condition(table, hole) + " ORDER BY " + order + " OFFSET " + std::to_string(rows - 1) +
-        " LIMIT 1");
+    const auto found =
+        authority.execute("SELECT " + columns + " FROM ONLY " + table.qualified_name() + " WHERE " +
+                          range_condition(table, hole) + " ORDER BY " + order + " OFFSET " +
+                          std::to_string(rows - 1) + " LIMIT 1");
     if (!found) return found.error();
     if (found->size() == 0) return hole.high;
     Key key;
-    for (std::size_t i = 0; i < table.key.size(); ++i) key.push_back(found->text(0, static_cast<int>(i)));
+    for (std::size_t i = 0; i < table.key.size(); ++i)
+        key.push_back(found->text(0, static_cast<int>(i)));
     return std::optional<Key>{std::move(key)};
 }
 
@@ -94,13 +96,17 @@ Result<std::optional<CopyPlan::Work>> CopyPlan::next(Connection& authority, Stre
     return std::optional<Work>{};
 }
 
-void CopyPlan::took(const Table& table, std::uint64_t rows, std::chrono::steady_clock::duration time) {
+void CopyPlan::took(const Table& table,
+                    std::uint64_t rows,
+                    std::chrono::steady_clock::duration time) {
     const std::lock_guard lock{mutex_};
     const auto at = static_cast<std::size_t>(&table - tables_.data());
-    const double ratio = std::chrono::duration<double>(chunk_time) /
-                         std::max<std::chrono::duration<double>>(time, std::chrono::milliseconds{1});
+    const double ratio =
+        std::chrono::duration<double>(chunk_time) /
+        std::max<std::chrono::duration<double>>(time, std::chrono::milliseconds{1});
     // Rows differ in size along a table: at most double or half from one chunk to the next.
-    const double next = static_cast<double>(std::max(rows, chunk_rows_min)) * std::clamp(ratio, 0.5, 2.0);
+    const double next =
+        static_cast<double>(std::max(rows, chunk_rows_min)) * std::clamp(ratio, 0.5, 2.0);
     chunk_rows_[at] = std::clamp(static_cast<std::uint64_t>(next), chunk_rows_min, chunk_rows_max);
 }
 

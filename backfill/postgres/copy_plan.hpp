@@ -1,6 +1,7 @@
 #pragma once
-// Cuts tables into chunks as they are copied, sized by time: a chunk should be read in about a second. Tables
-// that are small, have no key, or whose keys only the server can order, are one chunk. Thread-safe.
+// Cuts tables into chunks as they are copied, sized by time: a chunk should be read in about a
+// second. Tables that are small, have no key, or whose keys only the server can order, are one
+// chunk. Thread-safe.
 
 #include <chrono>
 #include <cstdint>
@@ -22,8 +23,8 @@ inline constexpr std::uint64_t chunk_rows_min = 1000, chunk_rows_max = 5'000'000
 inline constexpr std::uint64_t chunk_rows_first = 20'000;
 inline constexpr std::chrono::milliseconds chunk_time{1000};
 
-// The order of a table's keys, or nullptr where they have none that is known here, or the table is small and
-// was not cut before.
+// The order of a table's keys, or nullptr where they have none that is known here, or the table is
+// small and was not cut before.
 std::shared_ptr<const KeyOrder> key_order(const Table& table, bool cut_before);
 // The names of the columns that chunks are ordered by; empty where key_order is null.
 std::vector<std::string> key_column_names(const Table& table);
@@ -37,7 +38,8 @@ public:
         ChunkRange range;
         StreamPipe::Opened opened;
     };
-    // Opens the next chunk; empty when all is loaded or being copied. `authority` is used to find bounds.
+    // Opens the next chunk; empty when all is loaded or being copied. `authority` is used to find
+    // bounds.
     Result<std::optional<Work>> next(Connection& authority, StreamPipe& pipe);
     // How long a chunk took, for the size of the table's next.
     void took(const Table& table, std::uint64_t rows, std::chrono::steady_clock::duration time);
@@ -51,8 +53,8 @@ private:
                                      std::uint64_t rows);
 
     std::mutex mutex_;
-    std::vector<Table> tables_;               // Largest first.
-    std::vector<std::uint64_t> chunk_rows_;   // By table.
+    std::vector<Table> tables_;              // Largest first.
+    std::vector<std::uint64_t> chunk_rows_;  // By table.
 };
 
 }  // namespace segue::backfill::postgres

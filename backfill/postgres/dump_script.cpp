@@ -35,8 +35,8 @@ bool parse_heading(std::string_view line, int& id) {
     return take(line, "-- TOC entry ") && take_number(line, id) && take(line, " (class ");
 }
 
-// psql's commands around a script. A line of a function's body may look the same: only the one token that the
-// script began with counts.
+// psql's commands around a script. A line of a function's body may look the same: only the one
+// token that the script began with counts.
 bool is_meta_command(std::string_view line, std::string_view token) {
     return !token.empty() && line == std::string{"\\unrestrict "} + std::string{token};
 }
@@ -50,8 +50,9 @@ std::vector<DumpEntry> parse_dump_list(std::string_view list) {
         const std::string_view line = next_line(list);
         std::string_view rest = line;
         DumpEntry entry;
-        if (!take_number(rest, entry.id) || !take(rest, "; ") || !take_number(rest, entry.class_oid) ||
-            !take(rest, " ") || !take_number(rest, entry.oid) || !take(rest, " ")) {
+        if (!take_number(rest, entry.id) || !take(rest, "; ") ||
+            !take_number(rest, entry.class_oid) || !take(rest, " ") ||
+            !take_number(rest, entry.oid) || !take(rest, " ")) {
             continue;
         }
         entry.what = std::string{rest};
@@ -100,8 +101,9 @@ Result<DumpScript> cut_script(std::string_view script, const std::vector<DumpEnt
     while (!script.empty()) {
         const std::string_view line = next_line(script);
         int id = 0;
-        // A function's body could imitate a heading. It would have to guess a number that is still to come, and
-        // then the piece before it ends within quotes and is refused by the server: nothing is smuggled in.
+        // A function's body could imitate a heading. It would have to guess a number that is still
+        // to come, and then the piece before it ends within quotes and is refused by the server:
+        // nothing is smuggled in.
         if (parse_heading(line, id) && missing.erase(id) == 1) {
             cut.pieces.push_back({id, {}});
             piece = &cut.pieces.back().sql;
@@ -116,12 +118,14 @@ Result<DumpScript> cut_script(std::string_view script, const std::vector<DumpEnt
         piece->push_back('\n');
     }
     if (!missing.empty()) {
-        return Error{Errc::bad_value, "pg_restore left out entry " + std::to_string(*missing.begin())};
+        return Error{Errc::bad_value,
+                     "pg_restore left out entry " + std::to_string(*missing.begin())};
     }
     std::string_view rest = preamble;
     while (!rest.empty()) {
         const std::string_view line = next_line(rest);
-        if (line.starts_with("SET ") || line.starts_with("SELECT ")) cut.settings.emplace_back(line);
+        if (line.starts_with("SET ") || line.starts_with("SELECT "))
+            cut.settings.emplace_back(line);
     }
     return cut;
 }

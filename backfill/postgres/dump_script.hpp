@@ -1,6 +1,6 @@
 #pragma once
-// The texts that pg_restore makes of a dump: its table of contents, and a script cut into one piece per entry.
-// Pure.
+// The texts that pg_restore makes of a dump: its table of contents, and a script cut into one piece
+// per entry. Pure.
 
 #include <string>
 #include <string_view>
@@ -24,15 +24,15 @@ struct DumpEntry {
 
 std::vector<DumpEntry> parse_dump_list(std::string_view list);
 
-// Objects that are never carried: Segue's own, publications, subscriptions (they would start to pull), and
-// extensions, which must be on the target before.
+// Objects that are never carried: Segue's own, publications, subscriptions (they would start to
+// pull), and extensions, which must be on the target before.
 bool is_left_behind(const DumpEntry& entry);
 
 // The indexes behind keys, as the source's catalog tells them.
 struct KeyIndexes {
     std::unordered_set<long long> indexes;      // pg_class
     std::unordered_set<long long> constraints;  // pg_constraint
-    std::unordered_set<std::string> names;      // "schema index": attaching has no object of its own.
+    std::unordered_set<std::string> names;  // "schema index": attaching has no object of its own.
 };
 bool is_key_entry(const DumpEntry& entry, const KeyIndexes& keys);
 
@@ -46,8 +46,8 @@ struct DumpScript {
     std::vector<ScriptPiece> pieces;    // In the order of execution.
 };
 
-// `script` is what `pg_restore --verbose --file=-` writes for exactly these entries. An error when an entry is
-// missing: nothing is restored by halves.
+// `script` is what `pg_restore --verbose --file=-` writes for exactly these entries. An error when
+// an entry is missing: nothing is restored by halves.
 Result<DumpScript> cut_script(std::string_view script, const std::vector<DumpEntry>& entries);
 
 }  // namespace segue::backfill::postgres

@@ -30,7 +30,8 @@ Connection::Options options_for(const FenceSettings& settings, const char* appli
 
 // The lock's row in pg_locks.
 std::string fence_lock_row() {
-    return "locktype = 'advisory' AND objsubid = 1 AND database = (SELECT oid FROM pg_database WHERE"
+    return "locktype = 'advisory' AND objsubid = 1 AND database = (SELECT oid FROM pg_database "
+           "WHERE"
            " datname = current_database()) AND classid = " +
            std::to_string(fence_lock_key >> 32) +
            " AND objid = " + std::to_string(fence_lock_key & 0xffffffff);
@@ -63,8 +64,8 @@ Status Fence::install() {
 }
 
 Result<std::vector<std::string>> Fence::unarmed() {
-    const auto rows = link_.run(std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql +
-                                    " AND NOT " + is_armed_sql + " ORDER BY 1",
+    const auto rows = link_.run(std::string{"SELECT n.nspname || '.' || c.relname "} +
+                                    fenced_tables_sql + " AND NOT " + is_armed_sql + " ORDER BY 1",
                                 Parameters{text_array(settings_.exclude), settings_.migration_id});
     if (!rows) return rows.error();
     std::vector<std::string> names;
@@ -72,9 +73,12 @@ Result<std::vector<std::string>> Fence::unarmed() {
     return names;
 }
 
-// Runs before + table + after for every table, each a transaction of its own; those that are busy again later.
-Status Fence::each_table(const std::string& which, const std::string& sql_before_table,
-                         const std::string& sql_after_table, Deadline deadline) {
+// Runs before + table + after for every table, each a transaction of its own; those that are busy
+// again later.
+Status Fence::each_table(const std::string& which,
+                         const std::string& sql_before_table,
+                         const std::string& sql_after_table,
+                         Deadline deadline) {
     for (;;) {
         const auto rows = retry_locked(deadline, [&] {
             return link_.run("SELECT n.nspname, c.relname " + which,
@@ -85,7 +89,8 @@ Status Fence::each_table(const std::string& which, const std::string& sql_before
         for (int row = 0; row < rows->size(); ++row) {
             const std::string table = qualified(rows->text(row, 0), rows->text(row, 1));
             std::string sql = sql_before_table + sql_after_table;
-            for (std::size_t at = sql.find("%T"); at != std::string::npos; at = sql.find("%T", at)) {
+            for (std::size_t at = sql.find("%T"); at != std::string::npos;
+                 at = sql.find("%T", at)) {
                 sql.replace(at, 2, table);
                 at += table.size();
             }
@@ -114,33 +119,42 @@ Status Fence::arm(Deadline deadline) {
     const std::string unarmed_tables = std::string{fenced_tables_sql} + " AND NOT " + is_armed_sql;
     // Dropping locks out readers too, so it is done only where an earlier migration left a trigger.
     const Status cleared = each_table(
-        unarmed_tables + " AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname ="
-                         " 'segue_fence')",
-        "DROP TRIGGER IF EXISTS segue_fence ON %T", "", deadline);
+        unarmed_tables +
+            " AND EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname ="
+            " 'segue_fence')",
+        "DROP TRIGGER IF EXISTS segue_fence ON %T",
+        "",
+        deadline);
     if (!cleared) return cleared;
-    return each_table(unarmed_tables,
-                      trigger.before_table + "%T",
-                      trigger.after_table + "; ALTER TABLE ONLY %T ENABLE ALWAYS TRIGGER segue_fence",
-                      deadline);
+    return each_table(
+        unarmed_tables,
+        trigger.before_table + "%T",
+        trigger.after_table + "; ALTER TABLE ONLY %T ENABLE ALWAYS TRIGGER segue_fence",
+        deadline);
 }
 
 Status Fence::flip(bool closed, Deadline deadline) {
-    // Only as this side's control record wants it, read and locked in the same statement: one that arrives late, from a
-    // process that was killed or frozen, must neither fence a side that serves nor open one that does not. The row
-    // that is written makes the commit one that is flushed.
-    const std::string wanted = closed ? "phase IN ('switching', 'deciding') OR authority <> side"
-                                      : "phase = 'finished' OR (phase = 'steady' AND authority = side)";
+    // Only as this side's control record wants it, read and locked in the same statement: one that
+    // arrives late, from a process that was killed or frozen, must neither fence a side that serves
+    // nor open one that does not. The row that is written makes the commit one that is flushed.
+    const std::string wanted =
+        closed ? "phase IN ('switching', 'deciding') OR authority <> side"
+               : "phase = 'finished' OR (phase = 'steady' AND authority = side)";
     const std::string sql =
-        "WITH wanted AS MATERIALIZED (SELECT FROM segue.control WHERE " + wanted + " FOR SHARE),"
+        "WITH wanted AS MATERIALIZED (SELECT FROM segue.control WHERE " + wanted +
+        " FOR SHARE),"
         " told AS (INSERT INTO segue.event (kind, detail) SELECT 'fence', '" +
-        (closed ? "closed" : "open") + "' FROM wanted) SELECT setval('segue.fence', " + (closed ? "2" : "1") +
-        ") FROM wanted";
+        (closed ? "closed" : "open") + "' FROM wanted) SELECT setval('segue.fence', " +
+        (closed ? "2" : "1") + ") FROM wanted";
     // The record may be locked by whoever writes it just then.
-    const auto flipped = retry_locked(deadline, [&] { return link_.run(sql, std::nullopt, deadline); });
+    const auto flipped =
+        retry_locked(deadline, [&] { return link_.run(sql, std::nullopt, deadline); });
     if (!flipped) return with_context(flipped.error(), "the fence's flag");
     if (flipped->size() == 0) {
-        return Error{Errc::refused, "the control record of this side does not say that its fence is to be " +
-                                        std::string{closed ? "closed" : "open"} + ": another process has changed it"};
+        return Error{Errc::refused,
+                     "the control record of this side does not say that its fence is to be " +
+                         std::string{closed ? "closed" : "open"} +
+                         ": another process has changed it"};
     }
     return Done{};
 }
@@ -152,12 +166,13 @@ Status Fence::close(Deadline deadline) {
     if (const Status taken = take_lock(deadline); !taken) return taken;
     const auto still = closed();
     if (!still) return still.error();
-    if (!*still) return Error{Errc::refused, "the fence was opened by somebody else while it was closed"};
+    if (!*still)
+        return Error{Errc::refused, "the fence was opened by somebody else while it was closed"};
     return Done{};
 }
 
-// Every transaction of the snapshot after the flip, prepared ones included: it may have written before. Only
-// transactions of other databases cannot have written here.
+// Every transaction of the snapshot after the flip, prepared ones included: it may have written
+// before. Only transactions of other databases cannot have written here.
 Status Fence::await_older_transactions(Deadline deadline) {
     const auto snapshot =
         link_.run("SELECT x FROM pg_snapshot_xip(pg_current_snapshot()) x", std::nullopt, deadline);
@@ -167,7 +182,8 @@ Status Fence::await_older_transactions(Deadline deadline) {
 
     const auto connection = link_.connection();
     if (!connection) return connection.error();
-    const auto open = await_transactions(**connection, std::move(older), pause_between_looks, deadline);
+    const auto open =
+        await_transactions(**connection, std::move(older), pause_between_looks, deadline);
     if (!open) return open.error();
     if (open->empty()) return Done{};
     return Error{Errc::timed_out,
@@ -193,10 +209,12 @@ Status Fence::take_lock(Deadline deadline) {
 }
 
 std::string Fence::lock_holders(const std::string& condition) {
-    const auto rows = link_.run("SELECT DISTINCT coalesce(pid::text, 'prepared') FROM pg_locks WHERE granted"
-                                " AND pid IS DISTINCT FROM pg_backend_pid() AND " + condition,
-                                std::nullopt,
-                                std::chrono::steady_clock::now() + look_time_max);
+    const auto rows = link_.run(
+        "SELECT DISTINCT coalesce(pid::text, 'prepared') FROM pg_locks WHERE granted"
+        " AND pid IS DISTINCT FROM pg_backend_pid() AND " +
+            condition,
+        std::nullopt,
+        std::chrono::steady_clock::now() + look_time_max);
     if (!rows) return " unknown";
     std::string pids;
     for (int row = 0; row < rows->size(); ++row) pids += " " + rows->text(row, 0);
@@ -208,11 +226,13 @@ bool Fence::held() {
     const auto connection = lock_link_.connection();
     if (!connection) return false;
     // Only on this very session: a new one would have let writers in between.
-    const auto rows = execute_before(**connection,
-                                     "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND"
-                                     " granted AND mode = 'ExclusiveLock' AND " + fence_lock_row(),
-                                     std::nullopt,
-                                     std::chrono::steady_clock::now() + look_time_max);
+    const auto rows =
+        execute_before(**connection,
+                       "SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND"
+                       " granted AND mode = 'ExclusiveLock' AND " +
+                           fence_lock_row(),
+                       std::nullopt,
+                       std::chrono::steady_clock::now() + look_time_max);
     return rows && rows->number(0, 0) == 1;
 }
 
@@ -231,11 +251,12 @@ void Fence::release_lock() {
 Status Fence::open(Deadline deadline) {
     // The lock goes first: with the flag open and the lock still there, writers would be refused.
     release_lock();
-    const auto leftovers = link_.run("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid <>"
-                                     " pg_backend_pid() AND mode = 'ExclusiveLock' AND " +
-                                         fence_lock_row(),
-                                     std::nullopt,
-                                     deadline);
+    const auto leftovers = link_.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE pid <>"
+        " pg_backend_pid() AND mode = 'ExclusiveLock' AND " +
+            fence_lock_row(),
+        std::nullopt,
+        deadline);
     if (!leftovers) return leftovers.error();
     return flip(false, deadline);
 }
@@ -247,19 +268,24 @@ Result<bool> Fence::closed() {
 }
 
 Status Fence::remove(Deadline deadline) {
-    const auto events = link_.run("DROP EVENT TRIGGER IF EXISTS segue_fence_ddl;"
-                                  " DROP EVENT TRIGGER IF EXISTS segue_fence_new;"
-                                  " DROP EVENT TRIGGER IF EXISTS segue_fence_carried");
+    const auto events = link_.run(
+        "DROP EVENT TRIGGER IF EXISTS segue_fence_ddl;"
+        " DROP EVENT TRIGGER IF EXISTS segue_fence_new;"
+        " DROP EVENT TRIGGER IF EXISTS segue_fence_carried");
     if (!events) return events.error();
     const Status dropped = each_table(
         "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid ="
-        " c.relnamespace WHERE t.tgname = 'segue_fence' AND $1::text IS NOT NULL AND $2::text IS NOT NULL",
-        "DROP TRIGGER IF EXISTS segue_fence ON %T", "", deadline);
+        " c.relnamespace WHERE t.tgname = 'segue_fence' AND $1::text IS NOT NULL AND $2::text IS "
+        "NOT NULL",
+        "DROP TRIGGER IF EXISTS segue_fence ON %T",
+        "",
+        deadline);
     if (!dropped) return dropped;
-    const auto functions = link_.run("DROP FUNCTION IF EXISTS segue.fence_guard();"
-                                     " DROP FUNCTION IF EXISTS segue.fence_ddl();"
-                                     " DROP FUNCTION IF EXISTS segue.fence_new_tables();"
-                                     " DROP FUNCTION IF EXISTS segue.fence_carried()");
+    const auto functions = link_.run(
+        "DROP FUNCTION IF EXISTS segue.fence_guard();"
+        " DROP FUNCTION IF EXISTS segue.fence_ddl();"
+        " DROP FUNCTION IF EXISTS segue.fence_new_tables();"
+        " DROP FUNCTION IF EXISTS segue.fence_carried()");
     if (!functions) return functions.error();
     return Done{};
 }

@@ -7,25 +7,30 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// True for everybody but the mover: its role alone is not enough, because an application may use the same one.
+// True for everybody but the mover: its role alone is not enough, because an application may use
+// the same one.
 std::string not_the_mover(const std::string& role, const std::string& migration_id) {
     return "session_user <> " + quote_literal(role) + " OR pg_catalog.current_setting('" +
            std::string{mover_setting} + "', true) IS DISTINCT FROM " + quote_literal(migration_id);
 }
 
 // What makes temporary tables (protocol/postgres/temporary_tables.hpp).
-constexpr const char* carried_tags = "'CREATE TABLE', 'CREATE SEQUENCE', 'CREATE INDEX', 'ALTER TABLE', 'ALTER SEQUENCE'";
+constexpr const char* carried_tags =
+    "'CREATE TABLE', 'CREATE SEQUENCE', 'CREATE INDEX', 'ALTER TABLE', 'ALTER SEQUENCE'";
 
-// The shared lock comes before the flag is read: whoever has both passed is visible to the closing session by
-// the lock, and whoever comes later meets the flag.
+// The shared lock comes before the flag is read: whoever has both passed is visible to the closing
+// session by the lock, and whoever comes later meets the flag.
 std::string guard_body(Side side) {
     const std::string here{name(side)}, there{name(other(side))};
-    return "  IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(" + std::to_string(fence_lock_key) +
-           ")\n     OR pg_catalog.pg_sequence_last_value('segue.fence'::pg_catalog.regclass) = 2 THEN\n"
-           "    RAISE EXCEPTION 'the " + here +
+    return "  IF NOT pg_catalog.pg_try_advisory_xact_lock_shared(" +
+           std::to_string(fence_lock_key) +
+           ")\n     OR pg_catalog.pg_sequence_last_value('segue.fence'::pg_catalog.regclass) = 2 "
+           "THEN\n"
+           "    RAISE EXCEPTION 'the " +
+           here +
            " is fenced by Segue: only its mover writes here' USING ERRCODE = '25006',\n"
-           "      HINT = 'Connect through Segue, which knows whether the " + here + " or the " + there +
-           " takes the writes; see segue status.';\n  END IF;\n";
+           "      HINT = 'Connect through Segue, which knows whether the " +
+           here + " or the " + there + " takes the writes; see segue status.';\n  END IF;\n";
 }
 
 }  // namespace
@@ -36,19 +41,26 @@ FenceTriggerSql fence_trigger_sql(const std::string& role, const std::string& mi
                 ") EXECUTE FUNCTION segue.fence_guard()"};
 }
 
-std::string fence_functions_sql(Side side, const std::string& role,
+std::string fence_functions_sql(Side side,
+                                const std::string& role,
                                 const std::string& migration_id) {
     const std::string attributes =
         " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ";
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
-    // Temporary tables of sessions that are about to be moved here are made while the fence is closed; what else such a command would
-    // have made is refused at its end. Which command was let pass is not asked again there: its expressions may have changed the answer.
-    // The setting is the transaction's id: a command that commits inside itself, before that check, cannot be in a transaction that has one.
-    const std::string carries = "pg_catalog.current_setting('segue.carry', true) = pg_catalog.pg_current_xact_id_if_assigned()::text"
-                                " AND EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried' AND evtenabled = 'A')";
-    const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) + ") AND NOT (coalesce(" + carries +
-                            ", false) AND TG_TAG IN (" + carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
+    // Temporary tables of sessions that are about to be moved here are made while the fence is
+    // closed; what else such a command would have made is refused at its end. Which command was let
+    // pass is not asked again there: its expressions may have changed the answer. The setting is
+    // the transaction's id: a command that commits inside itself, before that check, cannot be in a
+    // transaction that has one.
+    const std::string carries =
+        "pg_catalog.current_setting('segue.carry', true) = "
+        "pg_catalog.pg_current_xact_id_if_assigned()::text"
+        " AND EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried' AND "
+        "evtenabled = 'A')";
+    const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +
+                            ") AND NOT (coalesce(" + carries + ", false) AND TG_TAG IN (" +
+                            carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
     const std::string carried = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +
                                 ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
                                 " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
@@ -61,18 +73,23 @@ std::string fence_functions_sql(Side side, const std::string& role,
         "        AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
         "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
         "                        AND t.tgname = 'segue_fence') LOOP\n"
-        "    EXECUTE " + quote_literal(trigger.before_table) + " || made.object_identity || " +
-        quote_literal(trigger.after_table) + ";\n"
+        "    EXECUTE " +
+        quote_literal(trigger.before_table) + " || made.object_identity || " +
+        quote_literal(trigger.after_table) +
+        ";\n"
         "    EXECUTE 'ALTER TABLE ONLY ' || made.object_identity ||"
         " ' ENABLE ALWAYS TRIGGER segue_fence';\n"
         "  END LOOP;\nEND";
     return "CREATE OR REPLACE FUNCTION segue.fence_guard() RETURNS trigger" + attributes +
-           quote_literal(guard) + ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" +
-           attributes + quote_literal(ddl) +
-           ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" + attributes +
-           quote_literal(new_tables) +
-           ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" + attributes + quote_literal(carried) +
-           ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), segue.fence_new_tables(), segue.fence_carried()"
+           quote_literal(guard) +
+           ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" + attributes +
+           quote_literal(ddl) +
+           ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" +
+           attributes + quote_literal(new_tables) +
+           ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" +
+           attributes + quote_literal(carried) +
+           ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), "
+           "segue.fence_new_tables(), segue.fence_carried()"
            " FROM PUBLIC";
 }
 
@@ -90,7 +107,8 @@ std::string fence_event_triggers_sql() {
   ALTER EVENT TRIGGER segue_fence_new ENABLE ALWAYS;
   IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried') THEN
     CREATE EVENT TRIGGER segue_fence_carried ON ddl_command_end
-      WHEN TAG IN ()sql"} + carried_tags + R"sql() EXECUTE FUNCTION segue.fence_carried();
+      WHEN TAG IN ()sql"} +
+           carried_tags + R"sql() EXECUTE FUNCTION segue.fence_carried();
   END IF;
   ALTER EVENT TRIGGER segue_fence_carried ENABLE ALWAYS;
 END $$)sql";

@@ -8,9 +8,12 @@
 namespace segue::backfill::postgres {
 
 // Trigger functions segue.fence_guard() for tables and segue.fence_ddl() for commands, and
-// segue.fence_new_tables(), which arms tables as they are created. `role`: who the mover logs in as. A command in a transaction that
-// has set segue.carry to its own id may make temporary tables on a closed side: segue.fence_carried() sees to it that it made nothing else.
-std::string fence_functions_sql(Side side, const std::string& role, const std::string& migration_id);
+// segue.fence_new_tables(), which arms tables as they are created. `role`: who the mover logs in
+// as. A command in a transaction that has set segue.carry to its own id may make temporary tables
+// on a closed side: segue.fence_carried() sees to it that it made nothing else.
+std::string fence_functions_sql(Side side,
+                                const std::string& role,
+                                const std::string& migration_id);
 
 // CREATE TRIGGER for one table, up to and behind its qualified name.
 struct FenceTriggerSql {
@@ -21,7 +24,8 @@ FenceTriggerSql fence_trigger_sql(const std::string& role, const std::string& mi
 // Needs a superuser.
 std::string fence_event_triggers_sql();
 
-// A FROM clause and condition: the tables c (of schemas n) that the fence guards. $1: excluded names.
+// A FROM clause and condition: the tables c (of schemas n) that the fence guards. $1: excluded
+// names.
 extern const char* const fenced_tables_sql;
 // A condition on c: it has our trigger, always enabled, for this migration. $2: migration id.
 extern const char* const is_armed_sql;

@@ -1,5 +1,5 @@
-// `finish`: what Segue changed on the servers is put back. The tombstones come first: from then on clients are
-// served by them, and what is left can be cleaned up at any time.
+// `finish`: what Segue changed on the servers is put back. The tombstones come first: from then on
+// clients are served by them, and what is left can be cleaned up at any time.
 #include <thread>
 
 #include "backfill/postgres/migration.hpp"
@@ -17,11 +17,13 @@ Status bury(ControlStore& store, const ControlRecord& tombstone, Side side) {
     const auto present = store.read();
     if (!present) return on_side(side, present.error());
     if (!present->has_value()) {
-        return Error{Errc::refused, std::string{name(side)} + ": there is no control record to finish"};
+        return Error{Errc::refused,
+                     std::string{name(side)} + ": there is no control record to finish"};
     }
     const ControlRecord& current = **present;
     if (current.migration_id != tombstone.migration_id) {
-        return Error{Errc::refused, std::string{name(side)} + ": the record is another migration's"};
+        return Error{Errc::refused,
+                     std::string{name(side)} + ": the record is another migration's"};
     }
     if (current.phase == router::Phase::finished) return Done{};
     ControlRecord next = tombstone;
@@ -32,28 +34,35 @@ Status bury(ControlStore& store, const ControlRecord& tombstone, Side side) {
     const auto written = store.compare_and_set(current, next);
     if (!written) return on_side(side, written.error());
     switch (*written) {
-        case Written::yes: return Done{};
+        case Written::yes:
+            return Done{};
         case Written::conflict:
-            return Error{Errc::refused, std::string{name(side)} + ": the record changed meanwhile; repeat"};
-        case Written::unknown: break;
+            return Error{Errc::refused,
+                         std::string{name(side)} + ": the record changed meanwhile; repeat"};
+        case Written::unknown:
+            break;
     }
     return Error{Errc::in_doubt, std::string{name(side)} + ": the answer was lost; repeat finish"};
 }
 
-// A slot can be dropped when nobody reads it; a reader of ours that is still there has lost its purpose.
+// A slot can be dropped when nobody reads it; a reader of ours that is still there has lost its
+// purpose.
 Status drop_slots(Link& link, const std::string& migration) {
     const Deadline deadline = std::chrono::steady_clock::now() + slot_release_max;
     for (;;) {
         const auto dropped = link.run(
-            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name IN ($1, $2)"
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name "
+            "IN ($1, $2)"
             " AND database = current_database()",
             Parameters{slot_name(migration, Side::source), slot_name(migration, Side::target)});
         if (dropped) return Done{};
-        if (dropped.error().sqlstate != object_in_use || std::chrono::steady_clock::now() >= deadline) {
+        if (dropped.error().sqlstate != object_in_use ||
+            std::chrono::steady_clock::now() >= deadline) {
             return dropped.error();
         }
         const auto ended = link.run(
-            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name IN ($1, $2)"
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name IN "
+            "($1, $2)"
             " AND database = current_database() AND active_pid IS NOT NULL",
             Parameters{slot_name(migration, Side::source), slot_name(migration, Side::target)});
         if (!ended) return ended.error();
@@ -66,9 +75,10 @@ Status restore_identities(Link& link) {
     if (!exists) return exists.error();
     if (!exists->truth(0, 0)) return Done{};
     // Only where it is still as we set it: what somebody has changed since is theirs.
-    const auto saved = link.run("SELECT s.object, s.previous FROM segue.saved s JOIN pg_class c"
-                                " ON c.oid = to_regclass(s.object)"
-                                " WHERE s.kind = 'replica_identity' AND c.relreplident = 'f'");
+    const auto saved = link.run(
+        "SELECT s.object, s.previous FROM segue.saved s JOIN pg_class c"
+        " ON c.oid = to_regclass(s.object)"
+        " WHERE s.kind = 'replica_identity' AND c.relreplident = 'f'");
     if (!saved) return saved.error();
     TableStatements statements;
     for (int row = 0; row < saved->size(); ++row) {
@@ -80,7 +90,8 @@ Status restore_identities(Link& link) {
         link, std::move(statements), std::chrono::steady_clock::now() + table_locks_time_max);
 }
 
-// The tables of schema segue that only a running migration needs. `fence_stays`: its flag, too, is kept.
+// The tables of schema segue that only a running migration needs. `fence_stays`: its flag, too, is
+// kept.
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
@@ -110,7 +121,9 @@ Status clean_up(Migration& migration, Side side, bool fence_stays) {
 
 }  // namespace
 
-Status finish_migration(Migration& migration, ControlStores& control, const ControlRecord& tombstone,
+Status finish_migration(Migration& migration,
+                        ControlStores& control,
+                        const ControlRecord& tombstone,
                         bool unfence) {
     const Side authority = tombstone.authority;
     for (const Side side : {authority, other(authority)}) {

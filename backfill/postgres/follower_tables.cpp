@@ -23,8 +23,9 @@ constexpr const char* foreign_equality = R"sql(
 }  // namespace
 
 const Column* FollowerTable::column(const std::string& name) const {
-    const auto at = std::find_if(
-        table.columns.begin(), table.columns.end(), [&](const Column& c) { return c.name == name; });
+    const auto at = std::find_if(table.columns.begin(), table.columns.end(), [&](const Column& c) {
+        return c.name == name;
+    });
     return at == table.columns.end() ? nullptr : &*at;
 }
 
@@ -53,8 +54,9 @@ Result<FollowerTables> read_follower_tables(Connection& follower,
     for (int row = 0; row < operators->size(); ++row) {
         const auto found = result.find({operators->text(row, 0), operators->text(row, 1)});
         if (found == result.end()) continue;
-        found->second.equality[operators->text(row, 2)] =
-            "OPERATOR(" + quote_identifier(operators->at(row, 3)) + "." + operators->text(row, 4) + ")";
+        found->second.equality[operators->text(row, 2)] = "OPERATOR(" +
+                                                          quote_identifier(operators->at(row, 3)) +
+                                                          "." + operators->text(row, 4) + ")";
     }
     return result;
 }

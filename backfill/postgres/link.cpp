@@ -69,8 +69,10 @@ bool usable(const Connection& connection) {
     return connection.good() && status != PQTRANS_ACTIVE && status != PQTRANS_UNKNOWN;
 }
 
-Result<Rows> execute_before(Connection& connection, const std::string& sql,
-                            const std::optional<Parameters>& parameters, Deadline deadline) {
+Result<Rows> execute_before(Connection& connection,
+                            const std::string& sql,
+                            const std::optional<Parameters>& parameters,
+                            Deadline deadline) {
     const std::string limit =
         "SET statement_timeout = " + std::to_string(milliseconds_until(deadline - server_margin));
     if (PQsendQuery(connection.raw(), limit.c_str()) == 0) return connection.error("statement");
@@ -82,8 +84,14 @@ Result<Rows> execute_before(Connection& connection, const std::string& sql,
     if (parameters) {
         std::vector<const char*> values;
         for (const auto& value : *parameters) values.push_back(value ? value->c_str() : nullptr);
-        sent = PQsendQueryParams(connection.raw(), sql.c_str(), static_cast<int>(values.size()),
-                                 nullptr, values.data(), nullptr, nullptr, 0);
+        sent = PQsendQueryParams(connection.raw(),
+                                 sql.c_str(),
+                                 static_cast<int>(values.size()),
+                                 nullptr,
+                                 values.data(),
+                                 nullptr,
+                                 nullptr,
+                                 0);
     } else {
         sent = PQsendQuery(connection.raw(), sql.c_str());
     }
@@ -108,7 +116,8 @@ Result<Rows> Link::run(const std::string& sql, const std::optional<Parameters>& 
     return run(sql, parameters, std::chrono::steady_clock::now() + statement_time_max);
 }
 
-Result<Rows> Link::run(const std::string& sql, const std::optional<Parameters>& parameters,
+Result<Rows> Link::run(const std::string& sql,
+                       const std::optional<Parameters>& parameters,
                        Deadline deadline) {
     const bool old_connection = open();
     auto first = connection();

@@ -1,6 +1,6 @@
 #pragma once
-// A connection to one side for short administrative statements, each with a deadline: a frozen server must not
-// freeze a change of authority. Opened when first needed, and anew after it broke.
+// A connection to one side for short administrative statements, each with a deadline: a frozen
+// server must not freeze a change of authority. Opened when first needed, and anew after it broke.
 
 #include <chrono>
 #include <memory>
@@ -20,11 +20,14 @@ long long milliseconds_until(Deadline deadline);
 // True when the connection can take the next statement.
 bool usable(const Connection& connection);
 
-// Runs the statement (several without parameters; the last one's answer). The server is asked to give up a
-// little before the deadline; when nothing is heard by the deadline the answer is lost: Errc::timed_out, and the
-// connection is no longer usable(). A server's own timeout is Errc::timed_out as well, and harmless.
-Result<Rows> execute_before(Connection& connection, const std::string& sql,
-                            const std::optional<Parameters>& parameters, Deadline deadline);
+// Runs the statement (several without parameters; the last one's answer). The server is asked to
+// give up a little before the deadline; when nothing is heard by the deadline the answer is lost:
+// Errc::timed_out, and the connection is no longer usable(). A server's own timeout is
+// Errc::timed_out as well, and harmless.
+Result<Rows> execute_before(Connection& connection,
+                            const std::string& sql,
+                            const std::optional<Parameters>& parameters,
+                            Deadline deadline);
 
 class Link {
 public:
@@ -33,10 +36,13 @@ public:
     // The connection, usable; opened when there is none.
     Result<Connection*> connection();
 
-    // For idempotent statements: a connection that turns out to be dead is replaced, and the statement is
-    // run a second time.
-    Result<Rows> run(const std::string& sql, const std::optional<Parameters>& parameters = std::nullopt);
-    Result<Rows> run(const std::string& sql, const std::optional<Parameters>& parameters, Deadline deadline);
+    // For idempotent statements: a connection that turns out to be dead is replaced, and the
+    // statement is run a second time.
+    Result<Rows> run(const std::string& sql,
+                     const std::optional<Parameters>& parameters = std::nullopt);
+    Result<Rows> run(const std::string& sql,
+                     const std::optional<Parameters>& parameters,
+                     Deadline deadline);
 
     // Forgets the connection; the server ends the session and its locks.
     void drop() { connection_.reset(); }

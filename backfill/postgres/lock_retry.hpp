@@ -1,6 +1,6 @@
 #pragma once
-// Statements of Segue's own that met a lock and gave up, so as not to keep those waiting who queue behind them
-// (law 10), are asked again until a deadline.
+// Statements of Segue's own that met a lock and gave up, so as not to keep those waiting who queue
+// behind them (law 10), are asked again until a deadline.
 
 #include <chrono>
 #include <thread>
@@ -9,7 +9,8 @@
 
 namespace segue::backfill::postgres {
 
-// What the server answers to lock_timeout, and to a statement that was cancelled for somebody who waits.
+// What the server answers to lock_timeout, and to a statement that was cancelled for somebody who
+// waits.
 inline constexpr const char* lock_not_available = "55P03";
 inline constexpr const char* query_canceled = "57014";
 
@@ -21,10 +22,11 @@ inline bool met_a_lock(const Error& error) {
     return error.sqlstate == lock_not_available || error.sqlstate == query_canceled;
 }
 
-// Calls `attempt` (a Result, idempotent, leaving no transaction open when it fails) again while what it met is a
-// lock. At the deadline the last answer stands; it is called at least once.
+// Calls `attempt` (a Result, idempotent, leaving no transaction open when it fails) again while
+// what it met is a lock. At the deadline the last answer stands; it is called at least once.
 template <class Attempt>
-auto retry_locked(std::chrono::steady_clock::time_point deadline, Attempt attempt) -> decltype(attempt()) {
+auto retry_locked(std::chrono::steady_clock::time_point deadline, Attempt attempt)
+    -> decltype(attempt()) {
     auto pause = lock_retry_pause_min;
     for (;;) {
         auto result = attempt();

@@ -7,7 +7,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr const char* log_end_query =
-    "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), pg_snapshot_xmax(pg_current_snapshot())";
+    "SELECT pg_current_wal_insert_lsn(), pg_current_wal_flush_lsn(), "
+    "pg_snapshot_xmax(pg_current_snapshot())";
 // Flushed locally is all that is asked of it: a standby that is down must not hold up the gate.
 constexpr const char* ticket_statement =
     "SET synchronous_commit = local; UPDATE segue.ticket SET number = number + 1";
@@ -37,7 +38,8 @@ Result<LogEnd> LogPosition::read() {
     if (!rows) return rows.error();
     const auto inserted = parse_lsn(rows->at(0, 0));
     const auto flushed = parse_lsn(rows->at(0, 1));
-    if (!inserted || !flushed) return Error{Errc::bad_value, "the server's log position is unreadable"};
+    if (!inserted || !flushed)
+        return Error{Errc::bad_value, "the server's log position is unreadable"};
     const std::string ended{rows->at(0, 2)};
     return LogEnd{*inserted, *flushed, {connections_, std::strtoull(ended.c_str(), nullptr, 10)}};
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Where a server's log ends, for tokens: a connection of our own that is asked again and again. Blocking;
-// one thread at a time; connects when it is not connected.
+// Where a server's log ends, for tokens: a connection of our own that is asked again and again.
+// Blocking; one thread at a time; connects when it is not connected.
 
 #include <optional>
 #include <string>
@@ -27,8 +27,8 @@ public:
         : url_(std::move(url)), settings_(std::move(settings)) {}
 
     Result<LogEnd> read();
-    // Commits a tiny transaction, flushed when this returns: everything inserted before it is flushed too
-    // (DESIGN 5, "H and quiet servers").
+    // Commits a tiny transaction, flushed when this returns: everything inserted before it is
+    // flushed too (DESIGN 5, "H and quiet servers").
     Status commit_ticket();
 
 private:

@@ -1,7 +1,7 @@
 #pragma once
-// Both databases of one migration as its administrative steps see them, and those steps that are longer than a
-// statement: `start` (prepare) and `finish`. Every step is idempotent: run again after a crash at any instant, it
-// does what is left.
+// Both databases of one migration as its administrative steps see them, and those steps that are
+// longer than a statement: `start` (prepare) and `finish`. Every step is idempotent: run again
+// after a crash at any instant, it does what is left.
 
 #include <array>
 #include <memory>
@@ -37,18 +37,21 @@ using ControlStores = std::array<std::unique_ptr<ControlStore>, 2>;  // By index
 
 // ChangeSteps::prepare and ::finish.
 Status prepare_migration(Migration& migration, ControlStores& control, const ControlRecord& record);
-Status finish_migration(Migration& migration, ControlStores& control, const ControlRecord& tombstone,
+Status finish_migration(Migration& migration,
+                        ControlStores& control,
+                        const ControlRecord& tombstone,
                         bool unfence);
 
 // What the operator is told when a side answers with an error.
 Error on_side(Side side, const Error& error);
 
-// Statements that lock tables of the application: (what for, statement). One transaction each, with the link's
-// short lock timeout; those that met a lock are tried again until the deadline.
+// Statements that lock tables of the application: (what for, statement). One transaction each, with
+// the link's short lock timeout; those that met a lock are tried again until the deadline.
 using TableStatements = std::vector<std::pair<std::string, std::string>>;
 Status run_table_by_table(Link& link, TableStatements statements, Deadline deadline);
 
-// How long a step of start or finish goes on asking for locks before it gives up and says who holds them.
+// How long a step of start or finish goes on asking for locks before it gives up and says who holds
+// them.
 inline constexpr std::chrono::minutes table_locks_time_max{5};
 
 // The publication on that side, with these tables and Segue's own that travel in the stream.

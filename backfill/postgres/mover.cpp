@@ -1,4 +1,5 @@
-// The mover's face: starts run after run until it is stopped, and answers for the one that is going on.
+// The mover's face: starts run after run until it is stopped, and answers for the one that is going
+// on.
 
 #include "backfill/mover.hpp"
 
@@ -21,7 +22,8 @@ using namespace postgres;
 
 constexpr std::chrono::milliseconds pause_min{100}, pause_max{5000};
 constexpr std::chrono::seconds good_run{10};
-// While another Segue is the mover, a commit of our clients under mirror sync waits up to so much longer.
+// While another Segue is the mover, a commit of our clients under mirror sync waits up to so much
+// longer.
 constexpr std::chrono::milliseconds other_progress_interval{20};
 constexpr std::chrono::seconds refresh_time{30};
 
@@ -80,11 +82,12 @@ Status PostgresMover::start(const ControlRecord& record) {
     {
         const std::lock_guard lock{shared_.mutex};
         shared_.authority = record.authority;
-        shared_.backfill = record.backfill == router::Backfill::none ? router::Backfill::copying
-                                                                     : record.backfill;
+        shared_.backfill =
+            record.backfill == router::Backfill::none ? router::Backfill::copying : record.backfill;
     }
     {
-        const std::lock_guard lock{mutex_};  // It may have been stopped before: for a finish that failed.
+        const std::lock_guard lock{
+            mutex_};  // It may have been stopped before: for a finish that failed.
         stopping_ = false;
         verify_stopping_.store(false);
     }
@@ -174,7 +177,8 @@ void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
     if (reason.code == Errc::refused && shared_.invalid.empty()) shared_.invalid = reason.detail;
 }
 
-// Law 11, also while the other side is gone and nothing runs: a slot that holds back more than the cap goes.
+// Law 11, also while the other side is gone and nothing runs: a slot that holds back more than the
+// cap goes.
 void PostgresMover::guard_disks() {
     if (shared_.settings.retained_log_bytes_max == 0) return;
     for (const Side side : {Side::source, Side::target}) {
@@ -187,13 +191,17 @@ void PostgresMover::guard_disks() {
             {slot, std::to_string(shared_.settings.retained_log_bytes_max)});
         if (!over || over->size() == 0) continue;
         if (!over->null(0, 0)) {
-            auto ended = connection->execute("SELECT pg_terminate_backend($1::integer, 5000)", {over->text(0, 0)});
+            auto ended = connection->execute("SELECT pg_terminate_backend($1::integer, 5000)",
+                                             {over->text(0, 0)});
             if (!ended) continue;
         }
-        if (auto dropped = connection->execute("SELECT pg_drop_replication_slot($1)", {slot}); !dropped) continue;
+        if (auto dropped = connection->execute("SELECT pg_drop_replication_slot($1)", {slot});
+            !dropped)
+            continue;
         const std::lock_guard lock{shared_.mutex};
-        shared_.invalid = "the copy is invalid: the log retained on the " + std::string{name(side)} +
-                          " reached [limits] retained_log_mb and slot " + slot +
+        shared_.invalid = "the copy is invalid: the log retained on the " +
+                          std::string{name(side)} + " reached [limits] retained_log_mb and slot " +
+                          slot +
                           " was given up to save its disk; finish this migration and start again";
     }
 }
@@ -233,7 +241,8 @@ Status PostgresMover::strays_mended(Side stream_of, std::uint64_t count) {
     auto record = run->link(other(stream_of), LinkKind::writer);
     if (!record) return record.error();
     const std::uint64_t since = shared_.since.load();
-    if (const Status forgotten = forget_strays(**record, stream_of, since, count); !forgotten) return forgotten;
+    if (const Status forgotten = forget_strays(**record, stream_of, since, count); !forgotten)
+        return forgotten;
     auto left = read_strays(**record, stream_of, since);
     if (!left) return left.error();
     shared_.strays[index(stream_of)].mended(count, left->tables);
@@ -327,24 +336,32 @@ MoverStatus PostgresMover::status() const {
             stream.retained_log_bytes = figures.retained_log_bytes;
             // Before the applier has told, nothing is known: zero would count as all of the log.
             if (stream.applied.value != 0) {
-                stream.lag_bytes = figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
-                // What the server has not sent yet is not among the commits that have arrived. (Of a stream that is only
-                // watched the position is written now and then.)
-                const double age = side == shared_.authority ? figures.trail.age(stream.applied, Clock::now()).count() : 0;
+                stream.lag_bytes =
+                    figures.log_end.value - std::min(figures.log_end.value, stream.applied.value);
+                // What the server has not sent yet is not among the commits that have arrived. (Of
+                // a stream that is only watched the position is written now and then.)
+                const double age = side == shared_.authority
+                                       ? figures.trail.age(stream.applied, Clock::now()).count()
+                                       : 0;
                 stream.lag_seconds = std::max(stream.lag_seconds.value_or(0), age);
             }
         }
-        // A run that began again where the last one failed (a full disk) has not mended it before something went through.
-        if (!stream.connected || !stream.reverse_ready) stream.problem = shared_.stream_problem[index(side)];
+        // A run that began again where the last one failed (a full disk) has not mended it before
+        // something went through.
+        if (!stream.connected || !stream.reverse_ready)
+            stream.problem = shared_.stream_problem[index(side)];
     }
     if (!shared_.invalid.empty()) status.problems.push_back(shared_.invalid);
     const std::string& problem = shared_.stream_problem[index(shared_.authority)];
     if (!status.streams[index(shared_.authority)].problem.empty() && problem != shared_.invalid) {
         status.problems.push_back(problem);
     }
-    if (status.backfill == router::Backfill::copying && shared_.copying_since && status.rows_total_estimate) {
-        const double seconds = std::chrono::duration<double>(Clock::now() - *shared_.copying_since).count();
-        const auto copied = static_cast<double>(status.rows_copied - std::min(status.rows_copied, shared_.copied_when_started));
+    if (status.backfill == router::Backfill::copying && shared_.copying_since &&
+        status.rows_total_estimate) {
+        const double seconds =
+            std::chrono::duration<double>(Clock::now() - *shared_.copying_since).count();
+        const auto copied = static_cast<double>(
+            status.rows_copied - std::min(status.rows_copied, shared_.copied_when_started));
         const auto left = static_cast<double>(*status.rows_total_estimate - status.rows_copied);
         if (copied > 0) status.eta_seconds = left * seconds / copied;
     }

@@ -24,7 +24,8 @@ Status check_server(Connection& replication, Connection& side_connection, Side s
         side_connection.execute("SELECT system_identifier, timeline, side FROM segue.control");
     if (!recorded) return recorded.error();
     if (recorded->size() != 1) return invalid(side, "its control record is gone");
-    if (recorded->at(0, 2) != name(side)) return invalid(side, "it is the other database of this migration");
+    if (recorded->at(0, 2) != name(side))
+        return invalid(side, "it is the other database of this migration");
     const auto identity = replication.execute("IDENTIFY_SYSTEM");
     if (!identity) return identity.error();
     const std::string_view system = recorded->at(0, 0);
@@ -33,14 +34,16 @@ Status check_server(Connection& replication, Connection& side_connection, Side s
     }
     const long long timeline = recorded->number(0, 1);
     if (timeline != 0 && identity->number(0, 1) != timeline) {
-        return invalid(side, "a standby was promoted (its timeline differs), and its slot is unproven");
+        return invalid(side,
+                       "a standby was promoted (its timeline differs), and its slot is unproven");
     }
     return Done{};
 }
 
 Result<std::optional<SlotState>> read_slot(Connection& connection, const std::string& slot) {
     const auto rows = connection.execute(
-        "SELECT confirmed_flush_lsn, restart_lsn FROM pg_replication_slots WHERE slot_name = $1", {slot});
+        "SELECT confirmed_flush_lsn, restart_lsn FROM pg_replication_slots WHERE slot_name = $1",
+        {slot});
     if (!rows) return rows.error();
     if (rows->size() == 0) return std::optional<SlotState>{};
     SlotState state;
@@ -59,7 +62,9 @@ Result<StoredProgress> progress_for_slot(Connection& owner,
     if (!state) return state.error();
     if (!*state) return invalid(stream, "slot " + slot + " is gone");
     if (!(*state)->restart) return invalid(stream, "slot " + slot + " was given up by the server");
-    if (!*progress) return invalid(stream, "what the other side has of slot " + slot + " is not on record there");
+    if (!*progress)
+        return invalid(stream,
+                       "what the other side has of slot " + slot + " is not on record there");
     // The server would skip what was confirmed, silently.
     if ((*state)->confirmed > (*progress)->restart) {
         return invalid(stream,
@@ -71,9 +76,9 @@ Result<StoredProgress> progress_for_slot(Connection& owner,
 }
 
 Status wait_for_past(Connection& connection) {
-    // A commit whose record is written leaves the list of running transactions within moments, unless it
-    // waits for a synchronous standby. Who is idle, prepared, or busy for long without that wait has not
-    // written its commit: it will come through the slot.
+    // A commit whose record is written leaves the list of running transactions within moments,
+    // unless it waits for a synchronous standby. Who is idle, prepared, or busy for long without
+    // that wait has not written its commit: it will come through the slot.
     constexpr std::chrono::milliseconds pause{5};
     constexpr std::chrono::seconds busy_max{5};
     const auto begun_at = std::chrono::steady_clock::now();
@@ -85,7 +90,8 @@ Status wait_for_past(Connection& connection) {
     for (;;) {
         const auto rows = connection.execute(
             "SELECT pg_current_snapshot(), coalesce((SELECT bool_or(wait_event = 'SyncRep') FROM"
-            " pg_stat_activity), false), (SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT"
+            " pg_stat_activity), false), (SELECT count(*) FROM pg_stat_activity WHERE backend_xid "
+            "IS NOT"
             " NULL AND state <> 'idle in transaction' AND pid <> pg_backend_pid())");
         if (!rows) return rows.error();
         const auto snapshot = parse_snapshot(rows->at(0, 0));

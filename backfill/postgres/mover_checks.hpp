@@ -1,6 +1,6 @@
 #pragma once
-// Law 3 at every start of a stream: the server, its timeline and its slot must be what the record and the
-// durable progress on the other side say. Else the copy is invalid: Errc::refused.
+// Law 3 at every start of a stream: the server, its timeline and its slot must be what the record
+// and the durable progress on the other side say. Else the copy is invalid: Errc::refused.
 
 #include <optional>
 #include <string>
@@ -29,8 +29,8 @@ Result<StoredProgress> progress_for_slot(Connection& owner,
                                          Side stream,
                                          const std::string& slot);
 
-// Returns once every transaction whose commit may stand before a slot that was just created is visible to
-// new snapshots: the slot will not deliver it, so a chunk must see it (law 4).
+// Returns once every transaction whose commit may stand before a slot that was just created is
+// visible to new snapshots: the slot will not deliver it, so a chunk must see it (law 4).
 Status wait_for_past(Connection& connection);
 
 }  // namespace segue::backfill::postgres

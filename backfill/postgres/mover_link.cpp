@@ -82,8 +82,9 @@ Result<MoverLink> MoverLink::open(const MoverIdentity& identity,
         link->execute("SET application_name = " + quote_literal(identity.application_name()));
     if (!named) return named.error();
     if (kind == LinkKind::reader && link->server_version() >= 140000) {
-        // A reading whose connection we break (a twin that must give way) then ends at once, not with its answer.
-        // A server that cannot (on some platforms) refuses the setting; there it ends with its answer.
+        // A reading whose connection we break (a twin that must give way) then ends at once, not
+        // with its answer. A server that cannot (on some platforms) refuses the setting; there it
+        // ends with its answer.
         const auto noticed = link->execute("SET client_connection_check_interval = '50ms'");
         if (!noticed && noticed.error().code == Errc::closed) return noticed.error();
     }
@@ -93,8 +94,8 @@ Result<MoverLink> MoverLink::open(const MoverIdentity& identity,
 MoverLink::MoverLink(std::unique_ptr<Connection> connection, Interrupts& interrupts)
     : connection_(std::move(connection)),
       interrupts_(&interrupts),
-      // A descriptor of our own for the same socket: libpq closes its own by itself when the connection
-      // breaks, and its number may then belong to a client's session.
+      // A descriptor of our own for the same socket: libpq closes its own by itself when the
+      // connection breaks, and its number may then belong to a client's session.
       socket_(fcntl(PQsocket(connection_->raw()), F_DUPFD_CLOEXEC, 0)) {
     interrupts_->add(socket_);
 }
@@ -122,19 +123,23 @@ bool is_dead(const std::string& holder) {
     return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-// A mover that is alive asks its servers several times a second. One that is frozen or cut off does not, and loses
-// the lease; one that is at work keeps it, or two of them would take it from each other for ever.
+// A mover that is alive asks its servers several times a second. One that is frozen or cut off does
+// not, and loses the lease; one that is at work keeps it, or two of them would take it from each
+// other for ever.
 Status let_the_living_work(Connection& connection, const MoverIdentity& identity) {
     const auto found = connection.execute(
-        "SELECT holder, EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid <> pg_backend_pid()"
-        " AND state_change > clock_timestamp() - interval '" + std::string{alive_within} + "') FROM segue.lease",
+        "SELECT holder, EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid "
+        "<> pg_backend_pid()"
+        " AND state_change > clock_timestamp() - interval '" +
+            std::string{alive_within} + "') FROM segue.lease",
         {identity.application_name()});
     if (!found) return found.error();
     if (found->size() != 1 || !found->truth(0, 1)) return Done{};
     const std::string holder = found->text(0, 0);
     if (holder.empty() || holder == own_name() || is_dead(holder)) return Done{};
     return Error{Errc::timed_out,
-                 "another Segue (" + holder + ") moves this migration; this one takes over when that one is gone"};
+                 "another Segue (" + holder +
+                     ") moves this migration; this one takes over when that one is gone"};
 }
 
 // How many sessions of earlier movers are still there; asks them to end.
@@ -160,7 +165,8 @@ Result<std::int64_t> take_lease(Connection& connection,
     constexpr std::chrono::seconds time_max{30};
     constexpr std::chrono::milliseconds pause{20};
     const auto deadline = std::chrono::steady_clock::now() + time_max;
-    if (const Status alone = let_the_living_work(connection, identity); !alone) return alone.error();
+    if (const Status alone = let_the_living_work(connection, identity); !alone)
+        return alone.error();
     for (;;) {
         const auto left = end_earlier_sessions(connection, identity, slot);
         if (!left) return left.error();
@@ -171,7 +177,9 @@ Result<std::int64_t> take_lease(Connection& connection,
                 {own_name()});
             if (!taken) return taken.error();
             if (taken->size() != 1) {
-                return Error{Errc::refused, "segue.lease has no row: finish this migration and start again on an empty target"};
+                return Error{Errc::refused,
+                             "segue.lease has no row: finish this migration and start again on an "
+                             "empty target"};
             }
             return taken->number(0, 0);
         }

@@ -1,6 +1,6 @@
 #pragma once
-// Connections of the mover: marked as ours on the server, so that the next holder of the lease can end them,
-// and interruptible from another thread, so that stopping never waits for a server.
+// Connections of the mover: marked as ours on the server, so that the next holder of the lease can
+// end them, and interruptible from another thread, so that stopping never waits for a server.
 
 #include <cstdint>
 #include <memory>
@@ -65,9 +65,9 @@ private:
     int socket_;
 };
 
-// Takes the lease on that side: ends every earlier session of ours there, waits until they are gone, and
-// raises the generation. `slot` may still be used by one of them. Fails at the deadline, and where another process
-// that is alive holds the lease.
+// Takes the lease on that side: ends every earlier session of ours there, waits until they are
+// gone, and raises the generation. `slot` may still be used by one of them. Fails at the deadline,
+// and where another process that is alive holds the lease.
 Result<std::int64_t> take_lease(Connection& connection,
                                 const MoverIdentity& identity,
                                 const std::string& slot,

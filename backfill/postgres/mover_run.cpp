@@ -15,7 +15,8 @@ namespace {
 constexpr std::chrono::milliseconds keep_interval{250};
 constexpr std::chrono::milliseconds nudge_time_max{2000};
 constexpr std::chrono::milliseconds nudge_step{20};
-// A side that has not answered a keeper for so long has lost our connections, though no error tells of it.
+// A side that has not answered a keeper for so long has lost our connections, though no error tells
+// of it.
 constexpr std::chrono::seconds silence_max{20};
 constexpr Side both_sides[] = {Side::source, Side::target};
 
@@ -36,7 +37,8 @@ Error MoverRun::serve() {
     // The reason is a stream's failure where there is one: what follows from it is only noise.
     const auto reason = first_failure();
     close();
-    if (const auto authority = authority_stream()) stopped_table_ = authority->applier().stopped_table();
+    if (const auto authority = authority_stream())
+        stopped_table_ = authority->applier().stopped_table();
     if (reason && !stopping_.load()) return *reason;
     return ended ? stopping() : ended.error();
 }
@@ -126,7 +128,8 @@ Status MoverRun::set_up() {
         tables_[index(side)] = std::move(*tables);
         if (const Status read = read_figures(side); !read) return read;
     }
-    for (const auto& [name, known] : tables_[index(authority)]) authority_tables_.push_back(known.table);
+    for (const auto& [name, known] : tables_[index(authority)])
+        authority_tables_.push_back(known.table);
     const bool copied = backfill == router::Backfill::consistent;
     auto applied = make_stream(authority);
     if (!applied) return applied.error();
@@ -201,7 +204,9 @@ Status MoverRun::open_reverse_stream() {
 Status MoverRun::probe(MoverStream& carried) {
     const std::lock_guard lock{keeper_mutex_[index(carried.side())]};
     Connection& owner = **keepers_[index(carried.side())];
-    if (auto ticket = execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1"); !ticket) {
+    if (auto ticket =
+            execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1");
+        !ticket) {
         return ticket.error();
     }
     const auto end = execute_within(owner, silence_max, "SELECT pg_current_wal_flush_lsn()");
@@ -210,17 +215,18 @@ Status MoverRun::probe(MoverStream& carried) {
     return Done{};
 }
 
-// What the whole run needs to know of a side, again and again: its log's end, and what snapshots show.
+// What the whole run needs to know of a side, again and again: its log's end, and what snapshots
+// show.
 Status MoverRun::read_figures(Side side) {
     const std::lock_guard lock{keeper_mutex_[index(side)]};
-    const auto rows = execute_within(
-        **keepers_[index(side)],
-        silence_max,
-        "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),"
-        " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
-        " (SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint"
-        " FROM pg_replication_slots WHERE slot_name = $1)",
-        {slot_name(shared_.settings.migration, side)});
+    const auto rows =
+        execute_within(**keepers_[index(side)],
+                       silence_max,
+                       "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn(),"
+                       " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
+                       " (SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), restart_lsn)::bigint"
+                       " FROM pg_replication_slots WHERE slot_name = $1)",
+                       {slot_name(shared_.settings.migration, side)});
     if (!rows) return of_side(side, rows.error());
     const auto snapshot = parse_snapshot(rows->at(0, 0));
     if (!snapshot) return snapshot.error();
@@ -232,16 +238,16 @@ Status MoverRun::read_figures(Side side) {
     }
     SideFigures figures;
     figures.log_end = parse_lsn(rows->at(0, 1)).value_or(Position{});
-    figures.clock_ahead =
-        std::chrono::microseconds{rows->number(0, 2)} -
-        std::chrono::duration_cast<std::chrono::microseconds>(
-            std::chrono::system_clock::now().time_since_epoch());
+    figures.clock_ahead = std::chrono::microseconds{rows->number(0, 2)} -
+                          std::chrono::duration_cast<std::chrono::microseconds>(
+                              std::chrono::system_clock::now().time_since_epoch());
     figures.retained_log_bytes = static_cast<std::uint64_t>(std::max(0LL, rows->number(0, 3)));
     figures.known = true;
     const std::lock_guard lock_shared{shared_.mutex};
     SideFigures& known = shared_.sides[index(side)];
     figures.trail = std::move(known.trail);
-    figures.trail.note(figures.log_end, shared_.applied[index(side)].current(), std::chrono::steady_clock::now());
+    figures.trail.note(
+        figures.log_end, shared_.applied[index(side)].current(), std::chrono::steady_clock::now());
     known = std::move(figures);
     return Done{};
 }
@@ -249,13 +255,14 @@ Status MoverRun::read_figures(Side side) {
 bool MoverRun::retained_log_is_over() const {
     const std::uint64_t cap = shared_.settings.retained_log_bytes_max;
     const std::lock_guard lock{shared_.mutex};
-    return cap > 0 && std::any_of(std::begin(shared_.sides), std::end(shared_.sides), [&](const auto& side) {
-               return side.retained_log_bytes > cap;
-           });
+    return cap > 0 && std::any_of(std::begin(shared_.sides),
+                                  std::end(shared_.sides),
+                                  [&](const auto& side) { return side.retained_log_bytes > cap; });
 }
 
-// Law 10: who queues behind a lock of ours on the authority (a chunk's or a twin's ACCESS SHARE) does not wait
-// for us. A read is cancelled and done again later; a twin that rests between two reads is ended.
+// Law 10: who queues behind a lock of ours on the authority (a chunk's or a twin's ACCESS SHARE)
+// does not wait for us. A read is cancelled and done again later; a twin that rests between two
+// reads is ended.
 Status MoverRun::yield_to_waiters(Side authority) {
     const std::lock_guard lock{keeper_mutex_[index(authority)]};
     const auto rows = execute_within(
@@ -265,7 +272,8 @@ Status MoverRun::yield_to_waiters(Side authority) {
         " ELSE pg_terminate_backend(a.pid) END FROM pg_stat_activity a"
         " WHERE a.application_name = $1 AND (a.state = 'active' OR now() - a.state_change > '1s')"
         " AND EXISTS (SELECT FROM pg_locks held JOIN pg_locks waits ON waits.locktype = 'relation'"
-        " AND waits.database = held.database AND waits.relation = held.relation AND NOT waits.granted"
+        " AND waits.database = held.database AND waits.relation = held.relation AND NOT "
+        "waits.granted"
         " WHERE held.pid = a.pid AND held.locktype = 'relation' AND held.granted"
         " AND held.mode = 'AccessShareLock' AND waits.mode = 'AccessExclusiveLock')",
         {shared_.identity.application_name()});
@@ -279,10 +287,12 @@ Status MoverRun::keep() {
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;
         }
-        if (retained_log_is_over()) return Error{Errc::too_large, "the retained log has reached its cap"};
+        if (retained_log_is_over())
+            return Error{Errc::too_large, "the retained log has reached its cap"};
         const auto authority = authority_stream();
         if (authority) {
-            if (const Status yielded = yield_to_waiters(authority->side()); !yielded) return yielded;
+            if (const Status yielded = yield_to_waiters(authority->side()); !yielded)
+                return yielded;
         }
         if (!authority) return Error{Errc::closed, "the authority's stream is not open"};
         authority->applier().wake_for_readers();
@@ -307,7 +317,8 @@ void MoverRun::set_paused(bool paused) {
 
 Status MoverRun::nudge(Side stream_of) {
     const auto live = stream(stream_of);
-    if (!live) return Error{Errc::closed, std::string{name(stream_of)} + ": its stream is not open"};
+    if (!live)
+        return Error{Errc::closed, std::string{name(stream_of)} + ": its stream is not open"};
     Position end;
     {
         const std::lock_guard lock{keeper_mutex_[index(stream_of)]};
@@ -317,7 +328,8 @@ Status MoverRun::nudge(Side stream_of) {
         if (!rows) return rows.error();
         end = parse_lsn(rows->at(0, 0)).value_or(Position{});
         if (parse_lsn(rows->at(0, 1)).value_or(Position{}) < end) {
-            auto ticket = execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1");
+            auto ticket =
+                execute_within(owner, silence_max, "UPDATE segue.ticket SET number = number + 1");
             if (!ticket) return ticket.error();
         }
     }

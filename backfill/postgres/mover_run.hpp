@@ -1,6 +1,6 @@
 #pragma once
-// One run of the mover: from taking the lease until the first failure or stop. Everything in it is derived
-// from what is durable, so whatever goes wrong, the answer is a new run.
+// One run of the mover: from taking the lease until the first failure or stop. Everything in it is
+// derived from what is durable, so whatever goes wrong, the answer is a new run.
 
 #include <atomic>
 #include <memory>
@@ -42,8 +42,8 @@ public:
     // It failed because another process has the lease. Valid after serve().
     bool lease_is_taken() const { return lease_is_taken_; }
 
-    // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with the mover.
-    // The stream of the authority; null when it is not there yet or no longer.
+    // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with
+    // the mover. The stream of the authority; null when it is not there yet or no longer.
     std::shared_ptr<MoverStream> authority_stream() const;
     const std::vector<Table>& authority_tables() const { return authority_tables_; }
     const FollowerTables& tables_of(Side side) const { return tables_[index(side)]; }

@@ -1,5 +1,5 @@
-// A run's copying: chunks, then what stands on them (indexes, constraints), then the way back, and only then
-// the record that the copy is consistent.
+// A run's copying: chunks, then what stands on them (indexes, constraints), then the way back, and
+// only then the record that the copy is consistent.
 
 #include <algorithm>
 #include <thread>
@@ -63,14 +63,16 @@ Status MoverRun::set_up_tables(StreamPipe* pipe) {
 Result<bool> MoverRun::set_up_chunks(StreamPipe& pipe,
                                      const Table& table,
                                      const std::vector<StoredChunk>& loaded) {
-    const bool cut_before = std::any_of(loaded.begin(), loaded.end(), [&](const StoredChunk& chunk) {
-        return chunk.range.low || chunk.range.high;
-    });
+    const bool cut_before =
+        std::any_of(loaded.begin(), loaded.end(), [&](const StoredChunk& chunk) {
+            return chunk.range.low || chunk.range.high;
+        });
     const auto order = key_order(table, cut_before);
     return pipe.set_up([&](Dispatcher& dispatcher) -> Result<bool> {
-        TableInCopy& in = dispatcher.add_table({table.schema, table.name},
-                                               order ? key_column_names(table) : std::vector<std::string>{},
-                                               order);
+        TableInCopy& in =
+            dispatcher.add_table({table.schema, table.name},
+                                 order ? key_column_names(table) : std::vector<std::string>{},
+                                 order);
         for (const StoredChunk& chunk : loaded) {
             const auto added = in.chunks.add(chunk.number, chunk.range);
             if (!added) return added.error();
@@ -165,9 +167,9 @@ Status MoverRun::complete() {
     return Done{};
 }
 
-// Under a hold: what is applied is then an exact prefix of the stream, so whatever is unique and consistent
-// there is so here; and no lock of the applier meets those of the indexes. The source keeps its log meanwhile.
-// False: a table was emptied meanwhile, and has to be copied again before.
+// Under a hold: what is applied is then an exact prefix of the stream, so whatever is unique and
+// consistent there is so here; and no lock of the applier meets those of the indexes. The source
+// keeps its log meanwhile. False: a table was emptied meanwhile, and has to be copied again before.
 Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
     for (;;) {
         const auto reached = pipe.wait_for_position(pipe.loaded_up_to(), step);
@@ -188,12 +190,14 @@ Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
         const std::lock_guard lock{shared_.mutex};
         shared_.indexing = true;
     }
-    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored) return restored.error();
+    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored)
+        return restored.error();
     pipe.forget_tables();
     return true;
 }
 
-// Nobody reads the slot before there is progress that says from where: a crash in between begins it anew.
+// Nobody reads the slot before there is progress that says from where: a crash in between begins it
+// anew.
 Status MoverRun::create_reverse_slot() {
     const std::string slot = slot_name(shared_.settings.migration, Side::target);
     auto target = link(Side::target, LinkKind::writer);
@@ -207,8 +211,8 @@ Status MoverRun::create_reverse_slot() {
         const auto cleared =
             (*source)->execute("DELETE FROM segue.progress WHERE stream = 'target' AND writer = 0");
         if (!cleared) return cleared.error();
-        const auto created = (*target)->execute(
-            "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", {slot});
+        const auto created =
+            (*target)->execute("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", {slot});
         if (!created) return created.error();
     }
     const auto progress = read_progress(**source, Side::target);

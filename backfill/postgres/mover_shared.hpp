@@ -53,11 +53,12 @@ struct TableFigures {
 
 // Thread-safe by its mutex, except what is atomic or says so.
 struct MoverShared {
-    MoverSettings settings;   // Constant.
-    MoverIdentity identity;   // Constant after start().
+    MoverSettings settings;  // Constant.
+    MoverIdentity identity;  // Constant after start().
     AppliedPosition applied[2];
     StrayCount strays[2];
-    // Where the present authority's epoch began in its stream. What is recorded of strays is tied to it.
+    // Where the present authority's epoch began in its stream. What is recorded of strays is tied
+    // to it.
     std::atomic<std::uint64_t> since{0};
     std::atomic<bool> paused{false};
 

@@ -12,17 +12,19 @@ MoverStream::MoverStream(Parts parts,
                          TwinGuard& twins)
     : side_(parts.side),
       xid_reference_(parts.xid_reference),
-      pipe_(Dispatcher::Start{parts.progress.applied, parts.progress.beyond, parts.progress.unseen}),
+      pipe_(
+          Dispatcher::Start{parts.progress.applied, parts.progress.beyond, parts.progress.unseen}),
       replication_(std::move(replication)),
       follower_(std::move(follower)) {
-    applier_ = std::make_unique<Applier>(pipe_,
-                                         follower_,
-                                         tables,
-                                         Progress{parts.progress.applied, parts.progress.beyond},
-                                         shared,
-                                         twins,
-                                         Applier::Settings{parts.side, parts.generation, parts.alone,
-                                                           std::move(parts.open_authority)});
+    applier_ = std::make_unique<Applier>(
+        pipe_,
+        follower_,
+        tables,
+        Progress{parts.progress.applied, parts.progress.beyond},
+        shared,
+        twins,
+        Applier::Settings{
+            parts.side, parts.generation, parts.alone, std::move(parts.open_authority)});
     const std::string& migration = shared.settings.migration;
     reader_ = std::make_unique<StreamReader>(
         pipe_,

@@ -12,9 +12,8 @@ Result<std::string> await_transactions(Connection& connection,
                                        Deadline deadline) {
     std::string pids;
     while (!transactions.empty()) {
-        const auto open = execute_before(
-            connection,
-            R"sql(
+        const auto open = execute_before(connection,
+                                         R"sql(
             SELECT x, coalesce(
                 (SELECT l.pid::text FROM pg_locks l WHERE l.locktype = 'transactionid' AND l.granted
                  AND l.mode = 'ExclusiveLock' AND l.transactionid = o.short LIMIT 1), 'prepared')
@@ -28,8 +27,8 @@ Result<std::string> await_transactions(Connection& connection,
                     AND a.datid <> (SELECT oid FROM pg_database WHERE datname = current_database()))
               AND NOT EXISTS (SELECT FROM pg_prepared_xacts p
                               WHERE p.transaction = o.short AND p.database <> current_database()))sql",
-            Parameters{text_array(transactions)},
-            deadline);
+                                         Parameters{text_array(transactions)},
+                                         deadline);
         if (!open && open.error().code == Errc::timed_out && !pids.empty()) return pids;
         if (!open) return open.error();
         transactions.clear();

@@ -11,8 +11,9 @@
 
 namespace segue::backfill::postgres {
 
-// Returns when these transactions (texts of xid8) have ended, prepared ones included; those of other databases are not
-// waited for. Asks anew after each pause. The pids of those that were open at the deadline; empty: all have ended.
+// Returns when these transactions (texts of xid8) have ended, prepared ones included; those of
+// other databases are not waited for. Asks anew after each pause. The pids of those that were open
+// at the deadline; empty: all have ended.
 Result<std::string> await_transactions(Connection& connection,
                                        std::vector<std::string> transactions,
                                        std::chrono::milliseconds pause,

@@ -29,13 +29,15 @@ Status OtherProgress::publish(Side stream) {
         if (!opened) return opened.error();
         store = std::move(*opened);
     }
-    // What a snapshot shows is durable: the mover commits with synchronous_commit at least local. A migration that
-    // was started since then has a progress of its own, which says nothing about this one's copy.
-    const auto rows = execute_within(*store,
-                                     answer_time_max,
-                                     "SELECT applied FROM segue.progress WHERE stream = $1 AND writer = 0"
-                                     " AND EXISTS (SELECT FROM segue.control WHERE migration_id = $2)",
-                                     {std::string{name(stream)}, shared_.identity.migration_id});
+    // What a snapshot shows is durable: the mover commits with synchronous_commit at least local. A
+    // migration that was started since then has a progress of its own, which says nothing about
+    // this one's copy.
+    const auto rows =
+        execute_within(*store,
+                       answer_time_max,
+                       "SELECT applied FROM segue.progress WHERE stream = $1 AND writer = 0"
+                       " AND EXISTS (SELECT FROM segue.control WHERE migration_id = $2)",
+                       {std::string{name(stream)}, shared_.identity.migration_id});
     if (!rows) return rows.error();
     if (rows->size() != 1) return Error{Errc::refused, "no progress is on record"};
     shared_.applied[index(stream)].publish(parse_lsn(rows->at(0, 0)).value_or(Position{}));

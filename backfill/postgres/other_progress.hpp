@@ -1,6 +1,7 @@
 #pragma once
-// For a mover that waits because another one has the lease: how far that one has come. Clients of this process are
-// held by `mirror sync` as well, and the other process cannot tell this one; the databases can.
+// For a mover that waits because another one has the lease: how far that one has come. Clients of
+// this process are held by `mirror sync` as well, and the other process cannot tell this one; the
+// databases can.
 
 #include <optional>
 
@@ -13,7 +14,8 @@ class OtherProgress {
 public:
     explicit OtherProgress(MoverShared& shared) : shared_(shared) {}
 
-    // Publishes as applied what each side has on record as durable. A side that fails is left alone from then on.
+    // Publishes as applied what each side has on record as durable. A side that fails is left alone
+    // from then on.
     void publish();
 
 private:

@@ -55,7 +55,8 @@ int major_version(const std::string& output) {
 std::vector<std::string> folders(const std::string& pg_bin) {
     if (!pg_bin.empty()) return {pg_bin};
     std::vector<std::string> found;
-    // First, because in Debian's PATH there is only a wrapper, and of equal versions the first is taken.
+    // First, because in Debian's PATH there is only a wrapper, and of equal versions the first is
+    // taken.
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator{debian_folder, ignored}) {
         found.push_back((entry.path() / "bin").string());
@@ -75,15 +76,18 @@ Result<PgTools> find_pg_tools(const std::string& pg_bin, int server_version) {
     int newest_seen = 0;
     for (const std::string& folder : folders(pg_bin)) {
         PgTools tools{folder + "/pg_dump", folder + "/pg_restore", 0};
-        if (access(tools.dump.c_str(), X_OK) != 0 || access(tools.restore.c_str(), X_OK) != 0) continue;
+        if (access(tools.dump.c_str(), X_OK) != 0 || access(tools.restore.c_str(), X_OK) != 0)
+            continue;
         tools.major = major_version(version_output(tools.dump));
         newest_seen = std::max(newest_seen, tools.major);
         if (tools.major >= major_min && tools.major > best.major) best = tools;
     }
     if (best.major > 0) return best;
-    const std::string where = pg_bin.empty() ? "in PATH and " + std::string{debian_folder} + "/*/bin" : "in " + pg_bin;
-    const std::string found = newest_seen == 0 ? "no pg_dump with pg_restore " + where
-                                               : "pg_dump " + std::to_string(newest_seen) + " is the newest " + where;
+    const std::string where =
+        pg_bin.empty() ? "in PATH and " + std::string{debian_folder} + "/*/bin" : "in " + pg_bin;
+    const std::string found =
+        newest_seen == 0 ? "no pg_dump with pg_restore " + where
+                         : "pg_dump " + std::to_string(newest_seen) + " is the newest " + where;
     return Error{Errc::refused,
                  found + "; the source needs version " + std::to_string(major_min) +
                      " or newer: install postgresql-client-" + std::to_string(major_min) +

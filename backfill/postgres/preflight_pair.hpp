@@ -1,6 +1,6 @@
 #pragma once
-// What `check` learns only from both sides together: versions, encodings, extensions, roles, and whether the
-// target's tables are missing, equal and empty, or this migration's own.
+// What `check` learns only from both sides together: versions, encodings, extensions, roles, and
+// whether the target's tables are missing, equal and empty, or this migration's own.
 
 #include <vector>
 
@@ -10,7 +10,9 @@
 
 namespace segue::backfill::postgres {
 
-void check_pair(const ServerSettings& settings, Connection& source, Connection& target,
+void check_pair(const ServerSettings& settings,
+                Connection& source,
+                Connection& target,
                 std::vector<Finding>& findings);
 
 }  // namespace segue::backfill::postgres

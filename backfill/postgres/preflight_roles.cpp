@@ -15,7 +15,8 @@ using Verifiers = std::map<std::string, std::string>;
 
 Result<Verifiers> read_login_roles(Connection& connection) {
     const auto rows = connection.execute(
-        "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolcanlogin AND rolname NOT LIKE 'pg\\_%'");
+        "SELECT rolname, coalesce(rolpassword, '') FROM pg_authid WHERE rolcanlogin AND rolname "
+        "NOT LIKE 'pg\\_%'");
     if (!rows) return rows.error();
     Verifiers verifiers;
     for (int row = 0; row < rows->size(); ++row) verifiers[rows->text(row, 0)] = rows->text(row, 1);
@@ -23,7 +24,9 @@ Result<Verifiers> read_login_roles(Connection& connection) {
 }
 
 // What a superuser would do beyond what our role on the target can.
-void warn_of_roles_beyond_us(Connection& source, Connection& target, std::vector<Finding>& findings) {
+void warn_of_roles_beyond_us(Connection& source,
+                             Connection& target,
+                             std::vector<Finding>& findings) {
     const auto from = read_roles(source);
     const auto to = read_roles(target);
     if (!from || !to) return;  // Said when they are carried.
@@ -32,21 +35,28 @@ void warn_of_roles_beyond_us(Connection& source, Connection& target, std::vector
     const std::vector<std::string> differing = roles_to_change(*from, *to);
     for (const std::string& role : *beyond) {
         const bool ours = role == PQuser(source.raw());
-        if (ours || std::find(differing.begin(), differing.end(), role) == differing.end()) continue;
-        findings.push_back({Severity::warn, "role_beyond_us", "target: role " + role,
-                            "only a superuser may create it or set its password, and our role is none: it is left as it"
-                            " is, and its sessions cannot be moved if its password verifier differs",
-                            "make it equal as a superuser, if an application uses it"});
+        if (ours || std::find(differing.begin(), differing.end(), role) == differing.end())
+            continue;
+        findings.push_back(
+            {Severity::warn,
+             "role_beyond_us",
+             "target: role " + role,
+             "only a superuser may create it or set its password, and our role is none: it is left "
+             "as it"
+             " is, and its sessions cannot be moved if its password verifier differs",
+             "make it equal as a superuser, if an application uses it"});
     }
 }
 
-std::string kind_of(const std::string& verifier) { return verifier.starts_with("SCRAM-SHA-256$") ? "SCRAM-SHA-256" : "md5"; }
+std::string kind_of(const std::string& verifier) {
+    return verifier.starts_with("SCRAM-SHA-256$") ? "SCRAM-SHA-256" : "md5";
+}
 
 // One role's way onto both servers.
 struct Readiness {
     const ServerSettings& settings;
     const std::string& role;
-    const std::string& verifier;        // The source's.
+    const std::string& verifier;         // The source's.
     const std::string* target_verifier;  // Null: the role does not exist there, or may not log in.
 
     bool mapped(Side side) const { return settings.mapped_roles[index(side)].contains(role); }
@@ -60,11 +70,16 @@ struct Readiness {
         } else if (settings.sync_roles) {
             found.reason = after_sync();
         } else if (target_verifier == nullptr) {
-            return warning("role_missing", "it does not exist there: its sessions cannot be moved", "[target] roles = \"sync\"");
+            return warning("role_missing",
+                           "it does not exist there: its sessions cannot be moved",
+                           "[target] roles = \"sync\"");
         } else if (*target_verifier != verifier) {
-            return warning("role_verifier", "its password verifier differs from the source's: its sessions cannot be moved",
-                           "[target] roles = \"sync\", or copy rolpassword by ALTER ROLE ... PASSWORD, or give Segue the target's"
-                           " password by [[credentials]]");
+            return warning(
+                "role_verifier",
+                "its password verifier differs from the source's: its sessions cannot be moved",
+                "[target] roles = \"sync\", or copy rolpassword by ALTER ROLE ... PASSWORD, or "
+                "give Segue the target's"
+                " password by [[credentials]]");
         } else {
             found.reason = by_its_own();
         }
@@ -76,33 +91,48 @@ private:
         return {Severity::warn, code, "target: role " + role, reason, remedy};
     }
     std::string by_its_own() const {
-        if (verifier.empty()) return "no password: what lets it in on the source (trust, LDAP ...) must let it in on the target as well";
+        if (verifier.empty())
+            return "no password: what lets it in on the source (trust, LDAP ...) must let it in on "
+                   "the target as well";
         return kind_of(verifier) + ", the same verifier on both sides: its own password on both";
     }
     std::string after_sync() const {
         const bool same = target_verifier != nullptr && *target_verifier == verifier;
         if (same || verifier.empty()) return by_its_own();
         return kind_of(verifier) + " on the source; start gives the target " +
-               (target_verifier == nullptr ? "the role with the same verifier" : "the same verifier") + ": its own password on both";
+               (target_verifier == nullptr ? "the role with the same verifier"
+                                           : "the same verifier") +
+               ": its own password on both";
     }
 };
 
-void tell_readiness(const ServerSettings& settings, const Verifiers& source, const Verifiers& target, std::vector<Finding>& findings) {
+void tell_readiness(const ServerSettings& settings,
+                    const Verifiers& source,
+                    const Verifiers& target,
+                    std::vector<Finding>& findings) {
     std::size_t in_order = 0;
     for (const auto& [role, verifier] : source) {
         const auto found = target.find(role);
-        const Readiness readiness{settings, role, verifier, found == target.end() ? nullptr : &found->second};
+        const Readiness readiness{
+            settings, role, verifier, found == target.end() ? nullptr : &found->second};
         Finding finding = readiness.finding();
         if (finding.severity == Severity::information && ++in_order > roles_named_max) continue;
         findings.push_back(std::move(finding));
     }
     if (in_order <= roles_named_max) return;
-    findings.push_back({Severity::information, "role_login", std::to_string(in_order - roles_named_max) + " more roles",
-                        "are in order as well", ""});
+    findings.push_back({Severity::information,
+                        "role_login",
+                        std::to_string(in_order - roles_named_max) + " more roles",
+                        "are in order as well",
+                        ""});
 }
 
-// Whoever must log in by what cannot be passed on to a server. Nothing where our role may not read the file.
-void warn_of_methods(const ServerSettings& settings, Side side, Connection& connection, std::vector<Finding>& findings) {
+// Whoever must log in by what cannot be passed on to a server. Nothing where our role may not read
+// the file.
+void warn_of_methods(const ServerSettings& settings,
+                     Side side,
+                     Connection& connection,
+                     std::vector<Finding>& findings) {
     const auto rows = connection.execute(R"sql(
         SELECT auth_method, string_agg(line_number::text, ', ' ORDER BY line_number), string_agg(DISTINCT array_to_string(user_name, ', '), ', ')
         FROM pg_hba_file_rules WHERE database && ARRAY['all', 'sameuser', 'samerole', current_database()::text]
@@ -113,21 +143,31 @@ void warn_of_methods(const ServerSettings& settings, Side side, Connection& conn
         const std::string users = rows->text(row, 2);
         const bool mapped = settings.mapped_roles[index(side)].contains(users);
         if (mapped) continue;
-        findings.push_back({Severity::warn, "role_method", std::string{name(side)} + ": pg_hba.conf line " + rows->text(row, 1),
-                            "logins of " + users + " by " + rows->text(row, 0) + " cannot be passed on: they end at Segue",
-                            "a password method for connections from Segue's address, before that line"});
+        findings.push_back(
+            {Severity::warn,
+             "role_method",
+             std::string{name(side)} + ": pg_hba.conf line " + rows->text(row, 1),
+             "logins of " + users + " by " + rows->text(row, 0) +
+                 " cannot be passed on: they end at Segue",
+             "a password method for connections from Segue's address, before that line"});
     }
 }
 
 }  // namespace
 
-void check_roles(const ServerSettings& settings, Connection& source, Connection& target, std::vector<Finding>& findings) {
+void check_roles(const ServerSettings& settings,
+                 Connection& source,
+                 Connection& target,
+                 std::vector<Finding>& findings) {
     warn_of_methods(settings, Side::source, source, findings);
     warn_of_methods(settings, Side::target, target, findings);
     if (settings.sync_roles) {
-        const auto may = target.execute("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user");
+        const auto may = target.execute(
+            "SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user");
         if (may && may->size() == 1 && !may->truth(0, 0)) {
-            findings.push_back({Severity::fail, "role_createrole", "target",
+            findings.push_back({Severity::fail,
+                                "role_createrole",
+                                "target",
                                 "our role may not create roles, and [target] roles is \"sync\"",
                                 "ALTER ROLE " + quote_identifier(PQuser(target.raw())) +
                                     " CREATEROLE;  -- or roles = \"keep\""});

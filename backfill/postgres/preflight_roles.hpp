@@ -1,5 +1,6 @@
 #pragma once
-// Whether each role that may log in on the source will be let in on both servers through Segue, and by what.
+// Whether each role that may log in on the source will be let in on both servers through Segue, and
+// by what.
 
 #include <vector>
 
@@ -9,8 +10,12 @@
 
 namespace segue::backfill::postgres {
 
-inline constexpr std::size_t roles_named_max = 100;  // Of those that are in order; the rest is a number.
+inline constexpr std::size_t roles_named_max =
+    100;  // Of those that are in order; the rest is a number.
 
-void check_roles(const ServerSettings& settings, Connection& source, Connection& target, std::vector<Finding>& findings);
+void check_roles(const ServerSettings& settings,
+                 Connection& source,
+                 Connection& target,
+                 std::vector<Finding>& findings);
 
 }  // namespace segue::backfill::postgres

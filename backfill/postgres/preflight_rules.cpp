@@ -90,8 +90,9 @@ constexpr std::array role_rules = {
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
 };
 
-// What runs now and would be in the way. Prepared transactions of applications that use them all the time come and go: the
-// start waits for those; one that is older than 10 seconds was left behind, or is somebody's to end.
+// What runs now and would be in the way. Prepared transactions of applications that use them all
+// the time come and go: the start waits for those; one that is older than 10 seconds was left
+// behind, or is somebody's to end.
 constexpr std::array activity_rules = {
     Rule{Where::both, fail, "prepared_transaction", R"sql(
         SELECT 'transaction ' || quote_literal(gid), format('prepared at %s and still open: no consistent start is possible'

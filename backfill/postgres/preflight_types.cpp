@@ -23,8 +23,11 @@ void check_types(Connection& source, Connection& target, std::vector<Finding>& f
     const auto from = source.execute(own_types_query);
     const auto to = target.execute(own_types_query);
     if (!from || !to) {
-        findings.push_back({Severity::warn, "type_oids", from ? "target" : "source",
-                            "the types could not be read: " + (from ? to : from).error().detail, ""});
+        findings.push_back({Severity::warn,
+                            "type_oids",
+                            from ? "target" : "source",
+                            "the types could not be read: " + (from ? to : from).error().detail,
+                            ""});
         return;
     }
     std::map<std::string_view, std::string_view> there;
@@ -38,10 +41,15 @@ void check_types(Connection& source, Connection& target, std::vector<Finding>& f
     }
     if (count == 0) return;
     if (count > types_named_max) named += " ...";
-    findings.push_back({Severity::information, "type_oids", "target",
-                        std::to_string(count) + " types of the database's own (" + named + ") have other OIDs there, or will: for"
-                        " sessions that move they are translated; connections that are opened after the cutover have the new ones",
-                        "after the cutover have drivers that keep OIDs for a whole process (Npgsql, psycopg's global adapters) load them"
+    findings.push_back({Severity::information,
+                        "type_oids",
+                        "target",
+                        std::to_string(count) + " types of the database's own (" + named +
+                            ") have other OIDs there, or will: for"
+                            " sessions that move they are translated; connections that are opened "
+                            "after the cutover have the new ones",
+                        "after the cutover have drivers that keep OIDs for a whole process "
+                        "(Npgsql, psycopg's global adapters) load them"
                         " again"});
 }
 

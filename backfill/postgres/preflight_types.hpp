@@ -8,7 +8,8 @@
 
 namespace segue::backfill::postgres {
 
-// Tells, where it is so, that types have other OIDs on the target, or will when Segue creates them there.
+// Tells, where it is so, that types have other OIDs on the target, or will when Segue creates them
+// there.
 void check_types(Connection& source, Connection& target, std::vector<Finding>& findings);
 
 }  // namespace segue::backfill::postgres

@@ -35,14 +35,18 @@ Status create_schema(Migration& migration, Side side) {
     return Done{};
 }
 
-Status create_record(Migration& migration, ControlStore& store, const ControlRecord& record, Side side) {
+Status create_record(Migration& migration,
+                     ControlStore& store,
+                     const ControlRecord& record,
+                     Side side) {
     const auto present = store.read();
     if (!present) return on_side(side, present.error());
     if (present->has_value()) {
         if ((*present)->migration_id == migration.id() && (*present)->side == side) return Done{};
-        return Error{Errc::refused,
-                     std::string{name(side)} + ": schema segue holds the record of another migration (" +
-                         (*present)->migration + "); when that one is over, DROP SCHEMA segue CASCADE"};
+        return Error{
+            Errc::refused,
+            std::string{name(side)} + ": schema segue holds the record of another migration (" +
+                (*present)->migration + "); when that one is over, DROP SCHEMA segue CASCADE"};
     }
     const auto connection = migration.link(side).connection();
     if (!connection) return on_side(side, connection.error());
@@ -56,8 +60,8 @@ Status create_record(Migration& migration, ControlStore& store, const ControlRec
     return Done{};
 }
 
-// Published tables whose rows have no name of their own refuse every update. What was there before is saved in
-// the transaction that changes it.
+// Published tables whose rows have no name of their own refuse every update. What was there before
+// is saved in the transaction that changes it.
 Status give_full_identity(Migration& migration, const std::vector<Table>& tables) {
     TableStatements statements;
     std::vector<std::string> without;
@@ -65,17 +69,17 @@ Status give_full_identity(Migration& migration, const std::vector<Table>& tables
         if (table.identity != Identity::nothing) continue;
         without.push_back(table.plain_name());
         const std::string name = quote_literal(table.qualified_name());
-        statements.emplace_back(
-            table.plain_name(),
-            "INSERT INTO segue.saved SELECT 'replica_identity', " + name +
-                ", relreplident FROM pg_class WHERE oid = " + name +
-                "::regclass ON CONFLICT DO NOTHING; ALTER TABLE ONLY " + table.qualified_name() +
-                " REPLICA IDENTITY FULL");
+        statements.emplace_back(table.plain_name(),
+                                "INSERT INTO segue.saved SELECT 'replica_identity', " + name +
+                                    ", relreplident FROM pg_class WHERE oid = " + name +
+                                    "::regclass ON CONFLICT DO NOTHING; ALTER TABLE ONLY " +
+                                    table.qualified_name() + " REPLICA IDENTITY FULL");
     }
     if (!without.empty() && !migration.settings().full_identity_without_key) {
-        return Error{Errc::refused,
-                     "source: tables without a key: " + some_of(without) +
-                         "; give them a primary key, exclude them, or set [tables] without_key = \"full\""};
+        return Error{
+            Errc::refused,
+            "source: tables without a key: " + some_of(without) +
+                "; give them a primary key, exclude them, or set [tables] without_key = \"full\""};
     }
     const Status set = run_table_by_table(migration.link(Side::source),
                                           std::move(statements),
@@ -86,8 +90,9 @@ Status give_full_identity(Migration& migration, const std::vector<Table>& tables
 
 // The target's tables start with the source's identity; what finish puts back there is the same.
 Status carry_full_identity(Migration& migration) {
-    const auto saved = migration.link(Side::source)
-                           .run("SELECT object, previous FROM segue.saved WHERE kind = 'replica_identity'");
+    const auto saved =
+        migration.link(Side::source)
+            .run("SELECT object, previous FROM segue.saved WHERE kind = 'replica_identity'");
     if (!saved) return on_side(Side::source, saved.error());
     TableStatements statements;
     for (int row = 0; row < saved->size(); ++row) {
@@ -95,8 +100,8 @@ Status carry_full_identity(Migration& migration) {
                                 "INSERT INTO segue.saved VALUES ('replica_identity', " +
                                     quote_literal(saved->at(row, 0)) + ", " +
                                     quote_literal(saved->at(row, 1)) +
-                                    ") ON CONFLICT DO NOTHING; ALTER TABLE ONLY " + saved->text(row, 0) +
-                                    " REPLICA IDENTITY FULL");
+                                    ") ON CONFLICT DO NOTHING; ALTER TABLE ONLY " +
+                                    saved->text(row, 0) + " REPLICA IDENTITY FULL");
     }
     const Status set = run_table_by_table(migration.link(Side::target),
                                           std::move(statements),
@@ -105,12 +110,12 @@ Status carry_full_identity(Migration& migration) {
     return Done{};
 }
 
-// Chunks are loaded at different moments, so a unique value may stand in two rows until the stream has caught up.
-// Unique, exclusion and foreign key constraints of the empty tables that are used as they are go away, and come
-// back equal after the copy. Keys stay.
+// Chunks are loaded at different moments, so a unique value may stand in two rows until the stream
+// has caught up. Unique, exclusion and foreign key constraints of the empty tables that are used as
+// they are go away, and come back equal after the copy. Keys stay.
 Status drop_secondary_unique(Connection& source, Connection& target) {
-    const auto names = source.execute(std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql,
-                                      {"{}"});
+    const auto names = source.execute(
+        std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql, {"{}"});
     if (!names) return on_side(Side::source, names.error());
     std::vector<std::string> shared;
     for (int row = 0; row < names->size(); ++row) shared.push_back(names->text(row, 0));
@@ -158,8 +163,9 @@ Status check_target(Migration& migration) {
                          "; drop or empty them there"};
     }
     if (const Status cleared = drop_secondary_unique(**from, **to); !cleared) return cleared;
-    const auto marked = target.run("INSERT INTO segue.saved VALUES ('target_checked', '', '')"
-                                   " ON CONFLICT DO NOTHING");
+    const auto marked = target.run(
+        "INSERT INTO segue.saved VALUES ('target_checked', '', '')"
+        " ON CONFLICT DO NOTHING");
     if (!marked) return on_side(Side::target, marked.error());
     return Done{};
 }
@@ -173,15 +179,16 @@ Status restore_tables(Migration& migration) {
                              .migration_id = migration.id()});
 }
 
-// The follower is fenced from the beginning: nobody can have written to tables that were just created or are
-// empty, so the flag alone will do.
+// The follower is fenced from the beginning: nobody can have written to tables that were just
+// created or are empty, so the flag alone will do.
 Status fence_target(Migration& migration) {
     Fence& fence = migration.fence(Side::target);
     const Deadline deadline = std::chrono::steady_clock::now() + table_locks_time_max;
     if (const Status installed = fence.install(); !installed) {
         return on_side(Side::target, installed.error());
     }
-    if (const Status armed = fence.arm(deadline); !armed) return on_side(Side::target, armed.error());
+    if (const Status armed = fence.arm(deadline); !armed)
+        return on_side(Side::target, armed.error());
     if (const Status closed = fence.flip(true, deadline); !closed) {
         return on_side(Side::target, closed.error());
     }
@@ -207,7 +214,9 @@ Status synchronise_roles(Migration& migration) {
 
 }  // namespace
 
-Status prepare_migration(Migration& migration, ControlStores& control, const ControlRecord& record) {
+Status prepare_migration(Migration& migration,
+                         ControlStores& control,
+                         const ControlRecord& record) {
     for (const Side side : {Side::source, Side::target}) {
         const auto reachable = migration.link(side).connection();
         if (!reachable) return on_side(side, reachable.error());

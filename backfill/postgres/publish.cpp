@@ -16,15 +16,16 @@ constexpr std::size_t tables_in_statement_max = 100;
 
 // The server creates a slot when every transaction that was open at its beginning has ended.
 constexpr std::chrono::seconds slot_wait_max{60};
-// Commits below the slot's position may not be visible yet. Nearly always they are within this; those that are
-// not go into the record of progress, and the mover waits for them.
+// Commits below the slot's position may not be visible yet. Nearly always they are within this;
+// those that are not go into the record of progress, and the mover waits for them.
 constexpr std::chrono::seconds visible_wait_max{5};
 constexpr std::chrono::milliseconds pause_between_looks{5};
 
 Error slot_is_blocked(Link& source) {
-    Error error{Errc::timed_out,
-                "source: the replication slot is not ready, because transactions that began before it are "
-                "still open; end them (pg_terminate_backend) and repeat. Pids:"};
+    Error error{
+        Errc::timed_out,
+        "source: the replication slot is not ready, because transactions that began before it are "
+        "still open; end them (pg_terminate_backend) and repeat. Pids:"};
     const auto rows = source.run(R"sql(
         SELECT DISTINCT coalesce(l.pid::text, 'prepared') FROM pg_locks l
         WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
@@ -35,8 +36,8 @@ Error slot_is_blocked(Link& source) {
 
 Status create_slot(Migration& migration, const std::string& slot) {
     Link& source = migration.link(Side::source);
-    const auto ours = source.run("SELECT previous FROM segue.saved WHERE kind = 'slot' AND object = $1",
-                                 Parameters{slot});
+    const auto ours = source.run(
+        "SELECT previous FROM segue.saved WHERE kind = 'slot' AND object = $1", Parameters{slot});
     if (!ours) return on_side(Side::source, ours.error());
     const auto there =
         source.run("SELECT 1 FROM pg_replication_slots WHERE slot_name = $1", Parameters{slot});
@@ -47,12 +48,14 @@ Status create_slot(Migration& migration, const std::string& slot) {
         return Error{Errc::refused,
                      "source: a replication slot " + slot +
                          " exists that is not of this migration; drop it with SELECT"
-                         " pg_drop_replication_slot('" + slot + "') or choose another [migration] name"};
+                         " pg_drop_replication_slot('" +
+                         slot + "') or choose another [migration] name"};
     }
     // Intent first: a slot that exists without it is somebody else's.
-    const auto intent = source.run("INSERT INTO segue.saved VALUES ('slot', $1, $2) ON CONFLICT (kind, object)"
-                                   " DO UPDATE SET previous = excluded.previous",
-                                   Parameters{slot, migration.id()});
+    const auto intent = source.run(
+        "INSERT INTO segue.saved VALUES ('slot', $1, $2) ON CONFLICT (kind, object)"
+        " DO UPDATE SET previous = excluded.previous",
+        Parameters{slot, migration.id()});
     if (!intent) return on_side(Side::source, intent.error());
     const auto connection = source.connection();
     if (!connection) return on_side(Side::source, connection.error());
@@ -78,9 +81,10 @@ Result<std::vector<std::string>> unseen_after_slot(Link& source) {
     std::vector<std::string> unseen;
     for (int row = 0; row < first->size(); ++row) unseen.push_back(first->text(row, 0));
     while (!unseen.empty() && std::chrono::steady_clock::now() < deadline) {
-        const auto left = source.run("SELECT x FROM unnest($1::xid8[]) x"
-                                     " WHERE NOT pg_visible_in_snapshot(x, pg_current_snapshot())",
-                                     Parameters{text_array(unseen)});
+        const auto left = source.run(
+            "SELECT x FROM unnest($1::xid8[]) x"
+            " WHERE NOT pg_visible_in_snapshot(x, pg_current_snapshot())",
+            Parameters{text_array(unseen)});
         if (!left) return left.error();
         unseen.clear();
         for (int row = 0; row < left->size(); ++row) unseen.push_back(left->text(row, 0));
@@ -89,10 +93,12 @@ Result<std::vector<std::string>> unseen_after_slot(Link& source) {
     return unseen;
 }
 
-// From 18 on a server refuses to update a published row whose whole old image is its identity, unless its stored generated
-// columns are published too. Older ones never send them and do not know the option.
+// From 18 on a server refuses to update a published row whose whole old image is its identity,
+// unless its stored generated columns are published too. Older ones never send them and do not know
+// the option.
 Result<std::string> publication_options(Link& link) {
-    const std::string always = "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
+    const std::string always =
+        "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
     const auto connection = link.connection();
     if (!connection) return connection.error();
     if ((*connection)->server_version() < 180000) return always;
@@ -114,23 +120,27 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
     if (exists->size() == 0) {
         const auto options = publication_options(link);
         if (!options) return on_side(side, options.error());
-        const auto made = link.run("CREATE PUBLICATION " + quote_identifier(publication) +
-                                   " FOR TABLE segue.progress, segue.ticket WITH (" + *options + ")");
+        const auto made =
+            link.run("CREATE PUBLICATION " + quote_identifier(publication) +
+                     " FOR TABLE segue.progress, segue.ticket WITH (" + *options + ")");
         if (!made) return on_side(side, made.error());
     }
-    const auto rows = link.run("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1",
-                               Parameters{publication});
+    const auto rows =
+        link.run("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1",
+                 Parameters{publication});
     if (!rows) return on_side(side, rows.error());
     std::set<std::pair<std::string, std::string>> present;
-    for (int row = 0; row < rows->size(); ++row) present.emplace(rows->text(row, 0), rows->text(row, 1));
+    for (int row = 0; row < rows->size(); ++row)
+        present.emplace(rows->text(row, 0), rows->text(row, 1));
 
     TableStatements statements;
     std::size_t count = 0;
     for (const PublishedTable& table : tables) {
         if (present.contains({table.schema, table.name})) continue;
         if (count++ % tables_in_statement_max == 0) {
-            statements.emplace_back(table.schema + "." + table.name,
-                                    "ALTER PUBLICATION " + quote_identifier(publication) + " ADD TABLE ");
+            statements.emplace_back(
+                table.schema + "." + table.name,
+                "ALTER PUBLICATION " + quote_identifier(publication) + " ADD TABLE ");
         } else {
             statements.back().second += ", ";
         }
@@ -146,7 +156,8 @@ Status create_source_slot(Migration& migration) {
     const std::string slot = slot_name(migration.settings().migration, Side::source);
     Link& source = migration.link(Side::source);
     Link& target = migration.link(Side::target);
-    const auto progress = target.run("SELECT 1 FROM segue.progress WHERE stream = 'source' AND writer = 0");
+    const auto progress =
+        target.run("SELECT 1 FROM segue.progress WHERE stream = 'source' AND writer = 0");
     if (!progress) return on_side(Side::target, progress.error());
     if (progress->size() == 1) {
         const auto there =
@@ -161,7 +172,8 @@ Status create_source_slot(Migration& migration) {
     if (const Status made = create_slot(migration, slot); !made) return made;
     const auto connection = source.connection();
     if (!connection) return on_side(Side::source, connection.error());
-    const auto begin = first_readable(**connection, std::chrono::steady_clock::now() + slot_wait_max);
+    const auto begin =
+        first_readable(**connection, std::chrono::steady_clock::now() + slot_wait_max);
     if (!begin) return on_side(Side::source, begin.error());
     const std::string position = format_lsn(*begin);
     const auto unseen = unseen_after_slot(source);
@@ -169,7 +181,8 @@ Status create_source_slot(Migration& migration) {
     const auto written = target.run(
         "INSERT INTO segue.progress (stream, writer, applied, restart, unseen_xids, unseen_lsns)"
         " VALUES ('source', 0, $1, $1, $2::bigint[], $3::pg_lsn[]) ON CONFLICT DO NOTHING",
-        Parameters{position, text_array(*unseen),
+        Parameters{position,
+                   text_array(*unseen),
                    text_array(std::vector<std::string>(unseen->size(), position))});
     if (!written) return on_side(Side::target, written.error());
     return Done{};

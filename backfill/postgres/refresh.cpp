@@ -21,7 +21,10 @@ std::string key_text(const Table& table) {
     return "ROW(" + columns + ")::text";
 }
 
-Status copy_rows(Connection& from, Connection& to, const Table& table, const std::string& condition) {
+Status copy_rows(Connection& from,
+                 Connection& to,
+                 const Table& table,
+                 const std::string& condition) {
     std::string columns;
     for (const Column& column : table.columns) {
         if (column.generated) continue;
@@ -45,7 +48,8 @@ Status copy_rows(Connection& from, Connection& to, const Table& table, const std
     if (PQputCopyEnd(to.raw(), nullptr) != 1) return to.error("refresh");
     Rows stored{PQgetResult(to.raw())};
     Status result = Done{};
-    if (PQresultStatus(stored.raw()) != PGRES_COMMAND_OK) result = to.error("refresh", stored.raw());
+    if (PQresultStatus(stored.raw()) != PGRES_COMMAND_OK)
+        result = to.error("refresh", stored.raw());
     while (PGresult* rest = PQgetResult(to.raw())) PQclear(rest);
     return result;
 }
@@ -53,16 +57,22 @@ Status copy_rows(Connection& from, Connection& to, const Table& table, const std
 using KeysByTable = std::map<std::string, std::vector<std::string>>;
 
 // One mover transaction on the follower: removed and inserted, marked as ours.
-Status rewrite(MoverRun& run, Side authority, PostgresTwin& twin, Connection& writer,
-               const std::vector<Table>& tables, const KeysByTable& keys) {
+Status rewrite(MoverRun& run,
+               Side authority,
+               PostgresTwin& twin,
+               Connection& writer,
+               const std::vector<Table>& tables,
+               const KeysByTable& keys) {
     // An attempt that met a lock may have left its transaction.
     const bool idle = PQtransactionStatus(writer.raw()) == PQTRANS_IDLE;
     auto begun = writer.execute(idle ? "BEGIN" : "ROLLBACK; BEGIN");
     if (!begun) return begun.error();
     for (const Table& table : tables) {
-        const std::string condition =
-            key_text(table) + " = ANY (" + quote_literal(text_array(keys.at(table.plain_name()))) + "::text[])";
-        auto removed = writer.execute("DELETE FROM ONLY " + table.qualified_name() + " WHERE " + condition);
+        const std::string condition = key_text(table) + " = ANY (" +
+                                      quote_literal(text_array(keys.at(table.plain_name()))) +
+                                      "::text[])";
+        auto removed =
+            writer.execute("DELETE FROM ONLY " + table.qualified_name() + " WHERE " + condition);
         if (!removed) return removed.error();
         const Status copied = copy_rows(twin.connection(authority), writer, table, condition);
         if (!copied) return copied;
@@ -83,8 +93,9 @@ Status refresh_rows(std::shared_ptr<MoverRun> run,
                     const std::vector<VerifyDifference>& rows,
                     Clock::time_point deadline) {
     if (rows.size() > refresh_keys_max) {
-        return Error{Errc::too_large,
-                     "more rows than a refresh mends at once: find out why they differ before mending them"};
+        return Error{
+            Errc::too_large,
+            "more rows than a refresh mends at once: find out why they differ before mending them"};
     }
     KeysByTable keys;
     for (const VerifyDifference& row : rows) {

@@ -11,8 +11,8 @@ constexpr const char* insufficient_privilege = "42501";
 constexpr const char* undefined_object = "42704";
 
 const Role* find_role(const std::vector<Role>& roles, const std::string& name) {
-    const auto found =
-        std::find_if(roles.begin(), roles.end(), [&](const Role& role) { return role.name == name; });
+    const auto found = std::find_if(
+        roles.begin(), roles.end(), [&](const Role& role) { return role.name == name; });
     return found == roles.end() ? nullptr : &*found;
 }
 
@@ -45,14 +45,20 @@ bool contains(const Names& names, const std::string& name) {
     return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool needs_superuser(const Role& role) { return role.superuser || role.replication || role.bypass_rls; }
+bool needs_superuser(const Role& role) {
+    return role.superuser || role.replication || role.bypass_rls;
+}
 
-Status create_and_adjust(const std::vector<Role>& source, const std::vector<Role>& target_roles,
-                         const Names& beyond, const Connection& source_connection, Connection& target) {
-    // A verifier in the server's own form is stored as it is. Our own role keeps its password where the
-    // configuration knows another one than the source's: it could not log in any more.
-    const bool same_login = std::string_view{PQuser(source_connection.raw())} == PQuser(target.raw()) &&
-                            std::string_view{PQpass(source_connection.raw())} == PQpass(target.raw());
+Status create_and_adjust(const std::vector<Role>& source,
+                         const std::vector<Role>& target_roles,
+                         const Names& beyond,
+                         const Connection& source_connection,
+                         Connection& target) {
+    // A verifier in the server's own form is stored as it is. Our own role keeps its password where
+    // the configuration knows another one than the source's: it could not log in any more.
+    const bool same_login =
+        std::string_view{PQuser(source_connection.raw())} == PQuser(target.raw()) &&
+        std::string_view{PQpass(source_connection.raw())} == PQpass(target.raw());
     const std::string ourselves = same_login ? "" : PQuser(target.raw());
     for (const Role& role : source) {
         if (contains(beyond, role.name)) continue;
@@ -89,8 +95,8 @@ constexpr const char* settings_query = R"sql(
                                                  WHERE datname = current_database()))
       AND NOT (s.setrole = 0 AND s.setdatabase = 0))sql";
 
-// Runs, on the target, the statements that settings_query makes of the source's catalog and the target's lacks. The third
-// column names the role that we must be allowed to change for it.
+// Runs, on the target, the statements that settings_query makes of the source's catalog and the
+// target's lacks. The third column names the role that we must be allowed to change for it.
 Status carry_settings(Connection& source, Connection& target, const Names& beyond) {
     const std::string database = quote_identifier(PQdb(target.raw()));
     const auto wanted = source.execute(settings_query);
@@ -115,14 +121,20 @@ Status carry_settings(Connection& source, Connection& target, const Names& beyon
     return Done{};
 }
 
-// (member, statement, who granted it, role). Before 16 the grantor means nothing, and a membership has no options of its own.
+// (member, statement, who granted it, role). Before 16 the grantor means nothing, and a membership
+// has no options of its own.
 std::string memberships_query(const Connection& connection) {
     const bool has_options = connection.server_version() >= 160000;
-    return std::string{"SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || quote_ident(m.rolname) || "} +
-           (has_options ? "concat(' WITH ADMIN ', a.admin_option::text, ', INHERIT ', a.inherit_option::text, ', SET ', a.set_option::text),"
-                          " CASE WHEN b.oid <> 10 THEN ' GRANTED BY ' || quote_ident(b.rolname) ELSE '' END"
-                        : "CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, ''") +
-           ", g.rolname FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member"
+    return std::string{
+               "SELECT m.rolname, 'GRANT ' || quote_ident(g.rolname) || ' TO ' || "
+               "quote_ident(m.rolname) || "} +
+           (has_options
+                ? "concat(' WITH ADMIN ', a.admin_option::text, ', INHERIT ', "
+                  "a.inherit_option::text, ', SET ', a.set_option::text),"
+                  " CASE WHEN b.oid <> 10 THEN ' GRANTED BY ' || quote_ident(b.rolname) ELSE '' END"
+                : "CASE WHEN a.admin_option THEN ' WITH ADMIN OPTION' ELSE '' END, ''") +
+           ", g.rolname FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m "
+           "ON m.oid = a.member"
            " LEFT JOIN pg_roles b ON b.oid = a.grantor WHERE m.rolname NOT LIKE 'pg\\_%'";
 }
 
@@ -132,7 +144,8 @@ Status carry_memberships(Connection& source, Connection& target, const Names& be
     const auto present = target.execute(memberships_query(target));
     if (!present) return present.error();
     std::set<std::string> there;
-    for (int row = 0; row < present->size(); ++row) there.insert(present->text(row, 1) + present->text(row, 2));
+    for (int row = 0; row < present->size(); ++row)
+        there.insert(present->text(row, 1) + present->text(row, 2));
     std::vector<int> left;
     for (int row = 0; row < wanted->size(); ++row) {
         if (contains(beyond, wanted->text(row, 3))) continue;
@@ -146,8 +159,10 @@ Status carry_memberships(Connection& source, Connection& target, const Names& be
         });
     }
     for (const int row : left) {  // The membership counts more than who gave it.
-        if (wanted->at(row, 0) == PQuser(target.raw())) continue;  // Nobody may give options to himself.
-        if (const Status done = run(target, wanted->text(row, 1), wanted->text(row, 0)); !done) return done;
+        if (wanted->at(row, 0) == PQuser(target.raw()))
+            continue;  // Nobody may give options to himself.
+        if (const Status done = run(target, wanted->text(row, 1), wanted->text(row, 0)); !done)
+            return done;
     }
     return Done{};
 }
@@ -158,8 +173,8 @@ Result<std::vector<Role>> read_roles(Connection& connection) {
     const auto query = [&](const std::string& table, const std::string& verifier) {
         return connection.execute(
             "SELECT rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin,"
-            " rolreplication, rolbypassrls, rolconnlimit, " + verifier +
-            ", coalesce(rolvaliduntil::text, '') FROM " + table +
+            " rolreplication, rolbypassrls, rolconnlimit, " +
+            verifier + ", coalesce(rolvaliduntil::text, '') FROM " + table +
             " WHERE rolname NOT LIKE 'pg\\_%' ORDER BY rolname");
     };
     auto rows = query("pg_authid", "coalesce(rolpassword, '')");
@@ -204,7 +219,8 @@ Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source
     if (rows->size() == 1 && rows->truth(0, 0)) return names;
     for (const Role& role : source) {
         const Role* there = find_role(present, role.name);
-        if (needs_superuser(role) || (there != nullptr && needs_superuser(*there))) names.push_back(role.name);
+        if (needs_superuser(role) || (there != nullptr && needs_superuser(*there)))
+            names.push_back(role.name);
     }
     return names;
 }
@@ -216,7 +232,8 @@ Status sync_roles(Connection& source, Connection& target) {
     if (!present) return present.error();
     const auto beyond = roles_beyond_us(*wanted, *present, target);
     if (!beyond) return beyond.error();
-    if (const Status made = create_and_adjust(*wanted, *present, *beyond, source, target); !made) return made;
+    if (const Status made = create_and_adjust(*wanted, *present, *beyond, source, target); !made)
+        return made;
     if (const Status carried = carry_memberships(source, target, *beyond); !carried) return carried;
     return carry_settings(source, target, *beyond);
 }

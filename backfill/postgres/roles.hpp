@@ -1,5 +1,6 @@
 #pragma once
-// Roles of the source on the target, so that an application's own user and password work on both servers.
+// Roles of the source on the target, so that an application's own user and password work on both
+// servers.
 
 #include <string>
 #include <vector>
@@ -14,7 +15,8 @@ struct Role {
     bool superuser = false, inherit = true, create_role = false, create_database = false;
     bool login = false, replication = false, bypass_rls = false;
     long long connection_limit = -1;
-    std::string verifier;     // As the server stores it; never logged. Empty: none, or not readable by us.
+    std::string
+        verifier;  // As the server stores it; never logged. Empty: none, or not readable by us.
     std::string valid_until;  // Empty: for ever.
 
     friend bool operator==(const Role&, const Role&) = default;
@@ -27,14 +29,14 @@ Result<std::vector<Role>> read_roles(Connection& connection);
 std::vector<std::string> roles_to_change(const std::vector<Role>& source,
                                          const std::vector<Role>& target);
 
-// Names of roles that only a superuser may create or change: superusers there or here, and those that
-// replicate or bypass row security. Empty when our role on the target is a superuser.
+// Names of roles that only a superuser may create or change: superusers there or here, and those
+// that replicate or bypass row security. Empty when our role on the target is a superuser.
 Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source,
                                                  const std::vector<Role>& present,
                                                  Connection& target);
 
-// Creates what is missing, sets verifiers that differ to the source's, adds memberships and the roles' settings.
-// Drops nothing and takes nothing away; leaves roles_beyond_us alone. Idempotent.
+// Creates what is missing, sets verifiers that differ to the source's, adds memberships and the
+// roles' settings. Drops nothing and takes nothing away; leaves roles_beyond_us alone. Idempotent.
 Status sync_roles(Connection& source, Connection& target);
 
 }  // namespace segue::backfill::postgres

@@ -6,7 +6,8 @@ namespace segue::backfill::postgres {
 
 std::size_t RowWriter::ShapeHash::operator()(const Shape& shape) const {
     const std::size_t kinds = static_cast<std::size_t>(shape.kind) * 8 +
-                              static_cast<std::size_t>(shape.old_row) * 2 + (shape.replaces ? 1 : 0);
+                              static_cast<std::size_t>(shape.old_row) * 2 +
+                              (shape.replaces ? 1 : 0);
     return std::hash<const void*>{}(shape.relation) ^ (kinds << 1) ^
            (shape.unchanged.empty() ? 0 : std::hash<std::string>{}(shape.unchanged));
 }
@@ -17,16 +18,19 @@ const std::string& RowWriter::subject(const Relation& relation) {
     return text;
 }
 
-Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeline, const Change& change) {
+Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeline,
+                                                       const Change& change) {
     const Relation& relation = change.relation();
     const auto table = tables_.find({relation.schema, relation.name});
     if (table == tables_.end()) {
         return Error{Errc::bad_value, subject(relation) + ": the follower has no such table"};
     }
-    Shape shape{&relation, change.kind(), change.old_row(), changes_identity(table->second, change), {}};
+    Shape shape{
+        &relation, change.kind(), change.old_row(), changes_identity(table->second, change), {}};
     if (change.has_unchanged()) {
         for (std::size_t i = 0; i < change.new_size(); ++i) {
-            if (change.new_cell(i).kind == CellKind::unchanged) shape.unchanged += std::to_string(i) + ",";
+            if (change.new_cell(i).kind == CellKind::unchanged)
+                shape.unchanged += std::to_string(i) + ",";
         }
     }
     if (const auto known = prepared_.find(shape); known != prepared_.end()) return &known->second;
@@ -34,8 +38,11 @@ Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeli
     auto statement = change_statement(table->second, change);
     if (!statement) return statement.error();
     if (prepared_.size() >= prepared_statements_max) {
-        for (const auto& [old_shape, old] : prepared_) {  // Not ALL: others keep statements of theirs here.
-            if (const Status sent = pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"}); !sent) {
+        for (const auto& [old_shape, old] :
+             prepared_) {  // Not ALL: others keep statements of theirs here.
+            if (const Status sent =
+                    pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
+                !sent) {
                 return sent.error();
             }
         }
@@ -57,8 +64,8 @@ Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {
     if (!statement) return statement.error();
     values_.clear();
     for (const auto& parameter : (*statement)->parameters) {
-        const Cell cell =
-            parameter.old_row ? change.old_cell(parameter.column) : change.new_cell(parameter.column);
+        const Cell cell = parameter.old_row ? change.old_cell(parameter.column)
+                                            : change.new_cell(parameter.column);
         values_.push_back(cell.kind == CellKind::text ? cell.text.data() : nullptr);
     }
     return pipeline.execute((*statement)->name, values_, {1, subject(change.relation())});
@@ -66,7 +73,8 @@ Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {
 
 Status RowWriter::forget(StatementPipeline& pipeline, const ForgetChunk& chunk) {
     const auto table = tables_.find(chunk.table);
-    if (table == tables_.end()) return Error{Errc::bad_value, chunk.table.second + ": the follower has no such table"};
+    if (table == tables_.end())
+        return Error{Errc::bad_value, chunk.table.second + ": the follower has no such table"};
     const Status record = pipeline.query(
         "DELETE FROM segue.chunk WHERE table_schema = $1 AND table_name = $2 AND chunk = $3",
         {chunk.table.first, chunk.table.second, std::to_string(chunk.number)},

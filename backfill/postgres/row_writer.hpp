@@ -1,6 +1,6 @@
 #pragma once
-// Writes changes of the stream to the follower over one connection: strict, pipelined, with statements that
-// are prepared once per shape. The caller begins, commits or rolls back.
+// Writes changes of the stream to the follower over one connection: strict, pipelined, with
+// statements that are prepared once per shape. The caller begins, commits or rolls back.
 
 #include <cstdint>
 #include <string>
@@ -15,7 +15,8 @@
 
 namespace segue::backfill::postgres {
 
-// Statements kept prepared on a connection; at the limit all are dropped and prepared anew as needed.
+// Statements kept prepared on a connection; at the limit all are dropped and prepared anew as
+// needed.
 inline constexpr std::size_t prepared_statements_max = 5000;
 
 class RowWriter {

@@ -14,14 +14,14 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a restart goes
-// on behind the last entry.
+// Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a
+// restart goes on behind the last entry.
 constexpr const char* restored_kind = "restored";
 
 enum class Portion { pre_data, key_indexes, post_data };
 
-// The object is on the target already: created by the operator before, as INTERFACE allows. Whether it is equal
-// has been compared before the first entry.
+// The object is on the target already: created by the operator before, as INTERFACE allows. Whether
+// it is equal has been compared before the first entry.
 bool exists_already(const Error& error, const DumpEntry& entry) {
     static const std::set<std::string> always = {
         "42P07",  // relation
@@ -39,16 +39,16 @@ bool exists_already(const Error& error, const DumpEntry& entry) {
 }
 
 Result<Connection> open_target(const SchemaSettings& settings) {
-    return Connection::open(settings.target_url,
-                            {.application_name = "segue schema",
-                             .settings = {{mover_setting, settings.migration_id}}});
+    return Connection::open(
+        settings.target_url,
+        {.application_name = "segue schema", .settings = {{mover_setting, settings.migration_id}}});
 }
 
 Result<std::vector<DumpEntry>> list_section(const SchemaDump& dump, const std::string& section) {
     const std::string output = dump.folder.file("list");
-    const Status listed = run_tool({.arguments = {dump.tools.restore, "--list",
-                                                  "--section=" + section, dump.file()},
-                                    .output_file = output});
+    const Status listed =
+        run_tool({.arguments = {dump.tools.restore, "--list", "--section=" + section, dump.file()},
+                  .output_file = output});
     if (!listed) return listed.error();
     const auto text = read_whole(output);
     if (!text) return text.error();
@@ -62,9 +62,12 @@ Result<DumpScript> script_of(const SchemaDump& dump, const std::vector<DumpEntry
         for (const DumpEntry& entry : entries) file << entry.line << '\n';
         if (!file.flush()) return Error{Errc::io, "cannot write " + list};
     }
-    const Status written = run_tool({.arguments = {dump.tools.restore, "--verbose",
-                                                   "--no-tablespaces", "--use-list=" + list,
-                                                   "--file=-", dump.file()},
+    const Status written = run_tool({.arguments = {dump.tools.restore,
+                                                   "--verbose",
+                                                   "--no-tablespaces",
+                                                   "--use-list=" + list,
+                                                   "--file=-",
+                                                   dump.file()},
                                      .output_file = output});
     if (!written) return written.error();
     const auto text = read_whole(output);
@@ -81,14 +84,15 @@ Result<std::set<std::string>> marks(Connection& target) {
     return found;
 }
 
-// A grant on the server's own catalog that our role may not make: `check` has said that such are not carried.
+// A grant on the server's own catalog that our role may not make: `check` has said that such are
+// not carried.
 bool is_catalog_grant_beyond_us(const Error& error, const DumpEntry& entry) {
     return error.sqlstate == "42501" && entry.what.starts_with("ACL pg_catalog ");
 }
 
 Status restore_piece(Connection& target, const DumpEntry& entry, const std::string& sql) {
-    const std::string mark = "\nINSERT INTO segue.saved VALUES ('" + std::string{restored_kind} + "', " +
-                             quote_literal(entry.what) + ", '') ON CONFLICT DO NOTHING";
+    const std::string mark = "\nINSERT INTO segue.saved VALUES ('" + std::string{restored_kind} +
+                             "', " + quote_literal(entry.what) + ", '') ON CONFLICT DO NOTHING";
     const auto done = target.execute(sql + mark);
     if (done) return Done{};
     if (done.error().code == Errc::server &&
@@ -102,7 +106,8 @@ Status restore_piece(Connection& target, const DumpEntry& entry, const std::stri
     return error;
 }
 
-Status restore_script(Connection& target, const DumpScript& script,
+Status restore_script(Connection& target,
+                      const DumpScript& script,
                       const std::vector<DumpEntry>& entries) {
     for (const std::string& setting : script.settings) {
         const auto set = target.execute(setting);
@@ -110,7 +115,8 @@ Status restore_script(Connection& target, const DumpScript& script,
         if (!set && set.error().sqlstate != "42704") return set.error();
     }
     // Losing the latest entries to a crash is harmless, because their marks are lost with them.
-    if (auto lazily = target.execute("SET synchronous_commit = off"); !lazily) return lazily.error();
+    if (auto lazily = target.execute("SET synchronous_commit = off"); !lazily)
+        return lazily.error();
     std::unordered_map<int, const DumpEntry*> by_id;
     for (const DumpEntry& entry : entries) by_id.emplace(entry.id, &entry);
     for (const ScriptPiece& piece : script.pieces) {
@@ -120,12 +126,14 @@ Status restore_script(Connection& target, const DumpScript& script,
     // What follows relies on the whole portion: this commit flushes the log up to here.
     const auto flushed = target.execute(
         "SET synchronous_commit = on; INSERT INTO segue.event (kind, detail) VALUES ('schema', "
-        "'restored " + std::to_string(script.pieces.size()) + " objects')");
+        "'restored " +
+        std::to_string(script.pieces.size()) + " objects')");
     if (!flushed) return flushed.error();
     return Done{};
 }
 
-// Primary keys and replica identity indexes of moved tables and of the partitioned tables above them.
+// Primary keys and replica identity indexes of moved tables and of the partitioned tables above
+// them.
 Result<KeyIndexes> read_key_indexes(Connection& source) {
     const auto rows = source.execute(R"sql(
         SELECT i.indexrelid, coalesce(o.oid, 0), n.nspname || ' ' || x.relname
@@ -145,7 +153,8 @@ Result<KeyIndexes> read_key_indexes(Connection& source) {
 }
 
 Status restore(const SchemaSettings& settings, Portion portion) {
-    auto source = Connection::open(settings.source_url, {.application_name = "segue schema", .settings = {}});
+    auto source =
+        Connection::open(settings.source_url, {.application_name = "segue schema", .settings = {}});
     if (!source) return source.error();
     auto target = open_target(settings);
     if (!target) return target.error();
@@ -153,13 +162,13 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     const auto dump = portion == Portion::pre_data ? take_dump(settings, *source, *target)
                                                    : kept_dump(settings, *source, *target);
     if (!dump) return dump.error();
-    auto entries =
-        list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
+    auto entries = list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
     if (!entries) return entries.error();
     if (portion == Portion::key_indexes) {
         const auto keys = read_key_indexes(*source);
         if (!keys) return keys.error();
-        std::erase_if(*entries, [&](const DumpEntry& entry) { return !is_key_entry(entry, *keys); });
+        std::erase_if(*entries,
+                      [&](const DumpEntry& entry) { return !is_key_entry(entry, *keys); });
     }
     const auto done = marks(*target);
     if (!done) return done.error();
@@ -172,7 +181,8 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     return restore_script(*target, *script, *entries);
 }
 
-// A view that reads another one must wait for it: whoever can be filled is, until nothing changes any more.
+// A view that reads another one must wait for it: whoever can be filled is, until nothing changes
+// any more.
 Status refresh_materialized_views(const SchemaSettings& settings) {
     auto target = open_target(settings);
     if (!target) return target.error();

@@ -1,6 +1,7 @@
 #pragma once
-// Moving the schema with pg_dump and pg_restore, in the three portions that exact copying needs (DESIGN 5).
-// Each is idempotent: what stands on the target already, with the same definition, is left alone.
+// Moving the schema with pg_dump and pg_restore, in the three portions that exact copying needs
+// (DESIGN 5). Each is idempotent: what stands on the target already, with the same definition, is
+// left alone.
 
 #include <string>
 #include <vector>
@@ -19,10 +20,11 @@ struct SchemaSettings {
 
 // Types, functions, tables without indexes; everything of pre-data except schema segue.
 Status restore_pre_data(const SchemaSettings& settings);
-// The index behind each table's key (primary key or replica identity), before its first chunk is LOADED.
+// The index behind each table's key (primary key or replica identity), before its first chunk is
+// LOADED.
 Status restore_key_indexes(const SchemaSettings& settings);
-// Indexes, unique, exclusion and check constraints, foreign keys (NOT VALID stays so), triggers, rules,
-// policies, materialized views refreshed. Called when every table is loaded and applied.
+// Indexes, unique, exclusion and check constraints, foreign keys (NOT VALID stays so), triggers,
+// rules, policies, materialized views refreshed. Called when every table is loaded and applied.
 Status restore_post_data(const SchemaSettings& settings);
 // ANALYZE of every moved table.
 Status analyze(Connection& target, const std::vector<Table>& tables);

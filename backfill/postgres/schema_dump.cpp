@@ -15,13 +15,14 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// pg_dump asks for ACCESS SHARE on every table. It must not queue for long: whoever comes later queues behind
-// it (law 10).
+// pg_dump asks for ACCESS SHARE on every table. It must not queue for long: whoever comes later
+// queues behind it (law 10).
 constexpr const char* dump_lock_wait = "--lock-wait-timeout=1000";
 constexpr int dump_tries_max = 30;
 constexpr std::chrono::seconds pause_between_tries{1};
-// It holds its locks until it ends. The first try yields to the application at once; each one after it lets
-// somebody wait a little longer, because where tables are emptied all the time none would ever come to its end.
+// It holds its locks until it ends. The first try yields to the application at once; each one after
+// it lets somebody wait a little longer, because where tables are emptied all the time none would
+// ever come to its end.
 constexpr std::chrono::milliseconds patience_step{100}, patience_max{2000};
 
 // In segue.saved of the target; its value is the archive in base 64.
@@ -42,7 +43,9 @@ bool holds_up_others(Connection& source) {
 
 // True once somebody has waited for pg_dump's locks that long.
 std::function<bool()> in_the_way(Connection& source, std::chrono::milliseconds patience) {
-    return [&source, patience, since = std::optional<std::chrono::steady_clock::time_point>{}]() mutable {
+    return [&source,
+            patience,
+            since = std::optional<std::chrono::steady_clock::time_point>{}]() mutable {
         if (!holds_up_others(source)) {
             since.reset();
             return false;
@@ -64,16 +67,23 @@ Result<SchemaDump> empty_dump(const SchemaSettings& settings, Connection& source
 Result<ToolRun> dump_run(const SchemaSettings& settings, const SchemaDump& dump) {
     const auto url = split_password(settings.source_url);
     if (!url) return url.error();
-    ToolRun run{.arguments = {dump.tools.dump, "--format=custom", "--schema-only",
-                              "--no-tablespaces", "--no-publications", "--no-subscriptions",
-                              "--exclude-schema=segue", dump_lock_wait, "--file=" + dump.file()}};
+    ToolRun run{.arguments = {dump.tools.dump,
+                              "--format=custom",
+                              "--schema-only",
+                              "--no-tablespaces",
+                              "--no-publications",
+                              "--no-subscriptions",
+                              "--exclude-schema=segue",
+                              dump_lock_wait,
+                              "--file=" + dump.file()}};
     for (const std::string& table : settings.exclude) {
         const std::size_t dot = table.find('.');
         if (dot == std::string::npos) continue;
         run.arguments.push_back("--exclude-table=" +
                                 qualified(table.substr(0, dot), table.substr(dot + 1)));
     }
-    run.arguments.push_back("--dbname=" + url->without_password + " application_name='segue pg_dump'");
+    run.arguments.push_back("--dbname=" + url->without_password +
+                            " application_name='segue pg_dump'");
     if (!url->password.empty()) run.environment.emplace_back("PGPASSWORD", url->password);
     return run;
 }
@@ -81,16 +91,19 @@ Result<ToolRun> dump_run(const SchemaSettings& settings, const SchemaDump& dump)
 Status keep(const SchemaDump& dump, Connection& target) {
     const auto archive = read_whole(dump.file());
     if (!archive) return archive.error();
-    const auto kept = target.execute("INSERT INTO segue.saved VALUES ($1, '', $2) ON CONFLICT (kind, object)"
-                                     " DO UPDATE SET previous = excluded.previous",
-                                     {dump_kind, crypto::base64(*archive)});
+    const auto kept = target.execute(
+        "INSERT INTO segue.saved VALUES ($1, '', $2) ON CONFLICT (kind, object)"
+        " DO UPDATE SET previous = excluded.previous",
+        {dump_kind, crypto::base64(*archive)});
     if (!kept) return kept.error();
     return Done{};
 }
 
 }  // namespace
 
-Result<SchemaDump> take_dump(const SchemaSettings& settings, Connection& source, Connection& target) {
+Result<SchemaDump> take_dump(const SchemaSettings& settings,
+                             Connection& source,
+                             Connection& target) {
     auto dump = empty_dump(settings, source);
     if (!dump) return dump.error();
     auto run = dump_run(settings, *dump);
@@ -106,12 +119,16 @@ Result<SchemaDump> take_dump(const SchemaSettings& settings, Connection& source,
     return dump;
 }
 
-Result<SchemaDump> kept_dump(const SchemaSettings& settings, Connection& source, Connection& target) {
-    const auto rows = target.execute("SELECT previous FROM segue.saved WHERE kind = $1", {dump_kind});
+Result<SchemaDump> kept_dump(const SchemaSettings& settings,
+                             Connection& source,
+                             Connection& target) {
+    const auto rows =
+        target.execute("SELECT previous FROM segue.saved WHERE kind = $1", {dump_kind});
     if (!rows) return rows.error();
     if (rows->size() == 0) return take_dump(settings, source, target);
     const auto archive = crypto::from_base64(rows->at(0, 0));
-    if (!archive) return Error{Errc::bad_value, "segue.saved: the description of the schema is unreadable"};
+    if (!archive)
+        return Error{Errc::bad_value, "segue.saved: the description of the schema is unreadable"};
     auto dump = empty_dump(settings, source);
     if (!dump) return dump.error();
     std::ofstream file{dump->file(), std::ios::binary};

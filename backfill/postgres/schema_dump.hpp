@@ -1,7 +1,8 @@
 #pragma once
-// The description of the source's schema as pg_dump gives it. It is taken when the migration starts and kept on the
-// target: pg_dump locks every table for as long as it runs, and whoever empties tables all the time would find it in
-// the way, or never let it come to its end, again and again while the copy goes on.
+// The description of the source's schema as pg_dump gives it. It is taken when the migration starts
+// and kept on the target: pg_dump locks every table for as long as it runs, and whoever empties
+// tables all the time would find it in the way, or never let it come to its end, again and again
+// while the copy goes on.
 
 #include <string>
 
@@ -20,9 +21,13 @@ struct SchemaDump {
 };
 
 // Dumps the source, and keeps that on the target in the place of an earlier one.
-Result<SchemaDump> take_dump(const SchemaSettings& settings, Connection& source, Connection& target);
+Result<SchemaDump> take_dump(const SchemaSettings& settings,
+                             Connection& source,
+                             Connection& target);
 // The one that is kept; taken now where there is none.
-Result<SchemaDump> kept_dump(const SchemaSettings& settings, Connection& source, Connection& target);
+Result<SchemaDump> kept_dump(const SchemaSettings& settings,
+                             Connection& source,
+                             Connection& target);
 
 Result<std::string> read_whole(const std::string& path);
 

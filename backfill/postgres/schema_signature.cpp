@@ -56,7 +56,8 @@ bool before(const SchemaObject& a, const SchemaObject& b) {
 }
 
 // Those of the names (on both sides) that hold a row on the target.
-Result<std::vector<std::string>> not_empty(Connection& target, const std::vector<std::string>& tables) {
+Result<std::vector<std::string>> not_empty(Connection& target,
+                                           const std::vector<std::string>& tables) {
     std::vector<std::string> filled;
     for (std::size_t from = 0; from < tables.size(); from += emptiness_batch_max) {
         const std::vector<std::string> batch(
@@ -91,8 +92,8 @@ Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
     if (!rows) return rows.error();
     std::vector<SchemaObject> objects;
     for (int row = 0; row < rows->size(); ++row) {
-        objects.push_back({rows->text(row, 0), rows->text(row, 1), rows->text(row, 2),
-                           rows->text(row, 3)});
+        objects.push_back(
+            {rows->text(row, 0), rows->text(row, 1), rows->text(row, 2), rows->text(row, 3)});
     }
     std::sort(objects.begin(), objects.end());
     return objects;
@@ -120,7 +121,8 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
     return lines;
 }
 
-Result<std::vector<std::string>> target_conflicts(Connection& source, Connection& target,
+Result<std::vector<std::string>> target_conflicts(Connection& source,
+                                                  Connection& target,
                                                   const std::vector<std::string>& exclude) {
     const auto wanted = read_schema_signature(source, exclude);
     if (!wanted) return wanted.error();
@@ -134,7 +136,8 @@ Result<std::vector<std::string>> target_conflicts(Connection& source, Connection
     for (const std::string& table : on_target) {
         if (on_source.contains(table)) shared.push_back(table);
     }
-    const auto find = [](const std::vector<SchemaObject>& objects, const SchemaObject& wanted_object) {
+    const auto find = [](const std::vector<SchemaObject>& objects,
+                         const SchemaObject& wanted_object) {
         const auto found = std::lower_bound(objects.begin(), objects.end(), wanted_object, before);
         return found != objects.end() && same_object(*found, wanted_object) ? &*found : nullptr;
     };

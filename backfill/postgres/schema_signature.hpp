@@ -1,6 +1,7 @@
 #pragma once
-// What a database's tables look like, as comparable texts: columns, constraints, indexes. Segue's own objects and
-// what may differ without harm (order of columns, object numbers, replica identities) are left out.
+// What a database's tables look like, as comparable texts: columns, constraints, indexes. Segue's
+// own objects and what may differ without harm (order of columns, object numbers, replica
+// identities) are left out.
 
 #include <compare>
 #include <string>
@@ -29,9 +30,11 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
                                             const std::vector<SchemaObject>& target,
                                             std::size_t lines_max);
 
-// One line for each table of the target that is also on the source and cannot be used as it is: other columns,
-// constraints or indexes that the source does not have, or rows. What is missing on the target is no conflict.
-Result<std::vector<std::string>> target_conflicts(Connection& source, Connection& target,
+// One line for each table of the target that is also on the source and cannot be used as it is:
+// other columns, constraints or indexes that the source does not have, or rows. What is missing on
+// the target is no conflict.
+Result<std::vector<std::string>> target_conflicts(Connection& source,
+                                                  Connection& target,
                                                   const std::vector<std::string>& exclude);
 
 }  // namespace segue::backfill::postgres

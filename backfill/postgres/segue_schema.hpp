@@ -1,6 +1,6 @@
 #pragma once
-// Schema `segue`, the same on both sides: what Segue keeps in the databases. Every table's meaning is told
-// by the comment in its DDL below.
+// Schema `segue`, the same on both sides: what Segue keeps in the databases. Every table's meaning
+// is told by the comment in its DDL below.
 
 #include <string>
 
@@ -8,8 +8,8 @@
 
 namespace segue::backfill::postgres {
 
-// The setting that marks a session as the mover's; its value is the migration's id. The fence lets only
-// sessions of the mover's role with this setting write.
+// The setting that marks a session as the mover's; its value is the migration's id. The fence lets
+// only sessions of the mover's role with this setting write.
 inline constexpr const char* mover_setting = "segue.mover";
 
 // Key of the fence's advisory lock: shared by every writing transaction, exclusive by the fence.

@@ -26,9 +26,9 @@ Wide next_of(std::int64_t value, bool is_called, std::int64_t increment) {
 std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to) {
     SequencePlace place{from.last_value, from.is_called};
     if (from.is_called) {
-        const Wide ahead = static_cast<Wide>(from.last_value) +
-                               static_cast<Wide>(std::max(from.cache, margin_steps_min)) *
-                                   from.increment;
+        const Wide ahead =
+            static_cast<Wide>(from.last_value) +
+            static_cast<Wide>(std::max(from.cache, margin_steps_min)) * from.increment;
         if (ahead >= from.min_value && ahead <= from.max_value) {
             place.value = static_cast<std::int64_t>(ahead);
         }

@@ -1,5 +1,6 @@
 #pragma once
-// Sequences are not in the stream: before a change of authority the new side's are set ahead of the old side's.
+// Sequences are not in the stream: before a change of authority the new side's are set ahead of the
+// old side's.
 
 #include <cstdint>
 #include <optional>
@@ -16,9 +17,10 @@ struct SequencePlace {
     friend bool operator==(const SequencePlace&, const SequencePlace&) = default;
 };
 
-// Where `to` must be set so that it never hands out what `from` has handed out; nullopt when it stands there or
-// beyond already. The margin is max(cache, 1000) steps where it fits between the bounds, else none: a sequence
-// must not be used up, or wrap around, for the sake of a margin. An unused sequence gets none either. Pure.
+// Where `to` must be set so that it never hands out what `from` has handed out; nullopt when it
+// stands there or beyond already. The margin is max(cache, 1000) steps where it fits between the
+// bounds, else none: a sequence must not be used up, or wrap around, for the sake of a margin. An
+// unused sequence gets none either. Pure.
 std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to);
 
 // The error names a sequence that `to` does not have.

@@ -32,7 +32,8 @@ Result<Options> parse_options(const std::string& url) {
     return options;
 }
 
-// Takes sslnegotiation out of a URI, because libpq knows it only from 17 on. Empty when it is not there.
+// Takes sslnegotiation out of a URI, because libpq knows it only from 17 on. Empty when it is not
+// there.
 std::string take_negotiation(std::string& url) {
     constexpr std::string_view keyword = "sslnegotiation=";
     const std::size_t at = url.find(keyword);
@@ -104,11 +105,13 @@ Result<ServerUrl> parse_server_url(const std::string& url, const ServerSecrets& 
         return bad("sslnegotiation \"direct\" or \"postgres\"");
     }
     result.direct_tls = negotiation == "direct";
-    if (result.direct_tls && !needs_tls(result.sslmode)) return bad("sslmode require, verify-ca or verify-full beside sslnegotiation");
+    if (result.direct_tls && !needs_tls(result.sslmode))
+        return bad("sslmode require, verify-ca or verify-full beside sslnegotiation");
     result.sslrootcert = take(options, "sslrootcert");
     result.sslcert = take(options, "sslcert");
     result.sslkey = take(options, "sslkey");
-    if (result.sslcert.empty() != result.sslkey.empty()) return bad("both sslcert and sslkey, or neither");
+    if (result.sslcert.empty() != result.sslkey.empty())
+        return bad("both sslcert and sslkey, or neither");
     result.has_password = options.contains("password");
     for (const auto& [keyword, value] : options) {
         if (!result.connection.empty()) result.connection += ' ';

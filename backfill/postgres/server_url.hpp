@@ -10,14 +10,15 @@
 namespace segue::backfill::postgres {
 
 struct ServerUrl {
-    std::string connection;      // For libpq, password included. Never logged.
-    std::string host;            // Empty when unix_directory is set.
-    std::string tls_host;        // What its certificate names, where that is not `host`: hostaddr was given beside it.
+    std::string connection;  // For libpq, password included. Never logged.
+    std::string host;        // Empty when unix_directory is set.
+    std::string tls_host;    // What its certificate names, where that is not `host`: hostaddr was
+                             // given beside it.
     std::string unix_directory;  // The folder of the server's socket.
     std::uint16_t port = 5432;
     std::string database, user;
     std::string sslmode, sslrootcert, sslcert, sslkey;  // Empty when the URL says nothing.
-    bool direct_tls = false;  // sslnegotiation=direct
+    bool direct_tls = false;                            // sslnegotiation=direct
     bool has_password = false;
 };
 

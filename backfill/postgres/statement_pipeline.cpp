@@ -26,7 +26,8 @@ StatementPipeline::~StatementPipeline() {
 Status StatementPipeline::prepare(const std::string& name,
                                   const std::string& sql,
                                   std::string_view subject) {
-    return sent(PQsendPrepare(connection_->raw(), name.c_str(), sql.c_str(), 0, nullptr), {{}, subject});
+    return sent(PQsendPrepare(connection_->raw(), name.c_str(), sql.c_str(), 0, nullptr),
+                {{}, subject});
 }
 
 Status StatementPipeline::execute(const std::string& name,
@@ -42,9 +43,12 @@ Status StatementPipeline::execute(const std::string& name,
                 expect);
 }
 
-Status StatementPipeline::query(const std::string& sql, const Parameters& parameters, Expect expect) {
+Status StatementPipeline::query(const std::string& sql,
+                                const Parameters& parameters,
+                                Expect expect) {
     std::vector<const char*> values;
-    for (const auto& parameter : parameters) values.push_back(parameter ? parameter->c_str() : nullptr);
+    for (const auto& parameter : parameters)
+        values.push_back(parameter ? parameter->c_str() : nullptr);
     return sent(PQsendQueryParams(connection_->raw(),
                                   sql.c_str(),
                                   static_cast<int>(values.size()),

@@ -1,7 +1,7 @@
 #pragma once
-// Statements sent one after another without waiting, with what each must answer (libpq's pipeline mode). A
-// statement that fails, or that changes another number of rows than expected, fails the whole batch; the
-// server does not execute what follows an error.
+// Statements sent one after another without waiting, with what each must answer (libpq's pipeline
+// mode). A statement that fails, or that changes another number of rows than expected, fails the
+// whole batch; the server does not execute what follows an error.
 
 #include <cstddef>
 #include <cstdint>
@@ -35,8 +35,8 @@ public:
     // Null pointers are NULL; texts are zero-terminated. Copied before it returns.
     Status execute(const std::string& name, const std::vector<const char*>& values, Expect expect);
     Status query(const std::string& sql, const Parameters& parameters, Expect expect);
-    // Waits for every answer. After an error the connection is usable again, but a transaction that was
-    // open is aborted and must be rolled back.
+    // Waits for every answer. After an error the connection is usable again, but a transaction that
+    // was open is aborted and must be rolled back.
     Status finish();
     // What failed, as given by Expect::subject. Empty: nothing, or not a statement.
     const std::string& failed_subject() const { return failed_subject_; }
@@ -44,8 +44,8 @@ public:
 private:
     explicit StatementPipeline(Connection& connection) : connection_(&connection) {}
     Status sent(int accepted, Expect expect);
-    Status pump();                 // Reads what is there, writes what can be written.
-    Status wait_for_socket();      // Until it can be read, or written where something waits for that.
+    Status pump();             // Reads what is there, writes what can be written.
+    Status wait_for_socket();  // Until it can be read, or written where something waits for that.
     void take_result(PGresult* result);
 
     Connection* connection_;

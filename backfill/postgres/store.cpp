@@ -11,7 +11,8 @@ namespace {
 
 // The lease first: who has lost it must not claim anything.
 constexpr const char* with_lease =
-    "WITH held AS MATERIALIZED (SELECT 1 FROM segue.lease WHERE generation = $1::bigint FOR SHARE) ";
+    "WITH held AS MATERIALIZED (SELECT 1 FROM segue.lease WHERE generation = $1::bigint FOR "
+    "SHARE) ";
 constexpr const char* progress_statement = "segue_progress";
 
 std::string lsn_array(const std::vector<Position>& positions) {
@@ -80,7 +81,8 @@ Result<std::optional<StoredProgress>> read_progress(Connection& connection, Side
     const auto beyond = parse_lsn_array(rows->at(0, 1));
     const auto restart = parse_lsn(rows->at(0, 2));
     auto positions = parse_lsn_array(rows->at(0, 4));
-    if (!applied || !restart) return Error{Errc::bad_value, "segue.progress: a position is unreadable"};
+    if (!applied || !restart)
+        return Error{Errc::bad_value, "segue.progress: a position is unreadable"};
     if (!beyond) return beyond.error();
     if (!positions) return positions.error();
     Unseen::Durable durable{{}, std::move(*positions)};
@@ -127,12 +129,13 @@ Result<std::vector<StoredChunk>> read_chunks(Connection& connection) {
 }
 
 Status prepare_progress(StatementPipeline& pipeline, Side stream) {
-    return pipeline.prepare(progress_statement,
-                            std::string{with_lease} +
-                                "UPDATE segue.progress SET applied = $2::pg_lsn, beyond = $3::pg_lsn[],"
-                                " generation = $1::bigint FROM held WHERE stream = '" +
-                                std::string{name(stream)} + "' AND writer = 0",
-                            "segue.progress");
+    return pipeline.prepare(
+        progress_statement,
+        std::string{with_lease} +
+            "UPDATE segue.progress SET applied = $2::pg_lsn, beyond = $3::pg_lsn[],"
+            " generation = $1::bigint FROM held WHERE stream = '" +
+            std::string{name(stream)} + "' AND writer = 0",
+        "segue.progress");
 }
 
 Status send_progress(StatementPipeline& pipeline,
@@ -168,12 +171,13 @@ Status send_checkpoint(StatementPipeline& pipeline,
 }
 
 Status send_mark(StatementPipeline& pipeline, Side stream, int writer, std::int64_t generation) {
-    return pipeline.query(std::string{with_lease} +
-                              "INSERT INTO segue.progress (stream, writer, generation)"
-                              " SELECT $2, $3::integer, $1::bigint FROM held"
-                              " ON CONFLICT (stream, writer) DO UPDATE SET generation = EXCLUDED.generation",
-                          {std::to_string(generation), std::string{name(stream)}, std::to_string(writer)},
-                          {1, "segue.progress (the lease may be lost)"});
+    return pipeline.query(
+        std::string{with_lease} +
+            "INSERT INTO segue.progress (stream, writer, generation)"
+            " SELECT $2, $3::integer, $1::bigint FROM held"
+            " ON CONFLICT (stream, writer) DO UPDATE SET generation = EXCLUDED.generation",
+        {std::to_string(generation), std::string{name(stream)}, std::to_string(writer)},
+        {1, "segue.progress (the lease may be lost)"});
 }
 
 Status send_chunk(StatementPipeline& pipeline, const StoredChunk& chunk) {
@@ -182,8 +186,10 @@ Status send_chunk(StatementPipeline& pipeline, const StoredChunk& chunk) {
         return text_array(*key);
     };
     return pipeline.query(
-        "INSERT INTO segue.chunk (table_schema, table_name, chunk, low, high, load_position, rows, bytes,"
-        " last_of_table) VALUES ($1, $2, $3::bigint, $4::text[], $5::text[], $6::pg_lsn, $7::bigint,"
+        "INSERT INTO segue.chunk (table_schema, table_name, chunk, low, high, load_position, rows, "
+        "bytes,"
+        " last_of_table) VALUES ($1, $2, $3::bigint, $4::text[], $5::text[], $6::pg_lsn, "
+        "$7::bigint,"
         " $8::bigint, $9::boolean)",
         {chunk.table.first,
          chunk.table.second,
@@ -214,15 +220,20 @@ Result<StoredStrays> read_strays(Connection& connection, Side stream, std::uint6
     strays.count = static_cast<std::uint64_t>(rows->size());
     std::set<std::string> tables;
     for (int row = 0; row < rows->size() && tables.size() < stray_tables_max; ++row) {
-        for (std::string& table : parse_text_array(rows->at(row, 0))) tables.insert(std::move(table));
+        for (std::string& table : parse_text_array(rows->at(row, 0)))
+            tables.insert(std::move(table));
     }
     strays.tables.assign(tables.begin(), tables.end());
     return strays;
 }
 
-Status forget_strays(Connection& connection, Side stream, std::uint64_t since, std::uint64_t count) {
+Status forget_strays(Connection& connection,
+                     Side stream,
+                     std::uint64_t since,
+                     std::uint64_t count) {
     const auto removed = connection.execute(
-        "DELETE FROM segue.event WHERE id IN (SELECT id FROM segue.event WHERE kind = $1 ORDER BY id LIMIT $2::bigint)",
+        "DELETE FROM segue.event WHERE id IN (SELECT id FROM segue.event WHERE kind = $1 ORDER BY "
+        "id LIMIT $2::bigint)",
         {stray_kind(stream, since), std::to_string(count)});
     if (!removed) return removed.error();
     return Done{};

@@ -1,7 +1,7 @@
 #pragma once
-// What the mover keeps in schema segue of the database it writes to: progress, loaded chunks, stray writes;
-// and the marks by which a transaction proves to be the mover's. Written through the transaction that
-// contains the rows, so that both are durable or neither (law 3).
+// What the mover keeps in schema segue of the database it writes to: progress, loaded chunks, stray
+// writes; and the marks by which a transaction proves to be the mover's. Written through the
+// transaction that contains the rows, so that both are durable or neither (law 3).
 
 #include <cstdint>
 #include <optional>
@@ -41,8 +41,8 @@ struct Checkpoint {
     Unseen::Durable unseen;
 };
 
-// Statements of an open mover transaction. Each locks the lease row and fails (no row) when the generation is
-// not ours any more: then somebody else is the mover.
+// Statements of an open mover transaction. Each locks the lease row and fails (no row) when the
+// generation is not ours any more: then somebody else is the mover.
 Status prepare_progress(StatementPipeline& pipeline, Side stream);  // Once per connection.
 Status send_progress(StatementPipeline& pipeline,
                      std::int64_t generation,
@@ -62,7 +62,8 @@ Status send_stray(StatementPipeline& pipeline,
                   std::uint64_t since,
                   const StrayWrite& stray);
 
-// Stray writes that were recorded in the epoch that began at that position of its authority's stream.
+// Stray writes that were recorded in the epoch that began at that position of its authority's
+// stream.
 struct StoredStrays {
     std::uint64_t count = 0;
     std::vector<std::string> tables;

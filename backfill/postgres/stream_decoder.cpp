@@ -10,9 +10,12 @@ namespace pgoutput = protocol::postgres::pgoutput;
 
 OldRow old_row(pgoutput::OldKind kind) {
     switch (kind) {
-        case pgoutput::OldKind::none: return OldRow::none;
-        case pgoutput::OldKind::key: return OldRow::key;
-        case pgoutput::OldKind::row: return OldRow::full;
+        case pgoutput::OldKind::none:
+            return OldRow::none;
+        case pgoutput::OldKind::key:
+            return OldRow::key;
+        case pgoutput::OldKind::row:
+            return OldRow::full;
     }
     return OldRow::none;
 }
@@ -22,13 +25,18 @@ Error malformed(const char* what) { return Error{Errc::bad_value, std::string{"s
 Status add_cells(ChangeBuilder& builder, const pgoutput::Tuple& tuple, bool old) {
     for (const pgoutput::Cell& cell : tuple) {
         switch (cell.kind) {
-            case pgoutput::CellKind::null: builder.add(CellKind::null); break;
-            case pgoutput::CellKind::text: builder.add(CellKind::text, cell.value); break;
+            case pgoutput::CellKind::null:
+                builder.add(CellKind::null);
+                break;
+            case pgoutput::CellKind::text:
+                builder.add(CellKind::text, cell.value);
+                break;
             case pgoutput::CellKind::unchanged_toast:
                 if (old) return malformed("an old row with a value left out");
                 builder.add(CellKind::unchanged);
                 break;
-            case pgoutput::CellKind::binary: return malformed("a binary value that nobody asked for");
+            case pgoutput::CellKind::binary:
+                return malformed("a binary value that nobody asked for");
         }
     }
     return Done{};
@@ -50,10 +58,15 @@ Result<std::optional<StreamEvent>> StreamDecoder::decode(Bytes payload) {
                 return row(value.relation, ChangeKind::insert, OldRow::none, none, value.row);
             },
             [&](const pgoutput::Update& value) {
-                return row(value.relation, ChangeKind::update, old_row(value.old_kind), value.old, value.row);
+                return row(value.relation,
+                           ChangeKind::update,
+                           old_row(value.old_kind),
+                           value.old,
+                           value.row);
             },
             [&](const pgoutput::Delete& value) {
-                return row(value.relation, ChangeKind::remove, old_row(value.old_kind), value.old, none);
+                return row(
+                    value.relation, ChangeKind::remove, old_row(value.old_kind), value.old, none);
             },
             [](const pgoutput::Origin&) -> Event { return std::optional<StreamEvent>{}; },
             [](const pgoutput::Type&) -> Event { return std::optional<StreamEvent>{}; },
@@ -67,7 +80,8 @@ StreamDecoder::Event StreamDecoder::begin(const pgoutput::Begin& message) {
     in_transaction_ = true;
     is_mover_ = touches_user_tables_ = false;
     xid_ = widen_xid(message.xid, xid_reference_.load(std::memory_order_relaxed));
-    return std::optional<StreamEvent>{TransactionBegin{xid_, message.commit_time, message.final_lsn}};
+    return std::optional<StreamEvent>{
+        TransactionBegin{xid_, message.commit_time, message.final_lsn}};
 }
 
 StreamDecoder::Event StreamDecoder::commit(const pgoutput::Commit& message) {
@@ -84,7 +98,8 @@ StreamDecoder::Event StreamDecoder::relation(const pgoutput::Relation& message) 
     described.name = message.name;
     described.full_identity = message.replica_identity == 'f';
     for (const auto& column : message.columns) {
-        described.columns.push_back({std::string{column.name}, column.type_oid, column.part_of_key});
+        described.columns.push_back(
+            {std::string{column.name}, column.type_oid, column.part_of_key});
     }
     Known known;
     if (described.schema == "segue") {
@@ -101,9 +116,14 @@ Result<const Relation*> StreamDecoder::user_relation(std::uint32_t id) {
     const auto known = known_.find(id);
     if (known == known_.end()) return malformed("a change of a table that was not described");
     switch (known->second.kind) {
-        case Kind::user: touches_user_tables_ = true; return known->second.relation;
-        case Kind::progress: is_mover_ = true; break;
-        case Kind::other_of_segue: break;
+        case Kind::user:
+            touches_user_tables_ = true;
+            return known->second.relation;
+        case Kind::progress:
+            is_mover_ = true;
+            break;
+        case Kind::other_of_segue:
+            break;
     }
     return static_cast<const Relation*>(nullptr);
 }

@@ -1,6 +1,6 @@
 #pragma once
-// pgoutput's messages -> neutral events (backfill/change.hpp). Changes of schema segue are not passed on:
-// they only tell whose transaction it is.
+// pgoutput's messages -> neutral events (backfill/change.hpp). Changes of schema segue are not
+// passed on: they only tell whose transaction it is.
 
 #include <atomic>
 #include <cstdint>
@@ -16,8 +16,8 @@ namespace segue::backfill::postgres {
 
 class StreamDecoder {
 public:
-    // `xid_reference`: the upper end of a recent snapshot of that side, kept recent by its owner. Both outlive
-    // this; `relations` outlives every change.
+    // `xid_reference`: the upper end of a recent snapshot of that side, kept recent by its owner.
+    // Both outlive this; `relations` outlives every change.
     StreamDecoder(RelationTable& relations, const std::atomic<std::uint64_t>& xid_reference)
         : relations_(relations), xid_reference_(xid_reference) {}
 

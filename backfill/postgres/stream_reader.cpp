@@ -56,8 +56,8 @@ void StreamReader::run() {
 }
 
 Status StreamReader::loop() {
-    const auto started = link_->execute(
-        start_replication(settings_.slot, settings_.restart, settings_.publication));
+    const auto started =
+        link_->execute(start_replication(settings_.slot, settings_.restart, settings_.publication));
     if (!started) return started.error();
     streaming_ = true;
     if (const Status sent = confirm(true); !sent) return sent;
@@ -78,7 +78,8 @@ Status StreamReader::read_available() {
             Rows result{PQgetResult(link_->raw())};
             return link_->error("stream ended", result.raw());
         }
-        const Status taken = take({reinterpret_cast<const std::byte*>(buffer), static_cast<std::size_t>(size)});
+        const Status taken =
+            take({reinterpret_cast<const std::byte*>(buffer), static_cast<std::size_t>(size)});
         PQfreemem(buffer);
         if (!taken) return taken;
         if (std::chrono::steady_clock::now() - confirmed_at_ >= confirm_interval) {
@@ -87,9 +88,10 @@ Status StreamReader::read_available() {
     }
 }
 
-// The server sends each message by itself. Whoever reads each at once is woken, and takes the processor from
-// the server, for each: on a busy machine the server then starves in its own stream. So while messages come
-// one upon the other they are left to gather, the longer the longer that lasts.
+// The server sends each message by itself. Whoever reads each at once is woken, and takes the
+// processor from the server, for each: on a busy machine the server then starves in its own stream.
+// So while messages come one upon the other they are left to gather, the longer the longer that
+// lasts.
 void StreamReader::let_gather() {
     const auto now = std::chrono::steady_clock::now();
     gather_ = now - last_input_ < busy_within ? std::min(gather_ * 2, gather_max) : gather_min;
@@ -130,7 +132,8 @@ Status StreamReader::take(Bytes body) {
     auto event = decoder_.decode(std::get<XLogData>(*message).payload);
     if (!event) return event.error();
     if (!*event) return Done{};
-    if (const auto* commit = std::get_if<TransactionCommit>(&**event)) received_ = commit->position.value;
+    if (const auto* commit = std::get_if<TransactionCommit>(&**event))
+        received_ = commit->position.value;
     return feed(std::move(**event));
 }
 
@@ -147,8 +150,8 @@ Status StreamReader::feed(StreamEvent event) {
     }
 }
 
-// All three positions are what is durable: as long as `written` is behind, the server reports its position
-// each time it has nothing more to send, without being asked.
+// All three positions are what is durable: as long as `written` is behind, the server reports its
+// position each time it has nothing more to send, without being asked.
 Status StreamReader::confirm(bool reply_requested) {
     const Position durable = std::max(applier_.confirmable(), settings_.restart);
     if (durable > confirmed_) crash_point("apply.before_confirm");

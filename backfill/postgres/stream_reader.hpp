@@ -1,6 +1,6 @@
 #pragma once
-// One thread's loop: reads one side's slot, decodes, and feeds the pipe. Tells the server what may be
-// forgotten: only what is durable on the other side.
+// One thread's loop: reads one side's slot, decodes, and feeds the pipe. Tells the server what may
+// be forgotten: only what is durable on the other side.
 
 #include <atomic>
 #include <chrono>

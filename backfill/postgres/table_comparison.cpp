@@ -29,7 +29,10 @@ std::string cell(const Twin::Row& row, std::size_t column) { return row[column].
 using Answer = Result<std::vector<Twin::Row>>;
 
 // Both sides work at the same time. By index(side).
-std::array<Answer, 2> ask_both(Twin& twin, const std::string& sql, const KeyRange& range, std::size_t rows_max) {
+std::array<Answer, 2> ask_both(Twin& twin,
+                               const std::string& sql,
+                               const KeyRange& range,
+                               std::size_t rows_max) {
     const auto parameters = range_parameters(range);
     const auto ask = [&](Side side) { return twin.query(side, sql, parameters, rows_max); };
     auto target = std::async(std::launch::async, ask, Side::target);
@@ -44,7 +47,9 @@ RangeUse range_use(const Table& table) {
     return key_orders_alike(table) ? RangeUse::exact : RangeUse::equal;
 }
 
-void TableComparison::make_smaller() { range_rows_ = std::max(range_rows_ / 2, verify_range_rows_min); }
+void TableComparison::make_smaller() {
+    range_rows_ = std::max(range_rows_ / 2, verify_range_rows_min);
+}
 
 Status TableComparison::next(Twin& twin) {
     if (range_rows_ == 0) range_rows_ = verify_range_rows;
@@ -65,18 +70,23 @@ Status TableComparison::next(Twin& twin) {
         return Done{};
     }
     const auto took = std::chrono::steady_clock::now() - begun_at + std::chrono::microseconds{1};
-    const double fitting = static_cast<double>(range_rows_) * (verify_range_time / std::chrono::duration<double>(took));
-    const auto most = static_cast<double>(std::min(range_rows_ * growth_max, verify_range_rows_max));
-    range_rows_ = static_cast<std::uint64_t>(std::clamp(fitting, static_cast<double>(verify_range_rows_min), most));
+    const double fitting = static_cast<double>(range_rows_) *
+                           (verify_range_time / std::chrono::duration<double>(took));
+    const auto most =
+        static_cast<double>(std::min(range_rows_ * growth_max, verify_range_rows_max));
+    range_rows_ = static_cast<std::uint64_t>(
+        std::clamp(fitting, static_cast<double>(verify_range_rows_min), most));
     finished_ = !range.high.has_value();
     low_ = std::move(range.high);
     return Done{};
 }
 
-// The end of the next range as the source's snapshot has it; none: the rest of the table is one range.
-Result<std::optional<std::vector<std::string>>> TableComparison::range_end(Twin& twin, const KeyRange& range) const {
-    const auto rows =
-        twin.query(Side::source, range_end_query(table_, range, range_rows_), range_parameters(range), 1);
+// The end of the next range as the source's snapshot has it; none: the rest of the table is one
+// range.
+Result<std::optional<std::vector<std::string>>> TableComparison::range_end(
+    Twin& twin, const KeyRange& range) const {
+    const auto rows = twin.query(
+        Side::source, range_end_query(table_, range, range_rows_), range_parameters(range), 1);
     if (!rows) return rows.error();
     if (rows->empty()) return std::optional<std::vector<std::string>>{};
     std::vector<std::string> key;
@@ -93,7 +103,8 @@ Status TableComparison::compare(Twin& twin, const KeyRange& range, std::uint64_t
     for (const Side side : {Side::source, Side::target}) {
         const Answer& answer = answers[index(side)];
         if (!answer) return answer.error();
-        for (const Twin::Row& row : *answer) sums[index(side)][cell(row, 0)] = {cell(row, 1), cell(row, 2), cell(row, 3)};
+        for (const Twin::Row& row : *answer)
+            sums[index(side)][cell(row, 0)] = {cell(row, 1), cell(row, 2), cell(row, 3)};
     }
     const auto& [source, target] = sums;
     std::vector<VerifyDifference> found;
@@ -113,10 +124,13 @@ Status TableComparison::compare(Twin& twin, const KeyRange& range, std::uint64_t
     return Done{};
 }
 
-Status TableComparison::list(Twin& twin, const KeyRange& range, std::uint64_t buckets, const std::string& bucket,
+Status TableComparison::list(Twin& twin,
+                             const KeyRange& range,
+                             std::uint64_t buckets,
+                             const std::string& bucket,
                              std::vector<VerifyDifference>& found) {
-    const auto answers =
-        ask_both(twin, list_query(table_, range, buckets, number(bucket)), range, verify_listed_rows_max);
+    const auto answers = ask_both(
+        twin, list_query(table_, range, buckets, number(bucket)), range, verify_listed_rows_max);
     Listed listed[2];
     for (const Side side : {Side::source, Side::target}) {
         const Answer& answer = answers[index(side)];
@@ -126,7 +140,8 @@ Status TableComparison::list(Twin& twin, const KeyRange& range, std::uint64_t bu
         }
     }
     auto& [source, target] = listed;
-    // What both have cancels out; what is left of a key on one side is missing or extra, on both different.
+    // What both have cancels out; what is left of a key on one side is missing or extra, on both
+    // different.
     for (auto& [row, times] : source) {
         const auto same = target.find(row);
         if (same == target.end()) continue;
@@ -141,7 +156,9 @@ Status TableComparison::list(Twin& twin, const KeyRange& range, std::uint64_t bu
     return Done{};
 }
 
-void TableComparison::report(const std::string& key, std::uint64_t on_source, std::uint64_t on_target,
+void TableComparison::report(const std::string& key,
+                             std::uint64_t on_source,
+                             std::uint64_t on_target,
                              std::vector<VerifyDifference>& found) const {
     // Without a key nothing tells which rows belong together: each is missing or extra.
     const std::uint64_t different = table_.key.empty() ? 0 : std::min(on_source, on_target);

@@ -38,23 +38,30 @@ Result<Spawned> spawn(const ToolRun& run) {
         environment.push_back(key + "=" + variable.second);
     }
     std::vector<char*> arguments, variables;
-    for (const auto& argument : run.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
-    for (const auto& variable : environment) variables.push_back(const_cast<char*>(variable.c_str()));
+    for (const auto& argument : run.arguments)
+        arguments.push_back(const_cast<char*>(argument.c_str()));
+    for (const auto& variable : environment)
+        variables.push_back(const_cast<char*>(variable.c_str()));
     arguments.push_back(nullptr);
     variables.push_back(nullptr);
 
     std::array<int, 2> pipe_ends{};
-    if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0) return Error{Errc::io, "no pipe for a child process"};
+    if (pipe2(pipe_ends.data(), O_CLOEXEC) != 0)
+        return Error{Errc::io, "no pipe for a child process"};
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     const std::string output = run.output_file.empty() ? "/dev/null" : run.output_file;
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output.c_str(),
-                                     O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(
+        &actions, STDOUT_FILENO, output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_adddup2(&actions, pipe_ends[1], STDERR_FILENO);
     Spawned child;
-    const int failed = posix_spawn(&child.pid, run.arguments[0].c_str(), &actions, nullptr,
-                                   arguments.data(), variables.data());
+    const int failed = posix_spawn(&child.pid,
+                                   run.arguments[0].c_str(),
+                                   &actions,
+                                   nullptr,
+                                   arguments.data(),
+                                   variables.data());
     posix_spawn_file_actions_destroy(&actions);
     close(pipe_ends[1]);
     if (failed != 0) {
@@ -100,7 +107,9 @@ Status run_tool(const ToolRun& run) {
     int status = 0;
     while (waitpid(child->pid, &status, 0) < 0 && errno == EINTR) {
     }
-    if (!said) return Error{Errc::timed_out, run.arguments[0] + " was ended: it took too long, or held up others"};
+    if (!said)
+        return Error{Errc::timed_out,
+                     run.arguments[0] + " was ended: it took too long, or held up others"};
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return Done{};
     return Error{Errc::io, run.arguments[0] + " failed: " + one_line(*said)};
 }
@@ -136,7 +145,8 @@ Result<PrivateFolder> PrivateFolder::create() {
     const std::filesystem::path base = std::filesystem::temp_directory_path(error);
     std::string path = ((error ? std::filesystem::path{"/tmp"} : base) / "segue-XXXXXX").string();
     if (!mkdtemp(path.data())) {
-        return Error{Errc::io, "cannot create a temporary folder " + path + ": " + std::strerror(errno)};
+        return Error{Errc::io,
+                     "cannot create a temporary folder " + path + ": " + std::strerror(errno)};
     }
     return PrivateFolder{std::move(path)};
 }

@@ -1,6 +1,6 @@
 #pragma once
-// PostgreSQL's own client programs (pg_dump, pg_restore) as child processes: argument vectors, never a shell;
-// a password travels in the child's environment, never in its arguments.
+// PostgreSQL's own client programs (pg_dump, pg_restore) as child processes: argument vectors,
+// never a shell; a password travels in the child's environment, never in its arguments.
 
 #include <chrono>
 #include <functional>
@@ -15,7 +15,8 @@ namespace segue::backfill::postgres {
 struct ToolRun {
     std::vector<std::string> arguments;  // The first is the program's path.
     std::vector<std::pair<std::string, std::string>> environment = {};  // Added to ours.
-    std::string output_file = {};        // Standard output goes there, readable by us alone. Empty: dropped.
+    std::string output_file =
+        {};  // Standard output goes there, readable by us alone. Empty: dropped.
     std::chrono::seconds time_max{6 * 3600};
     // Asked again and again while it runs; true ends it with Errc::timed_out.
     std::function<bool()> in_the_way = {};

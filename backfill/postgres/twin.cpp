@@ -13,21 +13,24 @@ namespace {
 constexpr std::chrono::milliseconds step{2};
 constexpr std::chrono::seconds boundary_time_max{10};
 
-Error late() { return Error{Errc::timed_out, "the two sides could not be brought to the same state in time"}; }
+Error late() {
+    return Error{Errc::timed_out, "the two sides could not be brought to the same state in time"};
+}
 
 Side authority_of(const MoverShared& shared) {
     const std::lock_guard lock{shared.mutex};
     return shared.authority;
 }
 
-// Locks before snapshots: DDL must not happen between them and the reads. The stream is held meanwhile, so a lock
-// that is not free soon is asked for again later.
+// Locks before snapshots: DDL must not happen between them and the reads. The stream is held
+// meanwhile, so a lock that is not free soon is asked for again later.
 Status begin_and_lock(Connection& connection, const std::vector<Table>& tables) {
     auto begun = connection.execute(
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '200ms'");
     if (!begun) return begun.error();
     std::string names;
-    for (const Table& table : tables) names += (names.empty() ? "ONLY " : ", ONLY ") + table.qualified_name();
+    for (const Table& table : tables)
+        names += (names.empty() ? "ONLY " : ", ONLY ") + table.qualified_name();
     if (names.empty()) return Done{};
     auto locked = connection.execute("LOCK TABLE " + names + " IN ACCESS SHARE MODE");
     if (!locked) return locked.error();
@@ -70,8 +73,12 @@ Status wait_until_seen(StreamPipe& pipe, Connection& prober, Clock::time_point d
     }
 }
 
-// Under the hold. When it returns, the follower has exactly the commits that `reader`'s snapshot sees.
-Status reach_same_state(MoverStream& stream, Connection& reader, Connection& prober, Clock::time_point deadline) {
+// Under the hold. When it returns, the follower has exactly the commits that `reader`'s snapshot
+// sees.
+Status reach_same_state(MoverStream& stream,
+                        Connection& reader,
+                        Connection& prober,
+                        Clock::time_point deadline) {
     StreamPipe& pipe = stream.pipe();
     const auto taken = take_snapshot(reader);
     if (!taken) return taken.error();
@@ -106,21 +113,27 @@ void settle(StreamPipe& pipe) {
 
 }  // namespace
 
-PostgresTwin::PostgresTwin(std::shared_ptr<MoverRun> run, MoverShared& shared, MoverLink source, MoverLink target)
+PostgresTwin::PostgresTwin(std::shared_ptr<MoverRun> run,
+                           MoverShared& shared,
+                           MoverLink source,
+                           MoverLink target)
     : run_(std::move(run)), shared_(shared), links_{std::move(source), std::move(target)} {}
 
-Result<std::unique_ptr<PostgresTwin>> PostgresTwin::open(std::shared_ptr<MoverRun> run, MoverShared& shared) {
+Result<std::unique_ptr<PostgresTwin>> PostgresTwin::open(std::shared_ptr<MoverRun> run,
+                                                         MoverShared& shared) {
     auto source = run->link(Side::source, LinkKind::reader);
     if (!source) return source.error();
     auto target = run->link(Side::target, LinkKind::reader);
     if (!target) return target.error();
-    return std::make_unique<PostgresTwin>(std::move(run), shared, std::move(*source), std::move(*target));
+    return std::make_unique<PostgresTwin>(
+        std::move(run), shared, std::move(*source), std::move(*target));
 }
 
-Result<std::vector<Twin::Row>> PostgresTwin::query(Side side,
-                                                   const std::string& sql,
-                                                   const std::vector<std::optional<std::string>>& parameters,
-                                                   std::size_t rows_max) {
+Result<std::vector<Twin::Row>> PostgresTwin::query(
+    Side side,
+    const std::string& sql,
+    const std::vector<std::optional<std::string>>& parameters,
+    std::size_t rows_max) {
     const auto rows = links_[index(side)]->execute(sql, parameters);
     if (!rows) return rows.error();
     const auto count = static_cast<std::size_t>(rows->size());
@@ -129,8 +142,9 @@ Result<std::vector<Twin::Row>> PostgresTwin::query(Side side,
     for (std::size_t i = 0; i < count; ++i) {
         const int row = static_cast<int>(i);
         for (int column = 0; column < PQnfields(rows->raw()); ++column) {
-            result[i].push_back(rows->null(row, column) ? std::nullopt
-                                                        : std::optional<std::string>{rows->text(row, column)});
+            result[i].push_back(rows->null(row, column)
+                                    ? std::nullopt
+                                    : std::optional<std::string>{rows->text(row, column)});
         }
     }
     return result;
@@ -155,8 +169,9 @@ Status PostgresTwin::open_prober(Side authority) {
     return Done{};
 }
 
-// The authority's locks are taken when its snapshot is about to follow, the follower's when it has drained: nobody
-// waits for a lock of ours while we wait for the stream or for commits to become visible.
+// The authority's locks are taken when its snapshot is about to follow, the follower's when it has
+// drained: nobody waits for a lock of ours while we wait for the stream or for commits to become
+// visible.
 Status PostgresTwin::try_same_state(const std::vector<Table>& tables,
                                     Clock::time_point deadline,
                                     const std::function<Status()>& then) {
@@ -193,7 +208,8 @@ Status PostgresTwin::at_same_state(const std::vector<Table>& tables,
 
 Status PostgresTwin::renew(const std::vector<Table>& tables, Clock::time_point deadline) {
     return at_same_state(tables, deadline, [this]() -> Status {
-        auto taken = connection(other(authority_of(shared_))).execute("SELECT pg_current_snapshot()");
+        auto taken =
+            connection(other(authority_of(shared_))).execute("SELECT pg_current_snapshot()");
         if (!taken) return taken.error();
         return Done{};
     });

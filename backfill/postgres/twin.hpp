@@ -1,5 +1,6 @@
 #pragma once
-// Twin snapshots (DESIGN 5): one of the authority and one of the follower that are provably the same state.
+// Twin snapshots (DESIGN 5): one of the authority and one of the follower that are provably the
+// same state.
 
 #include <functional>
 #include <memory>
@@ -16,18 +17,24 @@ namespace segue::backfill::postgres {
 // A twin of some tables that can be taken again and again on the same connections.
 class TableTwin : public Twin {
 public:
-    // Ends the snapshots there were, if any, and takes new ones. Only these tables are locked (ACCESS SHARE, until
-    // the next call or the end), and only these may be read. A TRUNCATE or DDL that comes for one of them ends the
-    // snapshots: queries then fail, and so does renew where a connection is gone (Errc::closed: open another).
+    // Ends the snapshots there were, if any, and takes new ones. Only these tables are locked
+    // (ACCESS SHARE, until the next call or the end), and only these may be read. A TRUNCATE or DDL
+    // that comes for one of them ends the snapshots: queries then fail, and so does renew where a
+    // connection is gone (Errc::closed: open another).
     virtual Status renew(const std::vector<Table>& tables, Clock::time_point deadline) = 0;
 };
 
-// Shares the run, whose interruption breaks its connections. One thread; but the two sides may be asked by one each.
+// Shares the run, whose interruption breaks its connections. One thread; but the two sides may be
+// asked by one each.
 class PostgresTwin final : public TableTwin {
 public:
     // Connected; shows nothing yet.
-    static Result<std::unique_ptr<PostgresTwin>> open(std::shared_ptr<MoverRun> run, MoverShared& shared);
-    PostgresTwin(std::shared_ptr<MoverRun> run, MoverShared& shared, MoverLink source, MoverLink target);
+    static Result<std::unique_ptr<PostgresTwin>> open(std::shared_ptr<MoverRun> run,
+                                                      MoverShared& shared);
+    PostgresTwin(std::shared_ptr<MoverRun> run,
+                 MoverShared& shared,
+                 MoverLink source,
+                 MoverLink target);
 
     Result<std::vector<Row>> query(Side side,
                                    const std::string& sql,
@@ -35,8 +42,8 @@ public:
                                    std::size_t rows_max) override;
     Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override;
 
-    // Calls `then` at a moment when the follower is exactly what the authority's connection shows, before the
-    // stream goes on. May call it again where it met a lock.
+    // Calls `then` at a moment when the follower is exactly what the authority's connection shows,
+    // before the stream goes on. May call it again where it met a lock.
     Status at_same_state(const std::vector<Table>& tables,
                          Clock::time_point deadline,
                          const std::function<Status()>& then);
@@ -62,8 +69,8 @@ Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
                                            MoverShared& shared,
                                            Clock::time_point deadline);
 
-// Copies the rows of these keys anew from the authority (R6), at a moment when the follower is exactly what
-// the authority's snapshot shows. Tables without a key are refused.
+// Copies the rows of these keys anew from the authority (R6), at a moment when the follower is
+// exactly what the authority's snapshot shows. Tables without a key are refused.
 Status refresh_rows(std::shared_ptr<MoverRun> run,
                     MoverShared& shared,
                     const std::vector<VerifyDifference>& rows,

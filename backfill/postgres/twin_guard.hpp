@@ -1,6 +1,6 @@
 #pragma once
-// Twins hold locks on the follower's tables; a TRUNCATE that comes out of the stream must not wait for them
-// (DESIGN 5: it cancels the twin, never the apply).
+// Twins hold locks on the follower's tables; a TRUNCATE that comes out of the stream must not wait
+// for them (DESIGN 5: it cancels the twin, never the apply).
 
 #include <list>
 #include <mutex>

@@ -14,8 +14,8 @@ using protocol::postgres::CatalogType;
 // A server that says nothing for so long is given up.
 constexpr std::chrono::seconds types_wait_max{5};
 
-// OIDs below 10000 are the same everywhere; of those only types that hold OIDs themselves matter as fields. pg_range has its
-// multiranges since version 14.
+// OIDs below 10000 are the same everywhere; of those only types that hold OIDs themselves matter as
+// fields. pg_range has its multiranges since version 14.
 constexpr const char* types_query = R"sql(
 WITH fields AS (
     SELECT a.attrelid, string_agg(DISTINCT a.atttypid::text, ' ') AS types FROM pg_attribute a
@@ -69,8 +69,11 @@ Result<std::vector<CatalogType>> load_type_catalog(Connection& connection) {
     std::vector<CatalogType> types;
     types.reserve(static_cast<std::size_t>(rows->size()));
     for (int row = 0; row < rows->size(); ++row) {
-        types.push_back({static_cast<std::uint32_t>(rows->number(row, 0)), rows->text(row, 1), rows->text(row, 2),
-                         kind_of(rows->at(row, 3)), numbers(rows->at(row, 4))});
+        types.push_back({static_cast<std::uint32_t>(rows->number(row, 0)),
+                         rows->text(row, 1),
+                         rows->text(row, 2),
+                         kind_of(rows->at(row, 3)),
+                         numbers(rows->at(row, 4))});
     }
     return types;
 }

@@ -24,7 +24,8 @@ std::vector<Group> groups_of(const std::vector<Table>& tables) {
             groups.push_back({&table});
             continue;
         }
-        if (small.size() == verify_shared_tables_max || rows + table.rows_estimate > verify_shared_rows_max) {
+        if (small.size() == verify_shared_tables_max ||
+            rows + table.rows_estimate > verify_shared_rows_max) {
             groups.push_back(std::exchange(small, {}));
             rows = 0;
         }
@@ -42,7 +43,8 @@ public:
 
     // A twin of `wanted`, the first of `tables`, and of the others if it is a new one.
     Result<Twin*> get(const Group& tables) {
-        if (twin_ && covered_.contains(tables.front()) && Clock::now() - taken_at_ <= verify_twin_age_max) {
+        if (twin_ && covered_.contains(tables.front()) &&
+            Clock::now() - taken_at_ <= verify_twin_age_max) {
             return twin_.get();
         }
         covered_.clear();
@@ -53,7 +55,8 @@ public:
         }
         std::vector<Table> locked;
         for (const Table* table : tables) locked.push_back(*table);
-        if (Status taken = twin_->renew(locked, Clock::now() + verify_twin_time); !taken) return taken.error();
+        if (Status taken = twin_->renew(locked, Clock::now() + verify_twin_time); !taken)
+            return taken.error();
         covered_.insert(tables.begin(), tables.end());
         taken_at_ = Clock::now();
         return twin_.get();
@@ -72,7 +75,9 @@ private:
 
 class Verification {
 public:
-    Verification(const OpenTwin& open, std::atomic<std::uint64_t>& rows_so_far, const std::atomic<bool>& stopping,
+    Verification(const OpenTwin& open,
+                 std::atomic<std::uint64_t>& rows_so_far,
+                 const std::atomic<bool>& stopping,
                  VerifyPauses pauses)
         : twins_(open), rows_so_far_(rows_so_far), stopping_(stopping), pauses_(pauses) {}
 
@@ -99,7 +104,8 @@ private:
     Status verify_first(const Group& group, TableComparison& comparison, bool& alone) {
         auto pause = pauses_.min;
         for (int attempts = 0; !comparison.finished();) {
-            if (stopping_.load(std::memory_order_relaxed)) return Error{Errc::closed, "verification was stopped"};
+            if (stopping_.load(std::memory_order_relaxed))
+                return Error{Errc::closed, "verification was stopped"};
             auto twin = twins_.get(alone ? Group{group.front()} : group);
             const std::uint64_t rows_before = comparison.rows();
             const Status went = twin ? comparison.next(**twin) : Status{twin.error()};

@@ -8,8 +8,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 // bool, bytea, int8, int2, int4, oid, date, time, timestamp, timestamptz, uuid, numeric
-constexpr std::array<std::uint32_t, 12> plainly_ordered_types = {16,   17,   20,   21,   23,   26,
-                                                                 1082, 1083, 1114, 1184, 2950, 1700};
+constexpr std::array<std::uint32_t, 12> plainly_ordered_types = {
+    16, 17, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 2950, 1700};
 
 // Seeds of the server's hash: two for the sums, a third so that buckets are independent of them.
 constexpr int bucket_seed = 3;
@@ -66,7 +66,8 @@ std::string texts(const Table& table, const KeyRange& range) {
 }
 
 std::string bucket_of(std::uint64_t buckets) {
-    return "(hashtextextended(k, " + std::to_string(bucket_seed) + ") & " + std::to_string(buckets - 1) + ")";
+    return "(hashtextextended(k, " + std::to_string(bucket_seed) + ") & " +
+           std::to_string(buckets - 1) + ")";
 }
 
 }  // namespace
@@ -74,7 +75,8 @@ std::string bucket_of(std::uint64_t buckets) {
 bool key_orders_alike(const Table& table) {
     return !table.key.empty() && std::all_of(table.key.begin(), table.key.end(), [&](int index) {
         const Column& column = table.columns[static_cast<std::size_t>(index)];
-        return column.collation_c || std::find(plainly_ordered_types.begin(), plainly_ordered_types.end(),
+        return column.collation_c || std::find(plainly_ordered_types.begin(),
+                                               plainly_ordered_types.end(),
                                                column.type_oid) != plainly_ordered_types.end();
     });
 }
@@ -89,17 +91,20 @@ std::vector<std::optional<std::string>> range_parameters(const KeyRange& range) 
 
 std::string range_end_query(const Table& table, const KeyRange& range, std::uint64_t rows) {
     const std::string keys = key_list(table);
-    return "SELECT " + keys + " FROM ONLY " + table.qualified_name() + condition(table, range) + " ORDER BY " +
-           keys + " OFFSET " + std::to_string(rows - 1) + " LIMIT 1";
+    return "SELECT " + keys + " FROM ONLY " + table.qualified_name() + condition(table, range) +
+           " ORDER BY " + keys + " OFFSET " + std::to_string(rows - 1) + " LIMIT 1";
 }
 
 std::string bucket_query(const Table& table, const KeyRange& range, std::uint64_t buckets) {
     return "SELECT " + bucket_of(buckets) +
-           ", count(*), sum(hashtextextended(r, 0)), sum(hashtextextended(r, 1)) FROM " + texts(table, range) +
-           " GROUP BY 1";
+           ", count(*), sum(hashtextextended(r, 0)), sum(hashtextextended(r, 1)) FROM " +
+           texts(table, range) + " GROUP BY 1";
 }
 
-std::string list_query(const Table& table, const KeyRange& range, std::uint64_t buckets, std::uint64_t bucket) {
+std::string list_query(const Table& table,
+                       const KeyRange& range,
+                       std::uint64_t buckets,
+                       std::uint64_t bucket) {
     const std::string key = table.key.empty() ? "''" : "k";
     return "SELECT " + key + ", hashtextextended(r, 0), hashtextextended(r, 1), count(*) FROM " +
            texts(table, range) + " WHERE " + bucket_of(buckets) + " = " + std::to_string(bucket) +

@@ -15,8 +15,8 @@ struct KeyRange {
     std::optional<std::vector<std::string>> low, high;
 };
 
-// True when both servers put the key in the same order whatever their collations: then ranges of it mean the
-// same rows on both. Else the table is compared as one range.
+// True when both servers put the key in the same order whatever their collations: then ranges of it
+// mean the same rows on both. Else the table is compared as one range.
 bool key_orders_alike(const Table& table);
 
 // Parameters of every statement below: the bounds of the range, low first.
@@ -26,7 +26,11 @@ std::vector<std::optional<std::string>> range_parameters(const KeyRange& range);
 std::string range_end_query(const Table& table, const KeyRange& range, std::uint64_t rows);
 // One row a bucket that holds rows: bucket, count, two sums of hashes. `buckets` is a power of two.
 std::string bucket_query(const Table& table, const KeyRange& range, std::uint64_t buckets);
-// The rows of one bucket: key text (for a table without a key: none), hash, hash, how many such rows.
-std::string list_query(const Table& table, const KeyRange& range, std::uint64_t buckets, std::uint64_t bucket);
+// The rows of one bucket: key text (for a table without a key: none), hash, hash, how many such
+// rows.
+std::string list_query(const Table& table,
+                       const KeyRange& range,
+                       std::uint64_t buckets,
+                       std::uint64_t bucket);
 
 }  // namespace segue::backfill::postgres

@@ -80,8 +80,8 @@ bool Visibility::all_seen(Position highest, Clock::time_point deadline) {
     ask();
     if (!asked_ || !take_answer(deadline)) return false;
     pipe_.prune(*snapshot_);  // So that the next question is about few.
-    // Until everything of the last run has been delivered again, and has come by here, not all that the follower
-    // shows is known.
+    // Until everything of the last run has been delivered again, and has come by here, not all that
+    // the follower shows is known.
     const bool known = pipe_.with_dispatcher([&](const Dispatcher& dispatcher) {
         return dispatcher.caught_up() && dispatcher.covers_last_run(highest);
     });
@@ -99,7 +99,8 @@ void Visibility::before_commit(Position highest) {
 }
 
 void Visibility::when_idle(Position highest) {
-    if (is_awaited() && all_seen(highest, Clock::now() + visibility_wait_max)) applied_.set_shown(true);
+    if (is_awaited() && all_seen(highest, Clock::now() + visibility_wait_max))
+        applied_.set_shown(true);
 }
 
 }  // namespace segue::backfill::postgres

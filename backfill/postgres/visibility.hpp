@@ -1,11 +1,13 @@
 #pragma once
-// Law 4 for readers: a commit comes out of the stream before the authority's own snapshots show it. While reads are
-// answered by the follower, a group is committed there when a snapshot of the authority sees all of it, so that
-// nobody reads on the follower what the authority does not show yet.
+// Law 4 for readers: a commit comes out of the stream before the authority's own snapshots show it.
+// While reads are answered by the follower, a group is committed there when a snapshot of the
+// authority sees all of it, so that nobody reads on the follower what the authority does not show
+// yet.
 //
-// The wait is bounded, because what the authority waits for may be us (a mover named in synchronous_standby_names),
-// and because applying must go on when the authority does not answer: then AppliedPosition::shown() becomes false
-// before the group is committed, and reads go to the authority until everything is seen again.
+// The wait is bounded, because what the authority waits for may be us (a mover named in
+// synchronous_standby_names), and because applying must go on when the authority does not answer:
+// then AppliedPosition::shown() becomes false before the group is committed, and reads go to the
+// authority until everything is seen again.
 
 #include <chrono>
 #include <functional>
@@ -28,7 +30,8 @@ public:
     // Everything is outlived by its owner's parts. Nothing is shown until it has been seen.
     Visibility(StreamPipe& pipe, AppliedPosition& applied, Open open);
 
-    // Sends the question, if readers want to know, without waiting: the authority answers while the follower works.
+    // Sends the question, if readers want to know, without waiting: the authority answers while the
+    // follower works.
     void ask();
     // A follower transaction is about to show every commit at or below `highest`.
     void before_commit(Position highest);

@@ -16,8 +16,8 @@ using protocol::postgres::ReadCatalog;
 using protocol::postgres::RelationFacts;
 using protocol::postgres::Volatility;
 
-// Worst volatility over all overloads. An aggregate is as volatile as what it is made of; one that did not
-// come with the server may depend on the order of rows, which is as good as stable here.
+// Worst volatility over all overloads. An aggregate is as volatile as what it is made of; one that
+// did not come with the server may depend on the order of rows, which is as good as stable here.
 constexpr const char* functions_query = R"sql(
 SELECT p.proname,
        max(greatest(strpos('isv', p.provolatile::text) - 1,
@@ -33,8 +33,8 @@ LEFT JOIN pg_proc t ON t.oid = g.aggtransfn LEFT JOIN pg_proc f ON f.oid = g.agg
 LEFT JOIN pg_type a ON p.pronargs > 0 AND a.oid = p.proargtypes[0]
 GROUP BY p.proname ORDER BY p.proname)sql";
 
-// A table is moved when it and all its partitions and children are permanent, of a user's schema, not excluded
-// and no extension's.
+// A table is moved when it and all its partitions and children are permanent, of a user's schema,
+// not excluded and no extension's.
 constexpr const char* relations_query = R"sql(
 WITH RECURSIVE odd AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -83,8 +83,8 @@ SELECT t.typname, 'SELECT ' || pg_get_expr(c.conbin, 0) FROM pg_constraint c JOI
 WHERE c.conbin IS NOT NULL AND t.typnamespace <> 'information_schema'::regnamespace
 ORDER BY 1, 2)sql";
 
-// What functions of the database's own are made of is searched for words that could change a session; a
-// language that we cannot read may do anything.
+// What functions of the database's own are made of is searched for words that could change a
+// session; a language that we cannot read may do anything.
 constexpr const char* flags_query = R"sql(
 SELECT EXISTS (SELECT FROM pg_cast c JOIN pg_proc p ON p.oid = c.castfunc
                WHERE c.castcontext = 'i' AND p.provolatile = 'v' AND c.oid >= 16384)
@@ -139,7 +139,9 @@ Status load_functions(Reader& reader, ReadCatalog& catalog) {
     return Done{};
 }
 
-Status load_relations(Reader& reader, const std::vector<std::string>& exclude, ReadCatalog& catalog) {
+Status load_relations(Reader& reader,
+                      const std::vector<std::string>& exclude,
+                      ReadCatalog& catalog) {
     const Result<Rows> relations = reader.read(relations_query, {text_array(exclude)});
     if (!relations) return relations.error();
     std::map<std::string, std::pair<std::string, RelationFacts>> by_oid;
@@ -155,7 +157,8 @@ Status load_relations(Reader& reader, const std::vector<std::string>& exclude, R
     if (!policies) return policies.error();
     for (int i = 0; i < policies->size(); ++i) {
         const auto found = by_oid.find(policies->text(i, 0));
-        if (found != by_oid.end()) found->second.second.hidden.push_back(classify(policies->at(i, 1)));
+        if (found != by_oid.end())
+            found->second.second.hidden.push_back(classify(policies->at(i, 1)));
     }
     const Result<Rows> keys = reader.read(unique_keys_query);
     if (!keys) return keys.error();
@@ -175,7 +178,8 @@ Status load_relations(Reader& reader, const std::vector<std::string>& exclude, R
 Status load_the_rest(Reader& reader, ReadCatalog& catalog) {
     const Result<Rows> operators = reader.read(operators_query);
     if (!operators) return operators.error();
-    for (int i = 0; i < operators->size(); ++i) catalog.volatile_operators.insert(operators->text(i, 0));
+    for (int i = 0; i < operators->size(); ++i)
+        catalog.volatile_operators.insert(operators->text(i, 0));
 
     const Result<Rows> flags = reader.read(flags_query);
     if (!flags) return flags.error();
@@ -186,7 +190,8 @@ Status load_the_rest(Reader& reader, ReadCatalog& catalog) {
     const Result<Rows> types = reader.read(types_query);
     if (!types) return types.error();
     for (int i = 0; i < types->size(); ++i) {
-        const bool harmless = !types->null(i, 1) && judge(classify(types->at(i, 1)), catalog).follower;
+        const bool harmless =
+            !types->null(i, 1) && judge(classify(types->at(i, 1)), catalog).follower;
         if (!harmless) catalog.volatile_types.insert(types->text(i, 0));
     }
     return Done{};
@@ -194,11 +199,13 @@ Status load_the_rest(Reader& reader, ReadCatalog& catalog) {
 
 }  // namespace
 
-Result<LoadedCatalog> load_read_catalog(Connection& connection, const std::vector<std::string>& exclude) {
+Result<LoadedCatalog> load_read_catalog(Connection& connection,
+                                        const std::vector<std::string>& exclude) {
     Reader reader{connection};
     LoadedCatalog loaded;
     if (const Status done = load_functions(reader, loaded.catalog); !done) return done.error();
-    if (const Status done = load_relations(reader, exclude, loaded.catalog); !done) return done.error();
+    if (const Status done = load_relations(reader, exclude, loaded.catalog); !done)
+        return done.error();
     if (const Status done = load_the_rest(reader, loaded.catalog); !done) return done.error();
     loaded.mark = reader.mark();
     return loaded;

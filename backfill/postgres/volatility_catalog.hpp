@@ -1,6 +1,7 @@
 #pragma once
-// Reads from a server's catalog what must be known of names before a statement is taken for a read: functions
-// with their volatility, which relations are moved tables, what views and row security execute besides.
+// Reads from a server's catalog what must be known of names before a statement is taken for a read:
+// functions with their volatility, which relations are moved tables, what views and row security
+// execute besides.
 
 #include <string>
 #include <vector>
@@ -17,7 +18,9 @@ struct LoadedCatalog {
     Hash128 mark;  // Of everything that was read: equal marks, equal catalogs.
 };
 
-// A handful of queries, some ten milliseconds. `exclude` ("schema.table") names tables that are not moved.
-Result<LoadedCatalog> load_read_catalog(Connection& connection, const std::vector<std::string>& exclude);
+// A handful of queries, some ten milliseconds. `exclude` ("schema.table") names tables that are not
+// moved.
+Result<LoadedCatalog> load_read_catalog(Connection& connection,
+                                        const std::vector<std::string>& exclude);
 
 }  // namespace segue::backfill::postgres

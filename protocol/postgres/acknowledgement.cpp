@@ -13,11 +13,12 @@ enum class Effect { none, opens_block, ends_transaction };
 // Empty when the tag does not lie whole in this slice.
 std::string_view command_tag(const ServerEvent& event, Bytes slice) {
     const Bytes message = slice.subspan(event.start, event.end - event.start);
-    if (!event.complete || message.size() <= header_size || static_cast<char>(message[0]) != event.tag) {
+    if (!event.complete || message.size() <= header_size ||
+        static_cast<char>(message[0]) != event.tag) {
         return {};
     }
-    // A message that began in an earlier slice may by chance begin with its tag's byte here: then the
-    // length does not fit.
+    // A message that began in an earlier slice may by chance begin with its tag's byte here: then
+    // the length does not fit.
     ByteReader header{message.subspan(tag_size)};
     if (header.big_endian<std::uint32_t>() != message.size() - tag_size) return {};
     const std::string_view body = text(message.subspan(header_size));
@@ -26,7 +27,8 @@ std::string_view command_tag(const ServerEvent& event, Bytes slice) {
 
 Effect effect(std::string_view tag) {
     if (tag == "BEGIN" || tag == "START TRANSACTION") return Effect::opens_block;
-    // ROLLBACK TO a savepoint has the same tag and stays in its block; held for nothing, it does no harm.
+    // ROLLBACK TO a savepoint has the same tag and stays in its block; held for nothing, it does no
+    // harm.
     if (tag.empty() || tag == "COMMIT" || tag == "ROLLBACK" || tag == "PREPARE TRANSACTION" ||
         tag == "COMMIT PREPARED" || tag == "ROLLBACK PREPARED") {
         return Effect::ends_transaction;

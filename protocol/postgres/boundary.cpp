@@ -27,18 +27,22 @@ std::size_t Boundary::client_cut(Bytes slice) const {
     std::size_t cut = slice.size();
     bool found = false;
     walk(
-        cursor, slice, [](char) {},
+        cursor,
+        slice,
+        [](char) {},
         [&](const Piece& piece, std::size_t, std::size_t end) {
             if (found || !piece.last) return;
             if (piece.tag == 'c' || piece.tag == 'f') {
-                // Of a Query: its answer needs nothing more, and what comes next is the request behind it.
+                // Of a Query: its answer needs nothing more, and what comes next is the request
+                // behind it.
                 found = copy_in && replies_ > 0;
                 if (found) cut = end;
                 copy_in = false;
             }
             if (!asks_for_ready(piece.tag)) return;
             if (piece.tag == 'S') {
-                if (copy_in) return;  // Swallowed by the server: waiting for its answer would be for ever.
+                if (copy_in)
+                    return;  // Swallowed by the server: waiting for its answer would be for ever.
                 skipping = false;
             }
             if (skipping) return;
@@ -79,7 +83,8 @@ void Boundary::sent_copy_end() {
         copy_ = Copy::in_ended;
         return;
     }
-    // Outside of COPY the server ignores it, unless a COPY IN begins that we have not been told of yet.
+    // Outside of COPY the server ignores it, unless a COPY IN begins that we have not been told of
+    // yet.
     if (extended_open_) return push(Kind::copy_end_extended);
     if (replies_ > 0) push(Kind::copy_end);
 }
@@ -95,8 +100,9 @@ void Boundary::push(Kind kind_of_new) {
         }
         if (runs_used_ == runs_max) {
             const Kind old = kind(runs_used_ - 1u);
-            const bool countable = (old == Kind::query || old == Kind::sync || old == Kind::mixed) &&
-                                   (kind_of_new == Kind::query || kind_of_new == Kind::sync);
+            const bool countable =
+                (old == Kind::query || old == Kind::sync || old == Kind::mixed) &&
+                (kind_of_new == Kind::query || kind_of_new == Kind::sync);
             if (!countable) lost_ = true;
             last.kind = static_cast<std::uint32_t>(Kind::mixed) & 7u;
             if (!copy_end) ++last.count;
@@ -110,7 +116,8 @@ void Boundary::take_one(std::size_t run) {
     const Kind taken = kind(run);
     if (taken != Kind::copy_end && taken != Kind::copy_end_extended) --replies_;
     if (--runs_[run].count > 0) return;
-    std::copy(runs_.begin() + static_cast<std::ptrdiff_t>(run) + 1, runs_.begin() + runs_used_,
+    std::copy(runs_.begin() + static_cast<std::ptrdiff_t>(run) + 1,
+              runs_.begin() + runs_used_,
               runs_.begin() + static_cast<std::ptrdiff_t>(run));
     --runs_used_;
     // Neighbours that have become equal stay apart: merging them would only save a run.
@@ -199,7 +206,8 @@ void Boundary::received_error() {
     std::size_t run = 0;
     while (run < runs_used_ && kind(run) == Kind::copy_end_extended) ++run;
     if (run == runs_used_) {
-        // Of an extended message whose Sync has not been sent; else it is the end of the connection.
+        // Of an extended message whose Sync has not been sent; else it is the end of the
+        // connection.
         if (extended_open_) skipping_ = true;
         return;
     }

@@ -25,17 +25,21 @@ Statement classify_tree(Node* node) {
     switch (tag(node)) {
         case T_SelectStmt: {
             Statement result = walk(node, StatementKind::read, "");
-            if (result.kind == StatementKind::read) read_order(*reinterpret_cast<SelectStmt*>(node), result);
+            if (result.kind == StatementKind::read)
+                read_order(*reinterpret_cast<SelectStmt*>(node), result);
             return result;
         }
-        case T_InsertStmt: case T_UpdateStmt: case T_DeleteStmt:
+        case T_InsertStmt:
+        case T_UpdateStmt:
+        case T_DeleteStmt:
             return walk(node, StatementKind::write, "changes rows");
         case T_VariableShowStmt: {
             Statement result = only(StatementKind::write, "SHOW");
             result.names_known = true;
             return result;
         }
-        case T_TransactionStmt: case T_ConstraintsSetStmt:
+        case T_TransactionStmt:
+        case T_ConstraintsSetStmt:
             return only(StatementKind::transaction, "transaction control");
         case T_VariableSetStmt:
             // SET LOCAL and SET TRANSACTION end with their transaction.
@@ -43,10 +47,17 @@ Statement classify_tree(Node* node) {
                 return only(StatementKind::transaction, "transaction control");
             }
             return only(StatementKind::session, "changes the session");
-        case T_ListenStmt: case T_UnlistenStmt: case T_PrepareStmt: case T_DeallocateStmt:
-        case T_DeclareCursorStmt: case T_ClosePortalStmt: case T_DiscardStmt: case T_LoadStmt:
+        case T_ListenStmt:
+        case T_UnlistenStmt:
+        case T_PrepareStmt:
+        case T_DeallocateStmt:
+        case T_DeclareCursorStmt:
+        case T_ClosePortalStmt:
+        case T_DiscardStmt:
+        case T_LoadStmt:
             return only(StatementKind::session, "changes the session");
-        default: return only(StatementKind::write, "not a SELECT");
+        default:
+            return only(StatementKind::write, "not a SELECT");
     }
 }
 
@@ -65,9 +76,11 @@ private:
 }  // namespace
 
 Statement classify(std::string_view text) {
-    if (text.size() > statement_size_max) return only(StatementKind::write, "too long to be examined");
+    if (text.size() > statement_size_max)
+        return only(StatementKind::write, "too long to be examined");
     const std::string terminated{text};
-    if (terminated.find('\0') != std::string::npos) return only(StatementKind::write, "contains a zero byte");
+    if (terminated.find('\0') != std::string::npos)
+        return only(StatementKind::write, "contains a zero byte");
 
     const ParserMemory memory;
     const PgQueryInternalParsetreeAndError parsed = pg_query_raw_parse(terminated.c_str());

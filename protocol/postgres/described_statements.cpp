@@ -14,7 +14,8 @@ namespace {
 // In the order in which a restore has them described.
 DescribedStatements statements_of(const SessionState& state) {
     DescribedStatements all;
-    for (const PreparedStatement& statement : state.statements) all.push_back({statement.name, statement.text, {}, {}});
+    for (const PreparedStatement& statement : state.statements)
+        all.push_back({statement.name, statement.text, {}, {}});
     if (!state.unnamed_parse.empty()) {
         const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
         if (parsed) all.push_back({"", std::string{parsed->text}, {}, {}});
@@ -39,7 +40,8 @@ DescribedStatements described_statements(Bytes reply, const SessionState& state)
         } else if (frame->tag == 'T') {
             const auto columns = parse_row_description(frame->body);
             if (columns) {
-                for (const Column& column : *columns) statement.columns.push_back({column.table, column.type});
+                for (const Column& column : *columns)
+                    statement.columns.push_back({column.table, column.type});
             }
         }
         if (frame->tag == 'T' || frame->tag == 'n') ++described;

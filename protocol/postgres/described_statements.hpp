@@ -22,7 +22,8 @@ struct DescribedStatement {
 };
 using DescribedStatements = std::vector<DescribedStatement>;
 
-// From the whole answer to a restore of `state` with Descriptions::wanted. What it does not tell is left out.
+// From the whole answer to a restore of `state` with Descriptions::wanted. What it does not tell is
+// left out.
 DescribedStatements described_statements(Bytes reply, const SessionState& state);
 
 }  // namespace segue::protocol::postgres

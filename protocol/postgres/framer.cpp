@@ -22,7 +22,8 @@ Step<StartupPacket> next_startup_packet(Bytes input) {
     ByteReader reader{input};
     const auto length = reader.big_endian<std::uint32_t>();
     if (length < head_size) return Error{Errc::bad_value, "startup packet length below 8"};
-    if (length > startup_packet_size_max) return Error{Errc::too_large, "startup packet above the limit"};
+    if (length > startup_packet_size_max)
+        return Error{Errc::too_large, "startup packet above the limit"};
     if (input.size() < length) return NeedMore{length};
     const auto code = reader.big_endian<std::uint32_t>();
     const Bytes wire = input.first(length);

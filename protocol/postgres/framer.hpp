@@ -1,6 +1,6 @@
 #pragma once
-// Cuts the bytes of a PostgreSQL connection into messages. Pure: no state, no copy; the caller owns the
-// buffer, and every view is valid until that buffer is consumed.
+// Cuts the bytes of a PostgreSQL connection into messages. Pure: no state, no copy; the caller owns
+// the buffer, and every view is valid until that buffer is consumed.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,15 +23,16 @@ struct Frame {
     Bytes body;
 };
 
-// Cuts one message off the front of `input`. A frame above `frame_size_max` is an error before its body
-// is waited for, so a hostile length cannot grow our buffer.
+// Cuts one message off the front of `input`. A frame above `frame_size_max` is an error before its
+// body is waited for, so a hostile length cannot grow our buffer.
 Step<Frame> next_frame(Bytes input, std::size_t frame_size_max);
 
 // StartupPacket := int32 length (counts itself), int32 code, rest
 struct StartupPacket {
-    std::uint32_t code = 0;  // A protocol version, or one of the request codes of messages_startup.hpp.
+    std::uint32_t code =
+        0;  // A protocol version, or one of the request codes of messages_startup.hpp.
     Bytes wire;
-    Bytes body;              // After the code.
+    Bytes body;  // After the code.
 };
 
 // The first packet of a connection has no tag.

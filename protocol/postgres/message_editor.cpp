@@ -7,7 +7,8 @@
 namespace segue::protocol::postgres {
 
 Bytes MessageEditor::edit(Bytes slice) {
-    if (copy_.capacity() > copy_kept_max) std::string{}.swap(copy_);  // A move from a short string would copy.
+    if (copy_.capacity() > copy_kept_max)
+        std::string{}.swap(copy_);  // A move from a short string would copy.
     copied_ = !held_.empty();
     if (copied_) {
         copy_ = std::exchange(held_, {});
@@ -58,7 +59,10 @@ MessageEditor::Field MessageEditor::zero_terminated(TypeLookupText* lookup) {
     return want(Want::text, 0);
 }
 
-MessageEditor::Field MessageEditor::value(const TypeIds& ids, std::size_t server, ValueShape shape, std::uint32_t size,
+MessageEditor::Field MessageEditor::value(const TypeIds& ids,
+                                          std::size_t server,
+                                          ValueShape shape,
+                                          std::uint32_t size,
                                           OidValues oid_values) {
     Field field = want(Want::value, size);
     if (failed_) return field;
@@ -72,11 +76,16 @@ MessageEditor::Field MessageEditor::value(const TypeIds& ids, std::size_t server
 bool MessageEditor::progress() {
     if (failed_) return true;
     switch (want_) {
-        case Want::nothing: return true;
-        case Want::number: return take_number(static_cast<std::size_t>(want_size_));
-        case Want::bytes: return take_bytes();
-        case Want::value: return take_value();
-        case Want::text: return take_text();
+        case Want::nothing:
+            return true;
+        case Want::number:
+            return take_number(static_cast<std::size_t>(want_size_));
+        case Want::bytes:
+            return take_bytes();
+        case Want::value:
+            return take_value();
+        case Want::text:
+            return take_text();
     }
     return true;
 }
@@ -85,7 +94,8 @@ bool MessageEditor::take_number(std::size_t size) {
     if (view_.size() - at_ < size) return false;
     number_at_ = at_;
     value_ = 0;
-    for (std::size_t i = 0; i < size; ++i) value_ = value_ << 8 | static_cast<std::uint32_t>(view_[at_ + i]);
+    for (std::size_t i = 0; i < size; ++i)
+        value_ = value_ << 8 | static_cast<std::uint32_t>(view_[at_ + i]);
     at_ += size;
     remain_ -= static_cast<std::uint32_t>(size);
     return true;
@@ -122,7 +132,10 @@ bool MessageEditor::take_value() {
 bool MessageEditor::take_text() {
     const Bytes there = view_.subspan(at_, std::min<std::size_t>(remain_, view_.size() - at_));
     const void* end = there.empty() ? nullptr : std::memchr(there.data(), 0, there.size());
-    const std::size_t size = end == nullptr ? there.size() : static_cast<std::size_t>(static_cast<const std::byte*>(end) - there.data());
+    const std::size_t size =
+        end == nullptr
+            ? there.size()
+            : static_cast<std::size_t>(static_cast<const std::byte*>(end) - there.data());
     const std::string_view piece = segue::text(there.first(size));
     text_ += piece.substr(0, text_size_max - std::min(text_size_max, text_.size()));
     if (lookup_ != nullptr) lookup_->see(piece);
@@ -139,7 +152,8 @@ void MessageEditor::replace32(std::uint32_t value) {
         view_ = bytes(copy_);
         copied_ = true;
     }
-    for (std::size_t i = 0; i < 4; ++i) copy_[number_at_ + i] = static_cast<char>(value >> (24 - 8 * i));
+    for (std::size_t i = 0; i < 4; ++i)
+        copy_[number_at_ + i] = static_cast<char>(value >> (24 - 8 * i));
 }
 
 }  // namespace segue::protocol::postgres

@@ -1,8 +1,10 @@
 #pragma once
-// One direction of a connection, in slices, with numbers replaced where they stand: what goes in comes out in the same length and
-// order. Messages that do not matter are passed over by arithmetic. One that does is read by a coroutine which asks for field
-// after field and is suspended where the slice ends, so that nothing is buffered but the bytes (at most three) of a number that
-// is cut by the slice's end; they come out with the next slice. Between two messages nothing is held back.
+// One direction of a connection, in slices, with numbers replaced where they stand: what goes in
+// comes out in the same length and order. Messages that do not matter are passed over by
+// arithmetic. One that does is read by a coroutine which asks for field after field and is
+// suspended where the slice ends, so that nothing is buffered but the bytes (at most three) of a
+// number that is cut by the slice's end; they come out with the next slice. Between two messages
+// nothing is held back.
 
 #include <coroutine>
 #include <cstddef>
@@ -30,11 +32,14 @@ public:
     Bytes edit(Bytes slice);
 
 protected:
-    // Reads one message's body. Its end, early or not, is the end of what is looked at in the message.
+    // Reads one message's body. Its end, early or not, is the end of what is looked at in the
+    // message.
     class Reading {
     public:
         struct promise_type {
-            Reading get_return_object() { return Reading{std::coroutine_handle<promise_type>::from_promise(*this)}; }
+            Reading get_return_object() {
+                return Reading{std::coroutine_handle<promise_type>::from_promise(*this)};
+            }
             std::suspend_always initial_suspend() noexcept { return {}; }
             std::suspend_always final_suspend() noexcept { return {}; }
             void return_void() {}
@@ -71,9 +76,15 @@ protected:
     Field number16() { return want(Want::number, 2); }
     Field number32() { return want(Want::number, 4); }
     Field pass(std::uint64_t size) { return want(Want::bytes, size); }
-    // A binary value of that shape, its OIDs replaced; they are of `server`. A size beyond the message's end is `failed`.
-    Field value(const TypeIds& ids, std::size_t server, ValueShape shape, std::uint32_t size, OidValues oid_values);
-    // Up to a zero: the first `text_size_max` bytes of it are text() then, and all have been shown to `lookup`, if any.
+    // A binary value of that shape, its OIDs replaced; they are of `server`. A size beyond the
+    // message's end is `failed`.
+    Field value(const TypeIds& ids,
+                std::size_t server,
+                ValueShape shape,
+                std::uint32_t size,
+                OidValues oid_values);
+    // Up to a zero: the first `text_size_max` bytes of it are text() then, and all have been shown
+    // to `lookup`, if any.
     Field zero_terminated(TypeLookupText* lookup = nullptr);
     const std::string& text() const { return text_; }
     bool failed() const { return failed_; }
@@ -98,7 +109,7 @@ private:
     bool take_text();
     void head();
 
-    Cursor cursor_;           // Only its head; the body is counted by remain_.
+    Cursor cursor_;  // Only its head; the body is counted by remain_.
     std::uint32_t remain_ = 0;
     bool in_body_ = false;
     Reading reading_;
@@ -111,7 +122,7 @@ private:
     TypeLookupText* lookup_ = nullptr;
     bool failed_ = false;
 
-    Bytes view_;              // The slice, or copy_ once something was replaced in it.
+    Bytes view_;  // The slice, or copy_ once something was replaced in it.
     std::size_t at_ = 0;
     std::size_t number_at_ = 0;
     bool copied_ = false;

@@ -10,12 +10,14 @@ void big_endian_list(ByteWriter& fields, const std::vector<T>& list) {
     for (const T item : list) fields.big_endian(item);
 }
 
-// The count is 16 bits wide, so a hostile one cannot grow our memory much; a truncated list ends at once.
+// The count is 16 bits wide, so a hostile one cannot grow our memory much; a truncated list ends at
+// once.
 template <class T>
 std::vector<T> take_list(ByteReader& reader) {
     std::vector<T> list;
     const auto count = reader.big_endian<std::uint16_t>();
-    for (std::uint16_t i = 0; i < count && !reader.failed(); ++i) list.push_back(reader.big_endian<T>());
+    for (std::uint16_t i = 0; i < count && !reader.failed(); ++i)
+        list.push_back(reader.big_endian<T>());
     return list;
 }
 
@@ -141,6 +143,8 @@ void append(std::string& output, const Execute& message) {
 void append_sync(std::string& output) { append_message(output, 'S', {}); }
 void append_flush(std::string& output) { append_message(output, 'H', {}); }
 void append_terminate(std::string& output) { append_message(output, 'X', {}); }
-void append_password(std::string& output, std::string_view body) { append_message(output, 'p', body); }
+void append_password(std::string& output, std::string_view body) {
+    append_message(output, 'p', body);
+}
 
 }  // namespace segue::protocol::postgres

@@ -27,7 +27,8 @@ struct Parse {
     friend bool operator==(const Parse&, const Parse&) = default;
 };
 
-// Bind := 'B' int32 size, cstring portal, cstring statement, int16 count, int16 format *, int16 count, (int32 size or -1, bytes) *,
+// Bind := 'B' int32 size, cstring portal, cstring statement, int16 count, int16 format *, int16
+// count, (int32 size or -1, bytes) *,
 //         int16 count, int16 result format *
 struct Bind {
     static constexpr char tag = 'B';

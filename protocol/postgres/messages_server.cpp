@@ -13,13 +13,26 @@ Result<ErrorFields> parse_error_fields(Bytes body) {
         if (reader.failed() || field == '\0') break;
         const std::string_view value = reader.zero_terminated();
         switch (field) {
-            case 'S': localized_severity = value; break;
-            case 'V': fields.severity = value; break;
-            case 'C': fields.sqlstate = value; break;
-            case 'M': fields.message = value; break;
-            case 'D': fields.detail = value; break;
-            case 'H': fields.hint = value; break;
-            default: break;  // Fields are the peer's; those we do not need are passed over.
+            case 'S':
+                localized_severity = value;
+                break;
+            case 'V':
+                fields.severity = value;
+                break;
+            case 'C':
+                fields.sqlstate = value;
+                break;
+            case 'M':
+                fields.message = value;
+                break;
+            case 'D':
+                fields.detail = value;
+                break;
+            case 'H':
+                fields.hint = value;
+                break;
+            default:
+                break;  // Fields are the peer's; those we do not need are passed over.
         }
     }
     if (fields.severity.empty()) fields.severity = localized_severity;
@@ -101,7 +114,8 @@ std::string encode_authentication(AuthenticationCode code, std::string_view rest
     return output;
 }
 
-std::string encode_negotiate_protocol_version(std::uint32_t newest, const std::vector<std::string>& unknown_options) {
+std::string encode_negotiate_protocol_version(std::uint32_t newest,
+                                              const std::vector<std::string>& unknown_options) {
     std::string body;
     ByteWriter fields{body};
     fields.big_endian(newest);
@@ -150,7 +164,8 @@ Result<std::vector<std::uint32_t>> parse_parameter_description(Bytes body) {
     ByteReader reader{body};
     std::vector<std::uint32_t> types;
     const auto count = reader.big_endian<std::uint16_t>();
-    for (std::uint16_t i = 0; i < count && !reader.failed(); ++i) types.push_back(reader.big_endian<std::uint32_t>());
+    for (std::uint16_t i = 0; i < count && !reader.failed(); ++i)
+        types.push_back(reader.big_endian<std::uint32_t>());
     return reader.finish(std::move(types));
 }
 

@@ -50,7 +50,7 @@ Result<BackendKeyData> parse_backend_key_data(Bytes body);
 enum class AuthenticationCode : std::uint32_t {
     ok = 0,
     cleartext_password = 3,
-    md5_password = 5,    // rest: 4 bytes of salt
+    md5_password = 5,  // rest: 4 bytes of salt
     gss = 7,
     gss_continue = 8,
     sspi = 9,
@@ -68,13 +68,15 @@ Result<std::vector<std::string_view>> parse_sasl_mechanisms(Bytes rest);
 std::string encode_authentication(AuthenticationCode code, std::string_view rest = {});
 
 // NegotiateProtocolVersion := 'v' int32 size, int32 newest minor, int32 count, cstring option *
-std::string encode_negotiate_protocol_version(std::uint32_t newest, const std::vector<std::string>& unknown_options);
+std::string encode_negotiate_protocol_version(std::uint32_t newest,
+                                              const std::vector<std::string>& unknown_options);
 
 // DataRow := 'D' int32 size, int16 count, (int32 size or -1, bytes) *
 using DataRow = std::vector<std::optional<std::string_view>>;
 Result<DataRow> parse_data_row(Bytes body);
 
-// RowDescription := 'T' int32 size, int16 count, (cstring name, int32 table, int16 column, int32 type, int16 size, int32 modifier,
+// RowDescription := 'T' int32 size, int16 count, (cstring name, int32 table, int16 column, int32
+// type, int16 size, int32 modifier,
 //                   int16 format) *
 struct Column {
     std::string_view name;

@@ -22,8 +22,9 @@ inline constexpr std::size_t cancel_key_size_max = 256;
 // StartupMessage := int32 length, int32 version, (cstring name, cstring value)*, byte 0
 struct StartupMessage {
     std::uint32_t version = protocol_3_0;
-    std::vector<std::pair<std::string, std::string>> parameters;  // In their order; `_pq_.` options apart.
-    std::vector<std::string> protocol_options;                    // Names of `_pq_.` options.
+    std::vector<std::pair<std::string, std::string>>
+        parameters;                             // In their order; `_pq_.` options apart.
+    std::vector<std::string> protocol_options;  // Names of `_pq_.` options.
 
     // The first of that name, or empty.
     std::string_view parameter(std::string_view name) const;

@@ -22,7 +22,8 @@ std::string_view notified_channel(Bytes body) {
 std::string barrier_request(std::string_view channel) {
     const std::string name{channel};
     // Each its own transaction: a notification is sent at its commit.
-    return execute_request("LISTEN " + name) + execute_request("NOTIFY " + name) + execute_request("UNLISTEN " + name);
+    return execute_request("LISTEN " + name) + execute_request("NOTIFY " + name) +
+           execute_request("UNLISTEN " + name);
 }
 
 Step<std::string> parse_barrier_reply(Bytes reply, std::string_view channel) {
@@ -39,7 +40,9 @@ Step<std::string> parse_barrier_reply(Bytes reply, std::string_view channel) {
         met = met || ours;
         if ((frame.tag == 'A' && !ours) || frame.tag == 'S') for_client += text(frame.wire);
     }
-    if (!met) return Error{Errc::bad_value, "the server did not deliver a notification to its own session"};
+    if (!met)
+        return Error{Errc::bad_value,
+                     "the server did not deliver a notification to its own session"};
     // What came behind the last answer belongs to the client as well.
     return for_client + messages_for_client(walk.rest());
 }

@@ -12,11 +12,13 @@ constexpr std::size_t identifier_size_max = 63;  // NAMEDATALEN - 1: the server 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 bool space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 bool word_start(char c) {
-    return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+    return (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' ||
+           static_cast<unsigned char>(c) >= 0x80;
 }
 bool word_char(char c) { return word_start(c) || (c >= '0' && c <= '9') || c == '$'; }
 
-// Each returns the offset after the thing that begins at `at`; the text's size where it is not closed.
+// Each returns the offset after the thing that begins at `at`; the text's size where it is not
+// closed.
 std::size_t after_quoted(std::string_view text, std::size_t at, bool escapes) {
     const char quote = text[at];
     for (std::size_t i = at + 1; i < text.size(); ++i) {
@@ -97,7 +99,9 @@ std::string take_identifier(std::string_view& text) {
     std::string name;
     const bool quoted = text.starts_with('"');
     const std::size_t end = quoted ? after_quoted(text, 0, false)
-                            : !text.empty() && word_start(text.front()) ? after_token(text, 0, false) : 0;
+                            : !text.empty() && word_start(text.front())
+                                ? after_token(text, 0, false)
+                                : 0;
     for (std::size_t i = quoted ? 1 : 0; i + (quoted ? 1 : 0) < end; ++i) {
         if (quoted && text[i] == '"') ++i;  // Doubled.
         name.push_back(quoted ? text[i] : lower(text[i]));
@@ -133,13 +137,19 @@ std::vector<std::string_view> split_statements(std::string_view text, bool backs
     return statements;
 }
 
-std::optional<std::string_view> find_prepare(std::string_view text, std::string_view name, bool backslash_escapes) {
+std::optional<std::string_view> find_prepare(std::string_view text,
+                                             std::string_view name,
+                                             bool backslash_escapes) {
     const std::vector<std::string_view> statements = split_statements(text, backslash_escapes);
-    const auto found = std::find_if(statements.rbegin(), statements.rend(),
-                                    [name](std::string_view statement) { return prepares(statement, name); });
+    const auto found =
+        std::find_if(statements.rbegin(), statements.rend(), [name](std::string_view statement) {
+            return prepares(statement, name);
+        });
     if (found == statements.rend()) return std::nullopt;
-    const auto alone = std::count_if(statements.begin(), statements.end(),
-                                     [](std::string_view statement) { return !skip_blanks(statement).empty(); });
+    const auto alone =
+        std::count_if(statements.begin(), statements.end(), [](std::string_view statement) {
+            return !skip_blanks(statement).empty();
+        });
     return alone == 1 ? text : *found;
 }
 

@@ -25,12 +25,18 @@ public:
 private:
     bool take(const Frame& frame) {
         switch (frame.tag) {
-            case Query::tag: return query(frame.body);
-            case Parse::tag: return parse(frame.body);
-            case Bind::tag: return bind(frame.body);
-            case Describe::tag: return describe(frame.body);
-            case Execute::tag: return execute(frame.body);
-            case Close::tag: return close(frame.body);
+            case Query::tag:
+                return query(frame.body);
+            case Parse::tag:
+                return parse(frame.body);
+            case Bind::tag:
+                return bind(frame.body);
+            case Describe::tag:
+                return describe(frame.body);
+            case Execute::tag:
+                return execute(frame.body);
+            case Close::tag:
+                return close(frame.body);
             case 'S':
                 if (place_ != Place::executed || !frame.body.empty()) return false;
                 place_ = Place::ended;
@@ -73,13 +79,16 @@ private:
     }
     bool execute(Bytes body) {
         const Result<Execute> message = parse_execute(body);
-        if (!message || place_ != Place::bound || !message->portal.empty() || message->row_limit != 0) return false;
+        if (!message || place_ != Place::bound || !message->portal.empty() ||
+            message->row_limit != 0)
+            return false;
         place_ = Place::executed;
         return true;
     }
     bool close(Bytes body) {
         const Result<Close> message = parse_close(body);
-        return message && place_ == Place::executed && message->kind == 'P' && message->name.empty();
+        return message && place_ == Place::executed && message->kind == 'P' &&
+               message->name.empty();
     }
 
     ReadRequest request_;

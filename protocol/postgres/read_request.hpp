@@ -1,6 +1,7 @@
 #pragma once
-// Recognises a client's request that could be a read answered elsewhere: exactly one Query message, or one
-// execution by extended messages that ends in its only Sync. Anything else is none, and goes its usual way.
+// Recognises a client's request that could be a read answered elsewhere: exactly one Query message,
+// or one execution by extended messages that ends in its only Sync. Anything else is none, and goes
+// its usual way.
 
 #include <cstdint>
 #include <optional>

@@ -84,7 +84,8 @@ void cut(std::string& text) {
 
 std::string redacted(std::string_view statement) {
     const std::string terminated{statement};
-    if (statement.size() > statement_size_max || terminated.find('\0') != std::string::npos) return {};
+    if (statement.size() > statement_size_max || terminated.find('\0') != std::string::npos)
+        return {};
     const PgQueryNormalizeResult normalised = pg_query_normalize(terminated.c_str());
     std::string text;
     if (normalised.error == nullptr) text = Tidying{normalised.normalized_query}.run();

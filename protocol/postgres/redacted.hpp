@@ -1,6 +1,7 @@
 #pragma once
-// A statement's text as operators may see it: its constants replaced by parameters, without comments, on one line. So
-// executions that differ in their values only share one text, and no value of the application's is shown.
+// A statement's text as operators may see it: its constants replaced by parameters, without
+// comments, on one line. So executions that differ in their values only share one text, and no
+// value of the application's is shown.
 
 #include <cstddef>
 #include <string>

@@ -35,7 +35,8 @@ Step<RefusedRequest> refuse_request(Bytes input, const ErrorReport& report, std:
         extended = extended || frame.tag != flush_tag;
         size += frame.wire.size();
         if (flushed) return RefusedRequest{size, encode_error_response(report), true};
-        if (ends_request(frame.tag)) return RefusedRequest{size, encode_error_response(report) + ready(), false};
+        if (ends_request(frame.tag))
+            return RefusedRequest{size, encode_error_response(report) + ready(), false};
     }
 }
 
@@ -47,7 +48,8 @@ std::size_t SkipToSync::skip(Bytes input) {
         if (piece.tag == terminate_tag) end_ = End::terminate;
         if (piece.tag == 'S' && piece.last) end_ = End::sync;
     };
-    walk(cursor_, input, [](char) {}, on_body);
+    walk(
+        cursor_, input, [](char) {}, on_body);
     // Without an end also the part of a header that the cursor has taken.
     return ended() ? dropped : input.size();
 }

@@ -21,11 +21,17 @@ std::size_t ReplyReader::update(Bytes slice) {
             slice = slice.subspan(1);
             if (header_size_ == header_size) begin_message();
         } else {
-            const Bytes part = slice.first(static_cast<std::size_t>(std::min<std::uint64_t>(body_rest_, slice.size())));
+            const Bytes part = slice.first(
+                static_cast<std::size_t>(std::min<std::uint64_t>(body_rest_, slice.size())));
             switch (body_) {
-                case Body::kept: kept_ += text(part); break;
-                case Body::hashed: row_.update(part); break;
-                case Body::skipped: break;
+                case Body::kept:
+                    kept_ += text(part);
+                    break;
+                case Body::hashed:
+                    row_.update(part);
+                    break;
+                case Body::skipped:
+                    break;
             }
             body_rest_ -= part.size();
             slice = slice.subspan(part.size());
@@ -45,10 +51,18 @@ void ReplyReader::begin_message() {
             row_ = HashStream{};
             body_ = Body::hashed;
             return;
-        case 'T': case 'C': case 'E': case 'Z':
+        case 'T':
+        case 'C':
+        case 'E':
+        case 'Z':
             body_ = Body::kept;
             break;
-        case 'G': case 'H': case 'W': case 'd': case 'c': case 'V':
+        case 'G':
+        case 'H':
+        case 'W':
+        case 'd':
+        case 'c':
+        case 'V':
             digest_.comparable = false;  // COPY and function calls.
             body_ = Body::skipped;
             return;
@@ -73,16 +87,27 @@ void ReplyReader::end_message() {
             digest_.ordered = rows_.finish();
             break;
         }
-        case 'T': read_row_description(); break;
-        case 'C': digest_.outcome.assign(kept_.c_str()); break;
-        case 'E': read_error(); break;
-        case 's': digest_.outcome = "suspended"; break;
-        case 'I': digest_.outcome = "empty"; break;
+        case 'T':
+            read_row_description();
+            break;
+        case 'C':
+            digest_.outcome.assign(kept_.c_str());
+            break;
+        case 'E':
+            read_error();
+            break;
+        case 's':
+            digest_.outcome = "suspended";
+            break;
+        case 'I':
+            digest_.outcome = "empty";
+            break;
         case 'Z':
             status_ = kept_.empty() ? '\0' : kept_.front();
             digest_.complete = true;
             break;
-        default: break;
+        default:
+            break;
     }
 }
 
@@ -100,8 +125,8 @@ void ReplyReader::read_row_description() {
         reader.raw(6);
         const auto format = reader.big_endian<std::uint16_t>();
         column_types_.push_back(type);
-        const std::uint32_t known[] = {type < first_user_oid ? type : 0, format,
-                                       static_cast<std::uint32_t>(name.size())};
+        const std::uint32_t known[] = {
+            type < first_user_oid ? type : 0, format, static_cast<std::uint32_t>(name.size())};
         shape.update(std::as_bytes(std::span{known}));
         shape.update(bytes(name));
     }

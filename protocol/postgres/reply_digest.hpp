@@ -1,6 +1,6 @@
 #pragma once
-// A server's reply -> neutral digest, while the bytes pass in arbitrary slices. Bounded memory: rows of any
-// size and number are hashed as they come, headers are kept up to a limit.
+// A server's reply -> neutral digest, while the bytes pass in arbitrary slices. Bounded memory:
+// rows of any size and number are hashed as they come, headers are kept up to a limit.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,8 +18,8 @@ inline constexpr std::size_t reply_header_size_max = 256 * 1024;
 
 class ReplyReader {
 public:
-    // The server's bytes from the first one after the request was sent. Returns how many of them belong to
-    // this reply: all, until ReadyForQuery ends it. Afterwards nothing is taken any more.
+    // The server's bytes from the first one after the request was sent. Returns how many of them
+    // belong to this reply: all, until ReadyForQuery ends it. Afterwards nothing is taken any more.
     std::size_t update(Bytes slice);
     bool finished() const { return digest_.complete; }
     const ReplyDigest& digest() const { return digest_; }

@@ -10,7 +10,8 @@ namespace segue::protocol::postgres {
 Step<Frame> ReplyWalk::next() {
     assert(!ended());
     refusal_.reset();
-    if (reply_.size() > state_reply_size_max) return Error{Errc::too_large, std::string{what_} + ": answer above the limit"};
+    if (reply_.size() > state_reply_size_max)
+        return Error{Errc::too_large, std::string{what_} + ": answer above the limit"};
     Step<Frame> step = next_frame(reply_.subspan(at_), state_reply_size_max);
     if (const auto* need = std::get_if<NeedMore>(&step)) return NeedMore{at_ + need->size_min};
     const auto* frame = std::get_if<Frame>(&step);

@@ -1,5 +1,6 @@
 #pragma once
-// Walks the answer to a request of ours, message by message, up to the last ReadyForQuery that it owes. Pure; views the reply.
+// Walks the answer to a request of ours, message by message, up to the last ReadyForQuery that it
+// owes. Pure; views the reply.
 
 #include <cstddef>
 #include <optional>
@@ -19,10 +20,12 @@ public:
     ReplyWalk(Bytes reply, std::string_view what, std::size_t ready_count = 1)
         : reply_(reply), what_(what), ready_count_(ready_count) {}
 
-    // The next message; not after ended(). NeedMore counts from the reply's beginning. Errc::closed: the server ends the session,
-    // no ReadyForQuery follows. Other errors: above the limit, or not to be understood.
+    // The next message; not after ended(). NeedMore counts from the reply's beginning.
+    // Errc::closed: the server ends the session, no ReadyForQuery follows. Other errors: above the
+    // limit, or not to be understood.
     Step<Frame> next();
-    // What the message that next() has just returned says, if it is an ErrorResponse: Errc::server, with the SQLSTATE.
+    // What the message that next() has just returned says, if it is an ErrorResponse: Errc::server,
+    // with the SQLSTATE.
     const std::optional<Error>& refusal() const { return refusal_; }
 
     // How many ReadyForQuery have been returned.

@@ -11,11 +11,15 @@ class Ordering {
 public:
     explicit Ordering(const SelectStmt& statement) : statement_(statement) {}
 
-    bool limited() const { return statement_.limitCount != nullptr || statement_.limitOffset != nullptr; }
+    bool limited() const {
+        return statement_.limitCount != nullptr || statement_.limitOffset != nullptr;
+    }
 
     // Every output column, or everything that rows are grouped by, is sorted by.
     bool defines_order() const {
-        if (statement_.op != SETOP_NONE || statement_.sortClause == NIL || statement_.targetList == NIL) return false;
+        if (statement_.op != SETOP_NONE || statement_.sortClause == NIL ||
+            statement_.targetList == NIL)
+            return false;
         if (statement_.groupClause != NIL && covers_groups()) return true;
         for (int i = 0; i < list_length(statement_.targetList); ++i) {
             if (!covers_target(i)) return false;
@@ -23,11 +27,13 @@ public:
         return true;
     }
 
-    // The columns sorted by, where they are plain columns of the only relation and rows are output as they are.
+    // The columns sorted by, where they are plain columns of the only relation and rows are output
+    // as they are.
     std::vector<std::string> columns_of_only_table() const {
         const bool plain = statement_.op == SETOP_NONE && list_length(statement_.fromClause) == 1 &&
-                           IsA(linitial(statement_.fromClause), RangeVar) && statement_.groupClause == NIL &&
-                           statement_.distinctClause == NIL && statement_.withClause == nullptr;
+                           IsA(linitial(statement_.fromClause), RangeVar) &&
+                           statement_.groupClause == NIL && statement_.distinctClause == NIL &&
+                           statement_.withClause == nullptr;
         if (!plain) return {};
         for (int i = 0; i < list_length(statement_.targetList); ++i) {
             const auto* target = static_cast<const ResTarget*>(list_nth(statement_.targetList, i));
@@ -59,7 +65,8 @@ private:
     }
 
     bool covers_target(int position) const {
-        const auto* target = static_cast<const ResTarget*>(list_nth(statement_.targetList, position));
+        const auto* target =
+            static_cast<const ResTarget*>(list_nth(statement_.targetList, position));
         const std::string_view column = column_name(target->val);
         const std::string_view output = target->name != nullptr ? view(target->name) : column;
         if (column.empty() && target->name == nullptr && !numbered(position + 1)) return false;
@@ -75,7 +82,8 @@ private:
     bool renamed_elsewhere(std::string_view name, int except) const {
         for (int i = 0; i < list_length(statement_.targetList); ++i) {
             const auto* target = static_cast<const ResTarget*>(list_nth(statement_.targetList, i));
-            const std::string_view other = target->name != nullptr ? view(target->name) : column_name(target->val);
+            const std::string_view other =
+                target->name != nullptr ? view(target->name) : column_name(target->val);
             if (i != except && other == name) return true;
         }
         return false;
@@ -95,7 +103,8 @@ private:
             const std::string_view name = column_name(group);
             bool covered = false;
             for (int j = 0; j < list_length(statement_.sortClause); ++j) {
-                covered = covered || (!name.empty() && column_name(sorted_by(j)) == name && !aliased(name));
+                covered = covered ||
+                          (!name.empty() && column_name(sorted_by(j)) == name && !aliased(name));
             }
             if (!covered) return false;
         }

@@ -15,7 +15,8 @@ Error broken(const char* what) { return Error{Errc::bad_value, std::string{"SCRA
 std::string exclusive_or(std::string_view a, std::string_view b) {
     std::string result(a);
     for (std::size_t i = 0; i < result.size() && i < b.size(); ++i) {
-        result[i] = static_cast<char>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
+        result[i] =
+            static_cast<char>(static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]));
     }
     return result;
 }
@@ -31,7 +32,8 @@ std::optional<std::string_view> take_attribute(std::string_view& rest, char name
 
 std::optional<int> iterations_from(std::string_view digits) {
     int value = 0;
-    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    const auto [end, failure] =
+        std::from_chars(digits.data(), digits.data() + digits.size(), value);
     if (failure != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
     if (value < 1 || value > scram_iterations_max) return std::nullopt;
     return value;
@@ -45,7 +47,8 @@ std::optional<ScramVerifier> parse_scram_verifier(std::string_view stored) {
     stored.remove_prefix(prefix.size());
     const std::size_t colon = stored.find(':');
     const std::size_t dollar = stored.find('$');
-    if (colon == std::string_view::npos || dollar == std::string_view::npos || dollar < colon) return std::nullopt;
+    if (colon == std::string_view::npos || dollar == std::string_view::npos || dollar < colon)
+        return std::nullopt;
     const std::size_t key_colon = stored.find(':', dollar);
     if (key_colon == std::string_view::npos) return std::nullopt;
     const auto iterations = iterations_from(stored.substr(0, colon));
@@ -53,7 +56,8 @@ std::optional<ScramVerifier> parse_scram_verifier(std::string_view stored) {
     const auto stored_key = crypto::from_base64(stored.substr(dollar + 1, key_colon - dollar - 1));
     const auto server_key = crypto::from_base64(stored.substr(key_colon + 1));
     if (!iterations || !salt || !stored_key || !server_key) return std::nullopt;
-    if (stored_key->size() != crypto::sha256_size || server_key->size() != crypto::sha256_size) return std::nullopt;
+    if (stored_key->size() != crypto::sha256_size || server_key->size() != crypto::sha256_size)
+        return std::nullopt;
     return ScramVerifier{*iterations, *salt, *stored_key, *server_key};
 }
 
@@ -61,20 +65,30 @@ ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret
     const auto derived = [&](std::string_view purpose) {
         return crypto::hmac_sha256(secret, std::string{purpose} + std::string{user});
     };
-    return {scram_iterations_default, derived("salt").substr(0, scram_salt_size), derived("stored"), derived("server")};
+    return {scram_iterations_default,
+            derived("salt").substr(0, scram_salt_size),
+            derived("stored"),
+            derived("server")};
 }
 
-ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt, int iterations) {
+ScramVerifier make_scram_verifier(std::string_view password,
+                                  std::string_view salt,
+                                  int iterations) {
     std::string salted = crypto::pbkdf2_sha256(password, salt, iterations);
     std::string client_key = crypto::hmac_sha256(salted, "Client Key");
-    ScramVerifier verifier{iterations, std::string{salt}, crypto::sha256(client_key), crypto::hmac_sha256(salted, "Server Key")};
+    ScramVerifier verifier{iterations,
+                           std::string{salt},
+                           crypto::sha256(client_key),
+                           crypto::hmac_sha256(salted, "Server Key")};
     crypto::wipe(client_key);
     crypto::wipe(salted);
     return verifier;
 }
 
 ScramServer::ScramServer(ScramVerifier verifier, std::string server_nonce, std::string binding)
-    : verifier_(std::move(verifier)), nonce_(std::move(server_nonce)), binding_(std::move(binding)) {}
+    : verifier_(std::move(verifier)),
+      nonce_(std::move(server_nonce)),
+      binding_(std::move(binding)) {}
 
 ScramServer::~ScramServer() {
     crypto::wipe(verifier_.stored_key);
@@ -92,9 +106,11 @@ Result<std::string> ScramServer::first(std::string_view mechanism, std::string_v
         if (!client_first.starts_with(binding_header)) return broken("unknown channel binding");
         gs2_header_ = binding_header;
     } else {
-        if (!client_first.starts_with("n,,") && !client_first.starts_with("y,,")) return broken("malformed first message");
+        if (!client_first.starts_with("n,,") && !client_first.starts_with("y,,"))
+            return broken("malformed first message");
         // The client could bind but was not offered it: somebody between us removed the offer.
-        if (client_first[0] == 'y' && !binding_.empty()) return broken("channel binding was offered and is said not to have been");
+        if (client_first[0] == 'y' && !binding_.empty())
+            return broken("channel binding was offered and is said not to have been");
         gs2_header_ = client_first.substr(0, plain_header_size);
     }
     client_first_bare_ = client_first.substr(gs2_header_.size());
@@ -103,7 +119,8 @@ Result<std::string> ScramServer::first(std::string_view mechanism, std::string_v
     const auto client_nonce = user ? take_attribute(rest, 'r') : std::nullopt;
     if (!client_nonce || client_nonce->empty()) return broken("malformed first message");
     nonce_.insert(0, *client_nonce);
-    server_first_ = "r=" + nonce_ + ",s=" + crypto::base64(verifier_.salt) + ",i=" + std::to_string(verifier_.iterations);
+    server_first_ = "r=" + nonce_ + ",s=" + crypto::base64(verifier_.salt) +
+                    ",i=" + std::to_string(verifier_.iterations);
     return server_first_;
 }
 
@@ -120,16 +137,22 @@ Result<ScramProof> ScramServer::finish(std::string_view client_final) {
     if (*channel != crypto::base64(gs2_header_ + (bound_ ? binding_ : std::string{}))) {
         return broken("channel binding does not match");
     }
-    const std::string message = client_first_bare_ + "," + server_first_ + "," + std::string{client_final.substr(0, proof_at)};
-    std::string client_key = exclusive_or(*proof, crypto::hmac_sha256(verifier_.stored_key, message));
+    const std::string message = client_first_bare_ + "," + server_first_ + "," +
+                                std::string{client_final.substr(0, proof_at)};
+    std::string client_key =
+        exclusive_or(*proof, crypto::hmac_sha256(verifier_.stored_key, message));
     if (!crypto::constant_time_equal(crypto::sha256(client_key), verifier_.stored_key)) {
         crypto::wipe(client_key);
         return Error{Errc::refused, "password authentication failed"};
     }
-    return ScramProof{"v=" + crypto::base64(crypto::hmac_sha256(verifier_.server_key, message)), std::move(client_key)};
+    return ScramProof{"v=" + crypto::base64(crypto::hmac_sha256(verifier_.server_key, message)),
+                      std::move(client_key)};
 }
 
-ScramClient::ScramClient(const ScramSecret& secret, std::string client_nonce, std::string binding, bool plus_refused)
+ScramClient::ScramClient(const ScramSecret& secret,
+                         std::string client_nonce,
+                         std::string binding,
+                         bool plus_refused)
     : secret_(secret), nonce_(std::move(client_nonce)), binding_(std::move(binding)) {
     gs2_header_ = !binding_.empty() ? "p=tls-server-end-point,," : plus_refused ? "y,," : "n,,";
 }
@@ -146,7 +169,8 @@ Result<std::string> ScramClient::finish(std::string_view server_first) {
     const auto salt = crypto::from_base64(*salt_text);
     const auto iterations = iterations_from(*count_text);
     if (!salt || !iterations) return broken("malformed challenge");
-    if (!nonce->starts_with(nonce_) || nonce->size() == nonce_.size()) return broken("nonce does not match");
+    if (!nonce->starts_with(nonce_) || nonce->size() == nonce_.size())
+        return broken("nonce does not match");
 
     std::string client_key = secret_.client_key;
     std::string server_key = secret_.server_key;
@@ -171,7 +195,8 @@ Result<std::string> ScramClient::finish(std::string_view server_first) {
 Status ScramClient::check(std::string_view server_final) const {
     const auto signature = take_attribute(server_final, 'v');
     const auto raw = signature ? crypto::from_base64(*signature) : std::nullopt;
-    if (!raw || server_signature_.empty() || !crypto::constant_time_equal(*raw, server_signature_)) {
+    if (!raw || server_signature_.empty() ||
+        !crypto::constant_time_equal(*raw, server_signature_)) {
         return Error{Errc::refused, "the server did not prove that it knows the password"};
     }
     return Done{};
@@ -185,7 +210,9 @@ std::string md5_stored(std::string_view password, std::string_view user) {
 }
 
 std::string md5_response(std::string_view stored, std::string_view salt) {
-    return "md5" + crypto::md5_hex(std::string{stored.substr(std::min<std::size_t>(3, stored.size()))} + std::string{salt});
+    return "md5" +
+           crypto::md5_hex(std::string{stored.substr(std::min<std::size_t>(3, stored.size()))} +
+                           std::string{salt});
 }
 
 bool is_md5_stored(std::string_view stored) {

@@ -1,7 +1,8 @@
 #pragma once
-// SCRAM-SHA-256 and -PLUS (RFC 5802, 7677; channel binding tls-server-end-point), both ends, and md5. Pure: nonces come from the caller.
-// Segue is the server toward the client and the client toward the server; the ClientKey that the client's
-// proof reveals to whoever has the verifier is what logs in (DESIGN 4).
+// SCRAM-SHA-256 and -PLUS (RFC 5802, 7677; channel binding tls-server-end-point), both ends, and
+// md5. Pure: nonces come from the caller. Segue is the server toward the client and the client
+// toward the server; the ClientKey that the client's proof reveals to whoever has the verifier is
+// what logs in (DESIGN 4).
 
 #include <optional>
 #include <string>
@@ -26,9 +27,11 @@ struct ScramVerifier {
 };
 // Empty when `stored` is not a SCRAM verifier.
 std::optional<ScramVerifier> parse_scram_verifier(std::string_view stored);
-// What a server would store for this password, used as it is (no SASLprep, which changes no password of printable ASCII).
+// What a server would store for this password, used as it is (no SASLprep, which changes no
+// password of printable ASCII).
 ScramVerifier make_scram_verifier(std::string_view password, std::string_view salt, int iterations);
-// For users that do not exist: a verifier that looks like theirs every time, and that no proof fits.
+// For users that do not exist: a verifier that looks like theirs every time, and that no proof
+// fits.
 ScramVerifier mock_scram_verifier(std::string_view user, std::string_view secret);
 
 struct ScramProof {
@@ -66,11 +69,16 @@ struct ScramSecret {
 
 class ScramClient {
 public:
-    // `binding`: the server certificate's hash to use -PLUS, else empty. `secret` must outlive the exchange. `plus_refused`: TLS is on,
-    // but the server does not offer -PLUS (flag y).
-    ScramClient(const ScramSecret& secret, std::string client_nonce, std::string binding, bool plus_refused);
+    // `binding`: the server certificate's hash to use -PLUS, else empty. `secret` must outlive the
+    // exchange. `plus_refused`: TLS is on, but the server does not offer -PLUS (flag y).
+    ScramClient(const ScramSecret& secret,
+                std::string client_nonce,
+                std::string binding,
+                bool plus_refused);
 
-    std::string_view mechanism() const { return binding_.empty() ? scram_mechanism : scram_plus_mechanism; }
+    std::string_view mechanism() const {
+        return binding_.empty() ? scram_mechanism : scram_plus_mechanism;
+    }
     std::string first() const;
     // Errc::refused: the server's salt or iteration count are not those of the keys.
     Result<std::string> finish(std::string_view server_first);

@@ -17,9 +17,14 @@ constexpr std::uint32_t text_oid = 25;
 constexpr std::uint32_t text_array_oid = 1009;
 
 // Set last, so that they do not strike the restore itself.
-constexpr std::array<std::string_view, 5> timeouts = {"statement_timeout", "lock_timeout", "idle_session_timeout",
-                                                      "idle_in_transaction_session_timeout", "transaction_timeout"};
-bool is_timeout(std::string_view name) { return std::find(timeouts.begin(), timeouts.end(), name) != timeouts.end(); }
+constexpr std::array<std::string_view, 5> timeouts = {"statement_timeout",
+                                                      "lock_timeout",
+                                                      "idle_session_timeout",
+                                                      "idle_in_transaction_session_timeout",
+                                                      "transaction_timeout"};
+bool is_timeout(std::string_view name) {
+    return std::find(timeouts.begin(), timeouts.end(), name) != timeouts.end();
+}
 
 std::string quoted_identifier(std::string_view identifier) {
     std::string quoted = "\"";
@@ -36,8 +41,8 @@ void append_execution(std::string& request, std::string_view statement) {
     append(request, Execute{"", 0});
 }
 
-// A setting that only one of two versions has (transaction_timeout, 17) is nothing that a session on the other could have;
-// names with a dot are unknown until they are set.
+// A setting that only one of two versions has (transaction_timeout, 17) is nothing that a session
+// on the other could have; names with a dot are unknown until they are set.
 constexpr std::string_view set_config_sql =
     "SELECT pg_catalog.set_config($1, $2, false) "
     "WHERE pg_catalog.strpos($1, '.') > 0 OR pg_catalog.current_setting($1, true) IS NOT NULL";
@@ -54,19 +59,26 @@ void append_settings(std::string& request, const SessionState& state) {
         if (setting.first == "client_encoding") append_setting(request, setting);
     }
     for (const auto& setting : state.settings) {
-        if (setting.first != "client_encoding" && !is_timeout(setting.first)) append_setting(request, setting);
+        if (setting.first != "client_encoding" && !is_timeout(setting.first))
+            append_setting(request, setting);
     }
     for (const auto& setting : state.custom_settings) append_setting(request, setting);
 }
 
 void append_identity(std::string& request, const SessionState& state) {
     // Only where it differs: a role that is no superuser may not even set what is in force.
-    append(request, Parse{"", "SELECT pg_catalog.set_config('session_authorization', $1, false) WHERE session_user <> $1",
-                          {text_oid}});
+    append(request,
+           Parse{"",
+                 "SELECT pg_catalog.set_config('session_authorization', $1, false) WHERE "
+                 "session_user <> $1",
+                 {text_oid}});
     append(request, Bind{"", "", {}, {state.session_authorization}, {}});
     append(request, Execute{"", 0});
-    append(request, Parse{"", "SELECT pg_catalog.set_config('role', $1, false) WHERE "
-                              "pg_catalog.current_setting('role') <> $1", {text_oid}});
+    append(request,
+           Parse{"",
+                 "SELECT pg_catalog.set_config('role', $1, false) WHERE "
+                 "pg_catalog.current_setting('role') <> $1",
+                 {text_oid}});
     append(request, Bind{"", "", {}, {state.role}, {}});
     append(request, Execute{"", 0});
 }
@@ -75,13 +87,15 @@ Result<std::uint32_t> oid_of(const TypeName& type, const TypeOids& oids) {
     if (type.built_in()) return type.oid;
     const auto found = oids.find({type.schema, type.name});
     if (found == oids.end()) {
-        return Error{Errc::refused, "the other side has no type " + quoted_identifier(type.schema) + "." +
-                                        quoted_identifier(type.name)};
+        return Error{Errc::refused,
+                     "the other side has no type " + quoted_identifier(type.schema) + "." +
+                         quoted_identifier(type.name)};
     }
     return found->second;
 }
 
-Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types, const TypeOids& oids) {
+Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types,
+                                           const TypeOids& oids) {
     std::vector<std::uint32_t> list;
     for (const TypeName& type : types) {
         const Result<std::uint32_t> oid = oid_of(type, oids);
@@ -91,13 +105,18 @@ Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types, c
     return list;
 }
 
-Status append_statements(std::string& request, const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
+Status append_statements(std::string& request,
+                         const SessionState& state,
+                         const TypeOids& oids,
+                         Descriptions descriptions) {
     for (const PreparedStatement& statement : state.statements) {
         if (statement.from_sql) {
-            const auto text = find_prepare(statement.text, statement.name, backslash_escapes(state));
+            const auto text =
+                find_prepare(statement.text, statement.name, backslash_escapes(state));
             if (!text) {
-                return Error{Errc::refused, "prepared statement " + quoted_identifier(statement.name) +
-                                                " cannot be found in the text that prepared it"};
+                return Error{Errc::refused,
+                             "prepared statement " + quoted_identifier(statement.name) +
+                                 " cannot be found in the text that prepared it"};
             }
             append_execution(request, *text);
         } else {
@@ -110,7 +129,10 @@ Status append_statements(std::string& request, const SessionState& state, const 
     return Done{};
 }
 
-Status append_unnamed(std::string& request, const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
+Status append_unnamed(std::string& request,
+                      const SessionState& state,
+                      const TypeOids& oids,
+                      Descriptions descriptions) {
     if (state.unnamed_parse.empty()) return Done{};
     const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
     if (!parsed) return parsed.error();
@@ -124,8 +146,9 @@ Status append_unnamed(std::string& request, const SessionState& state, const Typ
 std::vector<TypeName> foreign_types(const SessionState& state) {
     std::vector<TypeName> types;
     const auto take = [&types](const std::vector<TypeName>& from) {
-        std::copy_if(from.begin(), from.end(), std::back_inserter(types),
-                     [](const TypeName& type) { return !type.built_in(); });
+        std::copy_if(from.begin(), from.end(), std::back_inserter(types), [](const TypeName& type) {
+            return !type.built_in();
+        });
     };
     for (const PreparedStatement& statement : state.statements) {
         if (!statement.from_sql) take(statement.parameter_types);
@@ -182,11 +205,14 @@ std::string resolve_request(const SessionState& state) {
     const std::string schemas = name_array(types, &TypeName::schema);
     const std::string names = name_array(types, &TypeName::name);
     std::string request;
-    append(request, Parse{"", "SELECT t.oid::pg_catalog.text, n.nspname, t.typname "
-                              "FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
-                              "WHERE (n.nspname, t.typname) IN (SELECT a::pg_catalog.name, b::pg_catalog.name "
-                              "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u(a, b))",
-                          {text_array_oid, text_array_oid}});
+    append(
+        request,
+        Parse{"",
+              "SELECT t.oid::pg_catalog.text, n.nspname, t.typname "
+              "FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace "
+              "WHERE (n.nspname, t.typname) IN (SELECT a::pg_catalog.name, b::pg_catalog.name "
+              "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS u(a, b))",
+              {text_array_oid, text_array_oid}});
     append(request, Bind{"", "", {}, {schemas, names}, {}});
     append(request, Execute{"", 0});
     append(request, Close{'S', ""});
@@ -208,9 +234,11 @@ Step<TypeOids> parse_resolve_reply(Bytes reply, const SessionState& state) {
     return oids;
 }
 
-Result<std::string> restore_request(const SessionState& state, const TypeOids& oids, Descriptions descriptions) {
-    // One Sync for all: the server stops at the first error. Settings are made by the login role, statements are parsed as the
-    // role in force sees the schemas.
+Result<std::string> restore_request(const SessionState& state,
+                                    const TypeOids& oids,
+                                    Descriptions descriptions) {
+    // One Sync for all: the server stops at the first error. Settings are made by the login role,
+    // statements are parsed as the role in force sees the schemas.
     std::string request;
     if (state.temporary.any()) append_begin_carrying(request);
     append_settings(request, state);
@@ -218,7 +246,8 @@ Result<std::string> restore_request(const SessionState& state, const TypeOids& o
     if (state.temporary.any()) append_temporary_tables(request, state.temporary);
     const Status statements = append_statements(request, state, oids, descriptions);
     if (!statements) return statements.error();
-    for (const std::string& channel : state.channels) append_execution(request, "LISTEN " + quoted_identifier(channel));
+    for (const std::string& channel : state.channels)
+        append_execution(request, "LISTEN " + quoted_identifier(channel));
     append(request, Parse{"", set_config_sql, {text_oid, text_oid}});
     for (const auto& setting : state.settings) {
         if (is_timeout(setting.first)) append_setting(request, setting);

@@ -16,8 +16,8 @@ constexpr std::string_view probe_name = "_segue_probe";
 constexpr std::uint32_t text_array_oid = 1009;
 constexpr std::uint32_t oid_array_oid = 1028;
 
-// Rows (kind, a, b, c, d). Everything is qualified: the client's search_path is in force. Whatever lies in the temporary schema
-// depends on it: tables, functions, types, operators.
+// Rows (kind, a, b, c, d). Everything is qualified: the client's search_path is in force. Whatever
+// lies in the temporary schema depends on it: tables, functions, types, operators.
 constexpr std::string_view probe_sql = R"sql(
 WITH s AS MATERIALIZED (SELECT name, setting, source FROM pg_catalog.pg_settings)
 SELECT 'setting', s.name, s.setting, NULL::pg_catalog.text, NULL::pg_catalog.text FROM s
@@ -107,7 +107,9 @@ struct ProbeRows {
 };
 
 void take_row(ProbeRows& rows, const DataRow& row) {
-    const auto at = [&row](std::size_t i) { return std::string{row[i].value_or(std::string_view{})}; };
+    const auto at = [&row](std::size_t i) {
+        return std::string{row[i].value_or(std::string_view{})};
+    };
     const std::string_view kind = row[0].value_or(std::string_view{});
     SessionState& state = rows.state;
     if (kind == "setting") {
@@ -122,8 +124,10 @@ void take_row(ProbeRows& rows, const DataRow& row) {
     } else if (kind == "parameter") {
         const std::string position_and_oid = at(2);
         const std::size_t colon = std::min(position_and_oid.find(':'), position_and_oid.size() - 1);
-        rows.parameters.push_back({at(1), number(std::string_view{position_and_oid}.substr(0, colon)),
-                                   {number(std::string_view{position_and_oid}.substr(colon + 1)), at(3), at(4)}});
+        rows.parameters.push_back(
+            {at(1),
+             number(std::string_view{position_and_oid}.substr(0, colon)),
+             {number(std::string_view{position_and_oid}.substr(colon + 1)), at(3), at(4)}});
     } else if (kind == "type") {
         rows.types.push_back({number(at(1)), at(3), at(4)});
     } else if (kind == "channel") {
@@ -140,33 +144,42 @@ SessionState ordered(ProbeRows rows, const StateHints& hints, bool unnamed_exist
     std::sort(state.custom_settings.begin(), state.custom_settings.end());
     std::sort(state.channels.begin(), state.channels.end());
     std::sort(state.pins.begin(), state.pins.end());
-    std::sort(state.statements.begin(), state.statements.end(),
-              [](const auto& a, const auto& b) { return a.name < b.name; });
+    std::sort(state.statements.begin(), state.statements.end(), [](const auto& a, const auto& b) {
+        return a.name < b.name;
+    });
     std::sort(rows.parameters.begin(), rows.parameters.end(), [](const auto& a, const auto& b) {
         return std::pair{a.statement, a.position} < std::pair{b.statement, b.position};
     });
     for (ProbeRows::Parameter& parameter : rows.parameters) {
-        const auto found = std::find_if(state.statements.begin(), state.statements.end(),
-                                        [&](const auto& s) { return s.name == parameter.statement; });
-        if (found != state.statements.end()) found->parameter_types.push_back(std::move(parameter.type));
+        const auto found =
+            std::find_if(state.statements.begin(), state.statements.end(), [&](const auto& s) {
+                return s.name == parameter.statement;
+            });
+        if (found != state.statements.end())
+            found->parameter_types.push_back(std::move(parameter.type));
     }
     if (unnamed_exists) {
         state.unnamed_parse = hints.unnamed_parse();
         for (const std::uint32_t oid : types_of(state.unnamed_parse)) {
-            const auto found = std::find_if(rows.types.begin(), rows.types.end(),
-                                            [oid](const TypeName& type) { return type.oid == oid; });
-            state.unnamed_types.push_back(found == rows.types.end() ? TypeName{oid, {}, {}} : *found);
+            const auto found =
+                std::find_if(rows.types.begin(), rows.types.end(), [oid](const TypeName& type) {
+                    return type.oid == oid;
+                });
+            state.unnamed_types.push_back(found == rows.types.end() ? TypeName{oid, {}, {}}
+                                                                    : *found);
         }
     }
     if (hints.unnamed_too_large()) state.pins.emplace_back("unnamed statement above 64 KiB");
-    if (hints.custom_settings_opaque()) state.pins.emplace_back("custom settings whose names cannot be known");
+    if (hints.custom_settings_opaque())
+        state.pins.emplace_back("custom settings whose names cannot be known");
     return std::move(rows.state);
 }
 
 bool same_types(const std::vector<TypeName>& a, const std::vector<TypeName>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const TypeName& x, const TypeName& y) {
-        return x.schema == y.schema && x.name == y.name;
-    });
+    return std::equal(
+        a.begin(), a.end(), b.begin(), b.end(), [](const TypeName& x, const TypeName& y) {
+            return x.schema == y.schema && x.name == y.name;
+        });
 }
 
 }  // namespace
@@ -176,12 +189,18 @@ bool is_equal(const SessionState& wanted, const SessionState& restored) {
         return a.name == b.name && a.text == b.text && a.from_sql == b.from_sql &&
                same_types(a.parameter_types, b.parameter_types);
     };
-    return wanted.settings == restored.settings && wanted.custom_settings == restored.custom_settings &&
-           wanted.role == restored.role && wanted.session_authorization == restored.session_authorization &&
-           wanted.unnamed_parse == restored.unnamed_parse && same_types(wanted.unnamed_types, restored.unnamed_types) &&
-           wanted.channels == restored.channels && wanted.temporary.digest == restored.temporary.digest &&
-           std::equal(wanted.statements.begin(), wanted.statements.end(), restored.statements.begin(),
-                      restored.statements.end(), same_statement);
+    return wanted.settings == restored.settings &&
+           wanted.custom_settings == restored.custom_settings && wanted.role == restored.role &&
+           wanted.session_authorization == restored.session_authorization &&
+           wanted.unnamed_parse == restored.unnamed_parse &&
+           same_types(wanted.unnamed_types, restored.unnamed_types) &&
+           wanted.channels == restored.channels &&
+           wanted.temporary.digest == restored.temporary.digest &&
+           std::equal(wanted.statements.begin(),
+                      wanted.statements.end(),
+                      restored.statements.begin(),
+                      restored.statements.end(),
+                      same_statement);
 }
 
 std::string probe_request(const StateHints& hints) {
@@ -196,7 +215,8 @@ std::string probe_request(const StateHints& hints) {
     append(request, Close{'S', probe_name});
     append_sync(request);
     if (!hints.unnamed_parse().empty()) {
-        // Whether the unnamed statement still exists, is told by describing it: apart, because it may be an error.
+        // Whether the unnamed statement still exists, is told by describing it: apart, because it
+        // may be an error.
         append(request, Describe{'S', ""});
         append_sync(request);
     }
@@ -204,7 +224,8 @@ std::string probe_request(const StateHints& hints) {
 }
 
 Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
-    ReplyWalk walk{reply, "state probe", hints.unnamed_parse().empty() ? std::size_t{1} : std::size_t{2}};
+    ReplyWalk walk{
+        reply, "state probe", hints.unnamed_parse().empty() ? std::size_t{1} : std::size_t{2}};
     bool unnamed_exists = false;
     ProbeRows rows;
     std::optional<Error> error;
@@ -215,11 +236,13 @@ Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
         const Frame& frame = std::get<Frame>(step);
         if (frame.tag == 'D') {
             const Result<DataRow> row = parse_data_row(frame.body);
-            if (!row || row->size() != 5) return Error{Errc::bad_value, "unexpected answer to the state probe"};
+            if (!row || row->size() != 5)
+                return Error{Errc::bad_value, "unexpected answer to the state probe"};
             take_row(rows, *row);
         } else if (frame.tag == 't') {
             unnamed_exists = true;
-        } else if (walk.refusal() && walk.ready_seen() == 0) {  // Later ones: there is no unnamed statement.
+        } else if (walk.refusal() &&
+                   walk.ready_seen() == 0) {  // Later ones: there is no unnamed statement.
             error = walk.refusal();
         }
     }
@@ -229,7 +252,8 @@ Step<SessionState> parse_probe_reply(Bytes reply, const StateHints& hints) {
 
 namespace {
 
-// Notices and errors are answers to what we asked, but for those of the class in which a server tells that it ends a session.
+// Notices and errors are answers to what we asked, but for those of the class in which a server
+// tells that it ends a session.
 bool is_for_client(const Frame& frame) {
     if (frame.tag == 'A' || frame.tag == 'S') return true;
     if (frame.tag != 'E' && frame.tag != 'N') return false;

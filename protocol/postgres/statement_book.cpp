@@ -10,14 +10,17 @@ namespace segue::protocol::postgres {
 std::optional<StatementBook::Seen> StatementBook::see(const Piece& piece) {
     if (piece.first && piece.last) return take(piece.tag, text(piece.body), true);
     if (piece.first) pending_.clear();
-    const std::size_t room = statement_message_size_max - std::min(statement_message_size_max, pending_.size());
+    const std::size_t room =
+        statement_message_size_max - std::min(statement_message_size_max, pending_.size());
     pending_ += text(piece.body.first(std::min(room, piece.body.size())));
     if (!piece.last) return std::nullopt;
     seen_ = std::exchange(pending_, {});
     return take(piece.tag, seen_, seen_.size() == piece.body_size);
 }
 
-std::optional<StatementBook::Seen> StatementBook::take(char tag, std::string_view body, bool whole) {
+std::optional<StatementBook::Seen> StatementBook::take(char tag,
+                                                       std::string_view body,
+                                                       bool whole) {
     switch (tag) {
         case Query::tag: {
             erase({});  // A Query destroys the unnamed statement.
@@ -28,11 +31,13 @@ std::optional<StatementBook::Seen> StatementBook::take(char tag, std::string_vie
         case Parse::tag:
             if (!whole) return Seen{};
             return take_parse(body);
-        case Bind::tag: return take_bind(body);
+        case Bind::tag:
+            return take_bind(body);
         case Close::tag:
             take_close(body);
             return std::nullopt;
-        case 'F': return Seen{};
+        case 'F':
+            return Seen{};
         default:  // Execute and whatever else: nothing that Bind has not told.
             return std::nullopt;
     }
@@ -43,7 +48,8 @@ std::optional<StatementBook::Seen> StatementBook::take_parse(std::string_view bo
     if (!message) return Seen{};
     std::string name{message->name};
     if (!name.empty() && (entries_.contains(name) || is_fresh(name))) {
-        // The server refuses it, or the one we know has gone without our knowing: which, we cannot tell.
+        // The server refuses it, or the one we know has gone without our knowing: which, we cannot
+        // tell.
         erase(name);
         std::erase_if(fresh_, [&](const Fresh& one) { return one.name == name; });
         return Seen{message->text};
@@ -87,7 +93,9 @@ void StatementBook::forget() {
     size_ = 0;
 }
 
-void StatementBook::learn(std::string_view name, std::string_view text, const std::vector<std::uint32_t>& types) {
+void StatementBook::learn(std::string_view name,
+                          std::string_view text,
+                          const std::vector<std::uint32_t>& types) {
     if (find(name) != nullptr) return;
     Entry entry{std::string{text}, {}};
     append(entry.message, Parse{name, text, types});
@@ -105,7 +113,8 @@ const StatementBook::Entry* StatementBook::find(std::string_view name) const {
 }
 
 bool StatementBook::is_fresh(std::string_view name) const {
-    return std::any_of(fresh_.begin(), fresh_.end(), [&](const Fresh& one) { return one.name == name; });
+    return std::any_of(
+        fresh_.begin(), fresh_.end(), [&](const Fresh& one) { return one.name == name; });
 }
 
 void StatementBook::put(std::string name, Entry entry) {

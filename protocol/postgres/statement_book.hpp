@@ -1,7 +1,8 @@
 #pragma once
-// Which text stands behind each prepared statement of a session, learned from the client's messages as they are
-// forwarded, so that a later Bind can be classified. A statement counts only once the server cannot have refused
-// it; what is not certain is unknown. Bounded: beyond the limit new statements stay unknown.
+// Which text stands behind each prepared statement of a session, learned from the client's messages
+// as they are forwarded, so that a later Bind can be classified. A statement counts only once the
+// server cannot have refused it; what is not certain is unknown. Bounded: beyond the limit new
+// statements stay unknown.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,8 +34,8 @@ public:
         std::optional<std::string_view> text;
     };
 
-    // A piece of a message that is being forwarded to the authority. Something for each statement that
-    // goes by in a Query or Parse, and for executions of what is not known.
+    // A piece of a message that is being forwarded to the authority. Something for each statement
+    // that goes by in a Query or Parse, and for executions of what is not known.
     std::optional<Seen> see(const Piece& piece);
     // The server has answered everything; `error`: with at least one error since the last call.
     void settle(bool error);
@@ -42,7 +43,9 @@ public:
     void forget();
 
     // A statement known to exist (asked of the server). Ignored when the name is known already.
-    void learn(std::string_view name, std::string_view text, const std::vector<std::uint32_t>& types);
+    void learn(std::string_view name,
+               std::string_view text,
+               const std::vector<std::uint32_t>& types);
     // A request with a Parse of the unnamed statement was answered elsewhere.
     void set_unnamed(std::string_view text, std::string_view message);
 

@@ -20,7 +20,8 @@ const KnownStatement& StatementCache::find(std::string_view text,
         known = found->second;
     } else {
         const Statement statement = classify(text);
-        known = {id, statement.kind, judge(statement, catalog), changes_session(statement, catalog)};
+        known = {
+            id, statement.kind, judge(statement, catalog), changes_session(statement, catalog)};
     }
     if (young_.size() >= entries_max_) old_ = std::exchange(young_, {});
     return young_.emplace(id, std::move(known)).first->second;

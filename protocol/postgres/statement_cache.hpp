@@ -1,7 +1,7 @@
 #pragma once
-// Judgements by statement, so that a text is parsed once and not at every execution. Keyed by a 128-bit
-// hash of the bytes. Bounded: two generations, the older one is dropped when the younger is full. One
-// thread at a time.
+// Judgements by statement, so that a text is parsed once and not at every execution. Keyed by a
+// 128-bit hash of the bytes. Bounded: two generations, the older one is dropped when the younger is
+// full. One thread at a time.
 
 #include <cstddef>
 #include <cstdint>
@@ -26,10 +26,13 @@ struct KnownStatement {
 
 class StatementCache {
 public:
-    explicit StatementCache(std::size_t entries_max = statements_cached_max) : entries_max_(entries_max) {}
+    explicit StatementCache(std::size_t entries_max = statements_cached_max)
+        : entries_max_(entries_max) {}
 
     // `generation` names the catalog's contents: another number than last time forgets everything.
-    const KnownStatement& find(std::string_view text, const ReadCatalog& catalog, std::uint64_t generation);
+    const KnownStatement& find(std::string_view text,
+                               const ReadCatalog& catalog,
+                               std::uint64_t generation);
     std::size_t size() const { return young_.size() + old_.size(); }
 
 private:
@@ -40,11 +43,12 @@ private:
     Map young_, old_;
 };
 
-// Statements that a follower refused with 25006: never sent there again. At the limit everything is taken for
-// demoted, because forgetting one would be a retry.
+// Statements that a follower refused with 25006: never sent there again. At the limit everything is
+// taken for demoted, because forgetting one would be a retry.
 class Demotions {
 public:
-    explicit Demotions(std::size_t entries_max = statements_demoted_max) : entries_max_(entries_max) {}
+    explicit Demotions(std::size_t entries_max = statements_demoted_max)
+        : entries_max_(entries_max) {}
     void add(Hash128 statement);
     bool contains(Hash128 statement) const;
     std::size_t size() const { return statements_.size(); }

@@ -14,8 +14,11 @@ constexpr std::string_view check_name = "_segue_check";
 // Local to the implicit transaction that the Sync ends.
 void append_lock_timeout(std::string& request) {
     append(request, Close{'S', check_name});
-    append(request, Parse{check_name, "SELECT pg_catalog.set_config('lock_timeout', '" + std::string{statement_check_lock_timeout} +
-                                          "', true)", {}});
+    append(request,
+           Parse{check_name,
+                 "SELECT pg_catalog.set_config('lock_timeout', '" +
+                     std::string{statement_check_lock_timeout} + "', true)",
+                 {}});
     append(request, Bind{"", check_name, {}, {}, {}});
     append(request, Execute{"", 0});
     append(request, Close{'S', check_name});
@@ -27,8 +30,11 @@ std::vector<std::uint32_t> own_oids(const std::vector<TypeName>& types) {
     return oids;
 }
 
-// The very PREPARE of the client: its name is taken (42P05), which the server only finds out when it has analysed it.
-void append_sql_check(std::string& request, const SessionState& state, const PreparedStatement& statement) {
+// The very PREPARE of the client: its name is taken (42P05), which the server only finds out when
+// it has analysed it.
+void append_sql_check(std::string& request,
+                      const SessionState& state,
+                      const PreparedStatement& statement) {
     const auto text = find_prepare(statement.text, statement.name, backslash_escapes(state));
     if (!text) return;
     append(request, Parse{check_name, *text, {}});
@@ -44,13 +50,16 @@ void append_check(std::string& request, const SessionState& state, std::size_t a
     } else if (state.statements[at].from_sql) {
         append_sql_check(request, state, state.statements[at]);
     } else {
-        append(request, Parse{check_name, state.statements[at].text, own_oids(state.statements[at].parameter_types)});
+        append(request,
+               Parse{check_name,
+                     state.statements[at].text,
+                     own_oids(state.statements[at].parameter_types)});
     }
     append_sync(request);
 }
 
-// The errors of an analysis: undefined or denied (42), no such schema (3F), not supported any more (0A), a constant that its type
-// does not know any more (22).
+// The errors of an analysis: undefined or denied (42), no such schema (3F), not supported any more
+// (0A), a constant that its type does not know any more (22).
 bool says_unusable(std::string_view sqlstate) {
     if (sqlstate == "42P05") return false;
     const std::string_view error_class = sqlstate.substr(0, 2);
@@ -59,9 +68,13 @@ bool says_unusable(std::string_view sqlstate) {
 
 }  // namespace
 
-std::size_t checks_of(const SessionState& state) { return state.statements.size() + (state.unnamed_parse.empty() ? 0 : 1); }
+std::size_t checks_of(const SessionState& state) {
+    return state.statements.size() + (state.unnamed_parse.empty() ? 0 : 1);
+}
 
-std::string statement_check_request(const SessionState& state, std::size_t first, std::size_t count) {
+std::string statement_check_request(const SessionState& state,
+                                    std::size_t first,
+                                    std::size_t count) {
     std::string request;
     for (std::size_t at = first; at < first + count; ++at) append_check(request, state, at);
     // What an error left behind.

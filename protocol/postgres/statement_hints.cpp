@@ -17,7 +17,8 @@ namespace {
 constexpr std::array<bool, 256> make_word_chars() {
     std::array<bool, 256> word{};
     for (unsigned c = 0; c < 256; ++c) {
-        word[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c >= 0x80 || c == '_' || c == '$';
+        word[c] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  c >= 0x80 || c == '_' || c == '$';
     }
     return word;
 }
@@ -47,11 +48,12 @@ bool begins_with(std::string_view rest, std::string_view lower_text) {
 // Two letters that our words begin with: set, currval, lastval, pg_, prepare.
 constexpr bool is_candidate(char first, char second) {
     const char a = static_cast<char>(first | 0x20), b = static_cast<char>(second | 0x20);
-    return (a == 's' && b == 'e') || (a == 'c' && b == 'u') || (a == 'l' && b == 'a') || (a == 'p' && (b == 'g' || b == 'r'));
+    return (a == 's' && b == 'e') || (a == 'c' && b == 'u') || (a == 'l' && b == 'a') ||
+           (a == 'p' && (b == 'g' || b == 'r'));
 }
 
-// The next offset at or after `at` where such a pair stands; the text's size when there is none. Every statement passes
-// here, so sixteen bytes are looked at together where the machine can.
+// The next offset at or after `at` where such a pair stands; the text's size when there is none.
+// Every statement passes here, so sixteen bytes are looked at together where the machine can.
 std::size_t next_candidate(std::string_view text, std::size_t at) {
 #ifdef __SSE2__
     constexpr std::size_t block = 16;
@@ -63,10 +65,12 @@ std::size_t next_candidate(std::string_view text, std::size_t at) {
     for (; at + block + 1 <= text.size(); at += block) {
         const __m128i a = load(at), b = load(at + 1);
         const auto pair = [&a, &b](char first, char second) {
-            return _mm_and_si128(_mm_cmpeq_epi8(a, _mm_set1_epi8(first)), _mm_cmpeq_epi8(b, _mm_set1_epi8(second)));
+            return _mm_and_si128(_mm_cmpeq_epi8(a, _mm_set1_epi8(first)),
+                                 _mm_cmpeq_epi8(b, _mm_set1_epi8(second)));
         };
-        const __m128i hits = _mm_or_si128(_mm_or_si128(pair('s', 'e'), pair('c', 'u')),
-                                          _mm_or_si128(pair('l', 'a'), _mm_or_si128(pair('p', 'g'), pair('p', 'r'))));
+        const __m128i hits = _mm_or_si128(
+            _mm_or_si128(pair('s', 'e'), pair('c', 'u')),
+            _mm_or_si128(pair('l', 'a'), _mm_or_si128(pair('p', 'g'), pair('p', 'r'))));
         const auto mask = static_cast<unsigned>(_mm_movemask_epi8(hits));
         if (mask != 0) return at + static_cast<std::size_t>(std::countr_zero(mask));
     }
@@ -178,7 +182,8 @@ void StateHints::remember_unnamed(std::string_view body) {
 void StateHints::scan(std::string_view statement) {
     const std::uint32_t uses_before = sequence_uses_;
     bool prepares = false;
-    for (std::size_t at = next_candidate(statement, 0); at < statement.size(); at = next_candidate(statement, at + 1)) {
+    for (std::size_t at = next_candidate(statement, 0); at < statement.size();
+         at = next_candidate(statement, at + 1)) {
         if (at > 0 && is_word(statement[at - 1])) continue;  // Within a word.
         const std::string_view rest = statement.substr(at);
         switch (lower(statement[at])) {
@@ -193,7 +198,8 @@ void StateHints::scan(std::string_view statement) {
                 if (begins_with_word(rest, "lastval")) ++sequence_uses_;
                 break;
             case 'p':
-                if (begins_with(rest, "pg_advisory") || begins_with(rest, "pg_try_advisory")) advisory_used_ = true;
+                if (begins_with(rest, "pg_advisory") || begins_with(rest, "pg_try_advisory"))
+                    advisory_used_ = true;
                 if (begins_with_word(rest, "prepare")) prepares = true;
                 break;
             default:  // A character, not an enumeration of ours.
@@ -238,7 +244,8 @@ void StateHints::after_set_config(std::string_view rest) {
 }
 
 void StateHints::learn(std::string name) {
-    if (std::find(custom_settings_.begin(), custom_settings_.end(), name) != custom_settings_.end()) return;
+    if (std::find(custom_settings_.begin(), custom_settings_.end(), name) != custom_settings_.end())
+        return;
     if (custom_settings_.size() >= custom_settings_max || name.size() > custom_name_size_max) {
         custom_opaque_ = true;
         return;

@@ -1,6 +1,7 @@
 #pragma once
-// The blind spots of asking a session for its state (DESIGN 4): what the server cannot tell afterwards is learned from Query and Parse
-// bodies as they pass. A cheap scan for a few words; it may see too much (a word in a literal), never too little.
+// The blind spots of asking a session for its state (DESIGN 4): what the server cannot tell
+// afterwards is learned from Query and Parse bodies as they pass. A cheap scan for a few words; it
+// may see too much (a word in a literal), never too little.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,28 +16,35 @@ namespace segue::protocol::postgres {
 
 class StateHints {
 public:
-    static constexpr std::size_t unnamed_parse_size_max = 64u << 10;  // Beyond it: unnamed_too_large(), a pin.
-    static constexpr std::size_t custom_settings_max = 64;            // Beyond it: custom_settings_opaque(), a pin.
+    static constexpr std::size_t unnamed_parse_size_max =
+        64u << 10;  // Beyond it: unnamed_too_large(), a pin.
+    static constexpr std::size_t custom_settings_max =
+        64;  // Beyond it: custom_settings_opaque(), a pin.
     static constexpr std::size_t custom_name_size_max = 128;
-    static constexpr std::size_t pending_size_max = 64u << 10;        // Of a message in several pieces; then scanned in overlapping parts.
+    static constexpr std::size_t pending_size_max =
+        64u << 10;  // Of a message in several pieces; then scanned in overlapping parts.
 
-    // Called with every piece that Boundary::client visits; looks at Query and Parse, ignores the others.
+    // Called with every piece that Boundary::client visits; looks at Query and Parse, ignores the
+    // others.
     void see(const Piece& piece);
     // A whole statement's text at once (what `see` does with each Query).
     void scan(std::string_view statement);
 
     // Names of custom settings ("my.tenant") that this session may have set; lower case, each once.
     const std::vector<std::string>& custom_settings() const { return custom_settings_; }
-    // A custom setting may exist whose name we do not know: set_config with a computed name, or too many names.
+    // A custom setting may exist whose name we do not know: set_config with a computed name, or too
+    // many names.
     bool custom_settings_opaque() const { return custom_opaque_; }
 
-    // The whole last unnamed Parse message (tag, length, body) that a later Bind may still use; empty when none.
+    // The whole last unnamed Parse message (tag, length, body) that a later Bind may still use;
+    // empty when none.
     const std::string& unnamed_parse() const { return unnamed_; }
     // The same message in other words.
     void replace_unnamed(std::string message) { unnamed_ = std::move(message); }
     bool unnamed_too_large() const { return unnamed_too_large_; }
 
-    // Raised with every statement that names currval or lastval: who wants the grace pin compares over time.
+    // Raised with every statement that names currval or lastval: who wants the grace pin compares
+    // over time.
     std::uint32_t sequence_uses() const { return sequence_uses_; }
     // A named statement names them: its Executes cannot be seen here.
     bool sequence_use_prepared() const { return sequence_use_prepared_; }

@@ -25,13 +25,16 @@ SharedTypes StatementTypesBook::find(const std::string& name) const {
     return found == statements_.end() ? nullptr : found->second;
 }
 
-void StatementTypesBook::bind(const std::string& portal, SharedTypes statement, FormatCodes formats) {
+void StatementTypesBook::bind(const std::string& portal,
+                              SharedTypes statement,
+                              FormatCodes formats) {
     if (skipping_) return;
     await({Kind::bind, {}, nullptr, nullptr});
     if (portals_.size() >= portals_known_max && !portals_.contains(portal)) return;
     // Of an unknown one the columns may be described yet.
     if (statement == nullptr) statement = std::make_shared<StatementTypes>();
-    portals_[portal] = std::make_shared<PortalTypes>(PortalTypes{std::move(statement), std::move(formats)});
+    portals_[portal] =
+        std::make_shared<PortalTypes>(PortalTypes{std::move(statement), std::move(formats)});
 }
 
 void StatementTypesBook::describe(char kind, const std::string& name) {
@@ -40,7 +43,8 @@ void StatementTypesBook::describe(char kind, const std::string& name) {
         return await({Kind::describe_statement, {}, find(name), nullptr});
     }
     const auto portal = portals_.find(name);
-    await({Kind::describe_portal, {}, nullptr, portal == portals_.end() ? nullptr : portal->second});
+    await(
+        {Kind::describe_portal, {}, nullptr, portal == portals_.end() ? nullptr : portal->second});
 }
 
 void StatementTypesBook::execute(const std::string& portal) {
@@ -88,7 +92,8 @@ void StatementTypesBook::ended() {
     if (next_is(Kind::execute)) awaited_.pop_front();
 }
 
-// Everything up to the next Sync is discarded, Query messages too; but an error of a Query is over with itself.
+// Everything up to the next Sync is discarded, Query messages too; but an error of a Query is over
+// with itself.
 void StatementTypesBook::error() {
     query_rows_ = {};
     if (awaited_.empty() || next_is(Kind::query) || next_is(Kind::sync)) return;
@@ -141,8 +146,12 @@ StatementTypesBook::Described StatementTypesBook::described() {
 
 const PortalTypes* StatementTypesBook::rows() {
     drop_swallowed_syncs();
-    const PortalTypes* rows = next_is(Kind::query) ? &query_rows_ : next_is(Kind::execute) ? awaited_.front().portal.get() : nullptr;
-    return rows == nullptr || rows->statement == nullptr || rows->statement->columns.empty() ? nullptr : rows;
+    const PortalTypes* rows = next_is(Kind::query)     ? &query_rows_
+                              : next_is(Kind::execute) ? awaited_.front().portal.get()
+                                                       : nullptr;
+    return rows == nullptr || rows->statement == nullptr || rows->statement->columns.empty()
+               ? nullptr
+               : rows;
 }
 
 }  // namespace segue::protocol::postgres

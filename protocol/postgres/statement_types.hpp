@@ -1,11 +1,13 @@
 #pragma once
-// Which binary values of a session hold OIDs to be translated: for each prepared statement and portal the parameters and columns
-// that are to be looked into, learned from the messages of both directions, and which of them an answer belongs to.
+// Which binary values of a session hold OIDs to be translated: for each prepared statement and
+// portal the parameters and columns that are to be looked into, learned from the messages of both
+// directions, and which of them an answer belongs to.
 //
-// Answers come in the order of requests. Requests that are answered are kept in a queue; where the server answers fewer (after an
-// error, and to a Sync in the middle of COPY), the queue is brought in step by what comes next. It is bounded: at
-// answers_awaited_max the caller must not let more requests in. Statements beyond statements_known_max and portals
-// beyond portals_known_max stay unknown, and their binary values pass as they are.
+// Answers come in the order of requests. Requests that are answered are kept in a queue; where the
+// server answers fewer (after an error, and to a Sync in the middle of COPY), the queue is brought
+// in step by what comes next. It is bounded: at answers_awaited_max the caller must not let more
+// requests in. Statements beyond statements_known_max and portals beyond portals_known_max stay
+// unknown, and their binary values pass as they are.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +21,8 @@
 
 namespace segue::protocol::postgres {
 
-// The server has answered most of so many requests before it waits for more, whatever the client does.
+// The server has answered most of so many requests before it waits for more, whatever the client
+// does.
 inline constexpr std::size_t answers_awaited_max = 65536;
 inline constexpr std::size_t statements_known_max = 65536;
 inline constexpr std::size_t portals_known_max = 65536;
@@ -82,20 +85,31 @@ public:
     void forget_statements();
     // Whose parameters a ParameterDescription tells: null for nobody's.
     SharedTypes described_parameters();
-    // A RowDescription or NoData: `statement` null for a simple query, `portal` null for a statement.
+    // A RowDescription or NoData: `statement` null for a simple query, `portal` null for a
+    // statement.
     struct Described {
         SharedTypes statement;
         std::shared_ptr<PortalTypes> portal;
         bool query = false;
     };
     Described described();
-    // The rows' places of the execution under way, null where none matters. Valid until the next call.
+    // The rows' places of the execution under way, null where none matters. Valid until the next
+    // call.
     const PortalTypes* rows();
     // After a simple query's RowDescription.
     void set_query_rows(PortalTypes rows) { query_rows_ = std::move(rows); }
 
 private:
-    enum class Kind : std::uint8_t { parse, bind, describe_statement, describe_portal, execute, close, sync, query };
+    enum class Kind : std::uint8_t {
+        parse,
+        bind,
+        describe_statement,
+        describe_portal,
+        execute,
+        close,
+        sync,
+        query
+    };
     struct Awaited {
         Kind kind;
         std::string name;

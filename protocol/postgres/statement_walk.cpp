@@ -14,22 +14,44 @@ bool is_one_of(std::string_view text, const std::array<std::string_view, size>& 
     return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-constexpr std::array<std::string_view, 6> system_columns = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
-constexpr std::array<std::string_view, 8> server_types = {"oid", "xid",    "xid8",        "cid",
-                                                          "tid", "pg_lsn", "pg_snapshot", "txid_snapshot"};
-constexpr std::array<std::string_view, 11> server_functions = {
-    "version",     "current_database",    "col_description", "obj_description", "shobj_description", "format_type",
-    "current_schemas", "row_security_active", "loread",      "currtid2",        "current_query"};
-constexpr std::array<std::string_view, 6> server_prefixes = {"pg_", "txid_", "inet_", "has_", "to_reg", "lo_"};
-constexpr std::array<std::string_view, 9> clock_and_chance = {
-    "now",    "transaction_timestamp", "statement_timestamp", "clock_timestamp", "timeofday", "age",
-    "random", "random_normal",         "gen_random_uuid"};
+constexpr std::array<std::string_view, 6> system_columns = {
+    "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"};
+constexpr std::array<std::string_view, 8> server_types = {
+    "oid", "xid", "xid8", "cid", "tid", "pg_lsn", "pg_snapshot", "txid_snapshot"};
+constexpr std::array<std::string_view, 11> server_functions = {"version",
+                                                               "current_database",
+                                                               "col_description",
+                                                               "obj_description",
+                                                               "shobj_description",
+                                                               "format_type",
+                                                               "current_schemas",
+                                                               "row_security_active",
+                                                               "loread",
+                                                               "currtid2",
+                                                               "current_query"};
+constexpr std::array<std::string_view, 6> server_prefixes = {
+    "pg_", "txid_", "inet_", "has_", "to_reg", "lo_"};
+constexpr std::array<std::string_view, 9> clock_and_chance = {"now",
+                                                              "transaction_timestamp",
+                                                              "statement_timestamp",
+                                                              "clock_timestamp",
+                                                              "timeofday",
+                                                              "age",
+                                                              "random",
+                                                              "random_normal",
+                                                              "gen_random_uuid"};
 // Their result depends on the order in which rows happen to come.
-constexpr std::array<std::string_view, 8> ordered_aggregates = {
-    "array_agg", "string_agg", "json_agg", "jsonb_agg", "json_object_agg", "jsonb_object_agg", "xmlagg", "mode"};
+constexpr std::array<std::string_view, 8> ordered_aggregates = {"array_agg",
+                                                                "string_agg",
+                                                                "json_agg",
+                                                                "jsonb_agg",
+                                                                "json_object_agg",
+                                                                "jsonb_object_agg",
+                                                                "xmlagg",
+                                                                "mode"};
 // Window functions that give tied rows the same value.
-constexpr std::array<std::string_view, 9> fair_windows = {"rank",  "dense_rank", "percent_rank", "cume_dist", "count",
-                                                          "min",   "max",        "sum",          "avg"};
+constexpr std::array<std::string_view, 9> fair_windows = {
+    "rank", "dense_rank", "percent_rank", "cume_dist", "count", "min", "max", "sum", "avg"};
 constexpr std::array<std::string_view, 4> clock_words = {"now", "today", "tomorrow", "yesterday"};
 template <class T>
 void add_once(std::vector<T>& list, T item) {
@@ -88,66 +110,134 @@ private:
     bool visit(Node* node) {
         if (node == nullptr) return false;
         if (depth_ >= statement_depth_max) return refuse("nested too deeply");
-        const std::size_t names = result_.functions.size() + result_.relations.size() + result_.attributes.size() +
-                                  result_.types.size() + result_.operators.size();
+        const std::size_t names = result_.functions.size() + result_.relations.size() +
+                                  result_.attributes.size() + result_.types.size() +
+                                  result_.operators.size();
         if (names >= statement_names_max) return refuse("names too many things");
         if (look(node)) return true;
         if (is_leaf(node)) return false;
         ++depth_;
-        // The header declares the callback without its parameters; void (*)() is what casts pass through.
-        const auto callback = reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(&Walk::visit_each));
+        // The header declares the callback without its parameters; void (*)() is what casts pass
+        // through.
+        const auto callback =
+            reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(&Walk::visit_each));
         const bool stopped = raw_expression_tree_walker(node, callback, this);
         --depth_;
         return stopped;
     }
 
-    // Nothing below it. Not given to the server's walker, which ends the process on a type it does not expect.
+    // Nothing below it. Not given to the server's walker, which ends the process on a type it does
+    // not expect.
     static bool is_leaf(const Node* node) {
         switch (tag(node)) {
-            case T_String: case T_Integer: case T_Float: case T_BitString: case T_A_Const: case T_A_Star:
-            case T_ParamRef: case T_SetToDefault: case T_SQLValueFunction: case T_ColumnRef:
+            case T_String:
+            case T_Integer:
+            case T_Float:
+            case T_BitString:
+            case T_A_Const:
+            case T_A_Star:
+            case T_ParamRef:
+            case T_SetToDefault:
+            case T_SQLValueFunction:
+            case T_ColumnRef:
                 return true;
-            default: return false;
+            default:
+                return false;
+        }
+    }
+
+    // Nothing to judge by itself: what is inside it is looked at.
+    static bool is_plain(int form) {
+        switch (form) {
+            case T_List:
+            case T_ResTarget:
+            case T_ParamRef:
+            case T_BoolExpr:
+            case T_TypeCast:
+            case T_CaseExpr:
+            case T_CaseWhen:
+            case T_CoalesceExpr:
+            case T_MinMaxExpr:
+            case T_NullTest:
+            case T_BooleanTest:
+            case T_RowExpr:
+            case T_A_ArrayExpr:
+            case T_A_Indices:
+            case T_A_Star:
+            case T_CollateClause:
+            case T_JoinExpr:
+            case T_RangeSubselect:
+            case T_RangeFunction:
+            case T_RangeTableFunc:
+            case T_RangeTableFuncCol:
+            case T_Alias:
+            case T_GroupingSet:
+            case T_GroupingFunc:
+            case T_WithClause:
+            case T_NamedArgExpr:
+            case T_XmlExpr:
+            case T_XmlSerialize:
+            case T_String:
+            case T_Integer:
+            case T_Float:
+            case T_BitString:
+            case T_ColumnDef:
+            case T_SetToDefault:
+            case T_MultiAssignRef:
+            case T_InferClause:
+            case T_OnConflictClause:
+            case T_IndexElem:
+                return true;
+            default:  // Not our enum: the server's, of which a few hundred never occur in a read.
+                return false;
         }
     }
 
     bool look(Node* node) {
         switch (tag(node)) {
-            case T_SelectStmt: return select(reinterpret_cast<SelectStmt*>(node));
-            case T_FuncCall: return call(reinterpret_cast<FuncCall*>(node));
-            case T_RangeVar: return relation(reinterpret_cast<RangeVar*>(node));
-            case T_ColumnRef: return column(reinterpret_cast<ColumnRef*>(node));
-            case T_TypeName: return type(reinterpret_cast<TypeName*>(node));
-            case T_A_Expr: return operators(reinterpret_cast<A_Expr*>(node)->name);
-            case T_SubLink: return operators(reinterpret_cast<SubLink*>(node)->operName);
-            case T_SortBy: return operators(reinterpret_cast<SortBy*>(node)->useOp);
-            case T_A_Const: return constant(reinterpret_cast<A_Const*>(node));
-            case T_A_Indirection: return indirection(reinterpret_cast<A_Indirection*>(node));
-            case T_SQLValueFunction: return value_function(reinterpret_cast<SQLValueFunction*>(node));
-            case T_CommonTableExpr: return with_query(reinterpret_cast<CommonTableExpr*>(node));
+            case T_SelectStmt:
+                return select(reinterpret_cast<SelectStmt*>(node));
+            case T_FuncCall:
+                return call(reinterpret_cast<FuncCall*>(node));
+            case T_RangeVar:
+                return relation(reinterpret_cast<RangeVar*>(node));
+            case T_ColumnRef:
+                return column(reinterpret_cast<ColumnRef*>(node));
+            case T_TypeName:
+                return type(reinterpret_cast<TypeName*>(node));
+            case T_A_Expr:
+                return operators(reinterpret_cast<A_Expr*>(node)->name);
+            case T_SubLink:
+                return operators(reinterpret_cast<SubLink*>(node)->operName);
+            case T_SortBy:
+                return operators(reinterpret_cast<SortBy*>(node)->useOp);
+            case T_A_Const:
+                return constant(reinterpret_cast<A_Const*>(node));
+            case T_A_Indirection:
+                return indirection(reinterpret_cast<A_Indirection*>(node));
+            case T_SQLValueFunction:
+                return value_function(reinterpret_cast<SQLValueFunction*>(node));
+            case T_CommonTableExpr:
+                return with_query(reinterpret_cast<CommonTableExpr*>(node));
             case T_WindowDef:
-                if ((reinterpret_cast<WindowDef*>(node)->frameOptions & (FRAMEOPTION_ROWS | FRAMEOPTION_GROUPS)) != 0) {
+                if ((reinterpret_cast<WindowDef*>(node)->frameOptions &
+                     (FRAMEOPTION_ROWS | FRAMEOPTION_GROUPS)) != 0) {
                     incomparable("a window frame that counts rows");
                 }
                 return false;
             case T_RangeTableSample:
                 incomparable("TABLESAMPLE");
                 return false;
-            case T_LockingClause: return writes("FOR UPDATE or FOR SHARE");
-            case T_IntoClause: return refuse("SELECT INTO");
-            case T_InsertStmt: case T_UpdateStmt: case T_DeleteStmt:
+            case T_LockingClause:
+                return writes("FOR UPDATE or FOR SHARE");
+            case T_IntoClause:
+                return refuse("SELECT INTO");
+            case T_InsertStmt:
+            case T_UpdateStmt:
+            case T_DeleteStmt:
                 return depth_ > 0 && writes("a WITH query that writes");
-            case T_List: case T_ResTarget: case T_ParamRef: case T_BoolExpr: case T_TypeCast: case T_CaseExpr:
-            case T_CaseWhen: case T_CoalesceExpr: case T_MinMaxExpr: case T_NullTest: case T_BooleanTest:
-            case T_RowExpr: case T_A_ArrayExpr: case T_A_Indices: case T_A_Star: case T_CollateClause:
-            case T_JoinExpr: case T_RangeSubselect: case T_RangeFunction: case T_RangeTableFunc:
-            case T_RangeTableFuncCol: case T_Alias: case T_GroupingSet: case T_GroupingFunc: case T_WithClause:
-            case T_NamedArgExpr: case T_XmlExpr: case T_XmlSerialize: case T_String: case T_Integer: case T_Float:
-            case T_BitString: case T_ColumnDef: case T_SetToDefault: case T_MultiAssignRef:
-            case T_InferClause: case T_OnConflictClause: case T_IndexElem:
-                return false;
-            default:  // Not our enum: the server's, of which a few hundred never occur in a read.
-                return refuse("an unknown form");
+            default:
+                return !is_plain(tag(node)) && refuse("an unknown form");
         }
     }
 
@@ -165,13 +255,17 @@ private:
     bool call(FuncCall* function) {
         const QualifiedName name = qualified(function->funcname);
         for (const std::string_view prefix : server_prefixes) {
-            if (name.name.starts_with(prefix) && name.name != "pg_typeof" && name.name != "pg_sleep") {
+            if (name.name.starts_with(prefix) && name.name != "pg_typeof" &&
+                name.name != "pg_sleep") {
                 authority_only("a function about this very server");
             }
         }
-        // A setting of the application's own (my.tenant) goes with the session; the others may be the server's.
-        const bool setting = name.name == "current_setting" && !names_custom_setting(function->args);
-        if (setting || is_one_of(name.name, server_functions)) authority_only("a function about this very server");
+        // A setting of the application's own (my.tenant) goes with the session; the others may be
+        // the server's.
+        const bool setting =
+            name.name == "current_setting" && !names_custom_setting(function->args);
+        if (setting || is_one_of(name.name, server_functions))
+            authority_only("a function about this very server");
         if (is_one_of(name.name, clock_and_chance)) incomparable("the time of day, or chance");
         if (is_one_of(name.name, ordered_aggregates) && function->agg_order == NIL) {
             incomparable("an aggregate that depends on the rows' order");
@@ -206,7 +300,8 @@ private:
     bool column(ColumnRef* reference) {
         const int count = list_length(reference->fields);
         for (int i = 0; i < count; ++i) {
-            if (is_one_of(string_at(reference->fields, i), system_columns)) authority_only("a system column");
+            if (is_one_of(string_at(reference->fields, i), system_columns))
+                authority_only("a system column");
         }
         const std::string_view last = string_at(reference->fields, count - 1);
         if (count > 1 && !last.empty()) add_once(result_.attributes, std::string{last});
@@ -237,7 +332,8 @@ private:
     }
 
     bool constant(A_Const* constant) {
-        if (!constant->isnull && IsA(&constant->val.node, String) && mentions_clock(view(constant->val.sval.sval))) {
+        if (!constant->isnull && IsA(&constant->val.node, String) &&
+            mentions_clock(view(constant->val.sval.sval))) {
             incomparable("the time of day, or chance");
         }
         return false;
@@ -245,15 +341,24 @@ private:
 
     bool value_function(SQLValueFunction* function) {
         switch (function->op) {
-            case SVFOP_CURRENT_DATE: case SVFOP_CURRENT_TIME: case SVFOP_CURRENT_TIME_N:
-            case SVFOP_CURRENT_TIMESTAMP: case SVFOP_CURRENT_TIMESTAMP_N: case SVFOP_LOCALTIME:
-            case SVFOP_LOCALTIME_N: case SVFOP_LOCALTIMESTAMP: case SVFOP_LOCALTIMESTAMP_N:
+            case SVFOP_CURRENT_DATE:
+            case SVFOP_CURRENT_TIME:
+            case SVFOP_CURRENT_TIME_N:
+            case SVFOP_CURRENT_TIMESTAMP:
+            case SVFOP_CURRENT_TIMESTAMP_N:
+            case SVFOP_LOCALTIME:
+            case SVFOP_LOCALTIME_N:
+            case SVFOP_LOCALTIMESTAMP:
+            case SVFOP_LOCALTIMESTAMP_N:
                 incomparable("the time of day, or chance");
                 break;
             case SVFOP_CURRENT_CATALOG:
                 authority_only("a function about this very server");
                 break;
-            case SVFOP_CURRENT_ROLE: case SVFOP_CURRENT_USER: case SVFOP_USER: case SVFOP_SESSION_USER:
+            case SVFOP_CURRENT_ROLE:
+            case SVFOP_CURRENT_USER:
+            case SVFOP_USER:
+            case SVFOP_SESSION_USER:
             case SVFOP_CURRENT_SCHEMA:
                 break;
         }
@@ -261,7 +366,8 @@ private:
     }
 
     bool with_query(CommonTableExpr* query) {
-        if (query->search_clause != nullptr || query->cycle_clause != nullptr) return refuse("SEARCH or CYCLE");
+        if (query->search_clause != nullptr || query->cycle_clause != nullptr)
+            return refuse("SEARCH or CYCLE");
         add_once(result_.with_names, std::string{view(query->ctename)});
         return false;
     }
@@ -273,6 +379,8 @@ private:
 
 }  // namespace
 
-std::string_view walk_tree(Node* statement, Statement& result) { return Walk{result}.run(statement); }
+std::string_view walk_tree(Node* statement, Statement& result) {
+    return Walk{result}.run(statement);
+}
 
 }  // namespace segue::protocol::postgres

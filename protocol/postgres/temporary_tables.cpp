@@ -20,17 +20,23 @@ constexpr std::uint32_t text_oid = 25;
 constexpr std::uint32_t bigint_oid = 20;
 constexpr std::uint32_t bool_oid = 16;
 
-// How values are written and read, whatever the session has set, and that our own question is planned as usual and may take its time;
-// until the transaction ends.
+// How values are written and read, whatever the session has set, and that our own question is
+// planned as usual and may take its time; until the transaction ends.
 constexpr std::string_view local_settings_sql =
-    "SELECT pg_catalog.set_config(s.name, s.value, true) FROM (VALUES ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO'),"
-    " ('intervalstyle', 'postgres'), ('extra_float_digits', '3'), ('bytea_output', 'hex'), ('lc_monetary', 'C'), ('xmloption', 'content'),"
-    " ('array_nulls', 'on'), ('default_tablespace', ''), ('temp_tablespaces', ''), ('statement_timeout', '0'), ('jit', 'off'), ('enable_seqscan', 'on'),"
-    " ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('enable_bitmapscan', 'on'), ('enable_nestloop', 'on'),"
-    " ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'), ('enable_material', 'on'), ('enable_sort', 'on'), ('enable_hashagg', 'on'))"
+    "SELECT pg_catalog.set_config(s.name, s.value, true) FROM (VALUES ('search_path', 'pg_catalog, "
+    "pg_temp'), ('datestyle', 'ISO'),"
+    " ('intervalstyle', 'postgres'), ('extra_float_digits', '3'), ('bytea_output', 'hex'), "
+    "('lc_monetary', 'C'), ('xmloption', 'content'),"
+    " ('array_nulls', 'on'), ('default_tablespace', ''), ('temp_tablespaces', ''), "
+    "('statement_timeout', '0'), ('jit', 'off'), ('enable_seqscan', 'on'),"
+    " ('enable_indexscan', 'on'), ('enable_indexonlyscan', 'on'), ('enable_bitmapscan', 'on'), "
+    "('enable_nestloop', 'on'),"
+    " ('enable_hashjoin', 'on'), ('enable_mergejoin', 'on'), ('enable_material', 'on'), "
+    "('enable_sort', 'on'), ('enable_hashagg', 'on'))"
     " AS s(name, value)";
 constexpr std::string_view pass_the_fence_sql =
-    "SELECT pg_catalog.set_config('segue.carry', pg_catalog.pg_current_xact_id()::pg_catalog.text, true)";
+    "SELECT pg_catalog.set_config('segue.carry', pg_catalog.pg_current_xact_id()::pg_catalog.text, "
+    "true)";
 
 // Under a name of ours, which is forgotten at once.
 void append_own(std::string& request, std::string_view statement) {
@@ -52,10 +58,11 @@ std::string with_local_settings() {
     return request;
 }
 
-// An aborted transaction leaves its pages in a table that is emptied at commits, until the next commit of one that has looked at any
-// temporary table: this one.
+// An aborted transaction leaves its pages in a table that is emptied at commits, until the next
+// commit of one that has looked at any temporary table: this one.
 constexpr std::string_view empty_what_is_left_sql =
-    "SELECT pg_catalog.sum(pg_catalog.pg_relation_size(oid))::pg_catalog.text FROM pg_catalog.pg_class"
+    "SELECT pg_catalog.sum(pg_catalog.pg_relation_size(oid))::pg_catalog.text FROM "
+    "pg_catalog.pg_class"
     " WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relkind = 'r'";
 
 // On the other connection nobody has an unnamed statement yet.
@@ -89,7 +96,10 @@ Step<Done> walk_frames(Bytes reply, OnFrame&& on_frame, std::size_t ready_count 
 
 // Its rows.
 template <class OnRow>
-Step<Done> walk_rows(Bytes reply, std::size_t columns, OnRow&& on_row, std::size_t ready_count = 1) {
+Step<Done> walk_rows(Bytes reply,
+                     std::size_t columns,
+                     OnRow&& on_row,
+                     std::size_t ready_count = 1) {
     const auto on_frame = [&](const Frame& frame) -> Status {
         if (frame.tag != 'D') return Done{};
         const Result<DataRow> row = parse_data_row(frame.body);
@@ -112,7 +122,9 @@ std::optional<CarryStep::Kind> kind_of(std::string_view word) {
 constexpr std::size_t found_columns = 5;
 
 void take_row(TemporaryTablesFound& found, const DataRow& row) {
-    const auto at = [&row](std::size_t i) { return std::string{row[i].value_or(std::string_view{})}; };
+    const auto at = [&row](std::size_t i) {
+        return std::string{row[i].value_or(std::string_view{})};
+    };
     const std::string_view word = row[0].value_or(std::string_view{});
     if (word == "pin") found.pins.push_back(at(1));
     if (word == "size") found.size = number(at(1));
@@ -143,7 +155,8 @@ std::string temporary_tables_request() {
 Step<TemporaryTablesFound> parse_temporary_tables_reply(Bytes reply) {
     TemporaryTablesFound found;
     constexpr std::size_t ready_count = 2;
-    const Step<Done> step = walk_rows(reply, found_columns, [&found](const DataRow& row) { take_row(found, row); }, ready_count);
+    const Step<Done> step = walk_rows(
+        reply, found_columns, [&found](const DataRow& row) { take_row(found, row); }, ready_count);
     if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
     if (const auto* error = std::get_if<Error>(&step)) return *error;
     return found;
@@ -178,7 +191,8 @@ Step<OnCommit> parse_on_commit_reply(Bytes reply) {
         if (frame.tag == 'Z') idle = text(frame.body) == "I";
         if (frame.tag != 'D' || found == OnCommit::unknown) continue;
         const Result<DataRow> row = parse_data_row(frame.body);
-        if (!row || row->size() != 1) return Error{Errc::bad_value, "temporary tables: unexpected answer"};
+        if (!row || row->size() != 1)
+            return Error{Errc::bad_value, "temporary tables: unexpected answer"};
         if (number((*row)[0].value_or(std::string_view{})) > 0) found = OnCommit::preserve_rows;
     }
     // The client would go on in a transaction of ours.
@@ -188,9 +202,13 @@ Step<OnCommit> parse_on_commit_reply(Bytes reply) {
 
 bool settle_on_commit(CarryStep& table, OnCommit what) {
     switch (what) {
-        case OnCommit::preserve_rows: return true;
-        case OnCommit::delete_rows: table.text += " ON COMMIT DELETE ROWS"; return true;
-        case OnCommit::unknown: return false;
+        case OnCommit::preserve_rows:
+            return true;
+        case OnCommit::delete_rows:
+            table.text += " ON COMMIT DELETE ROWS";
+            return true;
+        case OnCommit::unknown:
+            return false;
     }
     return false;
 }
@@ -199,15 +217,20 @@ std::string sizes_request(const std::vector<CarryStep>& steps) {
     std::string request = with_local_settings();
     for (const CarryStep& step : steps) {
         if (step.kind != CarryStep::Kind::rows) continue;
-        append_own(request, "SELECT pg_catalog.sum(pg_catalog.octet_length(_segue.*::pg_catalog.text))::pg_catalog.text, NULL FROM ONLY " +
-                                step.extra + " AS _segue");
+        append_own(request,
+                   "SELECT "
+                   "pg_catalog.sum(pg_catalog.octet_length(_segue.*::pg_catalog.text))::pg_catalog."
+                   "text, NULL FROM ONLY " +
+                       step.extra + " AS _segue");
     }
     return finished(std::move(request));
 }
 
 Step<std::uint64_t> parse_sizes_reply(Bytes reply) {
     std::uint64_t size = 0;
-    const Step<Done> step = walk_rows(reply, 2, [&size](const DataRow& row) { size += number(row[0].value_or(std::string_view{})); });
+    const Step<Done> step = walk_rows(reply, 2, [&size](const DataRow& row) {
+        size += number(row[0].value_or(std::string_view{}));
+    });
     if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
     if (const auto* error = std::get_if<Error>(&step)) return *error;
     return size;
@@ -216,13 +239,17 @@ Step<std::uint64_t> parse_sizes_reply(Bytes reply) {
 std::string contents_request(const std::vector<CarryStep>& steps) {
     std::string request = with_local_settings();
     for (const CarryStep& step : steps) {
-        if (step.kind == CarryStep::Kind::rows) append_own(request, "COPY " + step.text + " TO STDOUT");
-        if (step.kind == CarryStep::Kind::value) append_own(request, "COPY (SELECT last_value, is_called FROM " + step.text + ") TO STDOUT");
+        if (step.kind == CarryStep::Kind::rows)
+            append_own(request, "COPY " + step.text + " TO STDOUT");
+        if (step.kind == CarryStep::Kind::value)
+            append_own(request,
+                       "COPY (SELECT last_value, is_called FROM " + step.text + ") TO STDOUT");
     }
     return finished(std::move(request));
 }
 
-Step<std::vector<CarryStep>> parse_contents_reply(Bytes reply, const std::vector<CarryStep>& steps) {
+Step<std::vector<CarryStep>> parse_contents_reply(Bytes reply,
+                                                  const std::vector<CarryStep>& steps) {
     std::vector<std::string> copied;
     const Step<Done> walked = walk_frames(reply, [&](const Frame& frame) -> Status {
         if (frame.tag == 'H') copied.emplace_back();
@@ -235,7 +262,8 @@ Step<std::vector<CarryStep>> parse_contents_reply(Bytes reply, const std::vector
     std::size_t next = 0;
     for (CarryStep& step : filled) {
         if (step.kind != CarryStep::Kind::rows && step.kind != CarryStep::Kind::value) continue;
-        if (next == copied.size()) return Error{Errc::bad_value, "temporary tables: a copy is missing"};
+        if (next == copied.size())
+            return Error{Errc::bad_value, "temporary tables: a copy is missing"};
         step.data = std::move(copied[next++]);
     }
     return filled;
@@ -253,7 +281,9 @@ TemporaryTables temporary_tables(std::vector<CarryStep> steps) {
     return {std::move(steps), hash.finish()};
 }
 
-void append_begin_carrying(std::string& request) { append_unnamed(request, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"); }
+void append_begin_carrying(std::string& request) {
+    append_unnamed(request, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+}
 
 void append_temporary_tables(std::string& request, const TemporaryTables& tables) {
     append_unnamed(request, local_settings_sql);
@@ -273,8 +303,16 @@ void append_temporary_tables(std::string& request, const TemporaryTables& tables
             case CarryStep::Kind::value: {
                 const std::size_t tab = std::min(step.data.find('\t'), step.data.size());
                 const bool called = step.data.substr(tab).starts_with("\tt");
-                append(request, Parse{"", "SELECT pg_catalog.setval($1::pg_catalog.regclass, $2, $3)", {text_oid, bigint_oid, bool_oid}});
-                append(request, Bind{"", "", {}, {step.text, step.data.substr(0, tab), std::string{called ? "t" : "f"}}, {}});
+                append(request,
+                       Parse{"",
+                             "SELECT pg_catalog.setval($1::pg_catalog.regclass, $2, $3)",
+                             {text_oid, bigint_oid, bool_oid}});
+                append(request,
+                       Bind{"",
+                            "",
+                            {},
+                            {step.text, step.data.substr(0, tab), std::string{called ? "t" : "f"}},
+                            {}});
                 append(request, Execute{"", 0});
                 break;
             }

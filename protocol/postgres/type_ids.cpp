@@ -8,10 +8,12 @@ namespace segue::protocol::postgres {
 namespace {
 
 // Numbers in pg_type that never change.
-constexpr std::uint32_t int4_type = 23, oid_type = 26, oidvector_type = 30, oid_array_type = 1028, regtype_type = 2206,
-                        regtype_array_type = 2211, record_type = 2249, record_array_type = 2287;
+constexpr std::uint32_t int4_type = 23, oid_type = 26, oidvector_type = 30, oid_array_type = 1028,
+                        regtype_type = 2206, regtype_array_type = 2211, record_type = 2249,
+                        record_array_type = 2287;
 
-// Domains over domains; the catalog has no longer chains, and a broken one must not be followed for ever.
+// Domains over domains; the catalog has no longer chains, and a broken one must not be followed for
+// ever.
 constexpr int domain_depth_max = 64;
 
 using Kind = CatalogType::Kind;
@@ -27,7 +29,8 @@ const CatalogType* without_domains(const Catalog& catalog, std::uint32_t oid) {
     for (int depth = 0; depth < domain_depth_max; ++depth) {
         const auto found = catalog.find(oid);
         if (found == catalog.end()) return nullptr;
-        if (found->second->kind != Kind::domain || found->second->parts.empty()) return found->second;
+        if (found->second->kind != Kind::domain || found->second->parts.empty())
+            return found->second;
         oid = found->second->parts.front();
     }
     return nullptr;
@@ -35,19 +38,24 @@ const CatalogType* without_domains(const Catalog& catalog, std::uint32_t oid) {
 
 TypeShape shape_of(Kind kind) {
     switch (kind) {
-        case Kind::array: return TypeShape::array;
-        case Kind::composite: return TypeShape::record;
-        case Kind::range: return TypeShape::range;
-        case Kind::multirange: return TypeShape::multirange;
+        case Kind::array:
+            return TypeShape::array;
+        case Kind::composite:
+            return TypeShape::record;
+        case Kind::range:
+            return TypeShape::range;
+        case Kind::multirange:
+            return TypeShape::multirange;
         case Kind::plain:
-        case Kind::domain: return TypeShape::plain;
+        case Kind::domain:
+            return TypeShape::plain;
     }
     return TypeShape::plain;
 }
 
 // Those of `catalog` whose binary form holds an OID that differs, at any depth.
-std::unordered_map<std::uint32_t, bool> looked_into(const Catalog& catalog,
-                                                    const std::unordered_map<std::uint32_t, std::uint32_t>& differing) {
+std::unordered_map<std::uint32_t, bool> looked_into(
+    const Catalog& catalog, const std::unordered_map<std::uint32_t, std::uint32_t>& differing) {
     std::unordered_map<std::uint32_t, bool> into;
     for (bool changed = true; changed;) {
         changed = false;
@@ -56,10 +64,13 @@ std::unordered_map<std::uint32_t, bool> looked_into(const Catalog& catalog,
             const CatalogType* type = without_domains(catalog, oid);
             if (type == nullptr) continue;
             const bool names_parts = type->kind == Kind::array || type->kind == Kind::composite;
-            const bool holds = std::any_of(type->parts.begin(), type->parts.end(), [&](std::uint32_t part) {
-                const bool inherent = part == record_type || part == record_array_type || part == regtype_type;
-                return inherent || into.contains(part) || (names_parts && differing.contains(part));
-            });
+            const bool holds =
+                std::any_of(type->parts.begin(), type->parts.end(), [&](std::uint32_t part) {
+                    const bool inherent =
+                        part == record_type || part == record_array_type || part == regtype_type;
+                    return inherent || into.contains(part) ||
+                           (names_parts && differing.contains(part));
+                });
             if (!holds) continue;
             into.emplace(oid, true);
             changed = true;
@@ -72,7 +83,9 @@ std::unordered_map<std::uint32_t, bool> looked_into(const Catalog& catalog,
 
 TypeIds::TypeIds(const std::vector<CatalogType>& first, const std::vector<CatalogType>& second) {
     std::map<std::pair<std::string_view, std::string_view>, std::uint32_t> names;
-    for (const CatalogType& type : first) names.emplace(std::pair{std::string_view{type.schema}, std::string_view{type.name}}, type.oid);
+    for (const CatalogType& type : first)
+        names.emplace(std::pair{std::string_view{type.schema}, std::string_view{type.name}},
+                      type.oid);
     std::unordered_map<std::uint32_t, std::uint32_t> differing[2];
     for (const CatalogType& type : second) {
         const auto found = names.find({type.schema, type.name});
@@ -92,7 +105,8 @@ TypeIds::TypeIds(const std::vector<CatalogType>& first, const std::vector<Catalo
             Type& entry = kept[oid];
             if (entry.other == 0) entry.other = oid;
             entry.shape = shape_of(type.kind);
-            if (entry.shape == TypeShape::range || entry.shape == TypeShape::multirange) entry.inner = type.parts.front();
+            if (entry.shape == TypeShape::range || entry.shape == TypeShape::multirange)
+                entry.inner = type.parts.front();
         }
     }
 }
@@ -104,15 +118,22 @@ std::uint32_t TypeIds::translated(std::size_t from_server, std::uint32_t oid) co
 
 ValueShape TypeIds::shape(std::size_t server, std::uint32_t oid, OidValues oid_values) const {
     switch (oid) {
-        case regtype_type: return {TypeShape::identifier, 0};
-        case record_type: return {TypeShape::record, 0};
+        case regtype_type:
+            return {TypeShape::identifier, 0};
+        case record_type:
+            return {TypeShape::record, 0};
         case regtype_array_type:
-        case record_array_type: return {TypeShape::array, 0};
-        case oid_type: return {oid_values == OidValues::data ? TypeShape::plain : TypeShape::identifier, 0};
+        case record_array_type:
+            return {TypeShape::array, 0};
+        case oid_type:
+            return {oid_values == OidValues::data ? TypeShape::plain : TypeShape::identifier, 0};
         case oidvector_type:
-        case oid_array_type: return {oid_values == OidValues::data ? TypeShape::plain : TypeShape::array, 0};
-        case int4_type: return {oid_values == OidValues::numbers ? TypeShape::identifier : TypeShape::plain, 0};
-        default: break;  // OIDs are the peer's, not an enumeration of ours.
+        case oid_array_type:
+            return {oid_values == OidValues::data ? TypeShape::plain : TypeShape::array, 0};
+        case int4_type:
+            return {oid_values == OidValues::numbers ? TypeShape::identifier : TypeShape::plain, 0};
+        default:
+            break;  // OIDs are the peer's, not an enumeration of ours.
     }
     const auto found = servers_[server].find(oid);
     if (found == servers_[server].end()) return {};

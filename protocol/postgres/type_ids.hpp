@@ -1,20 +1,25 @@
 #pragma once
-// Which type OID of one server is which of the other, and what the binary forms of types hold: OIDs of types that did not come
-// with the server differ between two servers, and drivers keep them.
+// Which type OID of one server is which of the other, and what the binary forms of types hold: OIDs
+// of types that did not come with the server differ between two servers, and drivers keep them.
 //
-// The rule. A session speaks the OIDs of the server that it logged in to, for as long as it lives: while it is served by
-// the other one, OIDs are translated in both directions (type_translator.hpp). A session that logs in after a cutover is
-// served by the new server from its first byte, learns that server's OIDs when it asks the catalog, and nothing is translated for it.
+// The rule. A session speaks the OIDs of the server that it logged in to, for as long as it lives:
+// while it is served by the other one, OIDs are translated in both directions
+// (type_translator.hpp). A session that logs in after a cutover is served by the new server from
+// its first byte, learns that server's OIDs when it asks the catalog, and nothing is translated for
+// it.
 //
-// Why not the source's OIDs for everybody. Drivers learn OIDs in two ways: from descriptions of statements, which we could
-// translate for everybody, and by SQL from pg_type, as text, as literals, joined and aggregated, which nobody could. An application
-// that is restarted after the cutover would learn one number by SQL and see another one in descriptions, although
-// it would have worked without us. What the rule gives up: a cache of a whole process (psycopg's global adapters, Npgsql,
-// Django's hstore) is right for the connections that the process had, and wrong for those that it opens after the cutover.
+// Why not the source's OIDs for everybody. Drivers learn OIDs in two ways: from descriptions of
+// statements, which we could translate for everybody, and by SQL from pg_type, as text, as
+// literals, joined and aggregated, which nobody could. An application that is restarted after the
+// cutover would learn one number by SQL and see another one in descriptions, although it would have
+// worked without us. What the rule gives up: a cache of a whole process (psycopg's global adapters,
+// Npgsql, Django's hstore) is right for the connections that the process had, and wrong for those
+// that it opens after the cutover.
 //
-// OIDs of relations in row descriptions stay those of the server that answers: drivers do not keep them, they ask the catalog
-// with them, at once and by SQL. For the same reason a session that is translated for may look up types: in statements that read
-// the catalog's types and nothing else, binary values of type oid are translated too (type_lookup.hpp). Everywhere else they are data.
+// OIDs of relations in row descriptions stay those of the server that answers: drivers do not keep
+// them, they ask the catalog with them, at once and by SQL. For the same reason a session that is
+// translated for may look up types: in statements that read the catalog's types and nothing else,
+// binary values of type oid are translated too (type_lookup.hpp). Everywhere else they are data.
 
 #include <cstddef>
 #include <cstdint>
@@ -55,7 +60,8 @@ struct ValueShape {
 enum class OidValues : std::uint8_t {
     data,     // The application's own.
     types,    // From the catalog.
-    numbers,  // The same, and so is the only parameter, also where the driver says that it is an int4.
+    numbers,  // The same, and so is the only parameter, also where the driver says that it is an
+              // int4.
 };
 
 // Immutable, so that sessions of several threads share one. Servers are numbered 0 and 1.

@@ -1,17 +1,20 @@
 #pragma once
-// Whether a statement asks the catalog about types, as drivers do with types that they meet: only then are its binary values of
-// type oid OIDs of types (type_ids.hpp). In doubt it does not, and they are the application's: a driver that is not understood
-// fails to find a type, but a number of the application's is never changed.
+// Whether a statement asks the catalog about types, as drivers do with types that they meet: only
+// then are its binary values of type oid OIDs of types (type_ids.hpp). In doubt it does not, and
+// they are the application's: a driver that is not understood fails to find a type, but a number of
+// the application's is never changed.
 //
-// The rule. The statement is one read (classify.hpp); it reads pg_type, and besides nothing but pg_namespace, pg_class,
-// pg_attribute, pg_enum, pg_range and its own WITH queries; it calls none but a few functions of the server's. So nothing of the
-// application's can come out of it, and nothing that goes in can be kept. A table of the application's beside pg_type makes all
-// values data, as does pg_typeof() in a write.
+// The rule. The statement is one read (classify.hpp); it reads pg_type, and besides nothing but
+// pg_namespace, pg_class, pg_attribute, pg_enum, pg_range and its own WITH queries; it calls none
+// but a few functions of the server's. So nothing of the application's can come out of it, and
+// nothing that goes in can be kept. A table of the application's beside pg_type makes all values
+// data, as does pg_typeof() in a write.
 //
-// An int4 parameter is an OID only as pgjdbc sends it: the only one of a statement that reads pg_type and pg_namespace
-// alone, and is compared there with a column named oid.
+// An int4 parameter is an OID only as pgjdbc sends it: the only one of a statement that reads
+// pg_type and pg_namespace alone, and is compared there with a column named oid.
 //
-// Known to come out right: asyncpg (oid[]), psycopg (columns), pgjdbc (int4), and all that asks with names.
+// Known to come out right: asyncpg (oid[]), psycopg (columns), pgjdbc (int4), and all that asks
+// with names.
 
 #include <cstddef>
 #include <string>

@@ -13,15 +13,21 @@ constexpr std::uint32_t null_size = 0xffffffff;
 // Relations from here on are the application's; below it they are the catalog's.
 constexpr std::uint32_t first_user_oid = 16384;
 
-void add_parameter(const TypeIds& ids, std::size_t client, std::uint16_t index, std::uint32_t type, StatementTypes& statement) {
-    if (!ids.shape(client, type, statement.oid_values).plain()) statement.parameters.push_back({index, type});
+void add_parameter(const TypeIds& ids,
+                   std::size_t client,
+                   std::uint16_t index,
+                   std::uint32_t type,
+                   StatementTypes& statement) {
+    if (!ids.shape(client, type, statement.oid_values).plain())
+        statement.parameters.push_back({index, type});
 }
 
 OidValues of_rows(const StatementTypes& statement) {
     return statement.oid_values == OidValues::data ? OidValues::data : OidValues::types;
 }
 
-// A lookup reads no table of the application's; should one answer to a catalog's name, its values are its own.
+// A lookup reads no table of the application's; should one answer to a catalog's name, its values
+// are its own.
 OidValues of_column(const StatementTypes& statement, std::uint32_t table) {
     return table < first_user_oid ? of_rows(statement) : OidValues::data;
 }
@@ -30,12 +36,23 @@ OidValues of_column(const StatementTypes& statement, std::uint32_t table) {
 
 MessageEditor::Reading ClientMessageTypes::begin(char tag, std::uint32_t) {
     switch (tag) {
-        case 'P': return parse();
-        case 'B': return bind();
-        case 'D': case 'E': case 'C': return named(tag);
-        case 'S': book_.sync(); return {};
-        case 'Q': case 'F': book_.query(); return {};
-        default: return {};  // Tags are the peer's.
+        case 'P':
+            return parse();
+        case 'B':
+            return bind();
+        case 'D':
+        case 'E':
+        case 'C':
+            return named(tag);
+        case 'S':
+            book_.sync();
+            return {};
+        case 'Q':
+        case 'F':
+            book_.query();
+            return {};
+        default:
+            return {};  // Tags are the peer's.
     }
 }
 
@@ -57,7 +74,8 @@ MessageEditor::Reading ClientMessageTypes::parse() {
     if (!failed()) book_.parse(name, std::move(statement));
 }
 
-// Bind := cstring portal, cstring statement, int16 count, int16 format *, int16 count, (int32 size or -1, bytes) *,
+// Bind := cstring portal, cstring statement, int16 count, int16 format *, int16 count, (int32 size
+// or -1, bytes) *,
 //         int16 count, int16 result format *
 MessageEditor::Reading ClientMessageTypes::bind() {
     co_await zero_terminated();
@@ -66,22 +84,29 @@ MessageEditor::Reading ClientMessageTypes::bind() {
     const SharedTypes statement = book_.find(text());
     FormatCodes formats, row_formats;
     const std::uint32_t format_count = co_await number16();
-    for (std::uint32_t i = 0; i < format_count && !failed(); ++i) formats.binary.push_back(co_await number16() == 1);
+    for (std::uint32_t i = 0; i < format_count && !failed(); ++i)
+        formats.binary.push_back(co_await number16() == 1);
     const std::uint32_t count = co_await number16();
     std::size_t place = 0;
     for (std::uint32_t i = 0; i < count && !failed(); ++i) {
         const std::uint32_t size = co_await number32();
-        const bool known = statement != nullptr && place < statement->parameters.size() && statement->parameters[place].index == i;
+        const bool known = statement != nullptr && place < statement->parameters.size() &&
+                           statement->parameters[place].index == i;
         const std::uint32_t type = known ? statement->parameters[place++].type : 0;
         if (size == null_size) continue;
         if (!known || !formats.is_binary(i)) {
             co_await pass(size);
             continue;
         }
-        co_await value(ids_, client_, ids_.shape(client_, type, statement->oid_values), size, statement->oid_values);
+        co_await value(ids_,
+                       client_,
+                       ids_.shape(client_, type, statement->oid_values),
+                       size,
+                       statement->oid_values);
     }
     const std::uint32_t row_format_count = co_await number16();
-    for (std::uint32_t i = 0; i < row_format_count && !failed(); ++i) row_formats.binary.push_back(co_await number16() == 1);
+    for (std::uint32_t i = 0; i < row_format_count && !failed(); ++i)
+        row_formats.binary.push_back(co_await number16() == 1);
     book_.bind(portal, statement, std::move(row_formats));
 }
 
@@ -101,21 +126,39 @@ MessageEditor::Reading ClientMessageTypes::named(char tag) {
 
 MessageEditor::Reading ServerMessageTypes::begin(char tag, std::uint32_t) {
     switch (tag) {
-        case 't': return parameter_description();
-        case 'T': return row_description();
+        case 't':
+            return parameter_description();
+        case 'T':
+            return row_description();
         case 'D': {
             const PortalTypes* rows = book_.rows();
             return rows == nullptr ? Reading{} : data_row(*rows);
         }
-        case 'C': return command_complete();
-        case 'Z': return ready_for_query();
-        case '1': book_.parsed(); return {};
-        case '2': book_.bound(); return {};
-        case '3': book_.closed(); return {};
-        case 'n': (void)book_.described(); return {};
-        case 'I': case 's': book_.ended(); return {};
-        case 'E': book_.error(); return {};
-        default: return {};  // Tags are the peer's.
+        case 'C':
+            return command_complete();
+        case 'Z':
+            return ready_for_query();
+        case '1':
+            book_.parsed();
+            return {};
+        case '2':
+            book_.bound();
+            return {};
+        case '3':
+            book_.closed();
+            return {};
+        case 'n':
+            (void)book_.described();
+            return {};
+        case 'I':
+        case 's':
+            book_.ended();
+            return {};
+        case 'E':
+            book_.error();
+            return {};
+        default:
+            return {};  // Tags are the peer's.
     }
 }
 
@@ -128,15 +171,18 @@ MessageEditor::Reading ServerMessageTypes::parameter_description() {
         const std::uint32_t type = co_await number32();
         const std::uint32_t other = ids_.translated(server_, type);
         if (other != type) replace32(other);
-        if (statement != nullptr) add_parameter(ids_, 1 - server_, static_cast<std::uint16_t>(i), other, *statement);
+        if (statement != nullptr)
+            add_parameter(ids_, 1 - server_, static_cast<std::uint16_t>(i), other, *statement);
     }
 }
 
-// RowDescription := int16 count, (cstring name, int32 table, int16 column, int32 type, int16 size, int32 modifier, int16 format) *
+// RowDescription := int16 count, (cstring name, int32 table, int16 column, int32 type, int16 size,
+// int32 modifier, int16 format) *
 MessageEditor::Reading ServerMessageTypes::row_description() {
     constexpr std::uint64_t size_and_modifier = 6;
     StatementTypesBook::Described described = book_.described();
-    PortalTypes rows{described.query ? std::make_shared<StatementTypes>() : described.statement, {}};
+    PortalTypes rows{described.query ? std::make_shared<StatementTypes>() : described.statement,
+                     {}};
     if (rows.statement != nullptr) rows.statement->columns.clear();
     const std::uint32_t count = co_await number16();
     for (std::uint32_t i = 0; i < count && !failed(); ++i) {
@@ -190,7 +236,10 @@ MessageEditor::Reading ServerMessageTypes::ready_for_query() {
 }
 
 TypeTranslator::TypeTranslator(std::shared_ptr<const TypeIds> ids, std::size_t client)
-    : ids_(std::move(ids)), client_(client), from_client_(*ids_, client, book_), from_server_(*ids_, 1 - client, book_) {}
+    : ids_(std::move(ids)),
+      client_(client),
+      from_client_(*ids_, client, book_),
+      from_server_(*ids_, 1 - client, book_) {}
 
 std::string TypeTranslator::parse_for_server(const std::string& message) const {
     if (message.size() < header_size) return message;
@@ -206,7 +255,11 @@ void TypeTranslator::know(const DescribedStatement& described) {
     auto statement = std::make_shared<StatementTypes>();
     statement->oid_values = oid_values_of(described.text);
     for (std::size_t i = 0; i < described.parameters.size(); ++i) {
-        add_parameter(*ids_, client_, static_cast<std::uint16_t>(i), known_to_client(described.parameters[i]), *statement);
+        add_parameter(*ids_,
+                      client_,
+                      static_cast<std::uint16_t>(i),
+                      known_to_client(described.parameters[i]),
+                      *statement);
     }
     for (std::size_t i = 0; i < described.columns.size(); ++i) {
         const auto& [table, type] = described.columns[i];

@@ -1,13 +1,16 @@
 #pragma once
-// Makes one server's connection speak the type OIDs of the other one (why, and for whom: type_ids.hpp). It stands between
-// the connection's socket and everything else; all others of a session see the OIDs that its client knows.
+// Makes one server's connection speak the type OIDs of the other one (why, and for whom:
+// type_ids.hpp). It stands between the connection's socket and everything else; all others of a
+// session see the OIDs that its client knows.
 //
-// Translated are: the parameter types of Parse, ParameterDescription, RowDescription, and OIDs inside binary parameters
-// (Bind) and binary rows: element types of arrays, field types of records, nested, also in ranges and multiranges.
-// Not translated are FunctionCall and binary COPY, whose messages do not say what types they carry, and text.
+// Translated are: the parameter types of Parse, ParameterDescription, RowDescription, and OIDs
+// inside binary parameters (Bind) and binary rows: element types of arrays, field types of records,
+// nested, also in ranges and multiranges. Not translated are FunctionCall and binary COPY, whose
+// messages do not say what types they carry, and text.
 //
-// Values are known by their statement. One that was prepared before the connection was translated for must be made
-// known (`know`). A binary parameter whose type neither Parse nor a description of the statement has named passes as it is.
+// Values are known by their statement. One that was prepared before the connection was translated
+// for must be made known (`know`). A binary parameter whose type neither Parse nor a description of
+// the statement has named passes as it is.
 
 #include <cstddef>
 #include <cstdint>
@@ -61,7 +64,8 @@ private:
 
 class TypeTranslator {
 public:
-    // The client speaks the OIDs of server `client` (0 or 1) of `ids`; the connection is to the other one.
+    // The client speaks the OIDs of server `client` (0 or 1) of `ids`; the connection is to the
+    // other one.
     TypeTranslator(std::shared_ptr<const TypeIds> ids, std::size_t client);
 
     // What may go on; valid until the next call of the same function, and as long as `slice`.
@@ -73,8 +77,12 @@ public:
     void settle() { book_.settle(); }
 
     void know(const DescribedStatement& statement);
-    std::uint32_t known_to_client(std::uint32_t oid) const { return ids_->translated(1 - client_, oid); }
-    std::uint32_t known_to_server(std::uint32_t oid) const { return ids_->translated(client_, oid); }
+    std::uint32_t known_to_client(std::uint32_t oid) const {
+        return ids_->translated(1 - client_, oid);
+    }
+    std::uint32_t known_to_server(std::uint32_t oid) const {
+        return ids_->translated(client_, oid);
+    }
     // A whole Parse message of the client's; unchanged where it is none.
     std::string parse_for_server(const std::string& message) const;
     const std::shared_ptr<const TypeIds>& ids() const { return ids_; }

@@ -2,9 +2,8 @@
 
 namespace segue::protocol::postgres {
 
-// Array      := int32 dimensions, int32 flags, int32 element type, (int32 size, int32 lower bound) *, value *
-// Record     := int32 fields, (int32 type, value) *
-// Range      := byte flags, value *
+// Array      := int32 dimensions, int32 flags, int32 element type, (int32 size, int32 lower bound)
+// *, value * Record     := int32 fields, (int32 type, value) * Range      := byte flags, value *
 // Multirange := int32 ranges, value *
 // value      := int32 size or -1, bytes
 
@@ -17,7 +16,11 @@ constexpr std::uint32_t dimension_size = 8;
 
 }  // namespace
 
-void ValueWalker::begin(const TypeIds& ids, std::size_t server, ValueShape shape, std::uint32_t size, OidValues oid_values) {
+void ValueWalker::begin(const TypeIds& ids,
+                        std::size_t server,
+                        ValueShape shape,
+                        std::uint32_t size,
+                        OidValues oid_values) {
     ids_ = &ids;
     server_ = server;
     oid_values_ = oid_values;
@@ -36,12 +39,24 @@ void ValueWalker::open(ValueShape shape, std::uint32_t size) {
         level.after_pass = after;
     };
     switch (shape.shape) {
-        case TypeShape::plain: pass(size, Step::size); break;
-        case TypeShape::array: level.step = Step::dimensions; break;
-        case TypeShape::record: pass(number_size, Step::type); break;
-        case TypeShape::range: pass(1, Step::size); break;
-        case TypeShape::multirange: pass(number_size, Step::size); break;
-        case TypeShape::identifier: level.step = Step::type; break;
+        case TypeShape::plain:
+            pass(size, Step::size);
+            break;
+        case TypeShape::array:
+            level.step = Step::dimensions;
+            break;
+        case TypeShape::record:
+            pass(number_size, Step::type);
+            break;
+        case TypeShape::range:
+            pass(1, Step::size);
+            break;
+        case TypeShape::multirange:
+            pass(number_size, Step::size);
+            break;
+        case TypeShape::identifier:
+            level.step = Step::type;
+            break;
     }
     if (shape.shape == TypeShape::range || shape.shape == TypeShape::multirange) {
         level.part = ids_->shape(server_, shape.inner, oid_values_);

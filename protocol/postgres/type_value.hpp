@@ -1,7 +1,8 @@
 #pragma once
-// Walks one binary value, of any size and in pieces, and names the OIDs in it that are to be replaced: arrays, records,
-// ranges and multiranges, nested in each other. It says what it wants next; whoever reads the stream gives it. Memory: one
-// small entry for each level of nesting. A value that is not what its type says is passed over unchanged from there on.
+// Walks one binary value, of any size and in pieces, and names the OIDs in it that are to be
+// replaced: arrays, records, ranges and multiranges, nested in each other. It says what it wants
+// next; whoever reads the stream gives it. Memory: one small entry for each level of nesting. A
+// value that is not what its type says is passed over unchanged from there on.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,11 @@ public:
     };
 
     // OIDs are those of `server`. `ids` must outlive the walk.
-    void begin(const TypeIds& ids, std::size_t server, ValueShape shape, std::uint32_t size, OidValues oid_values);
+    void begin(const TypeIds& ids,
+               std::size_t server,
+               ValueShape shape,
+               std::uint32_t size,
+               OidValues oid_values);
     Want next();
     // The number that was wanted (4 bytes, big endian); what to put in its place, if anything.
     std::optional<std::uint32_t> number(std::uint32_t value);
@@ -35,8 +40,8 @@ private:
         ValueShape shape;
         Step step = Step::size;
         Step after_pass = Step::size;
-        std::uint32_t pass = 0;   // Bytes to be passed over before `after_pass`.
-        std::uint32_t rest = 0;   // Of this value, without what its parts have taken already.
+        std::uint32_t pass = 0;  // Bytes to be passed over before `after_pass`.
+        std::uint32_t rest = 0;  // Of this value, without what its parts have taken already.
         ValueShape part;
     };
 

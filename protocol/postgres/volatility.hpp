@@ -1,7 +1,7 @@
 #pragma once
-// What the catalog knows of the names in a statement, and what follows for a read: may it run on the
-// follower, and may its answers be compared. The facts are plain values, filled from a server's catalog by
-// backfill/postgres/volatility_catalog.
+// What the catalog knows of the names in a statement, and what follows for a read: may it run on
+// the follower, and may its answers be compared. The facts are plain values, filled from a server's
+// catalog by backfill/postgres/volatility_catalog.
 
 #include <cstdint>
 #include <optional>
@@ -28,22 +28,25 @@ struct RelationFacts {
     std::string schema;
     bool table = false;  // An ordinary or partitioned table whose rows are moved.
     bool view = false;
-    // Statements that reading the relation executes as well: a view's definition, the policies of row
-    // security. They are judged like the statement itself.
+    // Statements that reading the relation executes as well: a view's definition, the policies of
+    // row security. They are judged like the statement itself.
     std::vector<Statement> hidden;
     std::vector<std::vector<std::string>> unique_keys;  // Column names; none of them nullable.
 };
 
 struct ReadCatalog {
     std::unordered_map<std::string, FunctionFacts> functions;
-    std::unordered_map<std::string, std::vector<RelationFacts>> relations;  // By name, over all schemas.
-    std::unordered_set<std::string> volatile_operators;  // Symbols with a volatile function behind any overload.
-    std::unordered_set<std::string> volatile_types;      // Names whose input, casts or checks are volatile.
-    // Volatile functions that run without being named (implicit casts, operator classes). Nothing is then
-    // known to be a read.
+    std::unordered_map<std::string, std::vector<RelationFacts>>
+        relations;  // By name, over all schemas.
+    std::unordered_set<std::string>
+        volatile_operators;  // Symbols with a volatile function behind any overload.
+    std::unordered_set<std::string>
+        volatile_types;  // Names whose input, casts or checks are volatile.
+    // Volatile functions that run without being named (implicit casts, operator classes). Nothing
+    // is then known to be a read.
     bool hidden_calls = false;
-    // Some function of the database's own might change settings or make temporary tables: calls and plain
-    // writes (triggers) then change the session.
+    // Some function of the database's own might change settings or make temporary tables: calls and
+    // plain writes (triggers) then change the session.
     bool functions_change_session = true;
 };
 
@@ -52,7 +55,7 @@ struct Judgement {
     bool comparable = false;  // Its two answers may be compared; never without `follower`.
     RowOrder order = RowOrder::any;
     bool limited = false;
-    std::string_view why;     // Static text when one of them is false.
+    std::string_view why;  // Static text when one of them is false.
 
     friend bool operator==(const Judgement&, const Judgement&) = default;
 };
@@ -62,8 +65,8 @@ inline constexpr int view_depth_max = 16;
 
 Judgement judge(const Statement& statement, const ReadCatalog& catalog);
 
-// Could a later read of the same session mean something else after this statement (a setting, the role, a
-// temporary table)? Unsure is yes.
+// Could a later read of the same session mean something else after this statement (a setting, the
+// role, a temporary table)? Unsure is yes.
 bool changes_session(const Statement& statement, const ReadCatalog& catalog);
 
 }  // namespace segue::protocol::postgres

@@ -14,7 +14,8 @@ constexpr std::string_view our_statement = "segue: read";
 constexpr int opening_statements = 2;
 constexpr std::size_t error_size_max = 16 * 1024;
 
-// Executes one statement and leaves nothing behind. Closing a statement that does not exist is no error.
+// Executes one statement and leaves nothing behind. Closing a statement that does not exist is no
+// error.
 void append_ours(std::string& output, std::string_view text) {
     append(output, Close{'S', our_statement});
     append(output, Parse{our_statement, text, {}});
@@ -25,7 +26,10 @@ void append_ours(std::string& output, std::string_view text) {
 
 }  // namespace
 
-WrappedRead::WrappedRead(std::string_view request, bool simple, std::string_view parse, std::string_view forget)
+WrappedRead::WrappedRead(std::string_view request,
+                         bool simple,
+                         std::string_view parse,
+                         std::string_view forget)
     : simple_(simple), parse_pending_(!parse.empty()) {
     append_ours(to_send_, "BEGIN TRANSACTION READ ONLY");
     append_ours(to_send_, "SELECT 1");  // Takes the snapshot.
@@ -51,7 +55,8 @@ std::size_t WrappedRead::receive(Bytes slice, std::string& for_client) {
                 append(header_);
             }
         } else {
-            const Bytes part = slice.first(static_cast<std::size_t>(std::min<std::uint64_t>(body_rest_, slice.size())));
+            const Bytes part = slice.first(
+                static_cast<std::size_t>(std::min<std::uint64_t>(body_rest_, slice.size())));
             append(part);
             body_rest_ -= part.size();
             slice = slice.subspan(part.size());
@@ -61,7 +66,8 @@ std::size_t WrappedRead::receive(Bytes slice, std::string& for_client) {
             end_message();
         }
     }
-    if (!failed_ && (exposed_ || held_.size() > answer_held_size_max || state_ == State::answered)) {
+    if (!failed_ &&
+        (exposed_ || held_.size() > answer_held_size_max || state_ == State::answered)) {
         exposed_ = exposed_ || !held_.empty();
         for_client += held_;
         held_.clear();
@@ -82,11 +88,14 @@ WrappedRead::Action WrappedRead::begin_message() const {
 
 void WrappedRead::append(Bytes bytes) {
     switch (action_) {
-        case Action::relay: held_ += text(bytes); break;
+        case Action::relay:
+            held_ += text(bytes);
+            break;
         case Action::keep:
             if (kept_.size() < error_size_max) kept_ += text(bytes);
             break;
-        case Action::drop: break;
+        case Action::drop:
+            break;
     }
 }
 
@@ -105,7 +114,8 @@ void WrappedRead::end_message() {
 }
 
 void WrappedRead::note_error() {
-    const Result<ErrorFields> fields = parse_error_fields(bytes(kept_).subspan(std::min(header_size, kept_.size())));
+    const Result<ErrorFields> fields =
+        parse_error_fields(bytes(kept_).subspan(std::min(header_size, kept_.size())));
     if (sqlstate_.empty()) sqlstate_ = fields ? std::string{fields->sqlstate} : "XX000";
     failed_ = true;
     held_.clear();
@@ -114,7 +124,8 @@ void WrappedRead::note_error() {
 void WrappedRead::end_part(char status) {
     switch (part_) {
         case Part::opening:
-            // Our own statements failed, so that the request was skipped up to its Sync; a Query has none.
+            // Our own statements failed, so that the request was skipped up to its Sync; a Query
+            // has none.
             part_ = Part::closing;
             if (simple_) state_ = State::failed;
             return;
@@ -125,7 +136,8 @@ void WrappedRead::end_part(char status) {
             held_ += kept_;
             return;
         case Part::closing:
-            // A read-only transaction that ended is one that was read right; COMMIT changes nothing else.
+            // A read-only transaction that ended is one that was read right; COMMIT changes nothing
+            // else.
             failed_ = failed_ || status != 'I';
             state_ = failed_ && !exposed_ ? State::failed : State::answered;
             return;

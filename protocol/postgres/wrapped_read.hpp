@@ -1,10 +1,12 @@
 #pragma once
-// One read of a client, executed on another connection inside a read-only transaction of ours whose snapshot is
-// taken before the read begins, so that it cannot be made read-write again. Pure: bytes to send, bytes received,
-// bytes for the client. The client sees the answer as if it had come outside a transaction, and nothing of ours.
+// One read of a client, executed on another connection inside a read-only transaction of ours whose
+// snapshot is taken before the read begins, so that it cannot be made read-write again. Pure: bytes
+// to send, bytes received, bytes for the client. The client sees the answer as if it had come
+// outside a transaction, and nothing of ours.
 //
-// Our statements have names, because the unnamed statement on that connection is the client's. They are
-// sent without a Sync before the client's request: if BEGIN failed, the server would skip the request.
+// Our statements have names, because the unnamed statement on that connection is the client's. They
+// are sent without a Sync before the client's request: if BEGIN failed, the server would skip the
+// request.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,8 +17,8 @@
 
 namespace segue::protocol::postgres {
 
-// An answer up to this size is kept until it is complete, so that any failure can still be hidden. A larger
-// one is passed on from then on.
+// An answer up to this size is kept until it is complete, so that any failure can still be hidden.
+// A larger one is passed on from then on.
 inline constexpr std::size_t answer_held_size_max = 64 * 1024;
 
 class WrappedRead {
@@ -24,15 +26,21 @@ public:
     enum class State : std::uint8_t {
         running,
         answered,  // Everything is in `for_client`; the connection is as before.
-        failed,    // The client has seen nothing: the read can be done elsewhere. The connection is as before.
+        failed,    // The client has seen nothing: the read can be done elsewhere. The connection is
+                   // as before.
     };
 
-    // `parse` (optional): a Parse message that must precede the request, its acknowledgement not for the client;
-    // `forget` (optional): the name under which it was prepared, given up afterwards.
-    WrappedRead(std::string_view request, bool simple, std::string_view parse, std::string_view forget = {});
+    // `parse` (optional): a Parse message that must precede the request, its acknowledgement not
+    // for the client; `forget` (optional): the name under which it was prepared, given up
+    // afterwards.
+    WrappedRead(std::string_view request,
+                bool simple,
+                std::string_view parse,
+                std::string_view forget = {});
 
     const std::string& to_send() const { return to_send_; }
-    // Appends to `for_client` what may go out now. Returns what was taken of `slice`: all, until the end.
+    // Appends to `for_client` what may go out now. Returns what was taken of `slice`: all, until
+    // the end.
     std::size_t receive(Bytes slice, std::string& for_client);
 
     State state() const { return state_; }
@@ -54,8 +62,8 @@ private:
     void note_error();
 
     std::string to_send_;
-    std::string held_;   // For the client.
-    std::string kept_;   // The body that is examined.
+    std::string held_;  // For the client.
+    std::string kept_;  // The body that is examined.
     std::byte header_[5] = {};
     std::size_t header_size_ = 0;
     std::uint64_t body_rest_ = 0;

@@ -41,8 +41,8 @@ TEST(PostgresCatalog, ReadsEveryRelationWithRowsOfItsOwnAndNothingElse) {
     std::vector<std::string> names;
     for (const auto& [name, table] : tables) names.push_back(name);
     EXPECT_EQ(names,
-              (std::vector<std::string>{"Odd.Name.t \"q\"", "public.child", "public.p1", "public.p2a",
-                                        "public.parent"}));
+              (std::vector<std::string>{
+                  "Odd.Name.t \"q\"", "public.child", "public.p1", "public.p2a", "public.parent"}));
     EXPECT_TRUE(tables.at("public.p2a").is_partition);
     EXPECT_FALSE(tables.at("public.child").is_partition);
     EXPECT_EQ(tables.at("public.p2a").key, (std::vector<int>{1, 0}));

@@ -9,7 +9,8 @@ namespace {
 
 using test::Databases;
 
-// Applies changes to a real table as the applier does: gathered, then one transaction's worth is flushed.
+// Applies changes to a real table as the applier does: gathered, then one transaction's worth is
+// flushed.
 class ChangeBatchTest : public testing::Test {
 protected:
     void SetUp() override {
@@ -24,7 +25,8 @@ protected:
         tables_ = std::move(*tables);
         relation_.schema = "public";
         relation_.name = "t";
-        relation_.columns = {{"a", 23, true}, {"b", 25, true}, {"v", 25, false}, {"n", 1700, false}};
+        relation_.columns = {
+            {"a", 23, true}, {"b", 25, true}, {"v", 25, false}, {"n", 1700, false}};
     }
     using Value = std::optional<std::string>;  // "~" stands for an unchanged value.
     Change change(ChangeKind kind, OldRow old_row, const std::vector<Value>& cells) const {
@@ -40,13 +42,19 @@ protected:
         }
         return builder.take();
     }
-    void insert(const std::vector<Value>& row) { add(change(ChangeKind::insert, OldRow::none, row)); }
-    void update(const std::vector<Value>& row) { add(change(ChangeKind::update, OldRow::none, row)); }
+    void insert(const std::vector<Value>& row) {
+        add(change(ChangeKind::insert, OldRow::none, row));
+    }
+    void update(const std::vector<Value>& row) {
+        add(change(ChangeKind::update, OldRow::none, row));
+    }
     void move(std::vector<Value> old_key, const std::vector<Value>& row) {
         old_key.insert(old_key.end(), row.begin(), row.end());
         add(change(ChangeKind::update, OldRow::key, old_key));
     }
-    void remove(const std::vector<Value>& key) { add(change(ChangeKind::remove, OldRow::key, key)); }
+    void remove(const std::vector<Value>& key) {
+        add(change(ChangeKind::remove, OldRow::key, key));
+    }
     void add(Change change) { changes_.push_back(std::move(change)); }
 
     Status apply() {
@@ -59,13 +67,15 @@ protected:
         changes_.clear();
         if (sent) sent = batch_.flush(*pipeline);
         const Status done = pipeline->finish();
-        if (const Status ended = pipeline->query(done ? "COMMIT" : "ROLLBACK", {}, {{}, "end"}); ended) {
+        if (const Status ended = pipeline->query(done ? "COMMIT" : "ROLLBACK", {}, {{}, "end"});
+            ended) {
             EXPECT_TRUE(pipeline->finish());
         }
         return sent ? done : sent;
     }
     std::string rows() const {
-        return databases_->value(Side::target, "SELECT string_agg(t::text, ' ' ORDER BY a, b) FROM t");
+        return databases_->value(Side::target,
+                                 "SELECT string_agg(t::text, ' ' ORDER BY a, b) FROM t");
     }
 
     std::unique_ptr<Databases> databases_;
@@ -83,8 +93,8 @@ TEST_F(ChangeBatchTest, LeavesWhatOneStatementAChangeWouldHaveLeft) {
     insert({"3", "NULL", "NULL", std::nullopt});
     update({"1", "x", "first", "2.00"});
     update({"2", "", "", "3"});
-    update({"1", "x", "last", "2.25"});   // In place of the first one.
-    update({"2", "", "~", "4.00"});       // Another shape: its own statement, behind.
+    update({"1", "x", "last", "2.25"});  // In place of the first one.
+    update({"2", "", "~", "4.00"});      // Another shape: its own statement, behind.
     move({"3", "NULL", std::nullopt, std::nullopt}, {"4", "moved", "m", "0"});
     remove({"1", "x", std::nullopt, std::nullopt});
     insert({"1", "x", "again", "9.99"});  // Deleted and inserted anew.

@@ -83,9 +83,10 @@ TEST(ChangeStatement, AnAlwaysIdentityIsInsertedAndNeverSet) {
     const Relation keyed = relation(false);
     EXPECT_EQ(sql(on, update(keyed, OldRow::none, "", false)),
               R"(UPDATE ONLY "public"."t" SET "body" = $1 WHERE "id" = $2)");
-    EXPECT_EQ(sql(on, update(keyed, OldRow::key, "0", true)),
-              R"(WITH gone AS (DELETE FROM ONLY "public"."t" WHERE "id" = $2 RETURNING *) INSERT INTO )"
-              R"("public"."t" ("id", "body") OVERRIDING SYSTEM VALUE SELECT $1::integer, gone."body" FROM gone)");
+    EXPECT_EQ(
+        sql(on, update(keyed, OldRow::key, "0", true)),
+        R"(WITH gone AS (DELETE FROM ONLY "public"."t" WHERE "id" = $2 RETURNING *) INSERT INTO )"
+        R"("public"."t" ("id", "body") OVERRIDING SYSTEM VALUE SELECT $1::integer, gone."body" FROM gone)");
     ChangeBuilder builder{keyed, ChangeKind::insert, OldRow::none, 0};
     builder.add(CellKind::text, "1");
     builder.add(CellKind::null);

@@ -56,12 +56,17 @@ protected:
     }
     std::string dump(Side side) const {
         const auto result = test::run_command(
-            {.arguments = {(test::PostgresServer::binaries() / "pg_dump").string(), "--schema-only",
-                           "--exclude-schema=segue", "--restrict-key=x", databases_->url(side)}});
+            {.arguments = {(test::PostgresServer::binaries() / "pg_dump").string(),
+                           "--schema-only",
+                           "--exclude-schema=segue",
+                           "--restrict-key=x",
+                           databases_->url(side)}});
         EXPECT_EQ(result.exit_code, 0) << result.err;
         return result.out;
     }
-    std::string value(Side side, const std::string& sql) const { return databases_->value(side, sql); }
+    std::string value(Side side, const std::string& sql) const {
+        return databases_->value(side, sql);
+    }
 
     std::unique_ptr<Databases> databases_;
     ServerSettings settings_;
@@ -78,7 +83,8 @@ TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
             ASSERT_TRUE(restored) << restored.error().detail;
         }
     }
-    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]),
+              std::vector<std::string>{});
     EXPECT_EQ(value(Side::target, "SELECT n FROM counted_again"), "0");
     EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_publication"), "1");
     ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
@@ -99,17 +105,20 @@ TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
     EXPECT_EQ(dump(Side::source), before);
     std::string without_publication = before;
     const std::string after = dump(Side::target);
-    EXPECT_EQ(after.substr(0, after.find("CREATE TYPE")), before.substr(0, before.find("CREATE TYPE")));
+    EXPECT_EQ(after.substr(0, after.find("CREATE TYPE")),
+              before.substr(0, before.find("CREATE TYPE")));
     for (const Side side : {Side::source, Side::target}) {
         const auto record = steps_->control(side).read();
         ASSERT_TRUE(record && record->has_value());
         EXPECT_EQ((*record)->phase, router::Phase::finished);
         EXPECT_EQ((*record)->authority, Side::target);
-        EXPECT_EQ(value(side, "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'S') AND"
-                              " relnamespace = 'segue'::regnamespace"),
+        EXPECT_EQ(value(side,
+                        "SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'S') AND"
+                        " relnamespace = 'segue'::regnamespace"),
                   "1");
-        EXPECT_EQ(value(side, "SELECT count(*) FROM pg_replication_slots WHERE database ="
-                              " current_database()"),
+        EXPECT_EQ(value(side,
+                        "SELECT count(*) FROM pg_replication_slots WHERE database ="
+                        " current_database()"),
                   "0");
     }
 }
@@ -119,43 +128,52 @@ TEST_F(PostgresChangeSteps, UseTablesThatTheOperatorCreatedEqualAndEmpty) {
     databases_->run(Side::target, test::rich_schema);
     databases_->run(Side::target, "DROP PUBLICATION theirs");
     prepare();
-    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_constraint WHERE contype IN ('u', 'f')"
-                                  " AND conrelid >= 16384"),
+    EXPECT_EQ(value(Side::target,
+                    "SELECT count(*) FROM pg_constraint WHERE contype IN ('u', 'f')"
+                    " AND conrelid >= 16384"),
               "0");
     for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
         const Status restored = portion(schema_settings());
         ASSERT_TRUE(restored) << restored.error().detail;
     }
-    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]),
+              std::vector<std::string>{});
 }
 
 TEST_F(PostgresChangeSteps, RefuseTablesThatAreDifferentOrNotEmptyByName) {
-    databases_->run(Side::target, "CREATE TABLE keyless (a int, b varchar); INSERT INTO keyless VALUES (1);"
-                                  " CREATE TABLE nothing (a int PRIMARY KEY, extra int)");
+    databases_->run(Side::target,
+                    "CREATE TABLE keyless (a int, b varchar); INSERT INTO keyless VALUES (1);"
+                    " CREATE TABLE nothing (a int PRIMARY KEY, extra int)");
     const Status prepared = steps_->prepare(first_record());
     ASSERT_FALSE(prepared);
-    for (const char* part : {"public.keyless: column b", "public.keyless is not empty",
+    for (const char* part : {"public.keyless: column b",
+                             "public.keyless is not empty",
                              "public.nothing: column extra"}) {
         EXPECT_NE(prepared.error().detail.find(part), std::string::npos) << prepared.error().detail;
     }
-    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_namespace WHERE nspname = 'Sales Dept'"), "0");
+    EXPECT_EQ(value(Side::target, "SELECT count(*) FROM pg_namespace WHERE nspname = 'Sales Dept'"),
+              "0");
 }
 
-// The restoring session is ended after every few objects; each time preparing goes on behind the last one.
+// The restoring session is ended after every few objects; each time preparing goes on behind the
+// last one.
 TEST_F(PostgresChangeSteps, PrepareResumesWhereItWasCutOff) {
     std::atomic<bool> stop{false};
     std::thread killer{[&] {
         int seen = 0;
         while (!stop) {
-            const auto count = databases_->run(
-                Side::target, "SELECT CASE WHEN to_regclass('segue.saved') IS NULL THEN 0 ELSE (xpath('/row/n/text()',"
-                              " query_to_xml('SELECT count(*) AS n FROM segue.saved', false, true, '')))[1]::text::int"
-                              " END");
+            const auto count = databases_->run(Side::target,
+                                               "SELECT CASE WHEN to_regclass('segue.saved') IS "
+                                               "NULL THEN 0 ELSE (xpath('/row/n/text()',"
+                                               " query_to_xml('SELECT count(*) AS n FROM "
+                                               "segue.saved', false, true, '')))[1]::text::int"
+                                               " END");
             const int now = std::atoi(count.value().c_str());
             if (now < seen + 5) continue;
             seen = now;
-            databases_->run(Side::target, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
-                                          " application_name = 'segue schema' AND datname = current_database()");
+            databases_->run(Side::target,
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE"
+                            " application_name = 'segue schema' AND datname = current_database()");
         }
     }};
     int failures = 0;
@@ -168,7 +186,8 @@ TEST_F(PostgresChangeSteps, PrepareResumesWhereItWasCutOff) {
         const Status restored = portion(schema_settings());
         ASSERT_TRUE(restored) << restored.error().detail;
     }
-    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]), std::vector<std::string>{});
+    EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]),
+              std::vector<std::string>{});
 }
 
 TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
@@ -188,15 +207,17 @@ TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
     EXPECT_EQ(codes(), std::set<std::string>{});
     databases_->run(Side::source, "ALTER TABLE keyless ADD COLUMN c int");
     EXPECT_EQ(codes(), std::set<std::string>{"schema_differs"});
-    databases_->run(Side::source, "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH"
-                                  " (connect = false)");
+    databases_->run(Side::source,
+                    "CREATE SUBSCRIPTION s CONNECTION 'host=nowhere' PUBLICATION p WITH"
+                    " (connect = false)");
     databases_->run(Side::source, "ALTER SUBSCRIPTION s SET (slot_name = 'x')");
     databases_->run(Side::source, "ALTER SUBSCRIPTION s ENABLE");
     test::Sql session{databases_->url(Side::source)};
     session.query("BEGIN");
     session.query("INSERT INTO keyless VALUES (1)");
     session.query("PREPARE TRANSACTION 'one'");
-    EXPECT_EQ(codes(), (std::set<std::string>{"prepared_transaction", "schema_differs", "subscription"}));
+    EXPECT_EQ(codes(),
+              (std::set<std::string>{"prepared_transaction", "schema_differs", "subscription"}));
     session.query("ROLLBACK PREPARED 'one'");
     session.query("ALTER SUBSCRIPTION s DISABLE");
     session.query("ALTER SUBSCRIPTION s SET (slot_name = NONE)");
@@ -225,7 +246,8 @@ TEST_F(PostgresChangeSteps, SetSequencesAheadAgainWhereOneIsLocked) {
     databases_->run(Side::source, "SELECT nextval('public.loose')");
     auto ddl = databases_->open(Side::target, "id-1");
     ASSERT_TRUE(ddl.execute("BEGIN; ALTER SEQUENCE public.loose OWNED BY NONE"));
-    auto setting = std::async(std::launch::async, [&] { return steps_->sequences_ahead(Side::source, Side::target); });
+    auto setting = std::async(std::launch::async,
+                              [&] { return steps_->sequences_ahead(Side::source, Side::target); });
     EXPECT_TRUE(databases_->asked_again(Side::target, "public.loose"));
     ASSERT_TRUE(ddl.execute("COMMIT"));
     const Status set = setting.get();
@@ -235,13 +257,15 @@ TEST_F(PostgresChangeSteps, SetSequencesAheadAgainWhereOneIsLocked) {
 
 TEST_F(PostgresChangeSteps, KeepTheSlotThatIsOursAndRefuseOneThatIsNot) {
     const std::string slot = postgres::slot_name(settings_.migration, Side::source);
-    databases_->run(Side::source, "SELECT pg_create_logical_replication_slot('" + slot + "', 'pgoutput')");
+    databases_->run(Side::source,
+                    "SELECT pg_create_logical_replication_slot('" + slot + "', 'pgoutput')");
     const Status prepared = steps_->prepare(first_record());
     ASSERT_FALSE(prepared);
     EXPECT_NE(prepared.error().detail.find("pg_drop_replication_slot"), std::string::npos);
     databases_->run(Side::source, "SELECT pg_drop_replication_slot('" + slot + "')");
     prepare();
-    const std::string point = value(Side::target, "SELECT applied = restart AND applied > '0/0' FROM segue.progress");
+    const std::string point =
+        value(Side::target, "SELECT applied = restart AND applied > '0/0' FROM segue.progress");
     EXPECT_EQ(point, "t");
     databases_->run(Side::source, "SELECT pg_drop_replication_slot('" + slot + "')");
     const Status lost = steps_->prepare(first_record());

@@ -44,7 +44,8 @@ TEST(TableChunks, HolesAreWhatNoChunkCovers) {
     TableChunks chunks{std::make_shared<test::NumberOrder>()};
     EXPECT_EQ(chunks.holes(), (std::vector<ChunkRange>{range(nullptr, nullptr)}));
     (*chunks.add(1, range("10", "20")))->state = ChunkState::loaded;
-    EXPECT_EQ(chunks.holes(), (std::vector<ChunkRange>{range(nullptr, "10"), range("20", nullptr)}));
+    EXPECT_EQ(chunks.holes(),
+              (std::vector<ChunkRange>{range(nullptr, "10"), range("20", nullptr)}));
     (*chunks.add(2, range("20", nullptr)))->state = ChunkState::loaded;
     (*chunks.add(0, range(nullptr, "10")))->state = ChunkState::read;
     EXPECT_TRUE(chunks.holes().empty());

@@ -44,16 +44,20 @@ protected:
     // The store's backend, while it waits for something.
     bool waits_for(const std::string& wait_event) {
         return test::eventually(10s, [&] {
-            return databases_->value(Side::target,
-                                     "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
-                                     " 'segue control' AND datname = current_database()"
-                                     " AND wait_event = '" + wait_event + "'") == "1";
+            return databases_->value(
+                       Side::target,
+                       "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                       " 'segue control' AND datname = current_database()"
+                       " AND wait_event = '" +
+                           wait_event + "'") == "1";
         });
     }
     void signal_store(const std::string& function) {
-        databases_->run(Side::target, "SELECT " + function + "(pid) FROM pg_stat_activity WHERE"
-                                      " application_name = 'segue control' AND datname ="
-                                      " current_database()");
+        databases_->run(Side::target,
+                        "SELECT " + function +
+                            "(pid) FROM pg_stat_activity WHERE"
+                            " application_name = 'segue control' AND datname ="
+                            " current_database()");
     }
 
     std::unique_ptr<Databases> databases_;
@@ -112,9 +116,8 @@ TEST_F(PostgresControl, ALostAnswerIsUnknown) {
     test::Sql blocker{databases_->url(Side::target)};
     blocker.query("BEGIN");
     blocker.query("UPDATE segue.control SET attempt = attempt");
-    auto pending = std::async(std::launch::async, [&] {
-        return store_->compare_and_set(some_record(), some_record());
-    });
+    auto pending = std::async(
+        std::launch::async, [&] { return store_->compare_and_set(some_record(), some_record()); });
     ASSERT_TRUE(waits_for("transactionid"));
     signal_store("pg_terminate_backend");
     const auto written = pending.get();
@@ -128,10 +131,10 @@ TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
     server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.run("SELECT pg_reload_conf()");
     std::future<Result<Written>> pending;
-    for (int tries = 0; tries < 50; ++tries) {  // The server takes the setting over in its own time.
-        pending = std::async(std::launch::async, [&] {
-            return store_->compare_and_set(some_record(), some_record());
-        });
+    for (int tries = 0; tries < 50;
+         ++tries) {  // The server takes the setting over in its own time.
+        pending = std::async(std::launch::async,
+                             [&] { return store_->compare_and_set(some_record(), some_record()); });
         if (pending.wait_for(300ms) == std::future_status::timeout) break;
         EXPECT_TRUE(pending.get());
     }

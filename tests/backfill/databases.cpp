@@ -41,15 +41,20 @@ std::string Databases::url(Side side, const std::string& user, const std::string
 bool Databases::asked_again(Side side, const std::string& table) const {
     std::set<std::string> tries;  // Each is a transaction of its own.
     return eventually(std::chrono::seconds{20}, [&] {
-        for (const auto& row : run(side, "SELECT pid || ' ' || virtualtransaction FROM pg_locks WHERE NOT granted"
-                                         " AND relation = '" + table + "'::regclass").rows) {
+        for (const auto& row :
+             run(side,
+                 "SELECT pid || ' ' || virtualtransaction FROM pg_locks WHERE NOT granted"
+                 " AND relation = '" +
+                     table + "'::regclass")
+                 .rows) {
             tries.insert(row[0]);
         }
         return tries.size() > 1;
     });
 }
 
-backfill::postgres::Connection Databases::open(Side side, const std::string& mover_id,
+backfill::postgres::Connection Databases::open(Side side,
+                                               const std::string& mover_id,
                                                const std::string& user) const {
     backfill::postgres::Connection::Options options;
     if (!mover_id.empty()) options.settings = {{"segue.mover", mover_id}};

@@ -18,7 +18,8 @@ public:
 
     static PostgresServer& server(Side side);  // Started on first use, stopped at exit.
 
-    std::string url(Side side, const std::string& user = "postgres",
+    std::string url(Side side,
+                    const std::string& user = "postgres",
                     const std::string& password = "postgres") const;
     const std::string& database() const { return database_; }
     // As superuser; a test failure when it fails.
@@ -26,10 +27,12 @@ public:
     std::string value(Side side, const std::string& sql) const {
         return server(side).value(sql, database_);
     }
-    // True when, before the time is over, two tries for a lock on `table` (qualified) have waited one after another.
+    // True when, before the time is over, two tries for a lock on `table` (qualified) have waited
+    // one after another.
     bool asked_again(Side side, const std::string& table) const;
     // A connection of Segue's kind. `mover_id` sets segue.mover.
-    backfill::postgres::Connection open(Side side, const std::string& mover_id = "",
+    backfill::postgres::Connection open(Side side,
+                                        const std::string& mover_id = "",
                                         const std::string& user = "postgres") const;
 
 private:

@@ -45,20 +45,25 @@ public:
         return dispatcher.add_table(name, {"id"}, std::make_shared<NumberOrder>());
     }
     backfill::Change insert(std::string_view id) const {
-        backfill::ChangeBuilder builder{relation, backfill::ChangeKind::insert, backfill::OldRow::none, 16};
+        backfill::ChangeBuilder builder{
+            relation, backfill::ChangeKind::insert, backfill::OldRow::none, 16};
         builder.add(backfill::CellKind::text, id);
         builder.add(backfill::CellKind::text, "body");
         return builder.take();
     }
     backfill::Change remove(std::string_view id) const {
-        backfill::ChangeBuilder builder{relation, backfill::ChangeKind::remove, backfill::OldRow::key, 16};
+        backfill::ChangeBuilder builder{
+            relation, backfill::ChangeKind::remove, backfill::OldRow::key, 16};
         builder.add(backfill::CellKind::text, id);
         builder.add(backfill::CellKind::null);
         return builder.take();
     }
     // `body` empty: it was left out.
-    backfill::Change rename(std::string_view from, std::string_view to, std::string_view body = "new") const {
-        backfill::ChangeBuilder builder{relation, backfill::ChangeKind::update, backfill::OldRow::key, 16};
+    backfill::Change rename(std::string_view from,
+                            std::string_view to,
+                            std::string_view body = "new") const {
+        backfill::ChangeBuilder builder{
+            relation, backfill::ChangeKind::update, backfill::OldRow::key, 16};
         builder.add(backfill::CellKind::text, from);
         builder.add(backfill::CellKind::null);
         builder.add(backfill::CellKind::text, to);
@@ -71,7 +76,9 @@ public:
     }
 
     // One transaction; its commit begins at `start` and ends at `start` + 5.
-    Status transaction(std::uint64_t xid, std::uint64_t start, std::vector<backfill::Change> changes,
+    Status transaction(std::uint64_t xid,
+                       std::uint64_t start,
+                       std::vector<backfill::Change> changes,
                        bool is_mover = false) {
         Status went = dispatcher.on(backfill::TransactionBegin{xid, {}, Position{start}}, out);
         const bool touches = !changes.empty();
@@ -85,8 +92,9 @@ public:
         return went;
     }
 
-    // What the applier was given, briefly: i(nsert) u(pdate) d(elete) t(runcate) with the key, C<position>,
-    // P<position> passed, K<start> parked, S stray, F<number> chunk forgotten, T table forgotten.
+    // What the applier was given, briefly: i(nsert) u(pdate) d(elete) t(runcate) with the key,
+    // C<position>, P<position> passed, K<start> parked, S stray, F<number> chunk forgotten, T table
+    // forgotten.
     std::string given() {
         std::string text;
         for (const backfill::ApplyItem& item : out) text += (text.empty() ? "" : " ") + brief(item);
@@ -99,14 +107,20 @@ public:
             Overloaded{
                 [](const backfill::Change& change) -> std::string {
                     switch (change.kind()) {
-                        case backfill::ChangeKind::insert: return "i" + std::string{change.new_cell(0).text};
-                        case backfill::ChangeKind::update: return "u" + std::string{change.new_cell(0).text};
-                        case backfill::ChangeKind::remove: return "d" + std::string{change.old_cell(0).text};
-                        case backfill::ChangeKind::truncate: return "t";
+                        case backfill::ChangeKind::insert:
+                            return "i" + std::string{change.new_cell(0).text};
+                        case backfill::ChangeKind::update:
+                            return "u" + std::string{change.new_cell(0).text};
+                        case backfill::ChangeKind::remove:
+                            return "d" + std::string{change.old_cell(0).text};
+                        case backfill::ChangeKind::truncate:
+                            return "t";
                     }
                     return "?";
                 },
-                [](const backfill::CommitDone& v) { return "C" + std::to_string(v.position.value); },
+                [](const backfill::CommitDone& v) {
+                    return "C" + std::to_string(v.position.value);
+                },
                 [](const backfill::Passed& v) { return "P" + std::to_string(v.position.value); },
                 [](const backfill::ParkedCommit& v) { return "K" + std::to_string(v.start.value); },
                 [](const backfill::StrayWrite&) { return std::string{"S"}; },

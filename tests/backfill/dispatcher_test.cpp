@@ -139,7 +139,8 @@ TEST(Dispatcher, ARowThatMustBeCreatedWithoutAllItsValuesIsReadAgain) {
     Chunk& loaded = read_chunk(stream, table, up_to("10"));
     load(stream, table, loaded);
     const std::uint64_t number = loaded.number;
-    ASSERT_TRUE(stream.transaction(200, 10, list(stream.rename("50", "2", ""), stream.insert("3"))));
+    ASSERT_TRUE(
+        stream.transaction(200, 10, list(stream.rename("50", "2", ""), stream.insert("3"))));
     EXPECT_EQ(stream.given(), "F" + std::to_string(number) + " C15");
     EXPECT_EQ(table.barrier, Position{15});
     EXPECT_EQ(table.chunks.holes().size(), 1u);

@@ -26,8 +26,12 @@ constexpr const char* list = R"(;
 TEST(PostgresDumpScript, ReadsTheListAndLeavesBehindWhatIsNotMoved) {
     auto entries = parse_dump_list(list);
     ASSERT_EQ(entries.size(), 13u);
-    EXPECT_EQ(entries[2], (DumpEntry{3224, 2606, 16421, "CONSTRAINT public t t_pkey me",
-                                     "3224; 2606 16421 CONSTRAINT public t t_pkey me"}));
+    EXPECT_EQ(entries[2],
+              (DumpEntry{3224,
+                         2606,
+                         16421,
+                         "CONSTRAINT public t t_pkey me",
+                         "3224; 2606 16421 CONSTRAINT public t t_pkey me"}));
     EXPECT_EQ(entries[5].what, "OPERATOR public = me#2");
     std::erase_if(entries, is_left_behind);
     std::vector<int> ids;
@@ -58,15 +62,18 @@ std::string heading(int id) {
 }
 
 TEST(PostgresDumpScript, CutsOnePieceForEachEntryInTheScriptsOwnOrder) {
-    const std::string script = "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\nSET a = 0;\n"
-                               "SELECT pg_catalog.set_config('search_path', '', false);\n\n" +
-                               heading(2) + "CREATE FUNCTION f() AS $$\n-- TOC entry 9 (class 1 OID 1)\n"
-                                            "\\unrestrict xyz\n$$;\n\n" +
-                               heading(1) + "CREATE TABLE t ();\n\n\n\\unrestrict abc\n\n";
+    const std::string script =
+        "--\n-- PostgreSQL database dump\n--\n\n\\restrict abc\n\nSET a = 0;\n"
+        "SELECT pg_catalog.set_config('search_path', '', false);\n\n" +
+        heading(2) +
+        "CREATE FUNCTION f() AS $$\n-- TOC entry 9 (class 1 OID 1)\n"
+        "\\unrestrict xyz\n$$;\n\n" +
+        heading(1) + "CREATE TABLE t ();\n\n\n\\unrestrict abc\n\n";
     const auto cut = cut_script(script, {entry(1), entry(2)});
     ASSERT_TRUE(cut) << cut.error().detail;
-    EXPECT_EQ(cut->settings, (std::vector<std::string>{
-                                 "SET a = 0;", "SELECT pg_catalog.set_config('search_path', '', false);"}));
+    EXPECT_EQ(cut->settings,
+              (std::vector<std::string>{
+                  "SET a = 0;", "SELECT pg_catalog.set_config('search_path', '', false);"}));
     ASSERT_EQ(cut->pieces.size(), 2u);
     EXPECT_EQ(cut->pieces[0].entry_id, 2);
     EXPECT_NE(cut->pieces[0].sql.find("TOC entry 9"), std::string::npos);

@@ -37,8 +37,8 @@ protected:
         run(R"sql(
             INSERT INTO segue.control VALUES (true, 'shop', 'id-1', 'source', 1, 'source', 'switching', 0, '0/0',
                                               'consistent', false, 'async', 0, 0, '', 1))sql");
-        fence_ = std::make_unique<Fence>(FenceSettings{Side::source, databases_->url(Side::source),
-                                                       mover_id, {}});
+        fence_ = std::make_unique<Fence>(
+            FenceSettings{Side::source, databases_->url(Side::source), mover_id, {}});
         arm();
     }
     void arm() {
@@ -57,7 +57,9 @@ protected:
         return fence_->open(in(5s));
     }
     void run(const std::string& sql) { databases_->run(Side::source, sql); }
-    Sql client(const std::string& user = "postgres") { return Sql{databases_->url(Side::source, user)}; }
+    Sql client(const std::string& user = "postgres") {
+        return Sql{databases_->url(Side::source, user)};
+    }
     std::string outcome(const std::string& sql, const std::string& user = "postgres") {
         return client(user).attempt(sql).sqlstate;
     }
@@ -103,21 +105,27 @@ TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
 }
 
-constexpr const char* begin_carrying = "BEGIN; SELECT set_config('segue.carry', pg_current_xact_id()::text, true); ";
+constexpr const char* begin_carrying =
+    "BEGIN; SELECT set_config('segue.carry', pg_current_xact_id()::text, true); ";
 
 TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothingElse) {
     close();
     const std::string carry = begin_carrying;
     EXPECT_EQ(outcome("CREATE TEMPORARY TABLE mine (i int)"), refused);
-    EXPECT_EQ(outcome(carry + "CREATE TEMPORARY SEQUENCE s; CREATE TEMPORARY TABLE mine (i int GENERATED ALWAYS AS IDENTITY, j int); "
-                              "ALTER TABLE mine ADD PRIMARY KEY (i); CREATE INDEX ON mine (j); ALTER SEQUENCE s OWNED BY mine.j; COMMIT"), "");
+    EXPECT_EQ(outcome(carry + "CREATE TEMPORARY SEQUENCE s; CREATE TEMPORARY TABLE mine (i int "
+                              "GENERATED ALWAYS AS IDENTITY, j int); "
+                              "ALTER TABLE mine ADD PRIMARY KEY (i); CREATE INDEX ON mine (j); "
+                              "ALTER SEQUENCE s OWNED BY mine.j; COMMIT"),
+              "");
     EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int)"), refused);
     EXPECT_EQ(outcome(carry + "CREATE INDEX ON t (v)"), refused);
     EXPECT_EQ(outcome(carry + "ALTER TABLE t ALTER v TYPE bigint"), refused);
-    EXPECT_EQ(outcome(carry + "ALTER TABLE t DISABLE TRIGGER segue_fence, ALTER v TYPE text USING set_config('segue.carry', 'off', false); COMMIT"),
+    EXPECT_EQ(outcome(carry + "ALTER TABLE t DISABLE TRIGGER segue_fence, ALTER v TYPE text USING "
+                              "set_config('segue.carry', 'off', false); COMMIT"),
               refused);
     EXPECT_EQ(outcome(carry + "DROP TABLE t"), refused);
-    EXPECT_EQ(outcome(carry + "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"), refused);
+    EXPECT_EQ(outcome(carry + "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'"),
+              refused);
     ASSERT_TRUE(open());
     EXPECT_EQ(outcome(carry + "CREATE TABLE theirs (i int); COMMIT"), "");
 }
@@ -125,21 +133,28 @@ TEST_F(PostgresFence, LetsTemporaryTablesOfASessionThatIsMovedHereBeMadeAndNothi
 // They commit before anybody can look at what they made.
 TEST_F(PostgresFence, RefusesWhatCommitsInsideItselfBeforeItBegins) {
     close();
-    for (const char* setting : {"SET segue.carry = 'on'", "SET segue.carry = ''", "SELECT set_config('segue.carry', pg_current_xact_id()::text, false)"}) {
+    for (const char* setting :
+         {"SET segue.carry = 'on'",
+          "SET segue.carry = ''",
+          "SELECT set_config('segue.carry', pg_current_xact_id()::text, false)"}) {
         SCOPED_TRACE(setting);
         Sql client{databases_->url(Side::source, "postgres")};
         client.query(setting);
         EXPECT_EQ(client.attempt("CREATE INDEX CONCURRENTLY built ON t (v)").sqlstate, refused);
         EXPECT_EQ(client.value("SELECT count(*) FROM pg_class WHERE relname = 'built'"), "0");
-        EXPECT_EQ(client.attempt("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY").sqlstate, refused);
-        EXPECT_EQ(client.value("SELECT count(*) FROM pg_inherits WHERE inhrelid = 'p1'::regclass AND NOT inhdetachpending"), "1");
+        EXPECT_EQ(client.attempt("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY").sqlstate,
+                  refused);
+        EXPECT_EQ(client.value("SELECT count(*) FROM pg_inherits WHERE inhrelid = 'p1'::regclass "
+                               "AND NOT inhdetachpending"),
+                  "1");
     }
 }
 
 TEST_F(PostgresFence, LetsNoCarriedTableBeMadeWithoutTheCheckOfWhatWasMade) {
     run("ALTER EVENT TRIGGER segue_fence_carried DISABLE");
     close();
-    EXPECT_EQ(outcome(begin_carrying + std::string{"CREATE TEMPORARY TABLE mine (i int)"}), refused);
+    EXPECT_EQ(outcome(begin_carrying + std::string{"CREATE TEMPORARY TABLE mine (i int)"}),
+              refused);
     arm();
     EXPECT_EQ(outcome(begin_carrying + std::string{"CREATE TEMPORARY TABLE mine (i int)"}), "");
 }
@@ -180,23 +195,28 @@ TEST_F(PostgresFence, LetsOnlyTheMoverWriteAlsoAmongSessionsOfItsRole) {
 
     // Another role with the mover's setting.
     Databases::server(Side::source)
-        .run("DO $$ BEGIN CREATE ROLE cheat LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN END $$");
+        .run(
+            "DO $$ BEGIN CREATE ROLE cheat LOGIN SUPERUSER; EXCEPTION WHEN duplicate_object THEN "
+            "END $$");
     Connection cheat = databases_->open(Side::source, mover_id, "cheat");
     EXPECT_EQ(cheat.execute("UPDATE public.t SET v = 7").error().sqlstate, refused);
 }
 
 TEST_F(PostgresFence, CostsAnOrdinaryRoleNoRight) {
-    databases_->run(Side::source, "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN"
-                                  " END $$; ");
+    databases_->run(Side::source,
+                    "DO $$ BEGIN CREATE ROLE app LOGIN; EXCEPTION WHEN duplicate_object THEN"
+                    " END $$; ");
     Connection admin = databases_->open(Side::source, mover_id);
-    ASSERT_TRUE(admin.execute("GRANT USAGE, CREATE ON SCHEMA public TO app; GRANT ALL ON public.t TO app"));
+    ASSERT_TRUE(
+        admin.execute("GRANT USAGE, CREATE ON SCHEMA public TO app; GRANT ALL ON public.t TO app"));
     EXPECT_EQ(outcome("UPDATE t SET v = 3", "app"), "");
     EXPECT_EQ(outcome("CREATE TABLE of_app (i int)", "app"), "");
     EXPECT_EQ(outcome("INSERT INTO of_app VALUES (1)", "app"), "");
     EXPECT_EQ(outcome("SELECT setval('segue.fence', 1)", "app"), "42501");
     close();
     EXPECT_EQ(outcome("UPDATE t SET v = 3", "app"), refused);
-    EXPECT_EQ(outcome("INSERT INTO of_app VALUES (1)", "app"), refused);  // Armed as it was created.
+    EXPECT_EQ(outcome("INSERT INTO of_app VALUES (1)", "app"),
+              refused);  // Armed as it was created.
     ASSERT_TRUE(admin.execute("DROP OWNED BY app"));
 }
 
@@ -235,13 +255,14 @@ TEST_P(PostgresFenceWriter, ThatIsOpenIsWaitedForAndFailsTheFenceAtTheDeadline) 
     EXPECT_TRUE(fence_->held());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Kinds, PostgresFenceWriter,
-    testing::Values(Writer{"update", "UPDATE t SET v = 4"},
-                    Writer{"no_row", "DELETE FROM t WHERE false"},
-                    Writer{"rewrite", "ALTER TABLE t ALTER v TYPE bigint USING v + 1"},
-                    Writer{"past_the_triggers", "SELECT lo_create(0)"}),
-    [](const auto& writer) { return writer.param.name; });
+INSTANTIATE_TEST_SUITE_P(Kinds,
+                         PostgresFenceWriter,
+                         testing::Values(Writer{"update", "UPDATE t SET v = 4"},
+                                         Writer{"no_row", "DELETE FROM t WHERE false"},
+                                         Writer{"rewrite",
+                                                "ALTER TABLE t ALTER v TYPE bigint USING v + 1"},
+                                         Writer{"past_the_triggers", "SELECT lo_create(0)"}),
+                         [](const auto& writer) { return writer.param.name; });
 
 TEST_F(PostgresFence, WaitsForPreparedTransactionsHereButNotForOtherDatabases) {
     Sql elsewhere{Databases::server(Side::source).url("postgres")};
@@ -262,7 +283,8 @@ TEST_F(PostgresFence, WaitsForPreparedTransactionsHereButNotForOtherDatabases) {
 TEST_F(PostgresFence, TellsWhenTheSessionWithTheLockHasDied) {
     close();
     EXPECT_TRUE(fence_->held());
-    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'segue fence'"
+    run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'segue "
+        "fence'"
         " AND datname = current_database()");
     EXPECT_TRUE(test::eventually(5s, [&] { return !fence_->held(); }));
     EXPECT_EQ(outcome("UPDATE t SET v = 4"), refused);  // The flag does not need the session.
@@ -280,7 +302,8 @@ TEST_F(PostgresFence, OpensAlsoWhenAnEarlierSessionOfOursStillHoldsTheLock) {
 
 TEST_F(PostgresFence, ArmsOneTableAtATimeAndHoldsUpNobody) {
     Connection admin = databases_->open(Side::source, mover_id);
-    ASSERT_TRUE(admin.execute("DROP TRIGGER segue_fence ON public.t; DROP TRIGGER segue_fence ON public.p1"));
+    ASSERT_TRUE(admin.execute(
+        "DROP TRIGGER segue_fence ON public.t; DROP TRIGGER segue_fence ON public.p1"));
     Sql writer = client();
     writer.query("BEGIN");
     writer.query("UPDATE t SET v = 4 WHERE i = 1");
@@ -326,11 +349,12 @@ TEST_F(PostgresFence, IsRemovedWithoutATrace) {
     ASSERT_TRUE(removed) << removed.error().detail;
     ASSERT_TRUE(fence_->remove(in(10s)));
     EXPECT_EQ(outcome("UPDATE t SET v = 4; CREATE TABLE fresh (i int)"), "");
-    EXPECT_EQ(databases_->value(Side::source,
-                                "SELECT (SELECT count(*) FROM pg_trigger) + (SELECT count(*) FROM"
-                                " pg_event_trigger) + (SELECT count(*) FROM pg_proc WHERE pronamespace ="
-                                " 'segue'::regnamespace)"),
-              "0");
+    EXPECT_EQ(
+        databases_->value(Side::source,
+                          "SELECT (SELECT count(*) FROM pg_trigger) + (SELECT count(*) FROM"
+                          " pg_event_trigger) + (SELECT count(*) FROM pg_proc WHERE pronamespace ="
+                          " 'segue'::regnamespace)"),
+        "0");
 }
 
 }  // namespace

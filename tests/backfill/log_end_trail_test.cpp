@@ -48,7 +48,8 @@ TEST_F(LogEndTrailTest, ALogThatLostItsEndBeginsAnew) {
 TEST_F(LogEndTrailTest, ALongTrailIsCoarseAndNeverTellsTooMuch) {
     constexpr int count = 100 * static_cast<int>(LogEndTrail::samples_max);
     constexpr int distance_max = 300;  // Of 25,600 seconds in at least 128 samples, and some.
-    for (int i = 1; i <= count; ++i) note(static_cast<std::uint64_t>(i) * 10, std::chrono::seconds{i});
+    for (int i = 1; i <= count; ++i)
+        note(static_cast<std::uint64_t>(i) * 10, std::chrono::seconds{i});
     const std::chrono::seconds now{count + 1};
     for (int i = 1; i < count - distance_max; i += 97) {
         const double truth = count - i;  // The log went beyond it one second after it was its end.
@@ -60,9 +61,11 @@ TEST_F(LogEndTrailTest, ALongTrailIsCoarseAndNeverTellsTooMuch) {
 
 TEST_F(LogEndTrailTest, IsFineAgainOnceAllOfItIsApplied) {
     constexpr int count = 100 * static_cast<int>(LogEndTrail::samples_max);
-    for (int i = 1; i <= count; ++i) note(static_cast<std::uint64_t>(i) * 10, std::chrono::seconds{i});
+    for (int i = 1; i <= count; ++i)
+        note(static_cast<std::uint64_t>(i) * 10, std::chrono::seconds{i});
     const std::uint64_t end = count * 10;
-    for (int i = 1; i <= 3; ++i) note(end + static_cast<std::uint64_t>(i), std::chrono::seconds{count + i}, end);
+    for (int i = 1; i <= 3; ++i)
+        note(end + static_cast<std::uint64_t>(i), std::chrono::seconds{count + i}, end);
     EXPECT_EQ(age(end + 1, std::chrono::seconds{count + 5}), 3);
 }
 

@@ -10,7 +10,9 @@ namespace {
 TEST(LogPosition, ItsMarkMovesWithEveryTransactionThatWritesAndNoOther) {
     SEGUE_NEEDS_POSTGRES();
     const test::PostgresServer server;
-    server.run("CREATE SCHEMA segue; CREATE TABLE segue.ticket (number bigint); INSERT INTO segue.ticket VALUES (0)");
+    server.run(
+        "CREATE SCHEMA segue; CREATE TABLE segue.ticket (number bigint); INSERT INTO segue.ticket "
+        "VALUES (0)");
     server.run("CREATE TABLE t (i int); CREATE SEQUENCE s");
     LogPosition log{server.url(), {}};
     const auto mark = [&log] {
@@ -40,7 +42,9 @@ TEST(LogPosition, MarksOfTwoConnectionsAreNotCompared) {
     LogPosition log{server.url(), {}};
     const auto before = log.read();
     ASSERT_TRUE(before);
-    server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'segue positions'");
+    server.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'segue "
+        "positions'");
     auto after = log.read();
     if (!after) after = log.read();  // The first one learns of the end.
     ASSERT_TRUE(after);

@@ -1,5 +1,5 @@
-// kill -9 of a mover at its named points, again and again, under a workload: afterwards both sides are equal.
-// The mover runs in a child that is this same program.
+// kill -9 of a mover at its named points, again and again, under a workload: afterwards both sides
+// are equal. The mover runs in a child that is this same program.
 
 #include <gtest/gtest.h>
 
@@ -43,7 +43,8 @@ protected:
             {"MOVER_MIGRATION", migration},
             {"MOVER_SOURCE", databases->url(Side::source)},
             {"MOVER_TARGET", databases->url(Side::target)},
-            {"MOVER_BACKFILL", databases->value(Side::source, "SELECT backfill FROM segue.control")},
+            {"MOVER_BACKFILL",
+             databases->value(Side::source, "SELECT backfill FROM segue.control")},
             {"SEGUE_CRASH_AT", crash_at}};
         return test::Child{command, log_folder_ / "child.log", SIGKILL};
     }
@@ -63,10 +64,11 @@ protected:
 
 TEST_F(MoverCrash, EveryNamedInstantOfCopyingAndApplyingIsSurvived) {
     test::create_workload_schema(databases->url(Side::source), 2);
-    databases->run(Side::source, "CREATE TABLE public.many (id int PRIMARY KEY, body text);"
-                                 " INSERT INTO public.many SELECT i, repeat('x', 300)"
-                                 " FROM generate_series(1, 60000) i; ANALYZE public.many;"
-                                 " CREATE TABLE public.locked (id int PRIMARY KEY)");
+    databases->run(Side::source,
+                   "CREATE TABLE public.many (id int PRIMARY KEY, body text);"
+                   " INSERT INTO public.many SELECT i, repeat('x', 300)"
+                   " FROM generate_series(1, 60000) i; ANALYZE public.many;"
+                   " CREATE TABLE public.locked (id int PRIMARY KEY)");
     test::WorkloadOptions options;
     options.url = databases->url(Side::source);
     options.workers = 3;
@@ -74,17 +76,29 @@ TEST_F(MoverCrash, EveryNamedInstantOfCopyingAndApplyingIsSurvived) {
     prepare();
     workload.start();
     const auto crash_at_each = [&](std::initializer_list<const char*> points) {
-        for (const char* const point : points) EXPECT_TRUE(crash(point)) << point << " was not reached";
+        for (const char* const point : points)
+            EXPECT_TRUE(crash(point)) << point << " was not reached";
     };
     {
         // A table that cannot be read keeps the copy from ending before every point of it was met.
         test::Sql lock{databases->url(Side::source)};
         lock.query("BEGIN; LOCK TABLE public.locked");
-        crash_at_each({"copy.after_open:2", "copy.after_read:3", "copy.before_loaded:4", "copy.after_loaded:2",
-                       "apply.before_commit:5", "apply.after_commit:5", "apply.before_confirm", "apply.after_confirm"});
+        crash_at_each({"copy.after_open:2",
+                       "copy.after_read:3",
+                       "copy.before_loaded:4",
+                       "copy.after_loaded:2",
+                       "apply.before_commit:5",
+                       "apply.after_commit:5",
+                       "apply.before_confirm",
+                       "apply.after_confirm"});
     }
-    crash_at_each({"copy.before_reverse_slot", "copy.before_reverse_progress", "copy.after_reverse_slot",
-                   "copy.before_consistent", "copy.after_consistent", "apply.before_commit:20", "apply.after_commit:20",
+    crash_at_each({"copy.before_reverse_slot",
+                   "copy.before_reverse_progress",
+                   "copy.after_reverse_slot",
+                   "copy.before_consistent",
+                   "copy.after_consistent",
+                   "apply.before_commit:20",
+                   "apply.after_commit:20",
                    "apply.after_confirm:2"});
     start();
     wait_consistent();
@@ -97,12 +111,14 @@ TEST_F(MoverCrash, EveryNamedInstantOfCopyingAndApplyingIsSurvived) {
 
 // Law 4 made deterministic: commits stay invisible while chunks are opened.
 TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
-    databases->run(Side::source, "CREATE TABLE public.t (id int PRIMARY KEY, n int);"
-                                 " INSERT INTO public.t SELECT i, 0 FROM generate_series(1, 200) i");
+    databases->run(Side::source,
+                   "CREATE TABLE public.t (id int PRIMARY KEY, n int);"
+                   " INSERT INTO public.t SELECT i, 0 FROM generate_series(1, 200) i");
     for (int i = 0; i < 12; ++i) {
-        databases->run(Side::source, "CREATE TABLE public.t" + std::to_string(i) +
-                                         " AS TABLE public.t; ALTER TABLE public.t" + std::to_string(i) +
-                                         " ADD PRIMARY KEY (id)");
+        databases->run(Side::source,
+                       "CREATE TABLE public.t" + std::to_string(i) +
+                           " AS TABLE public.t; ALTER TABLE public.t" + std::to_string(i) +
+                           " ADD PRIMARY KEY (id)");
     }
     prepare();
     std::atomic<bool> over{false};
@@ -111,7 +127,8 @@ TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
         test::Sql sql{databases->url(Side::source)};
         for (int i = writer * 1000; !over; ++i) {
             const std::string table = "public.t" + std::to_string(i % 12);
-            const std::string id = std::to_string(1 + i * 7 % 66 * writers + writer);  // No two writers share one.
+            const std::string id =
+                std::to_string(1 + i * 7 % 66 * writers + writer);  // No two writers share one.
             sql.query("UPDATE " + table + " SET n = n + 1 WHERE id = " + id);
             sql.query("DELETE FROM " + table + " WHERE id = " + id);
             sql.query("INSERT INTO " + table + " VALUES (" + id + ", " + std::to_string(i) + ")");
@@ -155,7 +172,8 @@ TEST_F(MoverCrash, ASlotBeyondTheDurableMarkMakesTheCopyInvalid) {
     mover.reset();
     // As if a backup of the target had been restored.
     auto target = databases->open(Side::target, "id" + migration);
-    ASSERT_TRUE(target.execute("UPDATE segue.progress SET restart = '0/1', applied = '0/1' WHERE stream = 'source'"));
+    ASSERT_TRUE(target.execute(
+        "UPDATE segue.progress SET restart = '0/1', applied = '0/1' WHERE stream = 'source'"));
     start();
     EXPECT_TRUE(test::eventually(20s, [&] {
         return problems().find("the copy is invalid") != std::string::npos;
@@ -163,18 +181,25 @@ TEST_F(MoverCrash, ASlotBeyondTheDurableMarkMakesTheCopyInvalid) {
 }
 
 TEST_F(MoverCrash, AtTheCapTheSlotIsGivenUpAndSaidSo) {
-    databases->run(Side::source, "CREATE TABLE public.t (id int, body text); ALTER TABLE public.t REPLICA IDENTITY FULL");
+    databases->run(
+        Side::source,
+        "CREATE TABLE public.t (id int, body text); ALTER TABLE public.t REPLICA IDENTITY FULL");
     prepare();
     start();
     wait_consistent();
     mover.reset();
-    databases->run(Side::source, "INSERT INTO public.t SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i");
+    databases->run(
+        Side::source,
+        "INSERT INTO public.t SELECT i, repeat('x', 1000) FROM generate_series(1, 20000) i");
     retained_log_bytes_max = 4 << 20;
     start();
     EXPECT_TRUE(test::eventually(30s, [&] {
         return problems().find("retained_log_mb") != std::string::npos;
     })) << problems();
-    EXPECT_EQ(databases->value(Side::source, "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"), "0");
+    EXPECT_EQ(databases->value(
+                  Side::source,
+                  "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"),
+              "0");
 }
 
 TEST_F(MoverCrash, ATwinGivesWayToWhoeverQueuesBehindItsLock) {

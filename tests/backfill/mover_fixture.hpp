@@ -28,7 +28,8 @@ protected:
         mover.reset();
         if (!databases) return;
         for (const Side side : {Side::source, Side::target}) {
-            const std::string slots = " FROM pg_replication_slots WHERE database = current_database()";
+            const std::string slots =
+                " FROM pg_replication_slots WHERE database = current_database()";
             // The server may still be ending the session that read it.
             EXPECT_TRUE(test::eventually(30s, [&] {
                 return databases->value(side, "SELECT count(*)" + slots + " AND active") == "0";
@@ -68,7 +69,8 @@ protected:
         std::string text;
         for (const std::string& problem : mover->status().problems) text += problem + "\n";
         for (const TableProgress& table : mover->status().tables) {
-            if (table.state != "loaded" && table.state != "consistent") text += table.name + " " + table.state + "\n";
+            if (table.state != "loaded" && table.state != "consistent")
+                text += table.name + " " + table.state + "\n";
         }
         return text;
     }
@@ -84,7 +86,8 @@ protected:
         const auto end = steps->commit_ticket(authority);
         ASSERT_TRUE(end);
         // A mover that was just started may still be opening its streams.
-        ASSERT_TRUE(test::eventually(60s, [&] { return bool{mover->nudge(authority)}; })) << problems();
+        ASSERT_TRUE(test::eventually(60s, [&] { return bool{mover->nudge(authority)}; }))
+            << problems();
         ASSERT_TRUE(mover->applied(authority).wait_for(*end, Clock::now() + 60s)) << problems();
     }
 

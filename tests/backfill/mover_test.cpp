@@ -1,5 +1,5 @@
-// The mover between two real servers, without the proxy: copying and following under concurrent writes,
-// restarts, both directions, twins.
+// The mover between two real servers, without the proxy: copying and following under concurrent
+// writes, restarts, both directions, twins.
 
 #include "backfill/mover.hpp"
 
@@ -41,11 +41,12 @@ TEST_F(MoverTest, CopiesAndFollowsUnderEveryKindOfWrite) {
 class BigTable {
 public:
     explicit BigTable(test::Databases& databases) : databases_(databases) {
-        databases.run(Side::source,
-                      "CREATE TABLE big (id bigint PRIMARY KEY, n int NOT NULL, body text);"
-                      " ALTER TABLE big ALTER body SET STORAGE EXTERNAL;"
-                      " INSERT INTO big SELECT i, 0, repeat('x', 100) FROM generate_series(1, 240000) i;"
-                      " UPDATE big SET body = repeat('toast', 1000) WHERE id % 500 = 0; ANALYZE big");
+        databases.run(
+            Side::source,
+            "CREATE TABLE big (id bigint PRIMARY KEY, n int NOT NULL, body text);"
+            " ALTER TABLE big ALTER body SET STORAGE EXTERNAL;"
+            " INSERT INTO big SELECT i, 0, repeat('x', 100) FROM generate_series(1, 240000) i;"
+            " UPDATE big SET body = repeat('toast', 1000) WHERE id % 500 = 0; ANALYZE big");
     }
     ~BigTable() { stop(); }
     void start() {
@@ -65,14 +66,20 @@ private:
         const std::string pick = "(3 * (random() * 80000)::bigint + " + mine + ")";
         while (!over_) {
             sql.query("UPDATE big SET n = n + 1 WHERE id = " + pick);
-            sql.query("WITH p AS (SELECT " + pick + " AS a, " + pick + " AS b) UPDATE big SET id = p.b FROM p"
+            sql.query("WITH p AS (SELECT " + pick + " AS a, " + pick +
+                      " AS b) UPDATE big SET id = p.b FROM p"
                       " WHERE big.id = p.a AND NOT EXISTS (SELECT FROM big o WHERE o.id = p.b)");
-            sql.query("WITH p AS (SELECT 500 * (3 * (random() * 160)::bigint + " + mine + ") AS a, " + pick +
+            sql.query("WITH p AS (SELECT 500 * (3 * (random() * 160)::bigint + " + mine +
+                      ") AS a, " + pick +
                       " AS b) UPDATE big SET id = p.b FROM p WHERE big.id = p.a"
                       " AND NOT EXISTS (SELECT FROM big o WHERE o.id = p.b)");
-            sql.query("BEGIN; DELETE FROM big WHERE id = 3 * 7 + " + mine + "; SAVEPOINT s;"
-                      " INSERT INTO big VALUES (3 * 7 + " + mine + ", 1, 'again'); ROLLBACK TO s;"
-                      " INSERT INTO big VALUES (3 * 7 + " + mine + ", 2, 'again'); COMMIT");
+            sql.query("BEGIN; DELETE FROM big WHERE id = 3 * 7 + " + mine +
+                      "; SAVEPOINT s;"
+                      " INSERT INTO big VALUES (3 * 7 + " +
+                      mine +
+                      ", 1, 'again'); ROLLBACK TO s;"
+                      " INSERT INTO big VALUES (3 * 7 + " +
+                      mine + ", 2, 'again'); COMMIT");
         }
     }
     test::Databases& databases_;
@@ -87,7 +94,9 @@ TEST_F(MoverTest, CutsALargeTableAndSurvivesRestartsWhileKeysMove) {
     for (int restart = 0; restart < 4; ++restart) {
         start();
         // Some chunks more than last time, then away with it in the middle of the next.
-        const auto loaded = [&] { return databases->value(Side::target, "SELECT count(*) FROM segue.chunk"); };
+        const auto loaded = [&] {
+            return databases->value(Side::target, "SELECT count(*) FROM segue.chunk");
+        };
         const std::string before = loaded();
         test::eventually(5s, [&] { return loaded() != before; });
         mover.reset();
@@ -102,14 +111,17 @@ TEST_F(MoverTest, CutsALargeTableAndSurvivesRestartsWhileKeysMove) {
 
 TEST_F(MoverTest, ATruncateInTheMiddleStartsThatTableAgain) {
     BigTable big{*databases};
-    databases->run(Side::source, "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1)");
+    databases->run(Side::source,
+                   "CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (1)");
     prepare();
     start();
     test::eventually(10s, [&] {
-        return databases->value(Side::target, "SELECT count(*) FROM segue.chunk WHERE table_name = 'big'") != "0";
+        return databases->value(Side::target,
+                                "SELECT count(*) FROM segue.chunk WHERE table_name = 'big'") != "0";
     });
-    databases->run(Side::source, "BEGIN; INSERT INTO big VALUES (-1, 1, 'a'); TRUNCATE big, other;"
-                                 " INSERT INTO big VALUES (7, 7, 'b'); COMMIT; INSERT INTO other VALUES (2)");
+    databases->run(Side::source,
+                   "BEGIN; INSERT INTO big VALUES (-1, 1, 'a'); TRUNCATE big, other;"
+                   " INSERT INTO big VALUES (7, 7, 'b'); COMMIT; INSERT INTO other VALUES (2)");
     wait_consistent();
     catch_up();
     expect_same();
@@ -124,7 +136,8 @@ TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
     start();
     wait_consistent();
     big.start();
-    const std::string sql = "SELECT count(*), sum(hashtextextended(b::text, 0)::numeric) FROM public.big b";
+    const std::string sql =
+        "SELECT count(*), sum(hashtextextended(b::text, 0)::numeric) FROM public.big b";
     for (int i = 0; i < 10; ++i) {
         auto twin = mover->open_twin(Clock::now() + 20s);
         ASSERT_TRUE(twin) << twin.error().detail;
@@ -149,10 +162,13 @@ TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
     test::Sql ddl{databases->url(Side::source)};
     ddl.query("BEGIN");
     ddl.query("LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE");
-    auto opening = std::async(std::launch::async, [&] { return mover->open_twin(Clock::now() + 30s); });
+    auto opening =
+        std::async(std::launch::async, [&] { return mover->open_twin(Clock::now() + 30s); });
     EXPECT_TRUE(databases->asked_again(Side::source, "public.t"));
-    EXPECT_EQ(databases->value(Side::target, "SELECT count(*) FROM pg_locks WHERE relation = 'public.t'::regclass"
-                                             " AND mode = 'AccessShareLock'"), "0");
+    EXPECT_EQ(databases->value(Side::target,
+                               "SELECT count(*) FROM pg_locks WHERE relation = 'public.t'::regclass"
+                               " AND mode = 'AccessShareLock'"),
+              "0");
     ddl.query("COMMIT");
     const auto twin = opening.get();
     ASSERT_TRUE(twin) << twin.error().detail;
@@ -162,8 +178,10 @@ TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
 }
 
 TEST_F(MoverTest, VerifyEndsWhileTablesAreTruncatedAllTheTime) {
-    databases->run(Side::source, "CREATE TABLE scratch (i int PRIMARY KEY); CREATE TABLE large (i int PRIMARY KEY, t text);"
-                                 " INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 60000) g; ANALYZE");
+    databases->run(
+        Side::source,
+        "CREATE TABLE scratch (i int PRIMARY KEY); CREATE TABLE large (i int PRIMARY KEY, t text);"
+        " INSERT INTO large SELECT g, repeat('x', 200) FROM generate_series(1, 60000) g; ANALYZE");
     prepare();
     start();
     wait_consistent();
@@ -191,14 +209,16 @@ TEST_F(MoverTest, VerifyEndsWhileTablesAreTruncatedAllTheTime) {
 }
 
 TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
-    databases->run(Side::source, "CREATE TABLE t (a int, b text, v text, PRIMARY KEY (a, b));"
-                                 " INSERT INTO t SELECT i, 'k' || i, 'v' FROM generate_series(1, 1000) i");
+    databases->run(Side::source,
+                   "CREATE TABLE t (a int, b text, v text, PRIMARY KEY (a, b));"
+                   " INSERT INTO t SELECT i, 'k' || i, 'v' FROM generate_series(1, 1000) i");
     prepare();
     start();
     wait_consistent();
     auto rogue = databases->open(Side::target, "id" + migration);
-    ASSERT_TRUE(rogue.execute("SET session_replication_role = replica; UPDATE public.t SET v = 'w' WHERE a = 3;"
-                              " DELETE FROM public.t WHERE a = 4; INSERT INTO public.t VALUES (5000, 'extra', 'x')"));
+    ASSERT_TRUE(rogue.execute(
+        "SET session_replication_role = replica; UPDATE public.t SET v = 'w' WHERE a = 3;"
+        " DELETE FROM public.t WHERE a = 4; INSERT INTO public.t VALUES (5000, 'extra', 'x')"));
     const auto found = mover->verify();
     ASSERT_TRUE(found) << found.error().detail;
     EXPECT_EQ(found->differences, 3u);
@@ -211,13 +231,17 @@ TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
 }
 
 TEST_F(MoverTest, AMissStopsTheTableAndIsNeverPaperedOver) {
-    databases->run(Side::source, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 2)");
+    databases->run(
+        Side::source,
+        "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1), (2, 2)");
     prepare();
     start();
     wait_consistent();
     auto rogue = databases->open(Side::target, "id" + migration);
-    ASSERT_TRUE(rogue.execute("SET session_replication_role = replica; DELETE FROM public.t WHERE id = 1"));
-    databases->run(Side::source, "UPDATE t SET v = 10 WHERE id = 1; UPDATE t SET v = 20 WHERE id = 2");
+    ASSERT_TRUE(
+        rogue.execute("SET session_replication_role = replica; DELETE FROM public.t WHERE id = 1"));
+    databases->run(Side::source,
+                   "UPDATE t SET v = 10 WHERE id = 1; UPDATE t SET v = 20 WHERE id = 2");
     const Position before = mover->applied(Side::source).current();
     EXPECT_TRUE(test::eventually(20s, [&] {
         const MoverStatus status = mover->status();
@@ -238,7 +262,8 @@ TEST_F(MoverTest, AMissStopsTheTableAndIsNeverPaperedOver) {
 }
 
 TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
-    databases->run(Side::source, "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
+    databases->run(Side::source,
+                   "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");
     prepare();
     start();
     wait_consistent();
@@ -257,7 +282,8 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     ASSERT_TRUE(mover->become(Side::target, *since));
     tell_record(Side::target, "authority = 'target'");
     ASSERT_TRUE(steps->open_fence(Side::target));
-    databases->run(Side::target, "INSERT INTO t VALUES (2, 2); UPDATE t SET v = 5, id = 9 WHERE id = 1");
+    databases->run(Side::target,
+                   "INSERT INTO t VALUES (2, 2); UPDATE t SET v = 5, id = 9 WHERE id = 1");
     catch_up(Side::target);
     expect_same();
     EXPECT_EQ(mover->strays(Side::source), 0u);
@@ -269,7 +295,8 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     steps->release_fence_lock(Side::source);
     tell_record(Side::source, "phase = 'steady'");
     ASSERT_TRUE(steps->open_fence(Side::source));
-    databases->run(Side::source, "CREATE TABLE unrelated (x int); INSERT INTO unrelated VALUES (1)");
+    databases->run(Side::source,
+                   "CREATE TABLE unrelated (x int); INSERT INTO unrelated VALUES (1)");
     databases->run(Side::source, "INSERT INTO t VALUES (77, 7)");
     EXPECT_TRUE(test::eventually(20s, [&] { return mover->strays(Side::source) == 1; }));
     EXPECT_EQ(mover->status().stray_write_tables, (std::vector<std::string>{"public.t"}));

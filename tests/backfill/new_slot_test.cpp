@@ -10,15 +10,18 @@ namespace {
 
 using NewSlot = MoverTest;
 
-// The order that makes a slot which PostgreSQL itself cannot decode: a TRUNCATE while the slot is being created, with
-// an older transaction open, and then a change of that table before the slot is ready.
+// The order that makes a slot which PostgreSQL itself cannot decode: a TRUNCATE while the slot is
+// being created, with an older transaction open, and then a change of that table before the slot is
+// ready.
 TEST_F(NewSlot, IsReadableWhereATableWasTruncatedWhileItWasCreated) {
     databases->run(Side::source, "CREATE TABLE public.t (id int PRIMARY KEY)");
     const auto somebody_waits_for = [&](const std::string& transaction) {
         return test::eventually(30s, [&] {
             return databases->value(Side::source,
-                                    "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-                                    " AND transactionid = '" + transaction + "'") != "0";
+                                    "SELECT count(*) FROM pg_locks WHERE locktype = "
+                                    "'transactionid' AND NOT granted"
+                                    " AND transactionid = '" +
+                                        transaction + "'") != "0";
         });
     };
     const std::string begin = "BEGIN; SELECT pg_current_xact_id()";
@@ -34,7 +37,8 @@ TEST_F(NewSlot, IsReadableWhereATableWasTruncatedWhileItWasCreated) {
     across.query("BEGIN; INSERT INTO public.t VALUES (1)");
     older.query("COMMIT");
     EXPECT_TRUE(test::eventually(30s, [&] {
-        return databases->value(Side::source, "SELECT obj_description('segue'::regnamespace) IS NOT NULL") == "t";
+        return databases->value(Side::source,
+                                "SELECT obj_description('segue'::regnamespace) IS NOT NULL") == "t";
     }));
     // Whoever spans the slot's beginning is waited for.
     EXPECT_EQ(databases->value(Side::target, "SELECT count(*) FROM segue.progress"), "0");

@@ -20,7 +20,8 @@ std::map<std::string, std::string> said_of_roles(const ServerSettings& settings)
     EXPECT_TRUE(findings);
     std::map<std::string, std::string> said;
     for (const Finding& finding : *findings) {
-        if (finding.code.starts_with("role_")) said[finding.object] += finding.code + ": " + finding.reason;
+        if (finding.code.starts_with("role_"))
+            said[finding.object] += finding.code + ": " + finding.reason;
     }
     return said;
 }
@@ -28,16 +29,22 @@ std::map<std::string, std::string> said_of_roles(const ServerSettings& settings)
 TEST(PreflightRoles, TellsHowEachRoleGetsInOnBothServers) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer source{test::ServerOptions{.auth = test::ServerAuth::scram}}, target;
-    source.run("CREATE ROLE equal LOGIN PASSWORD 'a'; CREATE ROLE other LOGIN PASSWORD 'a'; CREATE ROLE absent LOGIN PASSWORD 'a';"
-               "CREATE ROLE mapped LOGIN PASSWORD 'a'; CREATE ROLE twice LOGIN PASSWORD 'a'; CREATE ROLE bare LOGIN; CREATE ROLE nobody;"
-               "SET password_encryption = md5; CREATE ROLE aged LOGIN PASSWORD 'a'");
+    source.run(
+        "CREATE ROLE equal LOGIN PASSWORD 'a'; CREATE ROLE other LOGIN PASSWORD 'a'; CREATE ROLE "
+        "absent LOGIN PASSWORD 'a';"
+        "CREATE ROLE mapped LOGIN PASSWORD 'a'; CREATE ROLE twice LOGIN PASSWORD 'a'; CREATE ROLE "
+        "bare LOGIN; CREATE ROLE nobody;"
+        "SET password_encryption = md5; CREATE ROLE aged LOGIN PASSWORD 'a'");
     const auto copied = [&](const std::string& role) {
-        const std::string verifier = source.value("SELECT rolpassword FROM pg_authid WHERE rolname = '" + role + "'");
+        const std::string verifier =
+            source.value("SELECT rolpassword FROM pg_authid WHERE rolname = '" + role + "'");
         target.run("CREATE ROLE " + role + " LOGIN PASSWORD '" + verifier + "'");
     };
     copied("equal");
     copied("aged");
-    target.run("CREATE ROLE other LOGIN PASSWORD 'b'; CREATE ROLE mapped LOGIN PASSWORD 'b'; CREATE ROLE bare LOGIN");
+    target.run(
+        "CREATE ROLE other LOGIN PASSWORD 'b'; CREATE ROLE mapped LOGIN PASSWORD 'b'; CREATE ROLE "
+        "bare LOGIN");
     ServerSettings settings;
     settings.migration = "shop";
     settings.url[0] = source.socket_url();
@@ -46,29 +53,41 @@ TEST(PreflightRoles, TellsHowEachRoleGetsInOnBothServers) {
     settings.mapped_roles[1] = {"twice", "mapped"};
 
     auto said = said_of_roles(settings);
-    EXPECT_EQ(said["role equal"], "role_login: SCRAM-SHA-256, the same verifier on both sides: its own password on both");
-    EXPECT_EQ(said["role aged"], "role_login: md5, the same verifier on both sides: its own password on both");
+    EXPECT_EQ(
+        said["role equal"],
+        "role_login: SCRAM-SHA-256, the same verifier on both sides: its own password on both");
+    EXPECT_EQ(said["role aged"],
+              "role_login: md5, the same verifier on both sides: its own password on both");
     EXPECT_THAT(said["role other"], HasSubstr("start gives the target the same verifier"));
-    EXPECT_THAT(said["role absent"], HasSubstr("start gives the target the role with the same verifier"));
-    EXPECT_EQ(said["role mapped"], "role_login: its own password on the source, [[credentials]] on the target");
+    EXPECT_THAT(said["role absent"],
+                HasSubstr("start gives the target the role with the same verifier"));
+    EXPECT_EQ(said["role mapped"],
+              "role_login: its own password on the source, [[credentials]] on the target");
     EXPECT_EQ(said["role twice"], "role_login: Segue logs it in on both sides by [[credentials]]");
     EXPECT_THAT(said["role bare"], HasSubstr("role_login: no password"));
     EXPECT_FALSE(said.contains("role nobody"));
 
     settings.sync_roles = false;
     said = said_of_roles(settings);
-    EXPECT_THAT(said["target: role other"], HasSubstr("role_verifier: its password verifier differs"));
+    EXPECT_THAT(said["target: role other"],
+                HasSubstr("role_verifier: its password verifier differs"));
     EXPECT_THAT(said["target: role absent"], HasSubstr("role_missing"));
-    EXPECT_EQ(said["role equal"], "role_login: SCRAM-SHA-256, the same verifier on both sides: its own password on both");
+    EXPECT_EQ(
+        said["role equal"],
+        "role_login: SCRAM-SHA-256, the same verifier on both sides: its own password on both");
     EXPECT_FALSE(said.contains("target: role mapped"));
 }
 
 TEST(PreflightRoles, NamesWhatCannotBePassedOnAndManyRolesByTheirNumber) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer source, target;
-    test::write_file(source.data() / "pg_hba.conf", "local all all trust\nhost all kerberos 127.0.0.1/32 gss\nhost all all ::1/128 cert\n"
-                                                    "host elsewhere all ::1/128 gss\n");
-    source.run("DO $$ BEGIN FOR i IN 1 .. 120 LOOP EXECUTE format('CREATE ROLE app_%s LOGIN', i); END LOOP; END $$");
+    test::write_file(
+        source.data() / "pg_hba.conf",
+        "local all all trust\nhost all kerberos 127.0.0.1/32 gss\nhost all all ::1/128 cert\n"
+        "host elsewhere all ::1/128 gss\n");
+    source.run(
+        "DO $$ BEGIN FOR i IN 1 .. 120 LOOP EXECUTE format('CREATE ROLE app_%s LOGIN', i); END "
+        "LOOP; END $$");
     ServerSettings settings;
     settings.migration = "shop";
     settings.url[0] = source.socket_url();

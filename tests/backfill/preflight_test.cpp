@@ -86,9 +86,13 @@ TEST(Preflight, NamesEveryObjectThatCannotBeMovedExactly) {
     EXPECT_FALSE(fails.contains({"unlogged_table", "source: public.cache"}));
     EXPECT_FALSE(fails.contains({"transaction_id_column", "source: public.versions"}));
     EXPECT_FALSE(fails.contains({"table_not_empty", "target: public.keyless"}));
-    EXPECT_EQ(std::count_if(fails.begin(), fails.end(), [](const auto& f) { return f.first == "exclude_unknown"; }), 0);
+    EXPECT_EQ(
+        std::count_if(
+            fails.begin(), fails.end(), [](const auto& f) { return f.first == "exclude_unknown"; }),
+        0);
     excluding.exclude.push_back("public.kache");
-    EXPECT_TRUE(coded(excluding, Severity::fail).contains({"exclude_unknown", "source: public.kache"}));
+    EXPECT_TRUE(
+        coded(excluding, Severity::fail).contains({"exclude_unknown", "source: public.kache"}));
 }
 
 TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
@@ -96,7 +100,8 @@ TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
     const Databases databases;
     databases.run(Side::source, healthy);
     ServerSettings settings = settings_of(databases);
-    EXPECT_TRUE(coded(settings, Severity::information).contains({"without_key", "source: public.keyless"}));
+    EXPECT_TRUE(
+        coded(settings, Severity::information).contains({"without_key", "source: public.keyless"}));
     settings.full_identity_without_key = false;
     EXPECT_EQ(coded(settings, Severity::fail), (Coded{{"without_key", "source: public.keyless"}}));
 }
@@ -107,10 +112,13 @@ TEST(Preflight, TellsThatTypesHaveOtherOidsOnTheTarget) {
     databases.run(Side::source, healthy);
     const ServerSettings settings = settings_of(databases);
     const std::pair<std::string, std::string> told{"type_oids", "target"};
-    EXPECT_FALSE(coded(settings, Severity::information).contains(told)) << "tables alone have no types to speak of";
+    EXPECT_FALSE(coded(settings, Severity::information).contains(told))
+        << "tables alone have no types to speak of";
     databases.run(Side::source, "CREATE TYPE mood AS ENUM (); CREATE DOMAIN level AS int");
     EXPECT_TRUE(coded(settings, Severity::information).contains(told)) << "they will have";
-    databases.run(Side::target, "CREATE TYPE junk AS ENUM (); CREATE TYPE mood AS ENUM (); CREATE DOMAIN level AS int");
+    databases.run(
+        Side::target,
+        "CREATE TYPE junk AS ENUM (); CREATE TYPE mood AS ENUM (); CREATE DOMAIN level AS int");
     EXPECT_TRUE(coded(settings, Severity::information).contains(told)) << "they have";
 }
 
@@ -130,7 +138,8 @@ TEST(Preflight, SaysWhatAnUnprivilegedRoleLacks) {
     EXPECT_TRUE(fails.contains({"role_owner", "source: role mover_to_be"}));
     EXPECT_TRUE(fails.contains({"replica_role", "target"}));
     EXPECT_TRUE(fails.contains({"role_createrole", "target"}));
-    for (const Side side : {Side::source, Side::target}) databases.run(side, "DROP ROLE mover_to_be");
+    for (const Side side : {Side::source, Side::target})
+        databases.run(side, "DROP ROLE mover_to_be");
 }
 
 TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
@@ -148,7 +157,8 @@ TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
     settings.url[1] = databases.url(Side::target) + "?sslmode=verify-full";
     const auto without_tls = postgres_preflight(settings);
     ASSERT_TRUE(without_tls);
-    EXPECT_NE(without_tls->front().remedy.find("ssl = on"), std::string::npos) << without_tls->front().reason;
+    EXPECT_NE(without_tls->front().remedy.find("ssl = on"), std::string::npos)
+        << without_tls->front().reason;
 }
 
 }  // namespace

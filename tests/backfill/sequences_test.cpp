@@ -13,7 +13,10 @@ using test::Databases;
 
 constexpr std::int64_t largest = std::numeric_limits<std::int64_t>::max();
 
-Sequence at(std::int64_t value, bool is_called, std::int64_t increment = 1, std::int64_t cache = 1) {
+Sequence at(std::int64_t value,
+            bool is_called,
+            std::int64_t increment = 1,
+            std::int64_t cache = 1) {
     Sequence sequence;
     sequence.last_value = value;
     sequence.is_called = is_called;
@@ -69,10 +72,14 @@ TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
     for (const Side side : {Side::source, Side::target}) {
-        databases.run(side, "CREATE SCHEMA \"O'Dd\"; CREATE SEQUENCE \"O'Dd\".\"s \"\"1\"; CREATE SEQUENCE down"
-                            " INCREMENT -3 CACHE 7; CREATE TABLE t (i int GENERATED ALWAYS AS IDENTITY)");
+        databases.run(
+            side,
+            "CREATE SCHEMA \"O'Dd\"; CREATE SEQUENCE \"O'Dd\".\"s \"\"1\"; CREATE SEQUENCE down"
+            " INCREMENT -3 CACHE 7; CREATE TABLE t (i int GENERATED ALWAYS AS IDENTITY)");
     }
-    databases.run(Side::source, "SELECT nextval('down'), nextval('\"O''Dd\".\"s \"\"1\"'); INSERT INTO t DEFAULT VALUES");
+    databases.run(
+        Side::source,
+        "SELECT nextval('down'), nextval('\"O''Dd\".\"s \"\"1\"'); INSERT INTO t DEFAULT VALUES");
     Connection source = databases.open(Side::source), target = databases.open(Side::target);
     for (int pass = 0; pass < 2; ++pass) {
         const Status set = set_sequences_ahead(source, target);

@@ -22,7 +22,8 @@ constexpr const char* schema = R"sql(
 )sql";
 
 std::uint32_t oid(const Databases& databases, Side side, const std::string& type) {
-    return static_cast<std::uint32_t>(std::stoul(databases.value(side, "SELECT '" + type + "'::regtype::oid")));
+    return static_cast<std::uint32_t>(
+        std::stoul(databases.value(side, "SELECT '" + type + "'::regtype::oid")));
 }
 
 TEST(TypeCatalog, MatchesTheTypesOfTwoServersAndKnowsWhatTheyAreMadeOf) {
@@ -30,20 +31,35 @@ TEST(TypeCatalog, MatchesTheTypesOfTwoServersAndKnowsWhatTheyAreMadeOf) {
     const Databases databases;
     databases.run(Side::source, schema);
     // Other numbers, and the name of an array that is taken.
-    databases.run(Side::target, "CREATE TYPE junk AS ENUM (); CREATE DOMAIN _pair AS int; CREATE TABLE more_junk (a int);");
+    databases.run(
+        Side::target,
+        "CREATE TYPE junk AS ENUM (); CREATE DOMAIN _pair AS int; CREATE TABLE more_junk (a int);");
     databases.run(Side::target, schema);
     Connection source = databases.open(Side::source), target = databases.open(Side::target);
     const auto first = load_type_catalog(source), second = load_type_catalog(target);
     ASSERT_TRUE(first) << first.error().detail;
     ASSERT_TRUE(second) << second.error().detail;
     const TypeIds ids{*first, *second};
-    for (const char* type : {"mood", "mood[]", "pair", "pair[]", "span", "span_multirange", "span[]", "moods", "diary", "diary[]"}) {
+    for (const char* type : {"mood",
+                             "mood[]",
+                             "pair",
+                             "pair[]",
+                             "span",
+                             "span_multirange",
+                             "span[]",
+                             "moods",
+                             "diary",
+                             "diary[]"}) {
         SCOPED_TRACE(type);
         EXPECT_NE(oid(databases, Side::source, type), oid(databases, Side::target, type));
-        EXPECT_EQ(ids.translated(0, oid(databases, Side::source, type)), oid(databases, Side::target, type));
-        EXPECT_EQ(ids.translated(1, oid(databases, Side::target, type)), oid(databases, Side::source, type));
+        EXPECT_EQ(ids.translated(0, oid(databases, Side::source, type)),
+                  oid(databases, Side::target, type));
+        EXPECT_EQ(ids.translated(1, oid(databases, Side::target, type)),
+                  oid(databases, Side::source, type));
     }
-    const auto shape = [&](const char* type) { return ids.shape(1, oid(databases, Side::target, type), OidValues::data); };
+    const auto shape = [&](const char* type) {
+        return ids.shape(1, oid(databases, Side::target, type), OidValues::data);
+    };
     EXPECT_EQ(shape("mood").shape, TypeShape::plain);
     EXPECT_EQ(shape("mood[]").shape, TypeShape::array);
     EXPECT_EQ(shape("pair").shape, TypeShape::record);
@@ -54,7 +70,8 @@ TEST(TypeCatalog, MatchesTheTypesOfTwoServersAndKnowsWhatTheyAreMadeOf) {
     EXPECT_EQ(shape("span_multirange").inner, oid(databases, Side::target, "span"));
     EXPECT_EQ(shape("moods").shape, TypeShape::array);
     EXPECT_EQ(shape("diary").shape, TypeShape::record);
-    EXPECT_EQ(ids.translated(1, oid(databases, Side::target, "junk")), oid(databases, Side::target, "junk"));
+    EXPECT_EQ(ids.translated(1, oid(databases, Side::target, "junk")),
+              oid(databases, Side::target, "junk"));
 }
 
 TEST(TypeCatalog, OfTwoNewDatabasesOfOneVersionIsEqual) {

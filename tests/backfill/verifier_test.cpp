@@ -18,15 +18,16 @@ using Found = std::multiset<std::tuple<std::string, std::string, std::string>>; 
 class QuietTwin : public TableTwin {
 public:
     explicit QuietTwin(const Databases& databases)
-        : connections_{databases.open(Side::source), databases.open(Side::target)} {
-    }
+        : connections_{databases.open(Side::source), databases.open(Side::target)} {}
     Status renew(const std::vector<Table>&, Clock::time_point) override {
         for (Connection& connection : connections_) {
-            EXPECT_TRUE(connection.execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+            EXPECT_TRUE(
+                connection.execute("ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
         }
         return Done{};
     }
-    Result<std::vector<Row>> query(Side side, const std::string& sql,
+    Result<std::vector<Row>> query(Side side,
+                                   const std::string& sql,
                                    const std::vector<std::optional<std::string>>& parameters,
                                    std::size_t rows_max) override {
         const auto rows = connections_[index(side)].execute(sql, parameters);
@@ -36,7 +37,8 @@ public:
         for (int row = 0; row < rows->size(); ++row) {
             for (int column = 0; column < PQnfields(rows->raw()); ++column) {
                 result[static_cast<std::size_t>(row)].push_back(
-                    rows->null(row, column) ? std::nullopt : std::optional{rows->text(row, column)});
+                    rows->null(row, column) ? std::nullopt
+                                            : std::optional{rows->text(row, column)});
             }
         }
         return result;
@@ -70,7 +72,8 @@ protected:
         EXPECT_TRUE(result) << result.error().detail;
         Found found;
         if (!result) return found;
-        for (const auto& [table, key, kind] : result->first_differences) found.emplace(table, key, kind);
+        for (const auto& [table, key, kind] : result->first_differences)
+            found.emplace(table, key, kind);
         EXPECT_EQ(found.size(), result->differences);
         return found;
     }
@@ -136,14 +139,18 @@ TEST_F(Verifier, CoversEveryRowOfTablesLargerThanOneRange) {
     // The row at the end of the first range and the one behind it.
     databases().run(Side::target, "DELETE FROM large WHERE b IN (50000, 50001)");
     EXPECT_EQ(differences(),
-              (Found{{"public.large", "(7142,50000)", "missing"}, {"public.large", "(7143,50001)", "missing"}}));
+              (Found{{"public.large", "(7142,50000)", "missing"},
+                     {"public.large", "(7143,50001)", "missing"}}));
 }
 
 // Ranges of the key then hold other rows on each side, which must not be taken for differences.
 TEST_F(Verifier, RaisesNoAlarmWhereTheSidesOrderTheirKeysDifferently) {
-    const std::string rows = " INSERT INTO named SELECT chr(65 + g % 2 * 32) || g, g FROM generate_series(1, 45000) g";
-    databases().run(Side::source, "CREATE TABLE named (k text COLLATE \"en-x-icu\" PRIMARY KEY, v int);" + rows);
-    databases().run(Side::target, "CREATE TABLE named (k text COLLATE \"C\" PRIMARY KEY, v int);" + rows);
+    const std::string rows =
+        " INSERT INTO named SELECT chr(65 + g % 2 * 32) || g, g FROM generate_series(1, 45000) g";
+    databases().run(Side::source,
+                    "CREATE TABLE named (k text COLLATE \"en-x-icu\" PRIMARY KEY, v int);" + rows);
+    databases().run(Side::target,
+                    "CREATE TABLE named (k text COLLATE \"C\" PRIMARY KEY, v int);" + rows);
     const auto result = verify();
     ASSERT_TRUE(result) << result.error().detail;
     EXPECT_EQ(result->rows_compared, 45000u);
@@ -162,8 +169,10 @@ TEST_F(Verifier, ComparesAgainUnderANewTwinAndGivesUpInWords) {
     const auto given_up = verify();
     ASSERT_FALSE(given_up);
     // 1 and 2, then 4 before each further attempt: they are not burnt at once.
-    EXPECT_GE(Clock::now() - begun_at, std::chrono::milliseconds{3 + 4 * (verify_attempts_max - 3)});
-    EXPECT_EQ(given_up.error().detail, "public.t: given up after 20 attempts, of which the last one said: no twin");
+    EXPECT_GE(Clock::now() - begun_at,
+              std::chrono::milliseconds{3 + 4 * (verify_attempts_max - 3)});
+    EXPECT_EQ(given_up.error().detail,
+              "public.t: given up after 20 attempts, of which the last one said: no twin");
     stopping = true;
     EXPECT_EQ(verify().error().code, Errc::closed);
 }

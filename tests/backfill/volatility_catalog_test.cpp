@@ -48,30 +48,65 @@ TEST(VolatilityCatalog, TellsReadsFromWhatOnlyLooksLikeThem) {
     const auto loaded = load_read_catalog(connection, {"public.left_out"});
     ASSERT_TRUE(loaded) << loaded.error().detail;
     for (const char* text :
-         {"SELECT a, count(*), lower(a) FROM t GROUP BY a", "SELECT pure(1)", "SELECT * FROM parts", "SELECT * FROM part",
-          "SELECT * FROM plain", "SELECT * FROM on_plain", "SELECT * FROM public.t", "SELECT * FROM guarded", "SELECT 1::fine",
-          "SELECT a || 'x' FROM t WHERE a LIKE 'y%' AND b BETWEEN 1 AND 2 ORDER BY a COLLATE \"C\"", "SELECT t.a FROM t",
-          "SELECT extract(year FROM now()), date_trunc('day', now()), to_char(now(), 'YYYY')", "SELECT collect(b) FROM t",
-          "SELECT now() AT TIME ZONE 'UTC', trim(' x '), substring('abc' FROM 2), overlay('ab' PLACING 'x' FROM 1)",
-          "SELECT jsonb_build_object('a', 1) -> 'a', array_length(ARRAY[1], 1), generate_series(1, 3)"}) {
+         {"SELECT a, count(*), lower(a) FROM t GROUP BY a",
+          "SELECT pure(1)",
+          "SELECT * FROM parts",
+          "SELECT * FROM part",
+          "SELECT * FROM plain",
+          "SELECT * FROM on_plain",
+          "SELECT * FROM public.t",
+          "SELECT * FROM guarded",
+          "SELECT 1::fine",
+          "SELECT a || 'x' FROM t WHERE a LIKE 'y%' AND b BETWEEN 1 AND 2 ORDER BY a COLLATE \"C\"",
+          "SELECT t.a FROM t",
+          "SELECT extract(year FROM now()), date_trunc('day', now()), to_char(now(), 'YYYY')",
+          "SELECT collect(b) FROM t",
+          "SELECT now() AT TIME ZONE 'UTC', trim(' x '), substring('abc' FROM 2), overlay('ab' "
+          "PLACING 'x' FROM 1)",
+          "SELECT jsonb_build_object('a', 1) -> 'a', array_length(ARRAY[1], 1), generate_series(1, "
+          "3)"}) {
         SCOPED_TRACE(text);
         const auto judgement = judge(classify(text), loaded->catalog);
         EXPECT_TRUE(judgement.follower) << judgement.why;
     }
-    for (const char* text :
-         {"SELECT nextval('s')", "SELECT setval('s', 1)", "SELECT careless(1)", "SELECT twofold(1)", "SELECT label(t) FROM t",
-          "SELECT t.label FROM t", "SELECT * FROM kept", "SELECT * FROM with_odd_child", "SELECT * FROM left_out",
-          "SELECT * FROM s", "SELECT * FROM m", "SELECT * FROM writing", "SELECT * FROM on_writing", "SELECT * FROM of_catalog",
-          "SELECT * FROM guarded_badly", "SELECT 1 <!> 2", "SELECT 1::checked", "SELECT pg_notify('a', 'b')",
-          "SELECT pg_advisory_xact_lock(1)", "SELECT set_config('a.b', 'c', false)", "SELECT lo_create(1)",
-          "SELECT pg_logical_emit_message(false, 'a', 'b')", "SELECT pg_switch_wal()", "SELECT query_to_xml('x', true, true, '')",
-          "SELECT * FROM missing", "SELECT missing(1)", "SELECT currval('s')", "SELECT lastval()", "SELECT setseed(0.5)"}) {
+    for (const char* text : {"SELECT nextval('s')",
+                             "SELECT setval('s', 1)",
+                             "SELECT careless(1)",
+                             "SELECT twofold(1)",
+                             "SELECT label(t) FROM t",
+                             "SELECT t.label FROM t",
+                             "SELECT * FROM kept",
+                             "SELECT * FROM with_odd_child",
+                             "SELECT * FROM left_out",
+                             "SELECT * FROM s",
+                             "SELECT * FROM m",
+                             "SELECT * FROM writing",
+                             "SELECT * FROM on_writing",
+                             "SELECT * FROM of_catalog",
+                             "SELECT * FROM guarded_badly",
+                             "SELECT 1 <!> 2",
+                             "SELECT 1::checked",
+                             "SELECT pg_notify('a', 'b')",
+                             "SELECT pg_advisory_xact_lock(1)",
+                             "SELECT set_config('a.b', 'c', false)",
+                             "SELECT lo_create(1)",
+                             "SELECT pg_logical_emit_message(false, 'a', 'b')",
+                             "SELECT pg_switch_wal()",
+                             "SELECT query_to_xml('x', true, true, '')",
+                             "SELECT * FROM missing",
+                             "SELECT missing(1)",
+                             "SELECT currval('s')",
+                             "SELECT lastval()",
+                             "SELECT setseed(0.5)"}) {
         SCOPED_TRACE(text);
         EXPECT_FALSE(judge(classify(text), loaded->catalog).follower);
     }
-    EXPECT_TRUE(judge(classify("SELECT id, a FROM t ORDER BY id LIMIT 2"), loaded->catalog).comparable);
-    EXPECT_TRUE(judge(classify("SELECT * FROM t ORDER BY b, id LIMIT 2"), loaded->catalog).comparable);
-    EXPECT_FALSE(judge(classify("SELECT * FROM t ORDER BY a LIMIT 2"), loaded->catalog).comparable);  // NULLs repeat.
+    EXPECT_TRUE(
+        judge(classify("SELECT id, a FROM t ORDER BY id LIMIT 2"), loaded->catalog).comparable);
+    EXPECT_TRUE(
+        judge(classify("SELECT * FROM t ORDER BY b, id LIMIT 2"), loaded->catalog).comparable);
+    EXPECT_FALSE(judge(classify("SELECT * FROM t ORDER BY a LIMIT 2"), loaded->catalog)
+                     .comparable);  // NULLs repeat.
     EXPECT_FALSE(judge(classify("SELECT * FROM t ORDER BY b LIMIT 2"), loaded->catalog).comparable);
     EXPECT_FALSE(judge(classify("SELECT collect(b) FROM t"), loaded->catalog).comparable);
     EXPECT_FALSE(loaded->catalog.functions_change_session);

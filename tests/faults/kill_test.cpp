@@ -53,7 +53,8 @@ TEST(CrashPoints, NothingIsLostAtAnyOfThem) {
         std::cout << "           " << point << std::endl;
         DrivenLife life{2};
         // Those that are reached all the time: not at the first.
-        life.begin(point + (point.starts_with("apply.") && point.ends_with("_commit") ? ":20" : ""));
+        life.begin(point +
+                   (point.starts_with("apply.") && point.ends_with("_commit") ? ":20" : ""));
         life.live();
         EXPECT_TRUE(life.has_died()) << "it was never reached";
         life.expect_right();
@@ -87,7 +88,8 @@ TEST(RandomKills, OfSegueAtAnyTime) {
     }
 }
 
-// While tables are copied, while they are followed, in sync and in the middle of a change of authority.
+// While tables are copied, while they are followed, in sync and in the middle of a change of
+// authority.
 TEST(ServerCrashes, OfEitherServerAtAnyTime) {
     SEGUE_NEEDS_POSTGRES();
     for (int round = 0; round < rounds(); ++round) {

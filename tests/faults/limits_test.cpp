@@ -1,5 +1,6 @@
-// What somebody else does to the servers of a migration: fills the log, drops a slot, locks a table, writes to the
-// follower. Clients go on, status says what happened, and what can be mended goes on from where it was.
+// What somebody else does to the servers of a migration: fills the log, drops a slot, locks a
+// table, writes to the follower. Clients go on, status says what happened, and what can be mended
+// goes on from where it was.
 
 #include <gtest/gtest.h>
 
@@ -18,7 +19,8 @@ bool warns_of(const SegueProcess& segue, const std::string& words) {
 void expect_warning(const SegueProcess& segue, const std::string& words) {
     if (eventually(60s, [&] { return warns_of(segue, words); })) return;
     const auto status = segue.status();
-    ADD_FAILURE() << "status does not warn of \"" << words << "\": " << (status ? status->dump(1) : "no status");
+    ADD_FAILURE() << "status does not warn of \"" << words
+                  << "\": " << (status ? status->dump(1) : "no status");
 }
 
 void expect_clients_go_on(Workload& clients) {
@@ -33,9 +35,11 @@ std::string slots(const PostgresServer& server) {
 }
 
 void write_log(PostgresServer& server, int megabytes) {
-    server.run("SELECT pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024)) FROM generate_series(1, " +
-                   std::to_string(megabytes) + ")",
-               "shop");
+    server.run(
+        "SELECT pg_logical_emit_message(false, 'test', repeat('x', 1024 * 1024)) FROM "
+        "generate_series(1, " +
+            std::to_string(megabytes) + ")",
+        "shop");
 }
 
 MigrationOptions capped() {
@@ -52,7 +56,8 @@ TEST(RetainedLog, AtTheCapTheSlotIsGivenUpWhileTheFollowerIsAway) {
     Workload clients{{move.through()}};
     move.target().stop(Stop::immediate);
     write_log(move.source(), 40);
-    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; })) << "the slot holds the log for ever";
+    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; }))
+        << "the slot holds the log for ever";
     expect_warning(move.segue(), "retained_log_mb");
     expect_clients_go_on(clients);
     move.target().start();
@@ -70,7 +75,8 @@ TEST(RetainedLog, AtTheCapTheSlotIsGivenUpWhileFollowingIsPaused) {
     Sql client{move.through()};
     client.query("INSERT INTO app.keyed VALUES (-5, 'holds the slot back')");
     write_log(move.source(), 40);
-    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; })) << "the slot holds the log for ever";
+    EXPECT_TRUE(eventually(60s, [&] { return slots(move.source()) == "0"; }))
+        << "the slot holds the log for ever";
     expect_warning(move.segue(), "retained_log_mb");
     expect_clients_go_on(clients);
 }
@@ -80,7 +86,8 @@ TEST(SlotLost, MakesTheCopyInvalidLoudly) {
     Migration move;
     ASSERT_TRUE(move.copy());
     move.segue().kill();
-    const std::string slot = move.source().value("SELECT slot_name FROM pg_replication_slots", "shop");
+    const std::string slot =
+        move.source().value("SELECT slot_name FROM pg_replication_slots", "shop");
     ASSERT_TRUE(eventually(20s, [&] {
         Sql owner{move.superuser(move.source())};
         return owner.attempt("SELECT pg_drop_replication_slot('" + slot + "')").ok;
@@ -93,7 +100,8 @@ TEST(SlotLost, MakesTheCopyInvalidLoudly) {
         SCOPED_TRACE(verb);
         const CommandResult refused = move.segue().verb({verb});
         EXPECT_EQ(refused.exit_code, 1);
-        EXPECT_NE(refused.err.find("gone"), std::string::npos) << "the reason is not named: " << refused.err;
+        EXPECT_NE(refused.err.find("gone"), std::string::npos)
+            << "the reason is not named: " << refused.err;
     }
 }
 
@@ -105,7 +113,9 @@ TEST(LockOnTheTarget, DelaysAndHurtsNobody) {
     Workload workload{{move.through()}};
     workload.start();
     move.segue().expect_done({"start"});
-    const auto exists = [&] { return move.target().value("SELECT to_regclass('app.account')", "shop") != "\\N"; };
+    const auto exists = [&] {
+        return move.target().value("SELECT to_regclass('app.account')", "shop") != "\\N";
+    };
     ASSERT_TRUE(eventually(60s, exists));
     {
         Sql maintenance{move.superuser(move.target())};
@@ -131,8 +141,8 @@ TEST(LockOnTheTarget, DelaysAndHurtsNobody) {
     move.expect_right(workload);
 }
 
-// Law 2: what the stream expects is not there, or what it brings is. The table is named, nothing is papered over,
-// and once the rogue's work is undone the stream goes on.
+// Law 2: what the stream expects is not there, or what it brings is. The table is named, nothing is
+// papered over, and once the rogue's work is undone the stream goes on.
 TEST(RogueWriter, StopsTheTableUntilItIsUndone) {
     SEGUE_NEEDS_POSTGRES();
     struct Rogue {
@@ -162,20 +172,24 @@ TEST(RogueWriter, StopsTheTableUntilItIsUndone) {
         client.query(rogue.then);
         expect_warning(move.segue(), "app.keyed");
         EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
-        client.query("UPDATE app.account SET balance = balance WHERE id = 1");  // The application goes on.
+        client.query(
+            "UPDATE app.account SET balance = balance WHERE id = 1");  // The application goes on.
         writer.query(rogue.undo);
         move.expect_equal_soon(60s);
         EXPECT_TRUE(eventually(30s, [&] { return !warns_of(move.segue(), "app.keyed: "); }));
     }
 }
 
-// Both serve clients, also with mirror sync; one mover works, and the other one waits until it is gone.
+// Both serve clients, also with mirror sync; one mover works, and the other one waits until it is
+// gone.
 TEST(TwoSegues, OnOneMigrationDoNotFightForIt) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     ASSERT_TRUE(move.copy());
     move.segue().expect_done({"mirror", "sync"});
-    const auto generation = [&] { return move.target().value("SELECT generation FROM segue.lease", "shop"); };
+    const auto generation = [&] {
+        return move.target().value("SELECT generation FROM segue.lease", "shop");
+    };
     const std::string before = generation();
     {
         SegueProcess second{move.segue_options()};

@@ -15,7 +15,8 @@ MigrationOptions with_cables() {
     return options;
 }
 
-// What is connected hears nothing any more, and no error comes: as behind a firewall that has forgotten it.
+// What is connected hears nothing any more, and no error comes: as behind a firewall that has
+// forgotten it.
 TEST(Network, AHalfOpenFollowerIsGivenUpAndFoundAgain) {
     SEGUE_NEEDS_POSTGRES();
     Migration move{with_cables()};
@@ -30,7 +31,8 @@ TEST(Network, AHalfOpenFollowerIsGivenUpAndFoundAgain) {
         const auto status = move.segue().status();
         return status && (*status)["rollback_ready"] == true;
     };
-    EXPECT_TRUE(eventually(90s, caught_up)) << "the connections that hear nothing are kept for ever";
+    EXPECT_TRUE(eventually(90s, caught_up))
+        << "the connections that hear nothing are kept for ever";
     move.segue().expect_done({"mirror", "sync"});
     ASSERT_TRUE(workload.wait_for_more(30));
     workload.stop();

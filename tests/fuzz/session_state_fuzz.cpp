@@ -1,5 +1,5 @@
-// Any bytes as the answers to a probe, a check of the statements, a resolve and a restore; whatever state comes out can be
-// restored or is refused.
+// Any bytes as the answers to a probe, a check of the statements, a resolve and a restore; whatever
+// state comes out can be restored or is refused.
 
 #include "protocol/postgres/described_statements.hpp"
 #include "protocol/postgres/session_state.hpp"
@@ -22,7 +22,8 @@ std::vector<std::string_view> fuzz::seeds() {
         "c\0p\0S\0\0\0\x0aa\0b\0Z\0\0\0\x05I"sv,
         "Z\0\0\0\x05T"sv,
         "D\0\0\0\x25\0\x05\0\0\0\x05value\0\0\0\x01q\0\0\0\x01"
-        "1\xff\xff\xff\xff\0\0\0\x04nameH\0\0\0\x07\0\0\0d\0\0\0\x08" "5\tt\nc\0\0\0\x04Z\0\0\0\x05I"sv};
+        "1\xff\xff\xff\xff\0\0\0\x04nameH\0\0\0\x07\0\0\0d\0\0\0\x08"
+        "5\tt\nc\0\0\0\x04Z\0\0\0\x05I"sv};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -46,9 +47,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
     const auto found = parse_temporary_tables_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&found)) fuzz::require(need->size_min > size);
-    if (const auto* tables = std::get_if<TemporaryTablesFound>(&found)) state.temporary = temporary_tables(tables->steps);
+    if (const auto* tables = std::get_if<TemporaryTablesFound>(&found))
+        state.temporary = temporary_tables(tables->steps);
     const auto filled = parse_contents_reply(reply, state.temporary.steps);
-    if (const auto* steps = std::get_if<std::vector<CarryStep>>(&filled)) state.temporary = temporary_tables(*steps);
+    if (const auto* steps = std::get_if<std::vector<CarryStep>>(&filled))
+        state.temporary = temporary_tables(*steps);
     (void)parse_sizes_reply(reply);
     (void)parse_on_commit_reply(reply);
     (void)restore_request(state, {});

@@ -1,4 +1,5 @@
-// How clients get in: while a database is down, as a consumer of a server's log, and with passwords that the operator has mapped.
+// How clients get in: while a database is down, as a consumer of a server's log, and with passwords
+// that the operator has mapped.
 
 #include <gtest/gtest.h>
 
@@ -11,7 +12,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
 
 MigrationOptions without_schema() {
     MigrationOptions options;
@@ -27,7 +30,9 @@ TEST(Down, ClientsAreToldAtOnceWhichDatabasesAreDownAndServedOnceTheyAreBack) {
     move.segue().run();
     std::string told;
     // Until the first round of recovery has ended nobody knows what is wrong.
-    EXPECT_TRUE(eventually(10s, [&] { return has(told = Sql{move.through() + "?connect_timeout=10"}.error(), "cannot be reached"); }));
+    EXPECT_TRUE(eventually(10s, [&] {
+        return has(told = Sql{move.through() + "?connect_timeout=10"}.error(), "cannot be reached");
+    }));
     EXPECT_TRUE(has(told, "the source and the target cannot be reached")) << told;
     move.source().start();
     EXPECT_TRUE(eventually(20s, [&] { return Sql{move.through()}.connected(); }));
@@ -39,11 +44,15 @@ TEST(Down, ClientsAreToldAtOnceWhichDatabasesAreDownAndServedOnceTheyAreBack) {
 TEST(Down, ARootCertificateThatIsMissingKeepsClientsOfThatSideOnlyAway) {
     SEGUE_NEEDS_POSTGRES();
     PostgresServer source, target;
-    SegueProcess segue{{.source_url = source.url(), .target_url = target.url() + "?sslmode=verify-full&sslrootcert=/no/such.crt"}};
+    SegueProcess segue{
+        {.source_url = source.url(),
+         .target_url = target.url() + "?sslmode=verify-full&sslrootcert=/no/such.crt"}};
     segue.run();
     Sql client{segue.url()};
     EXPECT_EQ(client.value("SELECT 1"), "1");
-    EXPECT_TRUE(eventually(10s, [&] { return has(segue.log(), "no client reaches the target until this is mended"); }));
+    EXPECT_TRUE(eventually(10s, [&] {
+        return has(segue.log(), "no client reaches the target until this is mended");
+    }));
     EXPECT_EQ(segue.terminate(), 0);
 }
 
@@ -51,7 +60,8 @@ struct LogConsumer {
     explicit LogConsumer(Migration& move)
         : bin(PostgresServer::binaries()),
           logical(move.segue().url("shop", "mover", "mover")),
-          physical("host=127.0.0.1 port=" + std::to_string(move.segue().port()) + " user=mover password=mover"),
+          physical("host=127.0.0.1 port=" + std::to_string(move.segue().port()) +
+                   " user=mover password=mover"),
           folder(move.segue().folder()) {}
     CommandResult run(std::vector<std::string> arguments) const {
         arguments.front() = bin + "/" + arguments.front();
@@ -69,35 +79,58 @@ TEST(Replication, GoesToTheAuthorityAndStaysThereAcrossAChange) {
     const LogConsumer tools{move};
     const std::filesystem::path followed = tools.folder / "wal";
     std::filesystem::create_directory(followed);
-    Child receiver{{{tools.bin + "/pg_receivewal", "-D", followed, "-d", tools.physical}}, tools.folder / "receiver.log", SIGKILL};
+    Child receiver{{{tools.bin + "/pg_receivewal", "-D", followed, "-d", tools.physical}},
+                   tools.folder / "receiver.log",
+                   SIGKILL};
     const auto senders = [](PostgresServer& server) {
-        return server.value("SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal' AND state = 'streaming'");
+        return server.value(
+            "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal' AND "
+            "state = 'streaming'");
     };
-    EXPECT_TRUE(eventually(20s, [&] { return senders(move.source()) == "1"; })) << read_file(tools.folder / "receiver.log");
+    EXPECT_TRUE(eventually(20s, [&] { return senders(move.source()) == "1"; }))
+        << read_file(tools.folder / "receiver.log");
     const auto status = move.segue().status();
     ASSERT_TRUE(status);
-    EXPECT_TRUE(has((*status)["sessions"]["pins"].dump(), "replication connection")) << status->dump(1);
+    EXPECT_TRUE(has((*status)["sessions"]["pins"].dump(), "replication connection"))
+        << status->dump(1);
 
     for (PostgresServer* authority : {&move.source(), &move.target()}) {
         const std::string side = authority == &move.source() ? "source" : "target";
         SCOPED_TRACE(side);
         if (side == "target") move.segue().expect_done({"cutover"});
         const std::filesystem::path backup = tools.folder / ("backup-" + side);
-        const CommandResult copied =
-            tools.run({"pg_basebackup", "-D", backup, "-X", "stream", "-c", "fast", "-d", tools.physical});
+        const CommandResult copied = tools.run(
+            {"pg_basebackup", "-D", backup, "-X", "stream", "-c", "fast", "-d", tools.physical});
         EXPECT_EQ(copied.exit_code, 0) << copied.err;
-        EXPECT_TRUE(has(read_file(backup / "postgresql.auto.conf") + read_file(backup / "postgresql.conf"),
-                        "port=" + std::to_string(authority->port())));
-        const CommandResult made = tools.run({"pg_recvlogical", "-d", tools.logical, "--slot", "consumer", "--create-slot"});
+        EXPECT_TRUE(
+            has(read_file(backup / "postgresql.auto.conf") + read_file(backup / "postgresql.conf"),
+                "port=" + std::to_string(authority->port())));
+        const CommandResult made = tools.run(
+            {"pg_recvlogical", "-d", tools.logical, "--slot", "consumer", "--create-slot"});
         EXPECT_EQ(made.exit_code, 0) << made.err;
-        EXPECT_EQ(authority->value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'consumer'"), "1");
-        authority->run("SELECT pg_logical_emit_message(true, 'test', 'seen by " + side + "')", "shop");
+        EXPECT_EQ(authority->value(
+                      "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'consumer'"),
+                  "1");
+        authority->run("SELECT pg_logical_emit_message(true, 'test', 'seen by " + side + "')",
+                       "shop");
         const std::string end = authority->value("SELECT pg_current_wal_flush_lsn()", "shop");
-        const CommandResult read = tools.run({"pg_recvlogical", "-d", tools.logical, "--slot", "consumer", "--start", "--no-loop",
-                                              "--endpos", end, "-f", "-"});
+        const CommandResult read = tools.run({"pg_recvlogical",
+                                              "-d",
+                                              tools.logical,
+                                              "--slot",
+                                              "consumer",
+                                              "--start",
+                                              "--no-loop",
+                                              "--endpos",
+                                              end,
+                                              "-f",
+                                              "-"});
         EXPECT_EQ(read.exit_code, 0) << read.err;
         EXPECT_TRUE(has(read.out, "seen by " + side)) << read.out;
-        EXPECT_EQ(tools.run({"pg_recvlogical", "-d", tools.logical, "--slot", "consumer", "--drop-slot"}).exit_code, 0);
+        EXPECT_EQ(
+            tools.run({"pg_recvlogical", "-d", tools.logical, "--slot", "consumer", "--drop-slot"})
+                .exit_code,
+            0);
     }
     EXPECT_TRUE(receiver.running());
     EXPECT_EQ(senders(move.source()), "1");
@@ -115,7 +148,8 @@ TEST(Credentials, TakeALiveSessionToAServerWithAnotherPasswordAndBack) {
     Migration move{options};
     move.target().run("CREATE ROLE app LOGIN PASSWORD 'Tulip-on-the-target'");
     const CommandResult checked = move.segue().expect_done({"check"});
-    EXPECT_TRUE(has(checked.out, "its own password on the source, [[credentials]] on the target")) << checked.out;
+    EXPECT_TRUE(has(checked.out, "its own password on the source, [[credentials]] on the target"))
+        << checked.out;
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
     ASSERT_TRUE(client.connected()) << client.error();
@@ -124,9 +158,11 @@ TEST(Credentials, TakeALiveSessionToAServerWithAnotherPasswordAndBack) {
         Sql fresh{move.through()};
         ASSERT_TRUE(fresh.connected()) << fresh.error();
         for (Sql* session : {&client, &fresh}) {
-            EXPECT_EQ(session->value("SELECT current_user || inet_server_port()"), "app" + std::to_string(authority->port()));
+            EXPECT_EQ(session->value("SELECT current_user || inet_server_port()"),
+                      "app" + std::to_string(authority->port()));
         }
-        EXPECT_TRUE(has(Sql{move.segue().url("shop", "app", "Tulip-on-the-target")}.error(), "password authentication failed"));
+        EXPECT_TRUE(has(Sql{move.segue().url("shop", "app", "Tulip-on-the-target")}.error(),
+                        "password authentication failed"));
     }
     const auto status = move.segue().status();
     EXPECT_FALSE(has(move.segue().log() + status->dump() + checked.out, "Tulip"));

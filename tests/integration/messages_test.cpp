@@ -1,5 +1,6 @@
-// What the protocol allows and few clients do, through Segue: messages of any size in bounded memory, fastpath calls, portals with row
-// limits, flushes, COPY that fails in its middle, and peers that vanish.
+// What the protocol allows and few clients do, through Segue: messages of any size in bounded
+// memory, fastpath calls, portals with row limits, flushes, COPY that fails in its middle, and
+// peers that vanish.
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -36,7 +37,8 @@ void expect_large_messages_pass(Sql& client) {
     EXPECT_EQ(client.query("SELECT repeat('x', " + size + ")").value().size(), large) << "DataRow";
     EXPECT_EQ(client.value("SELECT length('" + text + "')"), size) << "Query";
     EXPECT_EQ(client.attempt("SELECT length($1)", {text}).value(), size) << "Bind";
-    EXPECT_EQ(client.attempt("SELECT length('" + text + "') + $1::int", {"0"}).value(), size) << "Parse";
+    EXPECT_EQ(client.attempt("SELECT length('" + text + "') + $1::int", {"0"}).value(), size)
+        << "Parse";
     client.query("CREATE TEMPORARY TABLE big (t text)");
     EXPECT_TRUE(client.copy_in("COPY big FROM STDIN", text + "\n").ok);
     EXPECT_EQ(client.value("SELECT sum(length(t)) FROM big"), size) << "COPY FROM";
@@ -54,8 +56,9 @@ TEST(Messages, OfAnySizePassInBoundedMemory) {
     MigrationOptions options;
     options.source.tls = options.target.tls = true;
     PostgresServer certificates{options.source};  // Lends Segue its certificate.
-    options.lines = {{"listen", "tls_certificate = \"" + (certificates.folder() / "server.crt").string() + "\""},
-                     {"listen", "tls_key = \"" + (certificates.folder() / "server.key").string() + "\""}};
+    options.lines = {
+        {"listen", "tls_certificate = \"" + (certificates.folder() / "server.crt").string() + "\""},
+        {"listen", "tls_key = \"" + (certificates.folder() / "server.key").string() + "\""}};
     Migration move{options};
     ASSERT_TRUE(move.copy());
     for (const char* gate : {"async", "sync"}) {
@@ -71,7 +74,8 @@ TEST(Messages, OfAnySizePassInBoundedMemory) {
     }
 }
 
-// One client that writes the protocol's bytes itself; for what libpq does not do. The server trusts it.
+// One client that writes the protocol's bytes itself; for what libpq does not do. The server trusts
+// it.
 class RawClient {
 public:
     explicit RawClient(int port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
@@ -94,18 +98,27 @@ public:
         const std::uint32_t swapped = htonl(static_cast<std::uint32_t>(number));
         return {reinterpret_cast<const char*>(&swapped), 4};
     }
-    static std::string message(char tag, const std::string& body) { return tag + big_endian(body.size() + 4) + body; }
-    static std::string query(const std::string& sql) { return message('Q', sql + std::string(1, '\0')); }
-    static std::string execute(std::size_t rows) { return message('E', std::string(1, '\0') + big_endian(rows)); }
+    static std::string message(char tag, const std::string& body) {
+        return tag + big_endian(body.size() + 4) + body;
+    }
+    static std::string query(const std::string& sql) {
+        return message('Q', sql + std::string(1, '\0'));
+    }
+    static std::string execute(std::size_t rows) {
+        return message('E', std::string(1, '\0') + big_endian(rows));
+    }
     // Of the unnamed statement and portal.
     static std::string parse_and_bind(const std::string& sql) {
-        return message('P', std::string(1, '\0') + sql + std::string(3, '\0')) + message('B', std::string(8, '\0'));
+        return message('P', std::string(1, '\0') + sql + std::string(3, '\0')) +
+               message('B', std::string(8, '\0'));
     }
 
     void send(const std::string& bytes) const {
-        EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+        EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(bytes.size()));
     }
-    // The tags of what comes, up to the first `last`; ends early with '!' when nothing more comes. Bodies are added to `heard`.
+    // The tags of what comes, up to the first `last`; ends early with '!' when nothing more comes.
+    // Bodies are added to `heard`.
     std::string hear_until(char last) {
         std::string tags;
         while (tags.empty() || tags.back() != last) {
@@ -141,7 +154,8 @@ private:
     int fd_;
 };
 
-// Two servers that trust everybody; sessions that are not at a boundary keep a change waiting for 300 ms.
+// Two servers that trust everybody; sessions that are not at a boundary keep a change waiting for
+// 300 ms.
 MigrationOptions trusting() {
     MigrationOptions options;
     options.source.auth = options.target.auth = ServerAuth::trust;
@@ -158,7 +172,8 @@ TEST(Messages, APortalThatIsSuspendedKeepsItsSessionWhereItIs) {
     ASSERT_TRUE(move.copy());
     RawClient client{move.segue().port()};
     // Nothing tells that a transaction is open: there has been no ReadyForQuery since.
-    client.send(RawClient::parse_and_bind("SELECT generate_series(1, 7)") + RawClient::execute(3) + flush);
+    client.send(RawClient::parse_and_bind("SELECT generate_series(1, 7)") + RawClient::execute(3) +
+                flush);
     EXPECT_EQ(client.hear_until('s'), "12DDDs");
     EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
     client.send(RawClient::execute(3) + flush);
@@ -166,7 +181,8 @@ TEST(Messages, APortalThatIsSuspendedKeepsItsSessionWhereItIs) {
     client.send(RawClient::execute(3) + sync);
     EXPECT_EQ(client.hear_until('Z'), "DCZ");
     move.segue().expect_done({"cutover"});
-    client.send(RawClient::parse_and_bind("SELECT inet_server_port()") + RawClient::execute(0) + sync);
+    client.send(RawClient::parse_and_bind("SELECT inet_server_port()") + RawClient::execute(0) +
+                sync);
     client.heard.clear();
     EXPECT_EQ(client.hear_until('Z'), "12DCZ");
     EXPECT_NE(client.heard.find(std::to_string(move.target().port())), std::string::npos);
@@ -179,7 +195,8 @@ TEST(Messages, AnErrorBeforeAFlushIsToldAndEverythingUpToTheSyncSkipped) {
     RawClient client{move.segue().port()};
     client.send(RawClient::parse_and_bind("SELECT 1/0") + RawClient::execute(0) + flush);
     EXPECT_EQ(client.hear_until('E'), "1E");
-    client.send(RawClient::query("SELECT 1") + RawClient::execute(0));  // Both are dropped by the server.
+    client.send(RawClient::query("SELECT 1") +
+                RawClient::execute(0));  // Both are dropped by the server.
     EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
     client.send(sync);
     EXPECT_EQ(client.hear_until('Z'), "Z");
@@ -215,19 +232,26 @@ TEST(Messages, ACopyThatFailsInItsMiddleLeavesItsSessionWhole) {
     ASSERT_TRUE(move.copy());
     RawClient client{move.segue().port()};
     const auto query = &RawClient::query;
-    const std::string good = RawClient::message('d', "1\n"),
-                      bad = RawClient::message('d', "one\n"), done = RawClient::message('c', "");
+    const std::string good = RawClient::message('d', "1\n"), bad = RawClient::message('d', "one\n"),
+                      done = RawClient::message('c', "");
     struct Failure {
         const char* what;
         std::string sent, tags;
     };
     const Failure failures[] = {
-        {"the server, between data", query("COPY t FROM STDIN") + good + bad + good + good + done, "GEZ"},
-        {"the client", query("COPY t FROM STDIN") + good + RawClient::message('f', std::string{"no more", 8}), "GEZ"},
+        {"the server, between data",
+         query("COPY t FROM STDIN") + good + bad + good + good + done,
+         "GEZ"},
+        {"the client",
+         query("COPY t FROM STDIN") + good + RawClient::message('f', std::string{"no more", 8}),
+         "GEZ"},
         {"the client, extended",
-         RawClient::parse_and_bind("COPY t FROM STDIN") + RawClient::execute(0) + RawClient::message('f', std::string{"no", 3}) + sync,
+         RawClient::parse_and_bind("COPY t FROM STDIN") + RawClient::execute(0) +
+             RawClient::message('f', std::string{"no", 3}) + sync,
          "12GEZ"},
-        {"the server, in COPY TO", query("COPY (SELECT 1/(3 - i) FROM generate_series(1, 5) i) TO STDOUT"), "HddEZ"},
+        {"the server, in COPY TO",
+         query("COPY (SELECT 1/(3 - i) FROM generate_series(1, 5) i) TO STDOUT"),
+         "HddEZ"},
         {"the server, before it begins", query("COPY nothing FROM STDIN") + good + done, "EZ"},
     };
     for (const Failure& failure : failures) {
@@ -246,7 +270,9 @@ TEST(Messages, AClientThatVanishesTakesItsServerAlong) {
     Migration move{trusting()};
     move.segue().run();
     Sql other{move.through()};
-    const auto theirs = [&] { return move.source().value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"); };
+    const auto theirs = [&] {
+        return move.source().value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'");
+    };
     {
         RawClient idle{move.segue().port()}, busy{move.segue().port()};
         busy.send(RawClient::query("SELECT repeat('x', 100000) FROM generate_series(1, 10000)"));

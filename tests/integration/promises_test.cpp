@@ -143,7 +143,9 @@ TEST(Mirror, FollowsATransactionThatIsBiggerThanTheQueue) {
     Migration move;
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
-    client.query("INSERT INTO app.keyed SELECT 5000000 + g, repeat('x', 4000) FROM generate_series(1, 25000) g");
+    client.query(
+        "INSERT INTO app.keyed SELECT 5000000 + g, repeat('x', 4000) FROM generate_series(1, "
+        "25000) g");
     move.expect_equal_soon(90s);
 }
 
@@ -161,7 +163,8 @@ TEST(Fence, StrayWritesAreReported) {
     EXPECT_EQ(refused.exit_code, 1) << "a stray write in the reverse stream refuses the cutover";
 }
 
-// Also after a change, whose epoch they are tied to, and a restart; until a comparison has found all rows equal.
+// Also after a change, whose epoch they are tied to, and a restart; until a comparison has found
+// all rows equal.
 TEST(Fence, StrayWritesAreRememberedUntilTheyAreRepaired) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -176,7 +179,8 @@ TEST(Fence, StrayWritesAreRememberedUntilTheyAreRepaired) {
     EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1) << "forgotten by the restart";
     const CommandResult found = move.segue().verb({"verify"});
     EXPECT_EQ(found.exit_code, 1);
-    EXPECT_NE((found.out + found.err).find("app.keyed"), std::string::npos) << found.out << found.err;
+    EXPECT_NE((found.out + found.err).find("app.keyed"), std::string::npos)
+        << found.out << found.err;
     move.segue().expect_done({"repair"});
     EXPECT_TRUE(move.segue().wait_status("/stray_writes", 0));
     move.segue().expect_done({"cutover"});
@@ -232,7 +236,8 @@ TEST(Finish, PutsEverythingBackAndKeepsClientsOnTheRightSide) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     const char* identities =
-        "SELECT string_agg(relname::text || relreplident::text, ' ' ORDER BY relname) FROM pg_class "
+        "SELECT string_agg(relname::text || relreplident::text, ' ' ORDER BY relname) FROM "
+        "pg_class "
         "WHERE relnamespace = 'app'::regnamespace AND relkind IN ('r', 'p')";
     const std::string before = move.source().value(identities, "shop");
     ASSERT_TRUE(move.copy());

@@ -46,8 +46,8 @@ TEST(Shadow, ComparesUnderLoadWithoutAFalseAlarm) {
     move.expect_right(workload);
 }
 
-// Prepared before the percentage was set, as by a pool; and a worker's connection has the named statements of the
-// session it came from and of earlier reads.
+// Prepared before the percentage was set, as by a pool; and a worker's connection has the named
+// statements of the session it came from and of earlier reads.
 TEST(Shadow, ComparesNamedPreparedStatements) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -114,8 +114,8 @@ TEST(Shift, AnswersStatementsThatWerePreparedBefore) {
     }));
 }
 
-// A commit that waits for a standby which never answers is in the log, and comes out of the stream, but no snapshot
-// of its own server shows it (law 4).
+// A commit that waits for a standby which never answers is in the log, and comes out of the stream,
+// but no snapshot of its own server shows it (law 4).
 TEST(Shift, NobodyReadsACommitThatTheAuthorityDoesNotShowYet) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
@@ -134,11 +134,14 @@ TEST(Shift, NobodyReadsACommitThatTheAuthorityDoesNotShowYet) {
         move.source().run("SELECT pg_reload_conf()");
     };
     const auto in_the_gap = [&] {
-        return truth.value("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-                           " AND query LIKE 'INSERT INTO app.keyed%'") == "1";
+        return truth.value(
+                   "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+                   " AND query LIKE 'INSERT INTO app.keyed%'") == "1";
     };
     set_standby("'nobody'");
-    std::thread writing{[&] { Sql{move.direct(move.source())}.query("INSERT INTO app.keyed VALUES (-77, 'early')"); }};
+    std::thread writing{[&] {
+        Sql{move.direct(move.source())}.query("INSERT INTO app.keyed VALUES (-77, 'early')");
+    }};
     EXPECT_TRUE(eventually(30s, in_the_gap));
     Sql follower{move.superuser(move.target())};
     EXPECT_TRUE(eventually(30s, [&] {

@@ -91,7 +91,8 @@ TEST(Check, WhatItAsksForIsEnoughForARoleThatIsNoSuperuser) {
     for (PostgresServer* server : {&move.source(), &move.target()}) {
         server->run("CREATE ROLE weak LOGIN REPLICATION CREATEROLE PASSWORD 'weak'");
         server->run("GRANT SET ON PARAMETER session_replication_role TO weak", "shop");
-        server->run("GRANT CREATE ON DATABASE shop TO weak; GRANT SELECT ON pg_authid TO weak", "shop");
+        server->run("GRANT CREATE ON DATABASE shop TO weak; GRANT SELECT ON pg_authid TO weak",
+                    "shop");
     }
     move.source().run("GRANT app TO weak");
     move.target().run("ALTER ROLE postgres PASSWORD 'another'");

@@ -30,7 +30,9 @@ struct GivenSession {
         sql.query("SET TimeZone = 'Asia/Tokyo'");
         sql.query("SET default_transaction_isolation = 'repeatable read'");
         sql.query("SET ROLE app_reader");
-        sql.query("SELECT ';'; PREPARE by_sql (int) AS SELECT $1 + 1; PREPARE \"By sql; too\" AS SELECT $$a;b$$;");
+        sql.query(
+            "SELECT ';'; PREPARE by_sql (int) AS SELECT $1 + 1; PREPARE \"By sql; too\" AS SELECT "
+            "$$a;b$$;");
         EXPECT_TRUE(sql.prepare("by_protocol", "SELECT count(*) FROM keyed WHERE id < $1").ok);
         sql.query("LISTEN news");
     }
@@ -116,7 +118,8 @@ TEST(Sessions, KeepTheStatementWithoutAName) {
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
     ASSERT_TRUE(client.prepare("", "SELECT inet_server_port() || ',' || $1::int").ok);
-    const std::string source = std::to_string(move.source().port()), target = std::to_string(move.target().port());
+    const std::string source = std::to_string(move.source().port()),
+                      target = std::to_string(move.target().port());
     EXPECT_EQ(client.execute_prepared("", {"1"}).value(), source + ",1");
     for (const auto& [verb, port] : {std::pair{"cutover", target}, std::pair{"rollback", source}}) {
         SCOPED_TRACE(verb);
@@ -134,7 +137,8 @@ TEST(Sessions, AreToldWhatTheOtherServerIsConfiguredWith) {
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
     client.query("SET IntervalStyle = 'sql_standard'");
-    for (const auto& [verb, zone] : {std::pair{"cutover", "Asia/Tokyo"}, std::pair{"rollback", "UTC"}}) {
+    for (const auto& [verb, zone] :
+         {std::pair{"cutover", "Asia/Tokyo"}, std::pair{"rollback", "UTC"}}) {
         SCOPED_TRACE(verb);
         ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
         EXPECT_EQ(client.value("SHOW TimeZone"), zone);
@@ -152,22 +156,28 @@ TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
     Migration move{options};
     ASSERT_TRUE(move.copy());
     Sql quiet{move.through()}, busy{move.through()};
-    quiet.query("CREATE TEMPORARY TABLE forgetful (i int) ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE keyed (id int, value text);"
-                "INSERT INTO keyed VALUES (1, 'hides the permanent one'); PREPARE mine AS SELECT value FROM keyed");
+    quiet.query(
+        "CREATE TEMPORARY TABLE forgetful (i int) ON COMMIT DELETE ROWS; CREATE TEMPORARY TABLE "
+        "keyed (id int, value text);"
+        "INSERT INTO keyed VALUES (1, 'hides the permanent one'); PREPARE mine AS SELECT value "
+        "FROM keyed");
     busy.query("CREATE TEMPORARY TABLE basket (id serial PRIMARY KEY, what text UNIQUE)");
     // More than may be in memory at once.
     constexpr int crowd_size = 24;
     std::vector<std::unique_ptr<Sql>> crowd;
     for (int i = 0; i < crowd_size; ++i) {
         crowd.push_back(std::make_unique<Sql>(move.through()));
-        crowd.back()->query("CREATE TEMPORARY TABLE seat AS SELECT " + std::to_string(i) + " AS number");
+        crowd.back()->query("CREATE TEMPORARY TABLE seat AS SELECT " + std::to_string(i) +
+                            " AS number");
     }
     std::atomic<bool> stopping{false};
     int taken = 0;
     std::thread writing{[&] {
         while (!stopping) {
             const std::string next = std::to_string(++taken);
-            EXPECT_EQ(busy.value("INSERT INTO basket (what) VALUES ('thing " + next + "') RETURNING id"), next);
+            EXPECT_EQ(
+                busy.value("INSERT INTO basket (what) VALUES ('thing " + next + "') RETURNING id"),
+                next);
         }
     }};
     const int ports[] = {move.target().port(), move.source().port(), move.target().port()};
@@ -180,13 +190,17 @@ TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
         quiet.query("BEGIN; INSERT INTO forgetful VALUES (1); COMMIT");
         EXPECT_EQ(quiet.value("SELECT count(*) FROM forgetful"), "0");
         for (int i = 0; i < crowd_size; ++i) {
-            EXPECT_EQ(crowd[static_cast<std::size_t>(i)]->value("UPDATE seat SET number = number RETURNING number"), std::to_string(i));
+            EXPECT_EQ(crowd[static_cast<std::size_t>(i)]->value(
+                          "UPDATE seat SET number = number RETURNING number"),
+                      std::to_string(i));
         }
     }
     stopping = true;
     writing.join();
-    EXPECT_EQ(busy.value("SELECT count(*) || ',' || max(id) FROM basket"), std::to_string(taken) + "," + std::to_string(taken));
-    EXPECT_FALSE(busy.attempt("INSERT INTO basket (what) VALUES ('thing 1')").ok) << "its constraints went with it";
+    EXPECT_EQ(busy.value("SELECT count(*) || ',' || max(id) FROM basket"),
+              std::to_string(taken) + "," + std::to_string(taken));
+    EXPECT_FALSE(busy.attempt("INSERT INTO basket (what) VALUES ('thing 1')").ok)
+        << "its constraints went with it";
 }
 
 TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
@@ -200,8 +214,11 @@ TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
     };
     const Pin pins[] = {
         {"CREATE TEMPORARY VIEW mine AS SELECT 1", "DROP VIEW mine", "temporary view mine"},
-        {"CREATE TEMPORARY TABLE mine (i int) PARTITION BY LIST (i)", "DROP TABLE mine", "temporary table mine, which is partitioned"},
-        {"CREATE TEMPORARY TABLE large AS SELECT g, md5(g::text) FROM generate_series(1, 50000) g", "DROP TABLE large",
+        {"CREATE TEMPORARY TABLE mine (i int) PARTITION BY LIST (i)",
+         "DROP TABLE mine",
+         "temporary table mine, which is partitioned"},
+        {"CREATE TEMPORARY TABLE large AS SELECT g, md5(g::text) FROM generate_series(1, 50000) g",
+         "DROP TABLE large",
          "carry_temporary_kb = 1024"},
         {"BEGIN; DECLARE held CURSOR WITH HOLD FOR SELECT 1; COMMIT", "CLOSE held", "cursor"},
         {"SELECT pg_advisory_lock(42)", "SELECT pg_advisory_unlock(42)", "advisory"},

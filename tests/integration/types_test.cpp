@@ -1,4 +1,5 @@
-// Drivers keep the OIDs of the application's own types. Between two servers that have numbered them differently they must not notice.
+// Drivers keep the OIDs of the application's own types. Between two servers that have numbered them
+// differently they must not notice.
 
 #include <gtest/gtest.h>
 
@@ -33,16 +34,20 @@ void make_types(Migration& move) {
     Sql source{move.direct(move.source())};
     source.query(schema);
     // Its numbers are behind the other's from here on, so that some mean another type there.
-    for (int i = 0; i < 9; ++i) move.target().run("CREATE TYPE public.junk_" + std::to_string(i) + " AS ENUM ()", "shop");
+    for (int i = 0; i < 9; ++i)
+        move.target().run("CREATE TYPE public.junk_" + std::to_string(i) + " AS ENUM ()", "shop");
 }
 
-// Works in rounds until SIGTERM, says after each which server answered, and ends with 0 when all was as it should be.
+// Works in rounds until SIGTERM, says after each which server answered, and ends with 0 when all
+// was as it should be.
 void expect_not_noticed(Migration& move, const std::vector<std::string>& program) {
     const std::filesystem::path log = move.segue().folder() / "client.log";
     Child client{{program}, log, SIGKILL};
     const auto works_on = [&](const PostgresServer& server) {
         const std::string port = "port " + std::to_string(server.port()) + "\n";
-        return eventually(60s, [&] { return read_file(log).ends_with(port) || !client.running(); }) && client.running();
+        return eventually(60s,
+                          [&] { return read_file(log).ends_with(port) || !client.running(); }) &&
+               client.running();
     };
     ASSERT_TRUE(works_on(move.source())) << read_file(log);
     EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
@@ -56,14 +61,18 @@ void expect_not_noticed(Migration& move, const std::vector<std::string>& program
 }
 
 void expect_types_work(const std::string& module) {
-    const bool installed = run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
+    const bool installed =
+        run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
     if (!installed) GTEST_SKIP() << "the Python module " << module << " is not installed";
     Migration move;
     make_types(move);
     ASSERT_TRUE(move.copy());
     const char* number = "SELECT 'kinds.mood'::regtype::oid";
     ASSERT_NE(move.source().value(number, "shop"), move.target().value(number, "shop"));
-    expect_not_noticed(move, {"/usr/bin/python3", std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py"), move.through()});
+    expect_not_noticed(move,
+                       {"/usr/bin/python3",
+                        std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py"),
+                        move.through()});
     move.expect_equal_soon();
 }
 
@@ -75,29 +84,38 @@ long long counter(const SegueProcess& segue, const char* pointer) {
 
 void expect_reads_are_equal(Migration& move, Child& client) {
     const SegueProcess& segue = move.segue();
-    const long long equal = counter(segue, "/shadow/equal"), unconfirmed = counter(segue, "/shadow/unconfirmed");
+    const long long equal = counter(segue, "/shadow/equal"),
+                    unconfirmed = counter(segue, "/shadow/unconfirmed");
     segue.expect_done({"shadow", "100"});
-    EXPECT_TRUE(eventually(20s, [&] { return counter(segue, "/shadow/equal") > equal + 20 || !client.running(); }));
+    EXPECT_TRUE(eventually(
+        20s, [&] { return counter(segue, "/shadow/equal") > equal + 20 || !client.running(); }));
     segue.expect_done({"shadow", "0"});
     EXPECT_EQ(counter(segue, "/shadow/different"), 0);
     EXPECT_EQ(counter(segue, "/shadow/unconfirmed"), unconfirmed);
     const long long served = counter(segue, "/shift/served_by_follower");
     segue.expect_done({"shift", "100"});
-    EXPECT_TRUE(eventually(20s, [&] { return counter(segue, "/shift/served_by_follower") > served + 20 || !client.running(); }));
+    EXPECT_TRUE(eventually(20s, [&] {
+        return counter(segue, "/shift/served_by_follower") > served + 20 || !client.running();
+    }));
     segue.expect_done({"shift", "0"});
 }
 
-// A client that only reads, of a follower that has numbered the types differently: the target, then the source.
+// A client that only reads, of a follower that has numbered the types differently: the target, then
+// the source.
 void expect_follower_is_understood(const std::string& module) {
-    const bool installed = run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
+    const bool installed =
+        run_command({{"/usr/bin/python3", "-c", "import " + module}}).exit_code == 0;
     if (!installed) GTEST_SKIP() << "the Python module " << module << " is not installed";
     Migration move;
     make_types(move);
     ASSERT_TRUE(move.copy());
     const std::filesystem::path log = move.segue().folder() / "client.log";
-    const std::filesystem::path program = std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py");
+    const std::filesystem::path program =
+        std::filesystem::path{TEST_FOLDER} / ("types_" + module + ".py");
     Child client{{{"/usr/bin/python3", program, move.through(), "read"}}, log, SIGKILL};
-    ASSERT_TRUE(eventually(20s, [&] { return read_file(log).find("round 3 ") != std::string::npos; })) << read_file(log);
+    ASSERT_TRUE(eventually(20s, [&] {
+        return read_file(log).find("round 3 ") != std::string::npos;
+    })) << read_file(log);
     expect_reads_are_equal(move, client);
     EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
     expect_reads_are_equal(move, client);
@@ -120,9 +138,11 @@ TEST(Types, StatementsWithoutANameAndWithOneAreTakenAlongThereAndBack) {
     make_types(move);
     ASSERT_TRUE(move.copy());
     const auto number = [](PostgresServer& server, const std::string& type) {
-        return static_cast<std::uint32_t>(std::stoul(server.value("SELECT 'kinds." + type + "'::regtype::oid", "shop")));
+        return static_cast<std::uint32_t>(
+            std::stoul(server.value("SELECT 'kinds." + type + "'::regtype::oid", "shop")));
     };
-    const std::uint32_t mood = number(move.source(), "mood"), moods = number(move.source(), "mood[]");
+    const std::uint32_t mood = number(move.source(), "mood"),
+                        moods = number(move.source(), "mood[]");
     ASSERT_NE(mood, number(move.target(), "mood"));
     Sql client{move.through()};
     for (const char* name : {"named", ""}) {
@@ -135,7 +155,9 @@ TEST(Types, StatementsWithoutANameAndWithOneAreTakenAlongThereAndBack) {
         PGresult* result = PQexecPrepared(client.raw(), name, 1, values, sizes, formats, 1);
         EXPECT_EQ(PQresultStatus(result), PGRES_TUPLES_OK) << PQresultErrorMessage(result);
         EXPECT_EQ(PQftype(result, 0), moods);
-        EXPECT_EQ((std::string{PQgetvalue(result, 0, 0), static_cast<std::size_t>(PQgetlength(result, 0, 0))}), value);
+        EXPECT_EQ((std::string{PQgetvalue(result, 0, 0),
+                               static_cast<std::size_t>(PQgetlength(result, 0, 0))}),
+                  value);
         PQclear(result);
     };
     for (const char* verb : {"cutover", "rollback", "cutover"}) {
@@ -169,14 +191,17 @@ TEST(Types, Psycopg3KeepsItsAdaptersAcrossCutoverAndRollback) {
 TEST(Types, JdbcKeepsItsNamesOfTypesAcrossCutoverAndRollback) {
     SEGUE_NEEDS_POSTGRES();
     const std::string driver = "/usr/share/java/postgresql.jar";
-    const bool compiles = run_command({{"java", "--list-modules"}}).out.find("jdk.compiler") != std::string::npos;
-    if (!compiles || !std::filesystem::exists(driver)) GTEST_SKIP() << "libpostgresql-jdbc-java or a JDK is not installed";
+    const bool compiles =
+        run_command({{"java", "--list-modules"}}).out.find("jdk.compiler") != std::string::npos;
+    if (!compiles || !std::filesystem::exists(driver))
+        GTEST_SKIP() << "libpostgresql-jdbc-java or a JDK is not installed";
     Migration move;
     make_types(move);
     ASSERT_TRUE(move.copy());
     const std::string url = "jdbc:postgresql://127.0.0.1:" + std::to_string(move.segue().port()) +
                             "/shop?user=app&password=app&prepareThreshold=2";
-    expect_not_noticed(move, {"java", "-cp", driver, std::filesystem::path{TEST_FOLDER} / "types_jdbc.java", url});
+    expect_not_noticed(
+        move, {"java", "-cp", driver, std::filesystem::path{TEST_FOLDER} / "types_jdbc.java", url});
     move.expect_equal_soon();
 }
 

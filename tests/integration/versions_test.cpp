@@ -1,5 +1,6 @@
-// One short life for pairs of major versions. The servers come from where postgres_versions.hpp says; a pair without
-// them is skipped, with the reason. SEGUE_VERSION_PAIRS ("13-18,15-17", or "all") chooses others than the usual pairs.
+// One short life for pairs of major versions. The servers come from where postgres_versions.hpp
+// says; a pair without them is skipped, with the reason. SEGUE_VERSION_PAIRS ("13-18,15-17", or
+// "all") chooses others than the usual pairs.
 
 #include <gtest/gtest.h>
 
@@ -74,30 +75,38 @@ void create_schema_of_version(const PostgresServer& source, int version) {
         INSERT INTO app.keyless_generated SELECT i % 5 FROM generate_series(1, 20) i;
         INSERT INTO app.always (v) SELECT i FROM generate_series(1, 20) i)sql");
     if (version >= 14) {
-        app.query("CREATE TABLE app.spans (id int PRIMARY KEY, days datemultirange, body text COMPRESSION pglz);"
-                  "INSERT INTO app.spans SELECT i, '{[2026-01-01,2026-01-09),[2026-02-01,2026-02-09)}', 'x'"
-                  " FROM generate_series(1, 20) i");
+        app.query(
+            "CREATE TABLE app.spans (id int PRIMARY KEY, days datemultirange, body text "
+            "COMPRESSION pglz);"
+            "INSERT INTO app.spans SELECT i, '{[2026-01-01,2026-01-09),[2026-02-01,2026-02-09)}', "
+            "'x'"
+            " FROM generate_series(1, 20) i");
     }
     if (version >= 15) {
-        app.query("CREATE TABLE app.one_null (id int PRIMARY KEY, v int UNIQUE NULLS NOT DISTINCT);"
-                  "INSERT INTO app.one_null VALUES (1, NULL), (2, 2);"
-                  "CREATE VIEW app.careful WITH (security_invoker = on) AS SELECT * FROM app.one_null");
+        app.query(
+            "CREATE TABLE app.one_null (id int PRIMARY KEY, v int UNIQUE NULLS NOT DISTINCT);"
+            "INSERT INTO app.one_null VALUES (1, NULL), (2, 2);"
+            "CREATE VIEW app.careful WITH (security_invoker = on) AS SELECT * FROM app.one_null");
     }
     if (version >= 17) {
-        app.query("CREATE TABLE app.numbered (id int GENERATED ALWAYS AS IDENTITY, part int, PRIMARY KEY (id, part))"
-                  " PARTITION BY LIST (part);"
-                  "CREATE TABLE app.numbered_1 PARTITION OF app.numbered FOR VALUES IN (1);"
-                  "CREATE TABLE app.numbered_2 PARTITION OF app.numbered FOR VALUES IN (2);"
-                  "INSERT INTO app.numbered (part) SELECT 1 + i % 2 FROM generate_series(1, 20) i");
+        app.query(
+            "CREATE TABLE app.numbered (id int GENERATED ALWAYS AS IDENTITY, part int, PRIMARY KEY "
+            "(id, part))"
+            " PARTITION BY LIST (part);"
+            "CREATE TABLE app.numbered_1 PARTITION OF app.numbered FOR VALUES IN (1);"
+            "CREATE TABLE app.numbered_2 PARTITION OF app.numbered FOR VALUES IN (2);"
+            "INSERT INTO app.numbered (part) SELECT 1 + i % 2 FROM generate_series(1, 20) i");
     }
     if (version >= 18) {
-        app.query("CREATE TABLE app.virtual (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2));"
-                  "INSERT INTO app.virtual SELECT i FROM generate_series(1, 20) i;"
-                  "CREATE TABLE app.late_not_null (id int PRIMARY KEY, v int, w int NOT NULL);"
-                  "INSERT INTO app.late_not_null VALUES (1, NULL, 1);"
-                  "ALTER TABLE app.late_not_null ADD CONSTRAINT later NOT NULL v NOT VALID;"
-                  "CREATE TABLE app.lenient (id int PRIMARY KEY, v int, CONSTRAINT hint CHECK (v > 0) NOT ENFORCED);"
-                  "INSERT INTO app.lenient VALUES (1, -1)");
+        app.query(
+            "CREATE TABLE app.virtual (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2));"
+            "INSERT INTO app.virtual SELECT i FROM generate_series(1, 20) i;"
+            "CREATE TABLE app.late_not_null (id int PRIMARY KEY, v int, w int NOT NULL);"
+            "INSERT INTO app.late_not_null VALUES (1, NULL, 1);"
+            "ALTER TABLE app.late_not_null ADD CONSTRAINT later NOT NULL v NOT VALID;"
+            "CREATE TABLE app.lenient (id int PRIMARY KEY, v int, CONSTRAINT hint CHECK (v > 0) "
+            "NOT ENFORCED);"
+            "INSERT INTO app.lenient VALUES (1, -1)");
     }
 }
 
@@ -108,10 +117,14 @@ void change_rows_of_version(Sql& client, int version, int round) {
     client.query("INSERT INTO app.dated_part VALUES (now(), " + id + ")");
     client.query("UPDATE app.dated_part SET v = v + 1 WHERE v = " + n);
     client.query("INSERT INTO app.keyless_generated VALUES (" + id + ")");
-    client.query("UPDATE app.keyless_generated SET v = v + 100 WHERE v = " + std::to_string(round % 5));
-    client.query("DELETE FROM app.keyless_generated WHERE v = " + std::to_string(100 + (round + 1) % 5));
+    client.query("UPDATE app.keyless_generated SET v = v + 100 WHERE v = " +
+                 std::to_string(round % 5));
+    client.query("DELETE FROM app.keyless_generated WHERE v = " +
+                 std::to_string(100 + (round + 1) % 5));
     client.query("INSERT INTO app.always (v) VALUES (" + id + ")");
-    if (version >= 14) client.query("UPDATE app.spans SET days = days + '{[2026-03-01,2026-03-09)}' WHERE id = " + n);
+    if (version >= 14)
+        client.query("UPDATE app.spans SET days = days + '{[2026-03-01,2026-03-09)}' WHERE id = " +
+                     n);
     if (version >= 15) client.query("UPDATE app.one_null SET v = " + id + " WHERE id = 2");
     if (version >= 17) client.query("INSERT INTO app.numbered (part) VALUES (1 + " + n + " % 2)");
     if (version >= 18) {
@@ -123,10 +136,12 @@ void change_rows_of_version(Sql& client, int version, int round) {
 
 // Roles and their settings, which every version from 14 on has more of.
 void create_roles_of_version(const PostgresServer& source, int version) {
-    source.run("CREATE ROLE team; CREATE ROLE boss; CREATE ROLE clerk LOGIN PASSWORD 'clerk';"
-               "GRANT team TO boss WITH ADMIN OPTION; GRANT team TO app");
+    source.run(
+        "CREATE ROLE team; CREATE ROLE boss; CREATE ROLE clerk LOGIN PASSWORD 'clerk';"
+        "GRANT team TO boss WITH ADMIN OPTION; GRANT team TO app");
     source.run("SET ROLE boss; GRANT team TO clerk");
-    if (version >= 16) source.run("CREATE ROLE other; GRANT other TO clerk WITH INHERIT FALSE, SET FALSE");
+    if (version >= 16)
+        source.run("CREATE ROLE other; GRANT other TO clerk WITH INHERIT FALSE, SET FALSE");
     if (version < 14) source.run("ALTER ROLE clerk SET operator_precedence_warning = off");
     source.run("ALTER ROLE clerk SET work_mem = '5MB'");
 }
@@ -138,15 +153,24 @@ void hurry_the_mover(const PostgresServer& server, int version) {
 }
 
 std::vector<std::vector<std::string>> roles_outline(const PostgresServer& server, int version) {
-    auto rows = server.run("SELECT rolname, rolcanlogin, coalesce(rolpassword, ''), '' FROM pg_authid WHERE rolname !~ '^pg_'"
-                           " AND rolname <> 'mover' UNION ALL SELECT g.rolname, true, m.rolname,"
-                           " a.admin_option::text FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid"
-                           " JOIN pg_roles m ON m.oid = a.member WHERE m.rolname !~ '^pg_' ORDER BY 1, 2, 3, 4").rows;
+    auto rows =
+        server
+            .run(
+                "SELECT rolname, rolcanlogin, coalesce(rolpassword, ''), '' FROM pg_authid WHERE "
+                "rolname !~ '^pg_'"
+                " AND rolname <> 'mover' UNION ALL SELECT g.rolname, true, m.rolname,"
+                " a.admin_option::text FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid"
+                " JOIN pg_roles m ON m.oid = a.member WHERE m.rolname !~ '^pg_' ORDER BY 1, 2, 3, "
+                "4")
+            .rows;
     if (version < 16) return rows;
-    for (auto& row : server.run("SELECT g.rolname, m.rolname, concat(a.inherit_option, a.set_option), b.rolname"
-                                " FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON"
-                                " m.oid = a.member JOIN pg_roles b ON b.oid = a.grantor WHERE m.rolname !~ '^pg_'"
-                                " ORDER BY 1, 2, 3, 4").rows) {
+    for (auto& row :
+         server
+             .run("SELECT g.rolname, m.rolname, concat(a.inherit_option, a.set_option), b.rolname"
+                  " FROM pg_auth_members a JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON"
+                  " m.oid = a.member JOIN pg_roles b ON b.oid = a.grantor WHERE m.rolname !~ '^pg_'"
+                  " ORDER BY 1, 2, 3, 4")
+             .rows) {
         rows.push_back(row);
     }
     return rows;
@@ -154,7 +178,8 @@ std::vector<std::vector<std::string>> roles_outline(const PostgresServer& server
 
 // What both sides must have whatever their versions print: names, kinds, validity.
 std::vector<std::vector<std::string>> outline(const PostgresServer& server) {
-    return server.run(R"sql(
+    return server
+        .run(R"sql(
         SELECT 'constraint', c.relname, o.conname, o.contype::text || o.convalidated FROM pg_constraint o
         JOIN pg_class c ON c.oid = o.conrelid WHERE o.connamespace = 'app'::regnamespace AND o.contype <> 'n'
         UNION ALL SELECT 'index', c.relname, '', i.indisvalid::text || i.indisunique || i.indisprimary FROM pg_index i
@@ -166,7 +191,9 @@ std::vector<std::vector<std::string>> outline(const PostgresServer& server) {
         UNION ALL SELECT 'routine', p.proname, '', p.prosrc FROM pg_proc p WHERE p.pronamespace = 'app'::regnamespace
         UNION ALL SELECT 'sequence', c.relname, '', format_type(s.seqtypid, NULL) FROM pg_sequence s
         JOIN pg_class c ON c.oid = s.seqrelid WHERE c.relnamespace = 'app'::regnamespace
-        ORDER BY 1, 2, 3, 4)sql", "shop").rows;
+        ORDER BY 1, 2, 3, 4)sql",
+             "shop")
+        .rows;
 }
 
 class Versions : public testing::TestWithParam<Pair> {};
@@ -223,7 +250,8 @@ TEST_P(Versions, LiveAWholeLife) {
     move.expect_right(workload);
     EXPECT_EQ(outline(move.source()), outline(move.target()));
     if (pair.source == pair.target) {
-        EXPECT_TRUE(compare_catalogs(move.superuser(move.source()), move.superuser(move.target())).empty());
+        EXPECT_TRUE(
+            compare_catalogs(move.superuser(move.source()), move.superuser(move.target())).empty());
     }
     move.segue().expect_done({"finish"});
     change_rows_of_version(client, pair.source, ++round);
@@ -239,15 +267,19 @@ TEST(VersionOrder, CheckRefusesAnOlderTarget) {
         if (std::string{verb} == "start") move.segue().run();
         const CommandResult refused = move.segue().verb({verb});
         EXPECT_EQ(refused.exit_code, 1);
-        EXPECT_NE((refused.out + refused.err).find("PostgreSQL 13 is older than the source's 14"), std::string::npos)
+        EXPECT_NE((refused.out + refused.err).find("PostgreSQL 13 is older than the source's 14"),
+                  std::string::npos)
             << refused.out << refused.err;
     }
-    EXPECT_EQ(move.target().value("SELECT count(*) FROM pg_namespace WHERE nspname IN ('segue', 'app')", "shop"), "0");
+    EXPECT_EQ(move.target().value(
+                  "SELECT count(*) FROM pg_namespace WHERE nspname IN ('segue', 'app')", "shop"),
+              "0");
 }
 
-INSTANTIATE_TEST_SUITE_P(Pairs, Versions, testing::ValuesIn(chosen_pairs()), [](const auto& chosen) {
-    return std::to_string(chosen.param.source) + "To" + std::to_string(chosen.param.target);
-});
+INSTANTIATE_TEST_SUITE_P(
+    Pairs, Versions, testing::ValuesIn(chosen_pairs()), [](const auto& chosen) {
+        return std::to_string(chosen.param.source) + "To" + std::to_string(chosen.param.target);
+    });
 
 }  // namespace
 }  // namespace segue::test

@@ -16,17 +16,24 @@ std::string message(char tag, const std::string& body) {
 std::string complete(const std::string& tag) { return message('C', tag + '\0'); }
 std::string ready(char status) { return message('Z', std::string(1, status)); }
 std::string query() { return message('Q', "q\0"s); }
-std::string execute() { return message('B', "\0\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) + message('S', ""); }
+std::string execute() {
+    return message('B', "\0\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) + message('S', "");
+}
 
-// Where in `answer` the first acknowledgement begins, when it comes in slices of `slice_size`; its size when there is none.
-std::size_t first_acknowledgement(Boundary boundary, const std::string& answer, std::size_t slice_size) {
+// Where in `answer` the first acknowledgement begins, when it comes in slices of `slice_size`; its
+// size when there is none.
+std::size_t first_acknowledgement(Boundary boundary,
+                                  const std::string& answer,
+                                  std::size_t slice_size) {
     Acknowledgements acknowledgements{boundary};
     // As when the gate has been closed for long: the session's place is known.
     for (std::size_t at = 0; at < answer.size(); at += slice_size) {
         const Bytes slice = bytes(std::string_view{answer}.substr(at, slice_size));
         std::size_t first = slice.size();
         boundary.server(slice, [&](const ServerEvent& event) {
-            if (acknowledgements.sees(event, slice, boundary.answers_extended()) && event.start < first) first = event.start;
+            if (acknowledgements.sees(event, slice, boundary.answers_extended()) &&
+                event.start < first)
+                first = event.start;
         });
         if (first < slice.size()) return at + first;
     }
@@ -52,11 +59,23 @@ TEST(Acknowledgement, IsTheFirstThatMayTellOfACommit) {
     const std::vector<Row> rows = {
         {"autocommit, simple", false, {message('D', "row"), complete("INSERT 0 1"), ready('I')}, 1},
         {"autocommit, extended", true, {message('2', ""), complete("INSERT 0 1"), ready('I')}, 2},
-        {"a read is held too: it may write through a function", false, {complete("SELECT 1"), ready('I')}, 0},
+        {"a read is held too: it may write through a function",
+         false,
+         {complete("SELECT 1"), ready('I')},
+         0},
         {"BEGIN is none", false, {complete("BEGIN"), ready('T')}, 2},
-        {"BEGIN and more in one Query", false, {complete("BEGIN"), complete("INSERT 0 1"), ready('T')}, 3},
-        {"a whole transaction in one Query", false,
-         {complete("BEGIN"), complete("INSERT 0 1"), complete("COMMIT"), complete("SELECT 1"), ready('I')}, 2},
+        {"BEGIN and more in one Query",
+         false,
+         {complete("BEGIN"), complete("INSERT 0 1"), ready('T')},
+         3},
+        {"a whole transaction in one Query",
+         false,
+         {complete("BEGIN"),
+          complete("INSERT 0 1"),
+          complete("COMMIT"),
+          complete("SELECT 1"),
+          ready('I')},
+         2},
         {"two-phase", true, {complete("COMMIT PREPARED"), ready('I')}, 0},
         {"an error", false, {message('E', "SERROR\0\0"s), ready('I')}, 1},
     };

@@ -60,57 +60,133 @@ std::vector<Case> cases() {
         {"in a transaction", {{'c', messages("Q")}, {'s', messages("C") + ready('T')}}, false},
         {"in a failed one", {{'c', messages("Q")}, {'s', messages("E") + ready('E')}}, false},
         {"a FunctionCall", {{'c', messages("F")}, {'s', messages("V") + ready()}}, true},
-        {"two Syncs in flight", {{'c', messages("PBESPBES")}, {'s', messages("12C") + ready()}}, false, 1},
-        {"both answered", {{'c', messages("PBESPBES")}, {'s', messages("12C") + ready() + messages("12C") + ready()}}, true},
+        {"two Syncs in flight",
+         {{'c', messages("PBESPBES")}, {'s', messages("12C") + ready()}},
+         false,
+         1},
+        {"both answered",
+         {{'c', messages("PBESPBES")},
+          {'s', messages("12C") + ready() + messages("12C") + ready()}},
+         true},
         {"Flush without Sync", {{'c', messages("PDH")}, {'s', messages("1tT")}}, false},
-        {"its Sync is answered", {{'c', messages("PDH")}, {'s', messages("1tT")}, {'c', messages("S")}, {'s', ready()}}, true},
+        {"its Sync is answered",
+         {{'c', messages("PDH")}, {'s', messages("1tT")}, {'c', messages("S")}, {'s', ready()}},
+         true},
         {"half of a server's message", {{'s', message('N', "hello").substr(0, 7)}}, false},
         {"half of a client's message", {{'c', message('Q', "hello").substr(0, 3)}}, false},
         {"notices while idle", {{'s', messages("NAS")}}, true},
-        {"an error is skipped to Sync", {{'c', messages("PBES")}, {'s', messages("E") + ready()}}, true},
+        {"an error is skipped to Sync",
+         {{'c', messages("PBES")}, {'s', messages("E") + ready()}},
+         true},
         {"an error before its Sync drops a Query",
-         {{'c', messages("PH")}, {'s', messages("E")}, {'c', messages("Q")}}, false, 0},
+         {{'c', messages("PH")}, {'s', messages("E")}, {'c', messages("Q")}},
+         false,
+         0},
         {"and the Sync is answered once",
-         {{'c', messages("PH")}, {'s', messages("E")}, {'c', messages("QS")}, {'s', ready()}}, true},
+         {{'c', messages("PH")}, {'s', messages("E")}, {'c', messages("QS")}, {'s', ready()}},
+         true},
         {"an error that may be the Query's or what came before it",
-         {{'c', messages("PBEQ")}, {'s', messages("E")}}, false, 1, true},
-        {"COPY IN by Query", {{'c', messages("Q")}, {'s', messages("G")}, {'c', messages("dd")}}, false, 1},
-        {"and its end", {{'c', messages("Q")}, {'s', messages("G")}, {'c', messages("ddc")}, {'s', messages("C") + ready()}}, true},
+         {{'c', messages("PBEQ")}, {'s', messages("E")}},
+         false,
+         1,
+         true},
+        {"COPY IN by Query",
+         {{'c', messages("Q")}, {'s', messages("G")}, {'c', messages("dd")}},
+         false,
+         1},
+        {"and its end",
+         {{'c', messages("Q")},
+          {'s', messages("G")},
+          {'c', messages("ddc")},
+          {'s', messages("C") + ready()}},
+         true},
         {"COPY IN by Query, sent without waiting",
-         {{'c', messages("QddcQ")}, {'s', messages("GC") + ready()}}, false, 1},
-        {"both answered", {{'c', messages("QddcQ")}, {'s', messages("GC") + ready() + messages("C") + ready()}}, true},
+         {{'c', messages("QddcQ")}, {'s', messages("GC") + ready()}},
+         false,
+         1},
+        {"both answered",
+         {{'c', messages("QddcQ")}, {'s', messages("GC") + ready() + messages("C") + ready()}},
+         true},
         {"COPY that failed before it began, its data ignored",
-         {{'c', messages("Qddc")}, {'s', messages("E") + ready()}}, true},
+         {{'c', messages("Qddc")}, {'s', messages("E") + ready()}},
+         true},
         {"and the next COPY is told from it, all in flight",
-         {{'c', messages("QddcQddc")}, {'s', messages("E") + ready() + messages("G")}}, false, 1},
+         {{'c', messages("QddcQddc")}, {'s', messages("E") + ready() + messages("G")}},
+         false,
+         1},
         {"COPY by Execute that failed before it began: no Sync is swallowed",
-         {{'c', messages("PBESdcS")}, {'s', messages("12E") + ready()}}, false, 1},
+         {{'c', messages("PBESdcS")}, {'s', messages("12E") + ready()}},
+         false,
+         1},
         {"COPY IN by Execute, one Sync at the end",
-         {{'c', messages("PBE")}, {'s', messages("12G")}, {'c', messages("ddcS")}, {'s', messages("C") + ready()}}, true},
+         {{'c', messages("PBE")},
+          {'s', messages("12G")},
+          {'c', messages("ddcS")},
+          {'s', messages("C") + ready()}},
+         true},
         {"the early Sync is swallowed",
-         {{'c', messages("PBES")}, {'s', messages("12G")}, {'c', messages("dd")}}, false, 0},
+         {{'c', messages("PBES")}, {'s', messages("12G")}, {'c', messages("dd")}},
+         false,
+         0},
         {"so that two Syncs have one answer",
-         {{'c', messages("PBES")}, {'s', messages("12G")}, {'c', messages("ddcS")}, {'s', messages("C") + ready()}}, true},
+         {{'c', messages("PBES")},
+          {'s', messages("12G")},
+          {'c', messages("ddcS")},
+          {'s', messages("C") + ready()}},
+         true},
         {"also when all was sent without waiting",
-         {{'c', messages("PBESdcS")}, {'s', messages("12GC") + ready()}}, true},
+         {{'c', messages("PBESdcS")}, {'s', messages("12GC") + ready()}},
+         true},
         {"two COPYs in one pipeline",
-         {{'c', messages("PBEdcPBEdcS")}, {'s', messages("12GC12GC") + ready()}}, true},
+         {{'c', messages("PBEdcPBEdcS")}, {'s', messages("12GC12GC") + ready()}},
+         true},
         {"a Query, then a COPY by Execute, all in flight",
-         {{'c', messages("QPBEdcS")}, {'s', messages("C") + ready() + messages("12GC") + ready()}}, true},
-        {"an error in COPY IN", {{'c', messages("PBE")}, {'s', messages("12G")}, {'c', messages("d")}, {'s', messages("E")}},
-         false, 0},
+         {{'c', messages("QPBEdcS")}, {'s', messages("C") + ready() + messages("12GC") + ready()}},
+         true},
+        {"an error in COPY IN",
+         {{'c', messages("PBE")},
+          {'s', messages("12G")},
+          {'c', messages("d")},
+          {'s', messages("E")}},
+         false,
+         0},
         {"is skipped to Sync",
-         {{'c', messages("PBE")}, {'s', messages("12G")}, {'c', messages("d")}, {'s', messages("E")}, {'c', messages("dcS")}, {'s', ready()}},
+         {{'c', messages("PBE")},
+          {'s', messages("12G")},
+          {'c', messages("d")},
+          {'s', messages("E")},
+          {'c', messages("dcS")},
+          {'s', ready()}},
          true},
         {"an error in COPY IN after an early Sync cannot be counted",
-         {{'c', messages("PBES")}, {'s', messages("12G")}, {'c', messages("d")}, {'s', messages("E")}}, false, 0, true},
-        {"COPY IN by a Query behind a prepared statement without Sync",
-         {{'c', messages("PDH")}, {'s', messages("1tT")}, {'c', messages("Q")}, {'s', messages("G")}, {'c', messages("ddc")}, {'s', messages("C") + ready()}},
+         {{'c', messages("PBES")},
+          {'s', messages("12G")},
+          {'c', messages("d")},
+          {'s', messages("E")}},
+         false,
+         0,
          true},
-        {"a COPY that may be the Execute's or the Query's", {{'c', messages("PBEQ")}, {'s', messages("12G")}}, false, 1, true},
+        {"COPY IN by a Query behind a prepared statement without Sync",
+         {{'c', messages("PDH")},
+          {'s', messages("1tT")},
+          {'c', messages("Q")},
+          {'s', messages("G")},
+          {'c', messages("ddc")},
+          {'s', messages("C") + ready()}},
+         true},
+        {"a COPY that may be the Execute's or the Query's",
+         {{'c', messages("PBEQ")}, {'s', messages("12G")}},
+         false,
+         1,
+         true},
         {"COPY OUT", {{'c', messages("Q")}, {'s', messages("Hdd")}}, false, 1},
         {"and its end", {{'c', messages("Q")}, {'s', messages("HddcC") + ready()}}, true},
-        {"COPY BOTH is never at a boundary", {{'c', messages("Q")}, {'s', messages("W")}, {'c', messages("c")}, {'s', messages("cC") + ready()}}, false},
+        {"COPY BOTH is never at a boundary",
+         {{'c', messages("Q")},
+          {'s', messages("W")},
+          {'c', messages("c")},
+          {'s', messages("cC") + ready()}},
+         false},
         {"an answer that nobody asked for", {{'s', ready()}}, false, 0, true},
         {"Terminate", {{'c', messages("X")}}, false},
     };
@@ -143,7 +219,8 @@ TEST(Boundary, CountsAMillionPipelinedSyncsAndAlternatingKinds) {
 
 TEST(Boundary, NeverWaitsForABodyThatItDoesNotNeed) {
     Boundary boundary;
-    boundary.client(bytes("Q\x7f\xff\xff\xff"sv));  // Two gigabytes: nothing is allocated, nothing is believed.
+    boundary.client(
+        bytes("Q\x7f\xff\xff\xff"sv));  // Two gigabytes: nothing is allocated, nothing is believed.
     EXPECT_FALSE(boundary.at_boundary());
     EXPECT_FALSE(boundary.client_between_messages());
     boundary.client(bytes(std::string(100, 'x')));
@@ -157,10 +234,12 @@ TEST(Boundary, CutsAfterTheNextMessageThatWillBeAnswered) {
         SCOPED_TRACE(forwarded);
         Boundary boundary;
         boundary.client(bytes(std::string_view{slice}.substr(0, forwarded)));
-        EXPECT_EQ(boundary.client_cut(bytes(std::string_view{slice}.substr(forwarded))), unit.size() - forwarded);
+        EXPECT_EQ(boundary.client_cut(bytes(std::string_view{slice}.substr(forwarded))),
+                  unit.size() - forwarded);
     }
     const Boundary fresh;
-    EXPECT_EQ(fresh.client_cut(bytes(messages("PBEH"))), messages("PBEH").size());  // Nothing to wait for in it.
+    EXPECT_EQ(fresh.client_cut(bytes(messages("PBEH"))),
+              messages("PBEH").size());  // Nothing to wait for in it.
     const std::string query = messages("Q");
     EXPECT_EQ(fresh.client_cut(bytes(query + query)), query.size());
 }
@@ -180,9 +259,9 @@ TEST(Boundary, TellsAHoldWhenTheClientIsNeeded) {
     boundary.client(bytes(messages("Q")));
     EXPECT_FALSE(boundary.needs_client());  // The server owes an answer.
     boundary.server(bytes(ready('T')));
-    EXPECT_TRUE(boundary.needs_client());   // Only the client can end its transaction.
+    EXPECT_TRUE(boundary.needs_client());  // Only the client can end its transaction.
     boundary.client(bytes(messages("PDH")));
-    EXPECT_TRUE(boundary.needs_client());   // Flush: no ReadyForQuery will come.
+    EXPECT_TRUE(boundary.needs_client());  // Flush: no ReadyForQuery will come.
 }
 
 TEST(Boundary, TellsWhereServerMessagesBeginAndEnd) {
@@ -203,19 +282,21 @@ TEST(Boundary, TellsWhereServerMessagesBeginAndEnd) {
 }
 
 TEST(Boundary, GivesStatementsInPiecesThatAddUp) {
-    const std::string stream = messages("S") + message('Q', "select 'a long one'\0"sv) + messages("P");
+    const std::string stream =
+        messages("S") + message('Q', "select 'a long one'\0"sv) + messages("P");
     for (std::size_t size = 1; size < stream.size(); ++size) {
         SCOPED_TRACE(size);
         Boundary boundary;
         std::string body;
         int firsts = 0, lasts = 0;
         for (std::size_t at = 0; at < stream.size(); at += size) {
-            boundary.client(bytes(std::string_view{stream}.substr(at, size)), [&](const Piece& piece) {
-                if (piece.tag != 'Q') return;
-                firsts += piece.first ? 1 : 0;
-                lasts += piece.last ? 1 : 0;
-                body += text(piece.body);
-            });
+            boundary.client(bytes(std::string_view{stream}.substr(at, size)),
+                            [&](const Piece& piece) {
+                                if (piece.tag != 'Q') return;
+                                firsts += piece.first ? 1 : 0;
+                                lasts += piece.last ? 1 : 0;
+                                body += text(piece.body);
+                            });
         }
         EXPECT_EQ(body, "select 'a long one'\0"sv);
         EXPECT_EQ(firsts, 1);

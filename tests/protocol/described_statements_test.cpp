@@ -22,16 +22,19 @@ const std::string column = "c\0"s + be32(700) + be16(1) + be32(25) + be16(1) + b
 
 SessionState two_and_an_unnamed() {
     SessionState state;
-    state.statements = {{"a", "SELECT a", {}, false}, {"b", "PREPARE b AS DELETE FROM t", {}, true}};
+    state.statements = {{"a", "SELECT a", {}, false},
+                        {"b", "PREPARE b AS DELETE FROM t", {}, true}};
     append(state.unnamed_parse, Parse{"", "SELECT u", {0}});
     return state;
 }
 
 TEST(DescribedStatements, AreToldInTheOrderInWhichTheyWereRestored) {
     const SessionState state = two_and_an_unnamed();
-    const std::string answer = message('C', "SELECT 1\0"sv) + message('1', "") + message('t', be16(1) + be32(16400)) +
-                               message('T', be16(2) + column + column) + message('t', be16(0)) + message('n', "") +
-                               message('S', "a\0b\0"sv) + message('t', be16(0)) + message('T', be16(1) + column) + message('Z', "I");
+    const std::string answer = message('C', "SELECT 1\0"sv) + message('1', "") +
+                               message('t', be16(1) + be32(16400)) +
+                               message('T', be16(2) + column + column) + message('t', be16(0)) +
+                               message('n', "") + message('S', "a\0b\0"sv) + message('t', be16(0)) +
+                               message('T', be16(1) + column) + message('Z', "I");
     EXPECT_THAT(described_statements(bytes(answer), state),
                 ElementsAre(DescribedStatement{"a", "SELECT a", {16400}, {{700, 25}, {700, 25}}},
                             DescribedStatement{"b", "PREPARE b AS DELETE FROM t", {}, {}},
@@ -41,11 +44,18 @@ TEST(DescribedStatements, AreToldInTheOrderInWhichTheyWereRestored) {
 TEST(DescribedStatements, LeavesOutWhatIsNotTold) {
     const SessionState state = two_and_an_unnamed();
     const std::string first = message('t', be16(0)) + message('n', "");
-    EXPECT_EQ(described_statements(bytes(first + message('E', "C42601\0\0"sv) + message('Z', "I")), state).size(), 1u);
-    EXPECT_EQ(described_statements(bytes(first + message('T', be16(9)) + message('n', "")), state).size(), 3u) << "a broken one is empty";
+    EXPECT_EQ(
+        described_statements(bytes(first + message('E', "C42601\0\0"sv) + message('Z', "I")), state)
+            .size(),
+        1u);
+    EXPECT_EQ(
+        described_statements(bytes(first + message('T', be16(9)) + message('n', "")), state).size(),
+        3u)
+        << "a broken one is empty";
     const std::string whole = first + first + first + message('Z', "I");
     for (std::size_t size = 0; size < whole.size(); ++size) {
-        EXPECT_LE(described_statements(bytes(std::string_view{whole}.substr(0, size)), state).size(), 3u);
+        EXPECT_LE(
+            described_statements(bytes(std::string_view{whole}.substr(0, size)), state).size(), 3u);
     }
     EXPECT_TRUE(described_statements({}, SessionState{}).empty());
 }

@@ -39,7 +39,9 @@ TEST(PostgresFramer, CutsStartupPacketsAtEverySplit) {
     constexpr auto packet = "\0\0\0\x10\0\3\0\0user\0x\0\0"sv;
     static_assert(packet.size() == 16);
     for (std::size_t size = 0; size < packet.size(); ++size) {
-        EXPECT_TRUE(std::holds_alternative<NeedMore>(next_startup_packet(bytes(packet.substr(0, size))))) << size;
+        EXPECT_TRUE(
+            std::holds_alternative<NeedMore>(next_startup_packet(bytes(packet.substr(0, size)))))
+            << size;
     }
     const auto step = next_startup_packet(bytes(packet));
     EXPECT_EQ(std::get<StartupPacket>(step).code, 196608u);
@@ -47,10 +49,12 @@ TEST(PostgresFramer, CutsStartupPacketsAtEverySplit) {
 }
 
 TEST(PostgresFramer, RefusesStartupPacketsOfAWrongLength) {
-    for (const auto packet : {"\0\0\0\7"sv, "\0\0\0\0"sv, "\0\0\x27\x11"sv, "\xff\xff\xff\xff"sv, "GET "sv}) {
+    for (const auto packet :
+         {"\0\0\0\7"sv, "\0\0\0\0"sv, "\0\0\x27\x11"sv, "\xff\xff\xff\xff"sv, "GET "sv}) {
         EXPECT_TRUE(std::holds_alternative<Error>(next_startup_packet(bytes(packet))));
     }
-    EXPECT_TRUE(std::holds_alternative<NeedMore>(next_startup_packet(bytes("\0\0\x27\x10"sv))));  // 10,000
+    EXPECT_TRUE(
+        std::holds_alternative<NeedMore>(next_startup_packet(bytes("\0\0\x27\x10"sv))));  // 10,000
 }
 
 }  // namespace

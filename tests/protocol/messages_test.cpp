@@ -21,7 +21,8 @@ Bytes body_of(const std::string& message) { return bytes(message).subspan(header
 // Cut short anywhere, or longer by a byte, a body is an error and never another message.
 template <class Parser>
 void expect_exact(std::string_view body, Parser parse) {
-    for (std::size_t size = 0; size < body.size(); ++size) EXPECT_FALSE(parse(bytes(body.substr(0, size)))) << size;
+    for (std::size_t size = 0; size < body.size(); ++size)
+        EXPECT_FALSE(parse(bytes(body.substr(0, size)))) << size;
     EXPECT_TRUE(parse(bytes(body)));
     EXPECT_FALSE(parse(bytes(std::string{body} + "x")));
 }
@@ -51,7 +52,8 @@ TEST(ClientMessages, RoundTripAndAcceptNothingElse) {
 
 TEST(ServerMessages, ReadWhatTheServerSays) {
     expect_exact("SERROR\0VERROR\0C42601\0Mwhy\0Zunknown field\0\0"sv, parse_error_fields);
-    const auto fields = parse_error_fields(bytes("SFEHLER\0VFATAL\0C57P01\0Mgone\0Hconnect again\0\0"sv));
+    const auto fields =
+        parse_error_fields(bytes("SFEHLER\0VFATAL\0C57P01\0Mgone\0Hconnect again\0\0"sv));
     EXPECT_EQ(fields->severity, "FATAL");
     EXPECT_EQ(fields->sqlstate, "57P01");
     EXPECT_TRUE(fields->fatal());
@@ -70,19 +72,22 @@ TEST(ServerMessages, ReadWhatTheServerSays) {
 }
 
 TEST(ServerMessages, ErrorsOfOursAreReadBackByOurReader) {
-    const std::string message = encode_error_response({"FATAL", "08006", "the source cannot be reached", "look at it"});
+    const std::string message =
+        encode_error_response({"FATAL", "08006", "the source cannot be reached", "look at it"});
     const auto fields = parse_error_fields(body_of(message));
     EXPECT_EQ(fields->sqlstate, "08006");
     EXPECT_EQ(fields->message, "the source cannot be reached");
     EXPECT_EQ(fields->hint, "look at it");
-    EXPECT_EQ(encode_negotiate_protocol_version(protocol_3_0, {"_pq_.x"}), "v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0"sv);
+    EXPECT_EQ(encode_negotiate_protocol_version(protocol_3_0, {"_pq_.x"}),
+              "v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0"sv);
 }
 
 TEST(StartupMessages, KeepEveryParameterInItsOrder) {
     constexpr auto body = "user\0u\0options\0-c a=b\0_pq_.new\0on\0user\0again\0\0"sv;
     const auto startup = parse_startup(protocol_3_0, bytes(body));
     ASSERT_TRUE(startup);
-    EXPECT_THAT(startup->parameters, ElementsAre(Pair("user", "u"), Pair("options", "-c a=b"), Pair("user", "again")));
+    EXPECT_THAT(startup->parameters,
+                ElementsAre(Pair("user", "u"), Pair("options", "-c a=b"), Pair("user", "again")));
     EXPECT_THAT(startup->protocol_options, ElementsAre("_pq_.new"));
     EXPECT_EQ(startup->parameter("user"), "u");
     expect_exact(body, [](Bytes each) { return parse_startup(protocol_3_0, each); });
@@ -91,7 +96,8 @@ TEST(StartupMessages, KeepEveryParameterInItsOrder) {
 }
 
 TEST(StartupMessages, CancelRequestsOfBothProtocols) {
-    for (const std::string& key : {std::string{"abcd"}, std::string(32, 'k'), std::string(256, 'k')}) {
+    for (const std::string& key :
+         {std::string{"abcd"}, std::string(32, 'k'), std::string(256, 'k')}) {
         const CancelRequest request{-7, key};
         const std::string packet = encode_cancel_request(request);
         const auto step = std::get<StartupPacket>(next_startup_packet(bytes(packet)));

@@ -37,7 +37,8 @@ TEST(ReadRequest, IsOneQueryOrOneExecutionEndingInItsOnlySync) {
     EXPECT_EQ(recognise_read_request(bytes(named))->text(), std::nullopt);
 
     for (const std::string& request :
-         {synced(wire(parse, bind, execute)), synced(wire(parse, Describe{'S', ""}, bind, describe, execute, Close{'P', ""})),
+         {synced(wire(parse, bind, execute)),
+          synced(wire(parse, Describe{'S', ""}, bind, describe, execute, Close{'P', ""})),
           synced(wire(bind, execute))}) {
         EXPECT_TRUE(recognise_read_request(bytes(request)));
     }
@@ -45,14 +46,28 @@ TEST(ReadRequest, IsOneQueryOrOneExecutionEndingInItsOnlySync) {
 
 TEST(ReadRequest, NothingElseIsOne) {
     const std::vector<std::string> others = {
-        "", wire(parse, bind, execute), synced(""), synced(wire(parse)), synced(wire(parse, Describe{'S', ""})),
-        synced(wire(Parse{"s", "SELECT 1", {}}, bind_named, execute)), synced(wire(parse, bind_named, execute)),
-        synced(wire(bind, execute, execute)), synced(wire(bind, bind, execute)), synced(wire(bind, Execute{"", 5})),
-        synced(wire(Bind{"p", "", {}, {}, {}}, Execute{"p", 0})), synced(wire(bind, execute, Close{'S', "s"})),
-        synced(synced(wire(bind, execute))), synced(wire(bind, execute)) + wire(Query{"SELECT 1"}),
-        wire(Query{"SELECT 1"}, Query{"SELECT 2"}), synced(wire(Query{"SELECT 1"})), wire(bind) + "H\0\0\0\x04" + synced(wire(execute)),
-        std::string("X\0\0\0\x04", 5), std::string("F\0\0\0\x04", 5), std::string("Q\0\0\0\x03", 5)};
-    for (const std::string& request : others) EXPECT_FALSE(recognise_read_request(bytes(request))) << request;
+        "",
+        wire(parse, bind, execute),
+        synced(""),
+        synced(wire(parse)),
+        synced(wire(parse, Describe{'S', ""})),
+        synced(wire(Parse{"s", "SELECT 1", {}}, bind_named, execute)),
+        synced(wire(parse, bind_named, execute)),
+        synced(wire(bind, execute, execute)),
+        synced(wire(bind, bind, execute)),
+        synced(wire(bind, Execute{"", 5})),
+        synced(wire(Bind{"p", "", {}, {}, {}}, Execute{"p", 0})),
+        synced(wire(bind, execute, Close{'S', "s"})),
+        synced(synced(wire(bind, execute))),
+        synced(wire(bind, execute)) + wire(Query{"SELECT 1"}),
+        wire(Query{"SELECT 1"}, Query{"SELECT 2"}),
+        synced(wire(Query{"SELECT 1"})),
+        wire(bind) + "H\0\0\0\x04" + synced(wire(execute)),
+        std::string("X\0\0\0\x04", 5),
+        std::string("F\0\0\0\x04", 5),
+        std::string("Q\0\0\0\x03", 5)};
+    for (const std::string& request : others)
+        EXPECT_FALSE(recognise_read_request(bytes(request))) << request;
 }
 
 TEST(ReadRequest, APartOfOneIsNone) {

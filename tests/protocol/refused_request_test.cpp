@@ -18,21 +18,25 @@ std::string message(char tag, const std::string& body) {
 
 TEST(RefusedRequest, IsAnsweredOnceAsAWholeAtEverySplit) {
     const std::string query = message('Q', "select 1\0"s);
-    const std::string extended = message('P', "\0q\0\0\0"s) + message('B', "\0\0\0\0\0\0\0\0"s) + message('S', "");
+    const std::string extended =
+        message('P', "\0q\0\0\0"s) + message('B', "\0\0\0\0\0\0\0\0"s) + message('S', "");
     for (const std::string& request : {query, extended}) {
         for (std::size_t size = 0; size < request.size(); ++size) {
-            EXPECT_TRUE(std::holds_alternative<NeedMore>(refuse_request(bytes(request.substr(0, size)), report, 1000)));
+            EXPECT_TRUE(std::holds_alternative<NeedMore>(
+                refuse_request(bytes(request.substr(0, size)), report, 1000)));
         }
         const auto step = refuse_request(bytes(request + query), report, 1000);
         ASSERT_TRUE(std::holds_alternative<RefusedRequest>(step));
         EXPECT_EQ(std::get<RefusedRequest>(step).size, request.size());
-        EXPECT_EQ(std::get<RefusedRequest>(step).reply, encode_error_response(report) + message('Z', "I"));
+        EXPECT_EQ(std::get<RefusedRequest>(step).reply,
+                  encode_error_response(report) + message('Z', "I"));
     }
 }
 
 TEST(RefusedRequest, EndsAtAFlushAndOwesTheSync) {
     const std::string flushed = message('P', "\0q\0\0\0"s) + message('H', "");
-    const auto step = refuse_request(bytes(message('H', "") + flushed + message('S', "")), report, 1000);
+    const auto step =
+        refuse_request(bytes(message('H', "") + flushed + message('S', "")), report, 1000);
     ASSERT_TRUE(std::holds_alternative<RefusedRequest>(step));
     const auto& refused = std::get<RefusedRequest>(step);
     EXPECT_EQ(refused.reply, encode_error_response(report));
@@ -41,7 +45,8 @@ TEST(RefusedRequest, EndsAtAFlushAndOwesTheSync) {
 }
 
 TEST(SkipToSync, DropsAtEverySplitAllThatAServerWould) {
-    const std::string dropped = message('E', "portal") + message('Q', "select 1\0"s) + message('S', "");
+    const std::string dropped =
+        message('E', "portal") + message('Q', "select 1\0"s) + message('S', "");
     const std::string next = message('Q', "next\0"s);
     const std::string input = dropped + next;
     for (std::size_t split = 0; split <= input.size(); ++split) {
@@ -64,10 +69,13 @@ TEST(SkipToSync, EndsWithTheSession) {
 }
 
 TEST(RefusedRequest, IsNoneWhenTheClientLeavesOrSendsTooMuch) {
-    EXPECT_TRUE(std::holds_alternative<Error>(refuse_request(bytes(message('X', "")), report, 1000)));
-    EXPECT_TRUE(std::holds_alternative<Error>(refuse_request(bytes("Q\x7f\xff\xff\xff"s), report, 1000)));
+    EXPECT_TRUE(
+        std::holds_alternative<Error>(refuse_request(bytes(message('X', "")), report, 1000)));
+    EXPECT_TRUE(
+        std::holds_alternative<Error>(refuse_request(bytes("Q\x7f\xff\xff\xff"s), report, 1000)));
     EXPECT_TRUE(std::holds_alternative<Error>(refuse_request(bytes("Q\0\0\0\0"s), report, 1000)));
-    const std::string long_request = message('P', std::string(50, 'p')) + message('P', std::string(50, 'p'));
+    const std::string long_request =
+        message('P', std::string(50, 'p')) + message('P', std::string(50, 'p'));
     EXPECT_TRUE(std::holds_alternative<Error>(refuse_request(bytes(long_request), report, 60)));
 }
 

@@ -17,7 +17,10 @@ std::string message(char tag, const std::string& body) {
     return result + body;
 }
 
-std::string description(const std::string& name, std::uint32_t table, std::uint32_t type, std::int16_t format = 0) {
+std::string description(const std::string& name,
+                        std::uint32_t table,
+                        std::uint32_t type,
+                        std::int16_t format = 0) {
     std::string body;
     ByteWriter writer{body};
     writer.big_endian<std::int16_t>(1);
@@ -40,10 +43,13 @@ std::string row(const std::string& value) {
     return message('D', body);
 }
 
-std::string reply(const std::vector<std::string>& values, std::uint32_t table = 16400, std::uint32_t type = 23) {
+std::string reply(const std::vector<std::string>& values,
+                  std::uint32_t table = 16400,
+                  std::uint32_t type = 23) {
     std::string result = description("a", table, type);
     for (const std::string& value : values) result += row(value);
-    return result + message('C', "SELECT "s + std::to_string(values.size()) + '\0') + message('Z', "I");
+    return result + message('C', "SELECT "s + std::to_string(values.size()) + '\0') +
+           message('Z', "I");
 }
 
 ReplyDigest digest(const std::string& bytes_received) {
@@ -54,7 +60,8 @@ ReplyDigest digest(const std::string& bytes_received) {
 }
 
 TEST(ReplyDigest, EverySplitGivesTheSameDigest) {
-    const std::string whole = message('1', "") + message('2', "") + reply({"1", "", "a longer value than sixteen bytes"});
+    const std::string whole =
+        message('1', "") + message('2', "") + reply({"1", "", "a longer value than sixteen bytes"});
     const ReplyDigest expected = digest(whole);
     EXPECT_EQ(expected.rows, 3u);
     EXPECT_EQ(expected.outcome, "SELECT 3");
@@ -86,7 +93,8 @@ TEST(ReplyDigest, KeepsOrderAndMultisetApart) {
     EXPECT_EQ(one.sum, other.sum);
     EXPECT_EQ(one.exclusive, other.exclusive);
     // Pairs of equal rows vanish from the xor, triples do not vanish from the sum.
-    const ReplyDigest twice = digest(reply({"1", "1", "3"})), mixed = digest(reply({"2", "2", "3"}));
+    const ReplyDigest twice = digest(reply({"1", "1", "3"})),
+                      mixed = digest(reply({"2", "2", "3"}));
     EXPECT_EQ(twice.exclusive, mixed.exclusive);
     EXPECT_NE(twice.sum, mixed.sum);
 }
@@ -97,19 +105,23 @@ TEST(ReplyDigest, BordersOfRowsAndValuesCount) {
 }
 
 TEST(ReplyDigest, LeavesOutWhatBelongsToOneServer) {
-    EXPECT_EQ(digest(reply({"1"}, 16400, 23)), digest(reply({"1"}, 99999, 23)));        // Table.
-    EXPECT_EQ(digest(reply({"x"}, 0, 16999)), digest(reply({"x"}, 0, 17999)));           // User type.
-    EXPECT_NE(digest(reply({"1"}, 0, 23)).shape, digest(reply({"1"}, 0, 20)).shape);     // Built-in type.
+    EXPECT_EQ(digest(reply({"1"}, 16400, 23)), digest(reply({"1"}, 99999, 23)));  // Table.
+    EXPECT_EQ(digest(reply({"x"}, 0, 16999)), digest(reply({"x"}, 0, 17999)));    // User type.
+    EXPECT_NE(digest(reply({"1"}, 0, 23)).shape,
+              digest(reply({"1"}, 0, 20)).shape);  // Built-in type.
     const std::string tail = message('C', "SELECT 0\0"s) + message('Z', "I");
-    EXPECT_NE(digest(description("a", 0, 23) + tail).shape, digest(description("b", 0, 23) + tail).shape);
-    EXPECT_NE(digest(description("a", 0, 23, 0) + tail).shape, digest(description("a", 0, 23, 1) + tail).shape);
+    EXPECT_NE(digest(description("a", 0, 23) + tail).shape,
+              digest(description("b", 0, 23) + tail).shape);
+    EXPECT_NE(digest(description("a", 0, 23, 0) + tail).shape,
+              digest(description("a", 0, 23, 1) + tail).shape);
     const std::string notice = message('N', "SNOTICE\0\0"s), setting = message('S', "a\0b\0"s);
     EXPECT_EQ(digest(notice + setting + reply({"1"})), digest(reply({"1"})));
 }
 
 TEST(ReplyDigest, AnErrorIsItsCode) {
     const auto error = [](const std::string& code, const std::string& text) {
-        return message('E', "SERROR\0C"s + code + '\0' + "M" + text + '\0' + '\0') + message('Z', "I");
+        return message('E', "SERROR\0C"s + code + '\0' + "M" + text + '\0' + '\0') +
+               message('Z', "I");
     };
     EXPECT_EQ(digest(error("22012", "division by zero")).error_code, "22012");
     EXPECT_EQ(digest(error("22012", "a")), digest(error("22012", "b")));
@@ -118,11 +130,14 @@ TEST(ReplyDigest, AnErrorIsItsCode) {
 
 TEST(ReplyDigest, SaysWhatItDoesNotCover) {
     const std::string end = message('Z', "I");
-    EXPECT_FALSE(digest(message('H', "\0\0\0"s) + message('d', "x") + message('c', "") + end).comparable);
-    EXPECT_FALSE(digest(message('T', std::string(reply_header_size_max + 1, 'x')) + end).comparable);
+    EXPECT_FALSE(
+        digest(message('H', "\0\0\0"s) + message('d', "x") + message('c', "") + end).comparable);
+    EXPECT_FALSE(
+        digest(message('T', std::string(reply_header_size_max + 1, 'x')) + end).comparable);
     EXPECT_FALSE(digest(message('T', "\0\x05"s) + end).comparable);  // Ends before its columns.
     EXPECT_TRUE(digest(message('D', std::string(reply_header_size_max * 2, 'x')) + end).comparable);
-    // A length below four cannot be; it is taken for an empty message, and nothing is read out of bounds.
+    // A length below four cannot be; it is taken for an empty message, and nothing is read out of
+    // bounds.
     ReplyReader reader;
     reader.update(bytes("D\0\0\0\0Z\0\0\0\x05I"s));
     EXPECT_TRUE(reader.finished());

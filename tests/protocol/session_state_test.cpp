@@ -1,4 +1,5 @@
-// A session's state, asked of a real server and put onto another connection, or onto another server.
+// A session's state, asked of a real server and put onto another connection, or onto another
+// server.
 
 #include "protocol/postgres/session_state.hpp"
 
@@ -22,7 +23,9 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
 
-std::string prepared(std::string_view name, std::string_view text, const std::vector<std::uint32_t>& types = {}) {
+std::string prepared(std::string_view name,
+                     std::string_view text,
+                     const std::vector<std::uint32_t>& types = {}) {
     std::string request;
     append(request, Parse{name, text, types});
     append_sync(request);
@@ -34,12 +37,17 @@ TEST(SessionState, CarriesEverythingToAnotherServer) {
     const PostgresServer source, target;
     target.run("CREATE TYPE filler AS ENUM ('x')");  // So that the OIDs differ.
     for (const PostgresServer* server : {&source, &target}) {
-        server->run("CREATE SCHEMA \"Odd schema\"; CREATE TYPE \"Odd schema\".mood AS ENUM ('sad', 'glad'); CREATE ROLE worker; GRANT USAGE ON SCHEMA \"Odd schema\" TO worker");
+        server->run(
+            "CREATE SCHEMA \"Odd schema\"; CREATE TYPE \"Odd schema\".mood AS ENUM ('sad', "
+            "'glad'); CREATE ROLE worker; GRANT USAGE ON SCHEMA \"Odd schema\" TO worker");
     }
     Wire client{source};
-    client.query("SET search_path = 'Odd schema', public; SET work_mem = '7MB'; SET DateStyle = 'SQL, DMY'; SET statement_timeout = '90s'");
+    client.query(
+        "SET search_path = 'Odd schema', public; SET work_mem = '7MB'; SET DateStyle = 'SQL, DMY'; "
+        "SET statement_timeout = '90s'");
     client.query("SET my.tenant = 'seven''s'; SET ROLE worker");
-    client.query("PREPARE by_sql (mood) AS SELECT $1::text; SELECT ';' || $$PREPARE by_sql AS SELECT 0;$$");
+    client.query(
+        "PREPARE by_sql (mood) AS SELECT $1::text; SELECT ';' || $$PREPARE by_sql AS SELECT 0;$$");
     client.query("LISTEN \"Some channel\"");
     client.send(prepared("typed", "SELECT $1, $2::mood", {1043, 0}));
     client.send(prepared("", "SELECT 42 AS unnamed"));
@@ -56,7 +64,8 @@ TEST(SessionState, CarriesEverythingToAnotherServer) {
     other.restore(state);
     other.hints = client.hints;
     SessionState expected = state;
-    expected.statements[0].text = "PREPARE by_sql (mood) AS SELECT $1::text";  // Alone; the client's string held more.
+    expected.statements[0].text =
+        "PREPARE by_sql (mood) AS SELECT $1::text";  // Alone; the client's string held more.
     EXPECT_TRUE(is_equal(expected, other.probe()));
     // The unnamed statement has survived both probes, and works on the other side.
     std::string bind;
@@ -68,7 +77,9 @@ TEST(SessionState, CarriesEverythingToAnotherServer) {
     EXPECT_EQ(other.values("SELECT current_setting('my.tenant')"), "seven's|");
     EXPECT_EQ(other.values("EXECUTE by_sql('glad')"), "glad|");
     EXPECT_EQ(other.values("SELECT name FROM pg_prepared_statements ORDER BY 1"), "by_sql|typed|");
-    EXPECT_EQ(other.values("SELECT current_user || current_setting('work_mem') || current_setting('statement_timeout')"), "worker7MB90s|");
+    EXPECT_EQ(other.values("SELECT current_user || current_setting('work_mem') || "
+                           "current_setting('statement_timeout')"),
+              "worker7MB90s|");
     bind.clear();
     append(bind, Bind{"", "typed", {}, {"a", "sad"}, {}});
     append(bind, Execute{"", 0});
@@ -117,8 +128,12 @@ TEST(SessionState, CarriesSessionAuthorizationAndRoleThereAndBack) {
     there.restore(client.probe());
     back.restore(there.probe());
     for (Wire* wire : {&client, &there, &back}) {
-        EXPECT_EQ(wire->values("SELECT session_user || ',' || current_user || ',' || current_setting('work_mem')"), "boss,worker,5MB|");
-        EXPECT_EQ(wire->values("RESET ROLE; RESET SESSION AUTHORIZATION; SELECT current_user"), "postgres|");
+        EXPECT_EQ(
+            wire->values(
+                "SELECT session_user || ',' || current_user || ',' || current_setting('work_mem')"),
+            "boss,worker,5MB|");
+        EXPECT_EQ(wire->values("RESET ROLE; RESET SESSION AUTHORIZATION; SELECT current_user"),
+                  "postgres|");
     }
 }
 
@@ -127,14 +142,19 @@ TEST(SessionState, NamesWhatCannotMove) {
     const PostgresServer server;
     Wire client{server};
     client.query("CREATE TEMP TABLE \"my t\" (a int); SELECT pg_advisory_lock(7)");
-    client.query("CREATE TYPE pg_temp.mood AS ENUM ('fine'); CREATE OPERATOR pg_temp.@@ (leftarg = int4, rightarg = int4, "
-                 "procedure = int4mi)");
+    client.query(
+        "CREATE TYPE pg_temp.mood AS ENUM ('fine'); CREATE OPERATOR pg_temp.@@ (leftarg = int4, "
+        "rightarg = int4, "
+        "procedure = int4mi)");
     client.query("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 1; COMMIT");
     client.send(prepared("", "SELECT set_config($1, $2, false)"));
-    EXPECT_THAT(client.probe().pins, ElementsAre("advisory lock 0,7", "cursor WITH HOLD c",
-                                                 testing::MatchesRegex("temporary operator .*@@.*"),
-                                                 "temporary table \"my t\"", "temporary type mood",
-                                                 "custom settings whose names cannot be known"));
+    EXPECT_THAT(client.probe().pins,
+                ElementsAre("advisory lock 0,7",
+                            "cursor WITH HOLD c",
+                            testing::MatchesRegex("temporary operator .*@@.*"),
+                            "temporary table \"my t\"",
+                            "temporary type mood",
+                            "custom settings whose names cannot be known"));
 }
 
 TEST(SessionState, ForgetsAnUnnamedStatementThatTheServerRefused) {
@@ -164,7 +184,8 @@ TEST(SessionState, ReportsTheServersRefusalOfARestore) {
 
 TEST(SessionState, ProbeReplyNeedsMoreAtEverySplitAndNeverEarlier) {
     std::string reply = "1\0\0\0\4"s;
-    for (const auto& cells : std::vector<std::array<std::string, 5>>{{"setting", "work_mem", "5", "", ""}, {"role", "none", "app", "", ""}}) {
+    for (const auto& cells : std::vector<std::array<std::string, 5>>{
+             {"setting", "work_mem", "5", "", ""}, {"role", "none", "app", "", ""}}) {
         std::string body;
         ByteWriter writer{body};
         writer.big_endian(std::uint16_t{5});
@@ -181,7 +202,8 @@ TEST(SessionState, ProbeReplyNeedsMoreAtEverySplitAndNeverEarlier) {
     const StateHints hints;
     for (std::size_t size = 0; size < reply.size(); ++size) {
         SCOPED_TRACE(size);
-        EXPECT_TRUE(std::holds_alternative<NeedMore>(parse_probe_reply(bytes(std::string_view{reply}.substr(0, size)), hints)));
+        EXPECT_TRUE(std::holds_alternative<NeedMore>(
+            parse_probe_reply(bytes(std::string_view{reply}.substr(0, size)), hints)));
     }
     const auto step = parse_probe_reply(bytes(reply), hints);
     ASSERT_TRUE(std::holds_alternative<SessionState>(step));

@@ -11,7 +11,9 @@ namespace segue::protocol::postgres {
 namespace {
 
 // Feeds whole messages, each in pieces of `step` bytes, as Boundary would.
-std::vector<std::string> feed(StatementBook& book, const std::string& wire, std::size_t step = 1u << 20) {
+std::vector<std::string> feed(StatementBook& book,
+                              const std::string& wire,
+                              std::size_t step = 1u << 20) {
     std::vector<std::string> seen;
     for (std::size_t at = 0; at < wire.size();) {
         ByteReader reader{bytes(wire).subspan(at + 1)};
@@ -20,7 +22,8 @@ std::vector<std::string> feed(StatementBook& book, const std::string& wire, std:
         std::size_t from = 0;
         do {
             const Bytes part = body.subspan(from, std::min(step, body.size() - from));
-            const auto one = book.see({wire[at], from == 0, from + part.size() == body.size(), size, part});
+            const auto one =
+                book.see({wire[at], from == 0, from + part.size() == body.size(), size, part});
             if (one) seen.emplace_back(one->text.value_or("?"));
             from += part.size();
         } while (from < body.size());
@@ -47,7 +50,8 @@ TEST(StatementBook, KnowsAStatementOnceTheServerCannotHaveRefusedIt) {
         ASSERT_NE(book.find("s"), nullptr);
         EXPECT_EQ(book.find("s")->text, "SELECT 1");
         EXPECT_EQ(book.find("s")->message, wire(Parse{"s", "SELECT 1", {}}));
-        EXPECT_EQ(feed(book, wire(Bind{"", "s", {}, {}, {}}, Execute{"", 0}), step), Texts{"SELECT 1"});
+        EXPECT_EQ(feed(book, wire(Bind{"", "s", {}, {}, {}}, Execute{"", 0}), step),
+                  Texts{"SELECT 1"});
         feed(book, wire(Close{'S', "s"}), step);
         EXPECT_EQ(book.find("s"), nullptr);
         EXPECT_EQ(feed(book, wire(Bind{"", "s", {}, {}, {}}), step), Texts{"?"});
@@ -91,8 +95,10 @@ TEST(StatementBook, TellsWhatItCannotKnow) {
     StatementBook book;
     EXPECT_EQ(feed(book, std::string("F\0\0\0\4", 5)), Texts{"?"});
     EXPECT_EQ(feed(book, wire(Bind{"", "never seen", {}, {}, {}})), Texts{"?"});
-    EXPECT_EQ(feed(book, wire(Query{std::string(statement_message_size_max, 'x')}), 1000), Texts{"?"});
-    EXPECT_EQ(feed(book, wire(Parse{"s", std::string(statement_message_size_max, 'x'), {}}), 1000), Texts{"?"});
+    EXPECT_EQ(feed(book, wire(Query{std::string(statement_message_size_max, 'x')}), 1000),
+              Texts{"?"});
+    EXPECT_EQ(feed(book, wire(Parse{"s", std::string(statement_message_size_max, 'x'), {}}), 1000),
+              Texts{"?"});
     book.settle(false);
     EXPECT_EQ(book.find("s"), nullptr);
     book.learn("t", "SELECT 1", {23});

@@ -37,7 +37,8 @@ TEST(StatementCache, ForgetsWhatAnOlderCatalogSaid) {
 
 TEST(Demotions, AreNeverForgottenAndCloseAtTheLimit) {
     Demotions demotions{2};
-    const Hash128 first = hash128(bytes("a")), second = hash128(bytes("b")), third = hash128(bytes("c"));
+    const Hash128 first = hash128(bytes("a")), second = hash128(bytes("b")),
+                  third = hash128(bytes("c"));
     EXPECT_FALSE(demotions.contains(first));
     demotions.add(first);
     demotions.add(first);

@@ -35,7 +35,8 @@ TEST(StatementCheck, OnlyAnErrorOfTheAnalysisMakesAStatementUnusable) {
         SCOPED_TRACE(sqlstate);
         EXPECT_THAT(unusable(error(sqlstate) + ready + ready, 1), ElementsAre(true));
     }
-    // Taken is the name of a PREPARE that could be analysed; the others say nothing of the statement.
+    // Taken is the name of a PREPARE that could be analysed; the others say nothing of the
+    // statement.
     for (const char* sqlstate : {"42P05", "55P03", "57014", "53200", "40001", "XX000", "58030"}) {
         SCOPED_TRACE(sqlstate);
         EXPECT_THAT(unusable(error(sqlstate) + ready + ready, 1), ElementsAre(false));
@@ -44,16 +45,21 @@ TEST(StatementCheck, OnlyAnErrorOfTheAnalysisMakesAStatementUnusable) {
 
 TEST(StatementCheck, TellsEachStatementByItsReadyAndNeedsMoreAtEverySplit) {
     const std::string reply = message('1', "") + message('3', "") + ready + error("42P01") + ready +
-                              message('A', "\0\0\0\1c\0p\0"s) + message('1', "") + ready + message('3', "") + ready;
+                              message('A', "\0\0\0\1c\0p\0"s) + message('1', "") + ready +
+                              message('3', "") + ready;
     EXPECT_THAT(unusable(reply, 3), ElementsAre(false, true, false));
     for (std::size_t size = 0; size < reply.size(); ++size) {
         SCOPED_TRACE(size);
-        EXPECT_TRUE(std::holds_alternative<NeedMore>(parse_statement_check_reply(bytes(std::string_view{reply}.substr(0, size)), 3)));
+        EXPECT_TRUE(std::holds_alternative<NeedMore>(
+            parse_statement_check_reply(bytes(std::string_view{reply}.substr(0, size)), 3)));
     }
 }
 
 TEST(StatementCheck, RefusesWhatIsNoAnswer) {
-    for (const std::string& reply : {error("57P01", "FATAL"), "Z\0\0\0\3"s, message('E', "no field ends"), "D\x7f\xff\xff\xff"s}) {
+    for (const std::string& reply : {error("57P01", "FATAL"),
+                                     "Z\0\0\0\3"s,
+                                     message('E', "no field ends"),
+                                     "D\x7f\xff\xff\xff"s}) {
         const auto step = parse_statement_check_reply(bytes(reply), 1);
         EXPECT_TRUE(std::holds_alternative<Error>(step));
     }

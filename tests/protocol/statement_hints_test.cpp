@@ -29,7 +29,8 @@ StateHints after(const std::string& stream, std::size_t slice_size = 1u << 20) {
     Boundary boundary;
     StateHints hints;
     for (std::size_t at = 0; at < stream.size(); at += slice_size) {
-        boundary.client(bytes(std::string_view{stream}.substr(at, slice_size)), [&](const Piece& piece) { hints.see(piece); });
+        boundary.client(bytes(std::string_view{stream}.substr(at, slice_size)),
+                        [&](const Piece& piece) { hints.see(piece); });
     }
     return hints;
 }
@@ -57,15 +58,22 @@ TEST(StateHints, LearnsTheNamesOfCustomSettings) {
         EXPECT_THAT(after(parse("", row.statement)).custom_settings(), ElementsAre(row.name));
         EXPECT_FALSE(after(query(row.statement)).custom_settings_opaque());
         for (const std::size_t size : {1u, 3u, 8u}) {
-            EXPECT_THAT(after(query(row.statement), size).custom_settings(), ElementsAre(row.name)) << size;
+            EXPECT_THAT(after(query(row.statement), size).custom_settings(), ElementsAre(row.name))
+                << size;
         }
     }
 }
 
 TEST(StateHints, LearnsNothingFromOtherStatements) {
-    for (const char* statement : {"SELECT 1", "SET search_path = a, b", "SET ROLE x", "UPDATE t SET a = b.c FROM b",
-                                  "SELECT set_config('work_mem', '1', false)", "SELECT 'set_config'", "RESET ALL",
-                                  "INSERT INTO settings VALUES (1.5)", "select offset.a, asset.b"}) {
+    for (const char* statement : {"SELECT 1",
+                                  "SET search_path = a, b",
+                                  "SET ROLE x",
+                                  "UPDATE t SET a = b.c FROM b",
+                                  "SELECT set_config('work_mem', '1', false)",
+                                  "SELECT 'set_config'",
+                                  "RESET ALL",
+                                  "INSERT INTO settings VALUES (1.5)",
+                                  "select offset.a, asset.b"}) {
         SCOPED_TRACE(statement);
         const StateHints hints = after(query(statement));
         EXPECT_THAT(hints.custom_settings(), IsEmpty());
@@ -79,7 +87,8 @@ TEST(StateHints, SaysWhenANameCannotBeKnown) {
     EXPECT_TRUE(after(parse("", "select set_config($1, $2, false)")).custom_settings_opaque());
     EXPECT_TRUE(after(query("SET U&\"my\\002etenant\" = 1")).custom_settings_opaque());
     std::string many;
-    for (std::size_t i = 0; i <= StateHints::custom_settings_max; ++i) many += query("SET a.b" + std::to_string(i) + " = 1");
+    for (std::size_t i = 0; i <= StateHints::custom_settings_max; ++i)
+        many += query("SET a.b" + std::to_string(i) + " = 1");
     EXPECT_TRUE(after(many).custom_settings_opaque());
     EXPECT_EQ(after(many).custom_settings().size(), StateHints::custom_settings_max);
 }
@@ -102,7 +111,10 @@ TEST(StateHints, KeepsTheLastUnnamedParseUntilAQueryDestroysIt) {
 }
 
 TEST(StateHints, GivesUpAnUnnamedStatementAboveTheLimitButStillScansIt) {
-    const std::string large = parse("", "select '" + std::string(StateHints::unnamed_parse_size_max * 3, 'x') + "'; SET my.tenant = 1");
+    const std::string large =
+        parse("",
+              "select '" + std::string(StateHints::unnamed_parse_size_max * 3, 'x') +
+                  "'; SET my.tenant = 1");
     for (const std::size_t size : {4096u, 65536u, 1u << 20}) {
         SCOPED_TRACE(size);
         const StateHints hints = after(large, size);

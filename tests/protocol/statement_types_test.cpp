@@ -10,7 +10,9 @@ SharedTypes with_column(std::uint32_t type) {
     types.columns = {{0, type}};
     return std::make_shared<StatementTypes>(types);
 }
-std::uint32_t column_of(const PortalTypes* rows) { return rows == nullptr ? 0 : rows->statement->columns.front().type; }
+std::uint32_t column_of(const PortalTypes* rows) {
+    return rows == nullptr ? 0 : rows->statement->columns.front().type;
+}
 
 TEST(StatementTypesBook, GivesEachExecutionTheStatementThatItWasBoundTo) {
     StatementTypesBook book;
@@ -33,7 +35,8 @@ TEST(StatementTypesBook, GivesEachExecutionTheStatementThatItWasBoundTo) {
 
 TEST(StatementTypesBook, KnowsPortalsUpToItsLimit) {
     StatementTypesBook book;
-    for (std::size_t i = 0; i < portals_known_max; ++i) book.bind(std::to_string(i), with_column(1), {});
+    for (std::size_t i = 0; i < portals_known_max; ++i)
+        book.bind(std::to_string(i), with_column(1), {});
     book.bind("one more", with_column(1), {});
     book.settle();
     book.execute("one more");
@@ -111,7 +114,8 @@ TEST(StatementTypesBook, PortalsEndWithTheirTransaction) {
 
 TEST(StatementTypesBook, KnowsNoMoreThanItsLimit) {
     StatementTypesBook book;
-    for (std::size_t i = 0; i <= statements_known_max; ++i) book.know(std::to_string(i), with_column(1));
+    for (std::size_t i = 0; i <= statements_known_max; ++i)
+        book.know(std::to_string(i), with_column(1));
     EXPECT_NE(book.find("0"), nullptr);
     EXPECT_EQ(book.find(std::to_string(statements_known_max)), nullptr);
     const SharedTypes again = with_column(2);

@@ -1,5 +1,6 @@
 #pragma once
-// The types of one application on two servers that numbered them differently, and bytes that hold them.
+// The types of one application on two servers that numbered them differently, and bytes that hold
+// them.
 
 #include <cstdint>
 #include <memory>
@@ -12,8 +13,9 @@
 
 namespace segue::protocol::postgres {
 
-// app.mood (enum), app.pair (first mood, second int4, third mood[]), app.span (range of mood), app.level (domain over mood[]),
-// app.plain (composite of int4 only), app.same (enum), which has one number on both.
+// app.mood (enum), app.pair (first mood, second int4, third mood[]), app.span (range of mood),
+// app.level (domain over mood[]), app.plain (composite of int4 only), app.same (enum), which has
+// one number on both.
 inline std::vector<CatalogType> catalog(std::uint32_t base) {
     using Kind = CatalogType::Kind;
     return {{base, "app", "mood", Kind::plain, {}},
@@ -44,19 +46,27 @@ inline std::string be16(std::uint16_t value) {
     ByteWriter{text}.big_endian(value);
     return text;
 }
-inline std::string sized(std::string_view value) { return be32(static_cast<std::uint32_t>(value.size())) + std::string{value}; }
+inline std::string sized(std::string_view value) {
+    return be32(static_cast<std::uint32_t>(value.size())) + std::string{value};
+}
 
-// Binary values as a server whose types begin at `base` has them. The number in the pair is data, whatever it looks like.
+// Binary values as a server whose types begin at `base` has them. The number in the pair is data,
+// whatever it looks like.
 inline std::string moods(std::uint32_t base) {
-    return be32(1) + be32(1) + be32(base) + be32(3) + be32(1) + sized("ok") + be32(0xffffffff) + sized("happy");
+    return be32(1) + be32(1) + be32(base) + be32(3) + be32(1) + sized("ok") + be32(0xffffffff) +
+           sized("happy");
 }
 inline std::string pair(std::uint32_t base) {
-    return be32(3) + be32(base) + sized("ok") + be32(23) + sized(be32(first_base)) + be32(base + 1) + sized(moods(base));
+    return be32(3) + be32(base) + sized("ok") + be32(23) + sized(be32(first_base)) +
+           be32(base + 1) + sized(moods(base));
 }
 inline std::string pairs(std::uint32_t base) {
-    return be32(2) + be32(0) + be32(base + 2) + be32(1) + be32(1) + be32(2) + be32(1) + sized(pair(base)) + sized(pair(base));
+    return be32(2) + be32(0) + be32(base + 2) + be32(1) + be32(1) + be32(2) + be32(1) +
+           sized(pair(base)) + sized(pair(base));
 }
-inline std::string span(std::uint32_t base) { return std::string{"\x02"} + sized(pair(base)) + sized(pair(base)); }
+inline std::string span(std::uint32_t base) {
+    return std::string{"\x02"} + sized(pair(base)) + sized(pair(base));
+}
 inline std::string spans(std::uint32_t base) { return be32(2) + sized(span(base)) + sized("\x01"); }
 
 }  // namespace segue::protocol::postgres

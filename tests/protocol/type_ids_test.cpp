@@ -7,7 +7,9 @@
 namespace segue::protocol::postgres {
 namespace {
 
-TypeShape shape(const TypeIds& ids, std::uint32_t oid, OidValues values = OidValues::data) { return ids.shape(0, oid, values).shape; }
+TypeShape shape(const TypeIds& ids, std::uint32_t oid, OidValues values = OidValues::data) {
+    return ids.shape(0, oid, values).shape;
+}
 
 TEST(TypeIds, TranslatesByNameInBothDirections) {
     const auto ids = two_catalogs();
@@ -20,8 +22,10 @@ TEST(TypeIds, TranslatesByNameInBothDirections) {
 }
 
 TEST(TypeIds, KnowsTwoServersThatChangedPlaces) {
-    const std::vector<CatalogType> one = {{20001, "app", "a", CatalogType::Kind::plain, {}}, {20002, "app", "b", CatalogType::Kind::plain, {}}};
-    const std::vector<CatalogType> two = {{20001, "app", "b", CatalogType::Kind::plain, {}}, {20002, "app", "a", CatalogType::Kind::plain, {}}};
+    const std::vector<CatalogType> one = {{20001, "app", "a", CatalogType::Kind::plain, {}},
+                                          {20002, "app", "b", CatalogType::Kind::plain, {}}};
+    const std::vector<CatalogType> two = {{20001, "app", "b", CatalogType::Kind::plain, {}},
+                                          {20002, "app", "a", CatalogType::Kind::plain, {}}};
     const TypeIds ids{one, two};
     EXPECT_EQ(ids.translated(0, 20001), 20002u);
     EXPECT_EQ(ids.translated(0, 20002), 20001u);
@@ -45,8 +49,10 @@ TEST(TypeIds, LooksOnlyIntoWhatHoldsDifferentNumbers) {
     EXPECT_EQ(shape(*ids, first_base + 4), TypeShape::range);
     EXPECT_EQ(ids->shape(0, first_base + 4, OidValues::data).inner, first_base + 2);
     EXPECT_EQ(shape(*ids, first_base + 5), TypeShape::multirange);
-    EXPECT_EQ(shape(*ids, first_base + 6), TypeShape::array) << "a domain is sent as what it is made of";
-    EXPECT_EQ(shape(*ids, first_base + 7), TypeShape::plain) << "its fields have the same numbers everywhere";
+    EXPECT_EQ(shape(*ids, first_base + 6), TypeShape::array)
+        << "a domain is sent as what it is made of";
+    EXPECT_EQ(shape(*ids, first_base + 7), TypeShape::plain)
+        << "its fields have the same numbers everywhere";
     EXPECT_EQ(shape(*ids, first_base + 8), TypeShape::plain);
     EXPECT_EQ(shape(*ids, 1007), TypeShape::plain);
     EXPECT_EQ(shape(*ids, 2249), TypeShape::record) << "anything may be in a record";
@@ -64,7 +70,8 @@ TEST(TypeIds, TakesOidsForTypesOnlyWhereTheyComeFromTheCatalog) {
 
 TEST(TypeIds, EndsWithACatalogThatGoesRound) {
     using Kind = CatalogType::Kind;
-    const std::vector<CatalogType> round = {{20001, "app", "a", Kind::domain, {20002}}, {20002, "app", "b", Kind::domain, {20001}}};
+    const std::vector<CatalogType> round = {{20001, "app", "a", Kind::domain, {20002}},
+                                            {20002, "app", "b", Kind::domain, {20001}}};
     const TypeIds ids{round, {{30001, "app", "a", Kind::domain, {30001}}}};
     EXPECT_EQ(ids.translated(0, 20001), 30001u);
     EXPECT_TRUE(ids.shape(0, 20001, OidValues::data).plain());

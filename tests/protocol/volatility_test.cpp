@@ -24,9 +24,10 @@ RelationFacts view(std::string definition) {
 
 ReadCatalog catalog() {
     ReadCatalog result;
-    const auto add = [&](const char* name, Volatility worst, bool built_in, bool takes_row = false) {
-        result.functions[name] = {worst, built_in, takes_row};
-    };
+    const auto add =
+        [&](const char* name, Volatility worst, bool built_in, bool takes_row = false) {
+            result.functions[name] = {worst, built_in, takes_row};
+        };
     add("count", Volatility::immutable_, true);
     add("lower", Volatility::immutable_, true);
     add("now", Volatility::stable, true);
@@ -58,20 +59,46 @@ ReadCatalog catalog() {
 
 TEST(Volatility, OnlyWhatIsKnownToBeHarmlessRunsOnTheFollower) {
     const ReadCatalog facts = catalog();
-    for (const char* text :
-         {"SELECT 1", "SELECT count(*) FROM t", "SELECT * FROM public.t", "SELECT now() FROM t", "SELECT random()",
-          "SELECT pure(1), lookup(2)", "SELECT * FROM v", "SELECT * FROM v_of_v", "SELECT t.label FROM t",
-          "WITH w AS (SELECT 1) SELECT * FROM w", "SELECT * FROM public.twice", "SELECT a = b FROM t", "SELECT t.missing FROM t"}) {
+    for (const char* text : {"SELECT 1",
+                             "SELECT count(*) FROM t",
+                             "SELECT * FROM public.t",
+                             "SELECT now() FROM t",
+                             "SELECT random()",
+                             "SELECT pure(1), lookup(2)",
+                             "SELECT * FROM v",
+                             "SELECT * FROM v_of_v",
+                             "SELECT t.label FROM t",
+                             "WITH w AS (SELECT 1) SELECT * FROM w",
+                             "SELECT * FROM public.twice",
+                             "SELECT a = b FROM t",
+                             "SELECT t.missing FROM t"}) {
         SCOPED_TRACE(text);
         EXPECT_TRUE(judge(classify(text), facts).follower) << judge(classify(text), facts).why;
     }
-    for (const char* text :
-         {"SELECT nextval('x')", "SELECT writes(1)", "SELECT unknown_function(1)", "SELECT * FROM unknown_relation",
-          "SELECT set_config('a', 'b', false)", "SELECT pg_advisory_lock(1)", "SELECT random_of_ours()",
-          "SELECT * FROM s", "SELECT * FROM twice", "SELECT * FROM other.twice", "SELECT * FROM missing.t",
-          "SELECT * FROM v_writes", "SELECT * FROM v_of_writes", "SELECT * FROM v_of_itself", "SELECT t.writes FROM t",
-          "SELECT a <!> b FROM t", "SELECT 1::checked", "SELECT (SELECT writes(1))", "SELECT ctid FROM t",
-          "WITH s AS (SELECT 1) SELECT * FROM s", "SELECT * FROM t FOR UPDATE", "UPDATE t SET v = 1", "BEGIN", ""}) {
+    for (const char* text : {"SELECT nextval('x')",
+                             "SELECT writes(1)",
+                             "SELECT unknown_function(1)",
+                             "SELECT * FROM unknown_relation",
+                             "SELECT set_config('a', 'b', false)",
+                             "SELECT pg_advisory_lock(1)",
+                             "SELECT random_of_ours()",
+                             "SELECT * FROM s",
+                             "SELECT * FROM twice",
+                             "SELECT * FROM other.twice",
+                             "SELECT * FROM missing.t",
+                             "SELECT * FROM v_writes",
+                             "SELECT * FROM v_of_writes",
+                             "SELECT * FROM v_of_itself",
+                             "SELECT t.writes FROM t",
+                             "SELECT a <!> b FROM t",
+                             "SELECT 1::checked",
+                             "SELECT (SELECT writes(1))",
+                             "SELECT ctid FROM t",
+                             "WITH s AS (SELECT 1) SELECT * FROM s",
+                             "SELECT * FROM t FOR UPDATE",
+                             "UPDATE t SET v = 1",
+                             "BEGIN",
+                             ""}) {
         SCOPED_TRACE(text);
         const Judgement judgement = judge(classify(text), facts);
         EXPECT_FALSE(judgement.follower);
@@ -81,18 +108,27 @@ TEST(Volatility, OnlyWhatIsKnownToBeHarmlessRunsOnTheFollower) {
     ReadCatalog hidden = facts;
     hidden.hidden_calls = true;
     EXPECT_FALSE(judge(classify("SELECT 1"), hidden).follower);
-    EXPECT_FALSE(judge(classify("SELECT count(*)"), ReadCatalog{}).follower);  // Nothing is known yet.
+    EXPECT_FALSE(
+        judge(classify("SELECT count(*)"), ReadCatalog{}).follower);  // Nothing is known yet.
 }
 
 TEST(Volatility, ComparesOnlyWhatDoesNotChangeBetweenCalls) {
     const ReadCatalog facts = catalog();
-    for (const char* text : {"SELECT count(*), lower(a) FROM t", "SELECT pure(1)", "SELECT * FROM v_of_v",
-                             "SELECT id, a FROM keyed ORDER BY id LIMIT 3", "SELECT * FROM keyed ORDER BY a, c, b LIMIT 3"}) {
+    for (const char* text : {"SELECT count(*), lower(a) FROM t",
+                             "SELECT pure(1)",
+                             "SELECT * FROM v_of_v",
+                             "SELECT id, a FROM keyed ORDER BY id LIMIT 3",
+                             "SELECT * FROM keyed ORDER BY a, c, b LIMIT 3"}) {
         SCOPED_TRACE(text);
         EXPECT_TRUE(judge(classify(text), facts).comparable) << judge(classify(text), facts).why;
     }
-    for (const char* text : {"SELECT now()", "SELECT lookup(1)", "SELECT random()", "SELECT * FROM v_now", "SELECT * FROM t LIMIT 1",
-                             "SELECT id, a FROM keyed ORDER BY a LIMIT 3", "SELECT id, a FROM t ORDER BY id LIMIT 3"}) {
+    for (const char* text : {"SELECT now()",
+                             "SELECT lookup(1)",
+                             "SELECT random()",
+                             "SELECT * FROM v_now",
+                             "SELECT * FROM t LIMIT 1",
+                             "SELECT id, a FROM keyed ORDER BY a LIMIT 3",
+                             "SELECT id, a FROM t ORDER BY id LIMIT 3"}) {
         SCOPED_TRACE(text);
         const Judgement judgement = judge(classify(text), facts);
         EXPECT_TRUE(judgement.follower) << judgement.why;
@@ -103,14 +139,29 @@ TEST(Volatility, ComparesOnlyWhatDoesNotChangeBetweenCalls) {
 
 TEST(Volatility, KnowsWhatMayChangeWhatLaterReadsMean) {
     ReadCatalog facts = catalog();
-    for (const char* text : {"SET a = b", "SELECT set_config('a', 'b', false)", "CREATE TEMP TABLE x ()", "DO 'x'", "CALL p()",
-                             "SELECT unknown_function(1)", "UPDATE t SET a = set_config('a', 'b', false)", "SELECT 1; SET a = b",
-                             "DISCARD ALL", "ALTER TABLE t ADD c int", "SELECT * INTO x FROM t", "not sql"}) {
+    for (const char* text : {"SET a = b",
+                             "SELECT set_config('a', 'b', false)",
+                             "CREATE TEMP TABLE x ()",
+                             "DO 'x'",
+                             "CALL p()",
+                             "SELECT unknown_function(1)",
+                             "UPDATE t SET a = set_config('a', 'b', false)",
+                             "SELECT 1; SET a = b",
+                             "DISCARD ALL",
+                             "ALTER TABLE t ADD c int",
+                             "SELECT * INTO x FROM t",
+                             "not sql"}) {
         SCOPED_TRACE(text);
         EXPECT_TRUE(changes_session(classify(text), facts));
     }
-    for (const char* text : {"SELECT count(*) FROM t", "UPDATE t SET a = 1", "INSERT INTO t VALUES (nextval('x'))", "BEGIN",
-                             "COMMIT", "SHOW search_path", "SELECT writes(1)", ""}) {
+    for (const char* text : {"SELECT count(*) FROM t",
+                             "UPDATE t SET a = 1",
+                             "INSERT INTO t VALUES (nextval('x'))",
+                             "BEGIN",
+                             "COMMIT",
+                             "SHOW search_path",
+                             "SELECT writes(1)",
+                             ""}) {
         SCOPED_TRACE(text);
         EXPECT_FALSE(changes_session(classify(text), facts));
     }

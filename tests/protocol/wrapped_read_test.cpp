@@ -22,12 +22,17 @@ std::string message(char tag, std::string_view body = {}) {
 std::string ready(char status) { return message('Z', {&status, 1}); }
 std::string error(std::string_view code) { return encode_error_response({"ERROR", code, "x"}); }
 std::string ours(std::string_view tag, const std::string& rows = {}) {
-    return message('3') + message('1') + message('2') + rows + message('C', std::string{tag} + '\0') + message('3');
+    return message('3') + message('1') + message('2') + rows +
+           message('C', std::string{tag} + '\0') + message('3');
 }
 
-const std::string opening = ours("BEGIN") + ours("SELECT 1", message('D', "\0\1\0\0\0\1" "1"s));
+const std::string opening = ours("BEGIN") + ours("SELECT 1",
+                                                 message('D',
+                                                         "\0\1\0\0\0\1"
+                                                         "1"s));
 const std::string closing = ours("COMMIT") + ready('I');
-const std::string answer = message('T', "\0\0"s) + message('D', "\0\0"s) + message('C', "SELECT 1\0"s);
+const std::string answer =
+    message('T', "\0\0"s) + message('D', "\0\0"s) + message('C', "SELECT 1\0"s);
 
 struct Outcome {
     State state = State::running;
@@ -36,7 +41,10 @@ struct Outcome {
     friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-Outcome run(const std::string& reply, std::size_t cut, bool simple = true, std::string_view parse = {}) {
+Outcome run(const std::string& reply,
+            std::size_t cut,
+            bool simple = true,
+            std::string_view parse = {}) {
     WrappedRead read{"", simple, parse};
     Outcome outcome;
     std::size_t taken = read.receive(bytes(reply).first(cut), outcome.client);
@@ -53,7 +61,8 @@ Outcome run(const std::string& reply, std::size_t cut, bool simple = true, std::
 TEST(WrappedRead, TheClientSeesItsAnswerAsOutsideATransactionAtEverySplit) {
     const std::string reply = opening + answer + ready('T') + closing;
     for (std::size_t cut = 0; cut <= reply.size(); ++cut) {
-        EXPECT_EQ(run(reply, cut), (Outcome{State::answered, answer + ready('I'), "", true})) << cut;
+        EXPECT_EQ(run(reply, cut), (Outcome{State::answered, answer + ready('I'), "", true}))
+            << cut;
     }
 }
 
@@ -67,7 +76,8 @@ TEST(WrappedRead, AParseOfOursIsNotAcknowledgedToTheClient) {
 }
 
 TEST(WrappedRead, AnErrorBeforeAnythingWentOutIsHidden) {
-    const std::string reply = opening + message('T', "\0\0"s) + message('D', "\0\0"s) + error("25006") + ready('E') + closing;
+    const std::string reply = opening + message('T', "\0\0"s) + message('D', "\0\0"s) +
+                              error("25006") + ready('E') + closing;
     for (std::size_t cut = 0; cut <= reply.size(); ++cut) {
         EXPECT_EQ(run(reply, cut), (Outcome{State::failed, "", "25006", false})) << cut;
     }
@@ -97,8 +107,10 @@ TEST(WrappedRead, ALargeAnswerGoesOutBeforeItsEndAndThenItsErrorToo) {
 }
 
 TEST(WrappedRead, NothingOfTheConnectionsOwnAffairsReachesTheClient) {
-    const std::string note = message('A', "x"), setting = message('S', "a\0b\0"s), notice = message('N', "x");
-    const std::string reply = note + opening + note + setting + notice + answer + ready('T') + note + closing;
+    const std::string note = message('A', "x"), setting = message('S', "a\0b\0"s),
+                      notice = message('N', "x");
+    const std::string reply =
+        note + opening + note + setting + notice + answer + ready('T') + note + closing;
     EXPECT_EQ(run(reply, 20).client, notice + answer + ready('I'));
 }
 
@@ -106,7 +118,8 @@ TEST(WrappedRead, TakesTheSnapshotBeforeTheRequestAndSyncsOnlyAfterIt) {
     const std::string request = "Q\0\0\0\x0dSELECT 2\0"s;
     const WrappedRead read{request, true, {}};
     const std::string& sent = read.to_send();
-    const std::size_t begin = sent.find("BEGIN TRANSACTION READ ONLY"), snapshot = sent.find("SELECT 1"), own = sent.find(request);
+    const std::size_t begin = sent.find("BEGIN TRANSACTION READ ONLY"),
+                      snapshot = sent.find("SELECT 1"), own = sent.find(request);
     EXPECT_LT(begin, snapshot);
     EXPECT_LT(snapshot, own);
     EXPECT_LT(own, sent.find("COMMIT"));

@@ -1,11 +1,11 @@
 #include "proxy/client_leg.hpp"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <array>
 #include <exception>
@@ -29,11 +29,17 @@ struct Greeting {
     std::optional<Hello> hello;
     std::string heard;
 
-    explicit Greeting(std::string_view sent, std::size_t slice = 1u << 16, ListenTls wanted = ListenTls::allow, bool close_after = true) {
+    explicit Greeting(std::string_view sent,
+                      std::size_t slice = 1u << 16,
+                      ListenTls wanted = ListenTls::allow,
+                      bool close_after = true) {
         std::array<int, 2> pair{};
         EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, pair.data()), 0);
         boost::asio::io_context context;
-        ClientLeg leg{Transport{pair[0]}, false, std::chrono::steady_clock::now() + std::chrono::milliseconds{close_after ? 5000 : 50}};
+        ClientLeg leg{
+            Transport{pair[0]},
+            false,
+            std::chrono::steady_clock::now() + std::chrono::milliseconds{close_after ? 5000 : 50}};
         auto on_end = [this](std::exception_ptr thrown, Hello result) {
             EXPECT_FALSE(thrown);
             hello.emplace(std::move(result));
@@ -41,7 +47,8 @@ struct Greeting {
         boost::asio::co_spawn(context, leg.greet(nullptr, wanted), on_end);
         for (std::size_t at = 0; at < sent.size(); at += slice) {
             const std::string_view part = sent.substr(at, slice);
-            EXPECT_EQ(::send(pair[1], part.data(), part.size(), MSG_NOSIGNAL), static_cast<ssize_t>(part.size()));
+            EXPECT_EQ(::send(pair[1], part.data(), part.size(), MSG_NOSIGNAL),
+                      static_cast<ssize_t>(part.size()));
             context.poll();
             if (hello) break;
         }
@@ -53,7 +60,8 @@ struct Greeting {
         ::close(pair[1]);
     }
     std::string error() const {
-        return hello && std::holds_alternative<Error>(*hello) ? std::get<Error>(*hello).detail : std::string{};
+        return hello && std::holds_alternative<Error>(*hello) ? std::get<Error>(*hello).detail
+                                                              : std::string{};
     }
 };
 
@@ -105,7 +113,8 @@ TEST(ClientLeg, NegotiatesTheProtocolVersion) {
 }
 
 TEST(ClientLeg, ClosesAtOnceOnATerminateInPlaceOfAStartup) {
-    EXPECT_THAT((Greeting{"X\0\0\0\4"sv, 64, ListenTls::allow, false}.error()), HasSubstr("above the limit"));
+    EXPECT_THAT((Greeting{"X\0\0\0\4"sv, 64, ListenTls::allow, false}.error()),
+                HasSubstr("above the limit"));
 }
 
 TEST(ClientLeg, TakesCancelRequests) {
@@ -116,11 +125,13 @@ TEST(ClientLeg, TakesCancelRequests) {
 TEST(ClientLeg, RefusesWhatIsMalformedWithoutWaitingForMore) {
     EXPECT_THAT((Greeting{"GET / HTTP/1.1\r\n"}.error()), HasSubstr("above the limit"));
     EXPECT_THAT((Greeting{"\0\0\0\4\0\0\0\0"sv}.error()), HasSubstr("below 8"));
-    EXPECT_THAT((Greeting{"\0\0\0\x08\0\2\0\0"sv}.heard), HasSubstr("unsupported frontend protocol 2.0"));
+    EXPECT_THAT((Greeting{"\0\0\0\x08\0\2\0\0"sv}.heard),
+                HasSubstr("unsupported frontend protocol 2.0"));
     EXPECT_THAT((Greeting{"\0\0\0\x0a\0\3\0\0us"sv}.heard), HasSubstr("invalid startup packet"));
     EXPECT_THAT((Greeting{"\0\0\0\x09\0\3\0\0\0"sv}.heard), HasSubstr("no PostgreSQL user name"));
     EXPECT_THAT((Greeting{"\x16\3\1\0\0\0\0\0"sv}.error()), HasSubstr("no TLS is configured"));
-    EXPECT_THAT((Greeting{startup_packet, 64, ListenTls::require}.heard), HasSubstr("only connections with TLS"));
+    EXPECT_THAT((Greeting{startup_packet, 64, ListenTls::require}.heard),
+                HasSubstr("only connections with TLS"));
     EXPECT_EQ((Greeting{startup_packet.substr(0, 5)}.error()), "connection closed by the peer");
 }
 

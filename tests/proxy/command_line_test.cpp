@@ -20,8 +20,21 @@ int code_of(const std::vector<const char*>& arguments) {
     return parsed.index() == 1 ? std::get<int>(parsed) : 0;
 }
 
-const std::vector<const char*> verbs = {"run",    "check",  "start",  "pause",    "resume",  "status",   "mirror", "shadow",
-                                        "shift",  "verify", "repair", "rehearse", "cutover", "rollback", "finish"};
+const std::vector<const char*> verbs = {"run",
+                                        "check",
+                                        "start",
+                                        "pause",
+                                        "resume",
+                                        "status",
+                                        "mirror",
+                                        "shadow",
+                                        "shift",
+                                        "verify",
+                                        "repair",
+                                        "rehearse",
+                                        "cutover",
+                                        "rollback",
+                                        "finish"};
 
 TEST(CommandLine, HelpOfTheProgramAndOfEveryVerbFitsItsWidth) {
     std::vector<std::vector<const char*>> calls = {{"--help"}};
@@ -32,7 +45,8 @@ TEST(CommandLine, HelpOfTheProgramAndOfEveryVerbFitsItsWidth) {
         EXPECT_EQ(code_of(call), 0);
         std::istringstream help{testing::internal::GetCapturedStdout()};
         std::size_t lines = 0;
-        for (std::string line; std::getline(help, line); ++lines) EXPECT_LE(line.size(), help_width) << line;
+        for (std::string line; std::getline(help, line); ++lines)
+            EXPECT_LE(line.size(), help_width) << line;
         EXPECT_GT(lines, 5u);
         if (call.size() == 2) {
             EXPECT_LT(lines, 24u) << "what holds for all verbs is not repeated for each";
@@ -49,9 +63,10 @@ TEST(CommandLine, WrapsAtWordsAndKeepsLineEnds) {
 }
 
 TEST(CommandLine, ConfigAndJsonStandBeforeOrAfterTheVerb) {
-    for (const std::vector<const char*>& call : {std::vector<const char*>{"--config", "f", "--json", "shadow", "0.5"},
-                                                {"shadow", "0.5", "--config", "f", "--json"},
-                                                {"--json", "shadow", "--config", "f", "0.5"}}) {
+    for (const std::vector<const char*>& call :
+         {std::vector<const char*>{"--config", "f", "--json", "shadow", "0.5"},
+          {"shadow", "0.5", "--config", "f", "--json"},
+          {"--json", "shadow", "--config", "f", "0.5"}}) {
         const auto parsed = parse(call);
         ASSERT_EQ(parsed.index(), 0u);
         const auto& invocation = std::get<Invocation>(parsed);

@@ -64,7 +64,9 @@ TEST(Config, TakesEveryKey) {
         "[admin]\naddress = \"unix:/tmp/segue.admin\"\n"
         "[source]\nurl = \"postgresql:///shop?host=/run/pg&user=mover\"\npassword_env = "
         "\"SEGUE_TEST_PASSWORD\"\n"
-        "[target]\nurl = \"postgresql://segue@[::1]:5433/shop?sslnegotiation=direct&sslmode=require\"\nroles = \"keep\"\n"
+        "[target]\nurl = "
+        "\"postgresql://segue@[::1]:5433/shop?sslnegotiation=direct&sslmode=require\"\nroles = "
+        "\"keep\"\n"
         "[tables]\nexclude = [\"public.junk\"]\nwithout_key = \"refuse\"\n"
         "[mirror]\npolicy = \"bounded\"\nbound_ms = 50\n"
         "[cutover]\ndrain_ms = 10\ndeadline_ms = 20\nrequire_verify = true\n"
@@ -98,9 +100,13 @@ TEST(Config, TakesCredentialsByRoleAndSide) {
     setenv("SEGUE_TEST_PASSWORD", "one", 1);
     const ConfigFile password{"two\nthree\n"};
     const std::string file = std::filesystem::temp_directory_path() / "segue-config-test-password";
-    std::filesystem::copy_file(password.path(), file, std::filesystem::copy_options::overwrite_existing);
-    const auto config = load(servers + "[[credentials]]\nrole = \"app\"\nside = \"target\"\npassword_env = \"SEGUE_TEST_PASSWORD\"\n"
-                                       "[[credentials]]\nrole = \"job\"\npassword_file = \"" + file + "\"\n");
+    std::filesystem::copy_file(
+        password.path(), file, std::filesystem::copy_options::overwrite_existing);
+    const auto config = load(servers +
+                             "[[credentials]]\nrole = \"app\"\nside = \"target\"\npassword_env = "
+                             "\"SEGUE_TEST_PASSWORD\"\n"
+                             "[[credentials]]\nrole = \"job\"\npassword_file = \"" +
+                             file + "\"\n");
     std::filesystem::remove(file);
     ASSERT_TRUE(config) << config.error().detail;
     EXPECT_EQ(config->credentials.find("app", Side::source), nullptr);
@@ -120,19 +126,27 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
          ":2: [migration] nam: unknown key; did you mean name?"},
         {"[mirrror]\n" + servers, ":1: mirrror: unknown section; did you mean mirror?"},
         {"wal = 1\n" + servers, ":1: wal: unknown key outside of a section"},
-        {servers + "[credentials]\nrole = \"a\"\n", ":5: credentials: expected sections: [[credentials]]"},
-        {servers + "[[credentials]]\nrole = \"a\"\n", "[credentials] password_env: expected either password_env or"},
-        {servers + "[[credentials]]\nrole = \"a\"\npassword_file = \"/none\"\n", ":7: [credentials] password_file: expected a file"},
+        {servers + "[credentials]\nrole = \"a\"\n",
+         ":5: credentials: expected sections: [[credentials]]"},
+        {servers + "[[credentials]]\nrole = \"a\"\n",
+         "[credentials] password_env: expected either password_env or"},
+        {servers + "[[credentials]]\nrole = \"a\"\npassword_file = \"/none\"\n",
+         ":7: [credentials] password_file: expected a file"},
         {servers + "[[credentials]]\nrole = \"a\"\npassword_env = \"NO_SUCH\"\nside = \"both\"\n",
          ":7: [credentials] password_env: expected an environment variable that is set"},
-        {servers + "[[credentials]]\nrole = \"a\"\npasword_env = \"HOME\"\n", "did you mean password_env?"},
-        {servers + "[[credentials]]\nrole = \"a\"\npassword_env = \"HOME\"\n[[credentials]]\nrole = \"a\"\nside = \"source\"\n"
+        {servers + "[[credentials]]\nrole = \"a\"\npasword_env = \"HOME\"\n",
+         "did you mean password_env?"},
+        {servers + "[[credentials]]\nrole = \"a\"\npassword_env = \"HOME\"\n[[credentials]]\nrole "
+                   "= \"a\"\nside = \"source\"\n"
                    "password_env = \"HOME\"\n",
          ":9: [credentials] role: expected one password for a role and side"},
-        {servers + "[[credentials]]\nrole = \"a\"\npassword_env = \"HOME\"\nclient = \"certificate\"\n",
+        {servers +
+             "[[credentials]]\nrole = \"a\"\npassword_env = \"HOME\"\nclient = \"certificate\"\n",
          "[credentials] client: expected side = \"both\" and [listen] tls_client_ca"},
-        {"[listen]\ntls_client_ca = \"/etc/hostname\"\n" + servers, "[listen] tls_client_ca: expected tls_certificate and tls_key"},
-        {"[source]\nurl = \"postgresql://a@b/c?sslnegotiation=direct\"\n", "sslmode require, verify-ca or verify-full"},
+        {"[listen]\ntls_client_ca = \"/etc/hostname\"\n" + servers,
+         "[listen] tls_client_ca: expected tls_certificate and tls_key"},
+        {"[source]\nurl = \"postgresql://a@b/c?sslnegotiation=direct\"\n",
+         "sslmode require, verify-ca or verify-full"},
         {"[source]\nurl = \"postgresql://a@b/c?sslcert=/x\"\n", "both sslcert and sslkey"},
         {"[migration]\nname = 7\n" + servers, ":2: [migration] name: expected a string"},
         {"[migration]\nname = \"No Good\"\n" + servers,
@@ -212,8 +226,9 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
 }
 
 TEST(Config, ForcesMovesOnlyBetweenConnectionsToOneDatabase) {
-    const auto config = load("[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://a@db/s\"\n"
-                             "[development]\nmove_percent = 20\n");
+    const auto config = load(
+        "[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://a@db/s\"\n"
+        "[development]\nmove_percent = 20\n");
     ASSERT_TRUE(config) << config.error().detail;
     EXPECT_EQ(config->move_percent, 20);
 }

@@ -27,7 +27,8 @@ TEST(Exchange, GivesEveryByteUntilTheAnswerIsCompleteAndSendsTheRequest) {
 TEST(Exchange, EndsAtItsDeadlineAndWithItsConnection) {
     Pair silent, gone;
     const auto never = [](Bytes) { return false; };
-    const Status late = exchange(silent.relay_end, bytes("x"sv), std::chrono::steady_clock::now(), never);
+    const Status late =
+        exchange(silent.relay_end, bytes("x"sv), std::chrono::steady_clock::now(), never);
     ASSERT_FALSE(late);
     EXPECT_EQ(late.error().code, Errc::timed_out);
     gone.test_end->end_sending();
@@ -39,7 +40,8 @@ TEST(Exchange, EndsAtItsDeadlineAndWithItsConnection) {
 TEST(QueryRows, ReturnsTextAndNullAndWaitsForReady) {
     Pair server;
     const std::string row = message('D', "\0\2\0\0\0\1a\xff\xff\xff\xff"sv);
-    server.test_end->say(message('T', "\0\0"sv) + row + message('N', "\0"sv) + complete("SELECT 1") + ready('I'));
+    server.test_end->say(message('T', "\0\0"sv) + row + message('N', "\0"sv) +
+                         complete("SELECT 1") + ready('I'));
     const auto rows = query_rows(server.relay_end, "SELECT 'a', NULL", soon());
     ASSERT_TRUE(rows);
     EXPECT_EQ(*rows, (std::vector<TextRow>{{"a", std::nullopt}}));
@@ -48,7 +50,8 @@ TEST(QueryRows, ReturnsTextAndNullAndWaitsForReady) {
 
 TEST(QueryRows, AnErrorIsTheServersAndTheConnectionGoesOn) {
     Pair server;
-    server.test_end->say(protocol::postgres::encode_error_response({"ERROR", "42501", "no"}) + ready('I'));
+    server.test_end->say(protocol::postgres::encode_error_response({"ERROR", "42501", "no"}) +
+                         ready('I'));
     const auto refused = query_rows(server.relay_end, "SELECT 1", soon());
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Errc::server);

@@ -193,7 +193,8 @@ backfill::MoverStatus FakeMover::status() const {
     status.backfill = world_.mover_backfill;
     status.paused = world_.mover_paused;
     for (backfill::StreamStatus& stream : status.streams) {
-        stream.connected = stream.reverse_ready = status.running && world_.mover_connects_after == 0;
+        stream.connected = stream.reverse_ready =
+            status.running && world_.mover_connects_after == 0;
         stream.lag_bytes = 0;
     }
     world_.mover_connects_after = std::max(0, world_.mover_connects_after - 1);
@@ -201,7 +202,8 @@ backfill::MoverStatus FakeMover::status() const {
 }
 
 Status FakeMover::become(Side authority, Position since) {
-    EXPECT_EQ(since.value, world_.records[index(authority)]->since.value) << "after a restart it would be another";
+    EXPECT_EQ(since.value, world_.records[index(authority)]->since.value)
+        << "after a restart it would be another";
     EXPECT_TRUE(world_.fence_closed[index(authority)])
         << "the new side was open before the stream was turned";
     if (world_.call("become") != Trouble::none) return broken();

@@ -160,7 +160,9 @@ public:
     ShadowReport shadow_report() const override { return {}; }
     ShiftReport shift_report() const override { return {}; }
     std::vector<int> backend_pids(Side) const override { return {}; }
-    Status prestage(Side, Clock::time_point, std::chrono::milliseconds) override { return simple("prestage"); }
+    Status prestage(Side, Clock::time_point, std::chrono::milliseconds) override {
+        return simple("prestage");
+    }
     Status hold(Side, Clock::time_point) override;
     Status drain_notifications(const std::string&, Clock::time_point) override {
         return simple("drain");

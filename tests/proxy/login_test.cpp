@@ -1,5 +1,6 @@
-// Logins through Segue's own listener to real servers: every authentication method, with and without TLS on either leg, refusals
-// in the server's own words, and a change of authority in the middle of a login.
+// Logins through Segue's own listener to real servers: every authentication method, with and
+// without TLS on either leg, refusals in the server's own words, and a change of authority in the
+// middle of a login.
 
 #include "proxy/login.hpp"
 
@@ -47,7 +48,8 @@ TEST_P(LoginBy, WorksThroughSegueAndAgainOnTheOtherSide) {
         SCOPED_TRACE(mode);
         const Client client = connect(front.url("app", "secret", mode));
         expect_logged_in(client, front, source);
-        // During the change of authority a login on the source is overtaken, and done again on the target with the kept credentials.
+        // During the change of authority a login on the source is overtaken, and done again on the
+        // target with the kept credentials.
         std::atomic<bool> changed{false};
         front.sink.before_adopt = [&] {
             if (changed.exchange(true)) return;
@@ -59,7 +61,8 @@ TEST_P(LoginBy, WorksThroughSegueAndAgainOnTheOtherSide) {
         expect_logged_in(moved, front, target);
         EXPECT_EQ(front.sink.sessions.back()->backend.side, Side::target);
         EXPECT_EQ(front.sink.sessions.back()->client_types, Side::target);
-        EXPECT_EQ(front.sink.sessions.back()->backend.transport.uses_tls(), std::string_view{mode} == "sslmode=require");
+        EXPECT_EQ(front.sink.sessions.back()->backend.transport.uses_tls(),
+                  std::string_view{mode} == "sslmode=require");
         front.traffic.authority = Side::source;
     }
 }
@@ -75,23 +78,30 @@ TEST_P(LoginBy, RefusesAWrongPasswordInTheServersOwnWords) {
         SCOPED_TRACE(user);
         const Client client = connect(front.url(user, "wrong", "sslmode=require"));
         EXPECT_EQ(PQstatus(client.get()), CONNECTION_BAD);
-        EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("password authentication failed for user \"" + std::string{user} + "\""));
+        EXPECT_THAT(
+            PQerrorMessage(client.get()),
+            HasSubstr("password authentication failed for user \"" + std::string{user} + "\""));
     }
     EXPECT_TRUE(front.sink.sessions.empty());
 }
 
-INSTANTIATE_TEST_SUITE_P(Methods, LoginBy,
-                         testing::Values(Method{ServerAuth::trust, "trust"}, Method{ServerAuth::password, "password"},
-                                         Method{ServerAuth::md5, "md5"}, Method{ServerAuth::scram, "scram"}),
+INSTANTIATE_TEST_SUITE_P(Methods,
+                         LoginBy,
+                         testing::Values(Method{ServerAuth::trust, "trust"},
+                                         Method{ServerAuth::password, "password"},
+                                         Method{ServerAuth::md5, "md5"},
+                                         Method{ServerAuth::scram, "scram"}),
                          [](const auto& method) { return std::string{method.param.name}; });
 
 TEST(Login, BindsScramToTheChannelOnBothLegs) {
     SEGUE_NEEDS_POSTGRES();
-    const PostgresServer source{ServerOptions{.auth = ServerAuth::scram, .tls = true, .tls_only = true}};
+    const PostgresServer source{
+        ServerOptions{.auth = ServerAuth::scram, .tls = true, .tls_only = true}};
     create_roles(source);
     Front front{config_of(source), config_of(source), true, source};
     front.run();
-    const Client bound = connect(front.url("app", "secret", "sslmode=require channel_binding=require"));
+    const Client bound =
+        connect(front.url("app", "secret", "sslmode=require channel_binding=require"));
     expect_logged_in(bound, front, source);
     const Client plain = connect(front.url("app", "secret", "sslmode=disable"));
     EXPECT_EQ(PQstatus(plain.get()), CONNECTION_BAD);
@@ -120,11 +130,14 @@ TEST(Login, ForwardsParametersAndRefusalsAsTheyAre) {
     source.run("CREATE DATABASE elsewhere");
     Front front{config_of(source), config_of(source), false, source};
     front.run();
-    const Client named = connect(front.url("app", "secret", "sslmode=disable application_name=shop options='-c work_mem=5MB'"));
+    const Client named = connect(front.url(
+        "app", "secret", "sslmode=disable application_name=shop options='-c work_mem=5MB'"));
     expect_logged_in(named, front, source);
     EXPECT_STREQ(PQparameterStatus(named.get(), "application_name"), "shop");
-    const Client bad = connect(front.url("app", "secret", "sslmode=disable options='-c no_such=1'"));
-    EXPECT_THAT(PQerrorMessage(bad.get()), HasSubstr("unrecognized configuration parameter \"no_such\""));
+    const Client bad =
+        connect(front.url("app", "secret", "sslmode=disable options='-c no_such=1'"));
+    EXPECT_THAT(PQerrorMessage(bad.get()),
+                HasSubstr("unrecognized configuration parameter \"no_such\""));
     const Client missing = connect(front.url("app", "secret", "sslmode=disable dbname=nowhere"));
     EXPECT_THAT(PQerrorMessage(missing.get()), HasSubstr("database \"nowhere\" does not exist"));
     const Client other = connect(front.url("app", "secret", "sslmode=disable dbname=elsewhere"));
@@ -142,11 +155,14 @@ TEST(Login, ReplicationGoesToTheAuthorityAndStays) {
         front.traffic.authority = authority == &source ? Side::source : Side::target;
         for (const char* kind : {"replication=true dbname=replication", "replication=database"}) {
             SCOPED_TRACE(kind);
-            const Client client = connect(front.url("postgres", "x", std::string{"sslmode=disable "} + kind));
+            const Client client =
+                connect(front.url("postgres", "x", std::string{"sslmode=disable "} + kind));
             ASSERT_EQ(PQstatus(client.get()), CONNECTION_OK) << PQerrorMessage(client.get());
             const Session& session = *front.sink.sessions.back();
             const std::string pid = std::to_string(session.backend.pid);
-            EXPECT_EQ(authority->value("SELECT backend_type FROM pg_stat_activity WHERE pid = " + pid), "walsender");
+            EXPECT_EQ(
+                authority->value("SELECT backend_type FROM pg_stat_activity WHERE pid = " + pid),
+                "walsender");
             EXPECT_TRUE(session.passed_through && session.replication && !session.movable);
         }
     }
@@ -172,7 +188,8 @@ TEST(Login, TellsAtOnceThatTheAuthorityIsDown) {
     front.run();
     const auto before = std::chrono::steady_clock::now();
     const Client client = connect(front.url("app", "secret"));
-    EXPECT_THAT(PQerrorMessage(client.get()), HasSubstr("the source and the target cannot be reached"));
+    EXPECT_THAT(PQerrorMessage(client.get()),
+                HasSubstr("the source and the target cannot be reached"));
     EXPECT_LT(std::chrono::steady_clock::now() - before, front.config.login_timeout / 2);
 }
 
@@ -223,11 +240,13 @@ TEST(Login, ForwardsACancelRequestToTheBackendOfThatSession) {
     // The backend sleeps on the session's behalf; there is no relay in this test.
     const std::string query{"Q\0\0\0\x18SELECT pg_sleep(60)\0", 25};
     ASSERT_EQ(session.backend.transport.write_some(bytes(query)).io, Io::ok);
-    const std::string sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    const std::string sleeping =
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     const auto patience = std::chrono::steady_clock::now() + std::chrono::seconds{10};
     while (source.value(sleeping) != "1" && std::chrono::steady_clock::now() < patience) {
     }
-    const std::unique_ptr<PGcancel, void (*)(PGcancel*)> cancel{PQgetCancel(client.get()), PQfreeCancel};
+    const std::unique_ptr<PGcancel, void (*)(PGcancel*)> cancel{PQgetCancel(client.get()),
+                                                                PQfreeCancel};
     std::array<char, 256> why{};
     EXPECT_EQ(PQcancel(cancel.get(), why.data(), static_cast<int>(why.size())), 1) << why.data();
     pollfd ready{session.backend.transport.fd(), POLLIN, 0};
@@ -237,7 +256,8 @@ TEST(Login, ForwardsACancelRequestToTheBackendOfThatSession) {
     EXPECT_THAT(std::string{text(Bytes{buffer}.first(read.size))}, HasSubstr("57014"));
 }
 
-// A server that speaks the protocol's newest version, or says that it does not; lets everybody in, and takes cancel requests.
+// A server that speaks the protocol's newest version, or says that it does not; lets everybody in,
+// and takes cancel requests.
 class NewServer {
 public:
     explicit NewServer(bool speaks_3_2) {
@@ -270,7 +290,8 @@ private:
         session_ = ::accept(listening_, nullptr, nullptr);
         char packet[1000];
         EXPECT_GE(::recv(session_, packet, sizeof packet, 0), 8);
-        Seen seen{ByteReader{bytes(std::string_view{packet + 4, 4})}.big_endian<std::uint32_t>(), {}};
+        Seen seen{ByteReader{bytes(std::string_view{packet + 4, 4})}.big_endian<std::uint32_t>(),
+                  {}};
         std::string answer;
         using protocol::postgres::append_message;
         if (!speaks_3_2) append_message(answer, 'v', std::string_view{"\0\3\0\0\0\0\0\0", 8});
@@ -305,7 +326,8 @@ std::string say_and_read(int port, const std::string& said, std::size_t size_min
     const int fd = connected_socket(port);
     const timeval patience{10, 0};
     ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    EXPECT_EQ(::send(fd, said.data(), said.size(), MSG_NOSIGNAL), static_cast<ssize_t>(said.size()));
+    EXPECT_EQ(::send(fd, said.data(), said.size(), MSG_NOSIGNAL),
+              static_cast<ssize_t>(said.size()));
     std::string heard;
     char buffer[1000];
     while (heard.size() < size_min) {
@@ -334,10 +356,12 @@ TEST(Login, NegotiatesTheVersionOnEachLegAndTakesLongCancelKeys) {
         append_message(greeting, 'R', std::string_view{"\0\0\0\0", 4});
         append_message(greeting, 'K', key);
         append_message(greeting, 'Z', "I");
-        const std::string startup = encode_startup({protocol_3_2, {{"user", "u"}, {"database", "postgres"}}, {}});
+        const std::string startup =
+            encode_startup({protocol_3_2, {{"user", "u"}, {"database", "postgres"}}, {}});
         EXPECT_EQ(say_and_read(front.port(), startup, greeting.size()), greeting);
         const std::string cancel = encode_cancel_request({7, key.substr(4)});
-        EXPECT_EQ(say_and_read(front.port(), cancel, 1), "") << "closed, when the server has closed";
+        EXPECT_EQ(say_and_read(front.port(), cancel, 1), "")
+            << "closed, when the server has closed";
         const NewServer::Seen seen = server.seen();
         EXPECT_EQ(seen.version, protocol_3_2);
         EXPECT_EQ(seen.cancel, cancel);
@@ -357,7 +381,8 @@ TEST(Login, AFloodOfSilentClientsMakesOthersWaitAndNotFail) {
     Front front{config_of(source), config_of(source), false, source};
     front.run();
     std::vector<int> silent;
-    for (std::size_t i = 0; i < Listener::logins_max; ++i) silent.push_back(connected_socket(front.port()));
+    for (std::size_t i = 0; i < Listener::logins_max; ++i)
+        silent.push_back(connected_socket(front.port()));
     const std::string url = front.url("app", "secret");
     auto waits = std::async(std::launch::async, [&url] { return connect(url); });
     EXPECT_EQ(waits.wait_for(std::chrono::milliseconds{300}), std::future_status::timeout);

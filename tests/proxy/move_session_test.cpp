@@ -1,8 +1,8 @@
 #include "proxy/move_session.hpp"
 
+#include <gtest/gtest.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <gtest/gtest.h>
 
 #include <exception>
 #include <optional>

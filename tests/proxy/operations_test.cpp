@@ -23,7 +23,8 @@ using test::World;
 struct Desk {
     explicit Desk(World& of) : program(of) {
         operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
-        operations.change_limits.retry_pause = operations.change_limits.connect = std::chrono::milliseconds{0};
+        operations.change_limits.retry_pause = operations.change_limits.connect =
+            std::chrono::milliseconds{0};
     }
     VerbResult run(const std::string& verb, const json& arguments = json::object()) {
         return operations.run(verb, arguments);
@@ -137,7 +138,9 @@ TEST(Operations, StartDoesNotPrepareAgainWhileTheMoverIsBetweenTwoRuns) {
     world.mover_between_runs = true;
     world.mover_runs_failed = 1;
     world.mover_failure = "earlier sessions do not end";
-    const auto prepared = [&] { return std::count(world.names.begin(), world.names.end(), "prepare"); };
+    const auto prepared = [&] {
+        return std::count(world.names.begin(), world.names.end(), "prepare");
+    };
     const VerbResult between = desk.run("start");
     EXPECT_EQ(between.exit_code, 1);
     EXPECT_NE(between.text.find(world.mover_failure), std::string::npos) << between.text;
@@ -148,8 +151,11 @@ TEST(Operations, StartDoesNotPrepareAgainWhileTheMoverIsBetweenTwoRuns) {
 
 // Right after `run` or `resume` the streams need a moment.
 TEST(Operations, GiveTheMoverAMomentToConnect) {
-    for (const auto& [verb, arguments] : std::vector<std::pair<std::string, json>>{
-             {"mirror", {{"mode", "sync"}}}, {"verify", json::object()}, {"rehearse", json::object()}, {"cutover", json::object()}}) {
+    for (const auto& [verb, arguments] :
+         std::vector<std::pair<std::string, json>>{{"mirror", {{"mode", "sync"}}},
+                                                   {"verify", json::object()},
+                                                   {"rehearse", json::object()},
+                                                   {"cutover", json::object()}}) {
         SCOPED_TRACE(verb);
         World world = consistent_world();
         Desk desk{world};
@@ -157,7 +163,8 @@ TEST(Operations, GiveTheMoverAMomentToConnect) {
         world.mover_connects_after = 4;
         const VerbResult refused = desk.run(verb, arguments);
         EXPECT_EQ(refused.exit_code, 1);
-        EXPECT_NE(refused.text.find("the stream of the source is not connected"), std::string::npos) << refused.text;
+        EXPECT_NE(refused.text.find("the stream of the source is not connected"), std::string::npos)
+            << refused.text;
         EXPECT_NE(refused.text.find("segue status"), std::string::npos) << refused.text;
         desk.operations.change_limits.connect = std::chrono::seconds{10};
         world.mover_connects_after = 4;

@@ -44,7 +44,8 @@ struct PositionsTest : testing::Test {
         positions.start();
     }
     void TearDown() override {
-        scripted.may_answer.release(1000);  // Whatever is still asked is answered, so that stop can join.
+        scripted.may_answer.release(
+            1000);  // Whatever is still asked is answered, so that stop can join.
         positions.stop();
         ::close(event_fd);
     }
@@ -107,7 +108,8 @@ TEST_F(PositionsTest, CommitsATicketOnAServerThatDoesNotFlush) {
     positions.ask(Side::source);
     scripted.may_answer.release(2);  // The token, and the reading before the ticket.
     wait_for_wake_up(event_fd);
-    EXPECT_EQ(positions.newest(Side::source).position, Position{40}) << "the token does not wait for it";
+    EXPECT_EQ(positions.newest(Side::source).position, Position{40})
+        << "the token does not wait for it";
     scripted.tickets.acquire();
 }
 

@@ -1,4 +1,5 @@
-// Cancel requests reach what the client asked for, wherever that is, and nothing that Segue asks of the session's backend.
+// Cancel requests reach what the client asked for, wherever that is, and nothing that Segue asks of
+// the session's backend.
 
 #include <gtest/gtest.h>
 

@@ -16,7 +16,9 @@ struct GateTest : testing::Test {
     Positions positions{{[this](Side) -> Result<Positions::LogEnd> {
                              if (unreadable) return Error{Errc::closed, "gone"};
                              const std::uint64_t mark = written;
-                             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}, {mark > 0 ? 1u : 0u, mark}};
+                             return Positions::LogEnd{Position{log_end.load()},
+                                                      Position{log_end.load()},
+                                                      {mark > 0 ? 1u : 0u, mark}};
                          },
                          [](Side) -> Status { return Done{}; }}};
     GatePolicy policy;
@@ -34,10 +36,12 @@ struct GateTest : testing::Test {
     }
     void TearDown() override { positions.stop(); }
 
-    // Turns until the token for what is held so far has been read: `asked` tells how many there must be.
+    // Turns until the token for what is held so far has been read: `asked` tells how many there
+    // must be.
     void settle_with_token(std::uint64_t asked) {
         rig->settle();
-        while (positions.newest(Side::source).request < asked) rig->thread.turn(std::chrono::milliseconds{1});
+        while (positions.newest(Side::source).request < asked)
+            rig->thread.turn(std::chrono::milliseconds{1});
         rig->settle();
     }
 };
@@ -74,7 +78,9 @@ struct WithoutFollower : GateTest {
     // Behind every question that has been put so far.
     void read_mark() { settle_with_token(positions.ask(Side::source)); }
     // Everything that the client has heard when the token for it has been read.
-    std::string run(const std::string& request, const std::string& answer, bool acknowledges = true) {
+    std::string run(const std::string& request,
+                    const std::string& answer,
+                    bool acknowledges = true) {
         scene.client->say(request);
         rig->settle();
         scene.server->say(answer);
@@ -174,7 +180,8 @@ TEST_F(GateTest, LetsRowsAndTheInsideOfATransactionThrough) {
 TEST_F(GateTest, InTheExtendedProtocolReadyForQueryIsTheAcknowledgement) {
     start();
     Scene scene = rig->adopt(1);
-    scene.client->say(message('B', "\0s\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) + message('S', ""));
+    scene.client->say(message('B', "\0s\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) +
+                      message('S', ""));
     rig->settle();
     scene.server->say(message('2', "") + complete("INSERT 0 1") + ready('I'));
     settle_with_token(1);

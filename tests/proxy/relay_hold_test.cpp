@@ -42,7 +42,8 @@ TEST(RelayHold, LetsATransactionRunOnRequestByRequestAndStopsAtItsEnd) {
     (void)scene.server->heard();
     rig.thread.hold();
     ASSERT_EQ(rig.thread.not_held().size(), 1u);
-    EXPECT_EQ(rig.thread.not_held()[0].why.rfind("open transaction, for 0.", 0), 0u) << rig.thread.not_held()[0].why;
+    EXPECT_EQ(rig.thread.not_held()[0].why.rfind("open transaction, for 0.", 0), 0u)
+        << rig.thread.not_held()[0].why;
     // A pipeline that goes beyond the transaction: only its end is forwarded.
     scene.client->say(query("insert") + query("commit") + query("next"));
     rig.settle();
@@ -54,8 +55,9 @@ TEST(RelayHold, LetsATransactionRunOnRequestByRequestAndStopsAtItsEnd) {
     rig.settle();
     EXPECT_EQ(scene.server->heard(), "") << "the next transaction waits";
     EXPECT_TRUE(rig.thread.not_held().empty());
-    EXPECT_EQ(scene.client->heard(), complete("BEGIN") + ready('T') + complete("INSERT 0 1") + ready('T') +
-                                         complete("COMMIT") + ready('I'));
+    EXPECT_EQ(scene.client->heard(),
+              complete("BEGIN") + ready('T') + complete("INSERT 0 1") + ready('T') +
+                  complete("COMMIT") + ready('I'));
     release(rig);
     EXPECT_EQ(scene.server->heard(), query("next"));
 }
@@ -252,7 +254,8 @@ TEST(RelayHold, GoesOnWithTheOtherServerAfterASwap) {
     EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I'));
     EXPECT_EQ(rig.directory.entry(1)->side, Side::target);
     EXPECT_EQ(rig.directory.entry(1)->pid, 2001);
-    EXPECT_EQ(rig.directory.find(1001, "key1")->second.pid, 2001) << "the client's keys stay the same";
+    EXPECT_EQ(rig.directory.find(1001, "key1")->second.pid, 2001)
+        << "the client's keys stay the same";
     rig.thread.drop_others();
     EXPECT_TRUE(scene.server->ended());
 }
@@ -290,7 +293,8 @@ TEST(RelayHold, LendsASessionAtItsBoundaryAndTakesItBack) {
     rig.thread.take_back(1, std::move(lent), message('A', "\0\0\0\1ch\0\0"s));
     rig.settle();
     EXPECT_EQ(scene.server->heard(), query("two"));
-    EXPECT_EQ(scene.client->heard(), complete("SELECT 1") + ready('I') + message('A', "\0\0\0\1ch\0\0"s));
+    EXPECT_EQ(scene.client->heard(),
+              complete("SELECT 1") + ready('I') + message('A', "\0\0\0\1ch\0\0"s));
 }
 
 TEST(RelayHold, LendsNoSessionThatIsBusyForTooLong) {
@@ -305,7 +309,8 @@ TEST(RelayHold, LendsNoSessionThatIsBusyForTooLong) {
     EXPECT_EQ(rig.thread.busy(1).why.rfind("a request that has not been answered, for 0.", 0), 0u);
     scene.client->say(query("two"));
     rig.settle();
-    EXPECT_EQ(scene.server->heard(), query("one") + query("two")) << "it goes on as if nobody had asked";
+    EXPECT_EQ(scene.server->heard(), query("one") + query("two"))
+        << "it goes on as if nobody had asked";
 }
 
 TEST(RelayHold, TellsWhoWaitsForASessionThatItHasGone) {

@@ -71,8 +71,10 @@ TEST(RelayMoves, StaysStoppedWhileItsStateIsAskedFor) {
     Scene scene = moving.rig.adopt(1, true);
     moving.run_one(scene);
     std::unique_ptr<Session> lent;
-    moving.rig.thread.lend(1, [&lent](std::unique_ptr<Session> session) { lent = std::move(session); },
-                             RelayThread::Clock::time_point::max());
+    moving.rig.thread.lend(
+        1,
+        [&lent](std::unique_ptr<Session> session) { lent = std::move(session); },
+        RelayThread::Clock::time_point::max());
     ASSERT_TRUE(lent);
     scene.client->say(query("select 2"));
     moving.rig.settle();
@@ -97,7 +99,8 @@ TEST(RelayMoves, ClosesTheOldConnectionOfASessionThatListens) {
     MovingRig moving;
     Scene scene = moving.rig.adopt(1, true);
     moving.run_one(scene);
-    moving.rig.thread.with_session(1, [](Session& session) { session.other_state->channels = {"news"}; });
+    moving.rig.thread.with_session(
+        1, [](Session& session) { session.other_state->channels = {"news"}; });
     moving.rig.thread.end_forced_move(1, true);
     EXPECT_TRUE(scene.server->ended());
 }
@@ -106,7 +109,9 @@ TEST(RelayMoves, ClosesTheOldConnectionOfASessionWhoseTablesWereCarried) {
     MovingRig moving;
     Scene scene = moving.rig.adopt(1, true);
     moving.run_one(scene);
-    moving.rig.thread.with_session(1, [](Session& session) { session.other_state->temporary.digest = {1, 1}; });
+    moving.rig.thread.with_session(1, [](Session& session) {
+        session.other_state->temporary.digest = {1, 1};
+    });
     moving.rig.thread.end_forced_move(1, true);
     EXPECT_TRUE(scene.server->ended());
 }
@@ -115,16 +120,27 @@ TEST(RelayMoves, TellsTheClientWhatTheOtherServerWasConfiguredWith) {
     MovingRig moving;
     Scene scene = moving.rig.adopt(1, true);
     moving.rig.thread.with_session(1, [](Session& session) {
-        session.backend.parameters = {{"server_version", "13.4"},     {"TimeZone", "UTC"},    {"DateStyle", "ISO, MDY"},
-                                      {"application_name", "before"}, {"is_superuser", "on"}, {"only_here", "1"}};
-        session.other->parameters = {{"server_version", "18.1"},     {"TimeZone", "Asia/Tokyo"}, {"DateStyle", "ISO, MDY"},
-                                     {"application_name", ""},       {"is_superuser", "off"},    {"only_there", "1"}};
+        session.backend.parameters = {{"server_version", "13.4"},
+                                      {"TimeZone", "UTC"},
+                                      {"DateStyle", "ISO, MDY"},
+                                      {"application_name", "before"},
+                                      {"is_superuser", "on"},
+                                      {"only_here", "1"}};
+        session.other->parameters = {{"server_version", "18.1"},
+                                     {"TimeZone", "Asia/Tokyo"},
+                                     {"DateStyle", "ISO, MDY"},
+                                     {"application_name", ""},
+                                     {"is_superuser", "off"},
+                                     {"only_there", "1"}};
         session.other_state->settings = {{"application_name", "set in the session"}};
     });
     moving.run_one(scene);
     moving.rig.thread.end_forced_move(1, true);
     moving.rig.settle();
-    EXPECT_EQ(scene.client->heard(), message('S', "TimeZone\0Asia/Tokyo\0"s) + message('S', "server_version\0" "18.1\0"s))
+    EXPECT_EQ(scene.client->heard(),
+              message('S', "TimeZone\0Asia/Tokyo\0"s) + message('S',
+                                                                "server_version\0"
+                                                                "18.1\0"s))
         << "neither what the session has set, nor what is equal, nor what follows its role";
 }
 

@@ -9,11 +9,11 @@
 namespace segue::proxy {
 namespace {
 
+using protocol::postgres::append_sync;
 using protocol::postgres::Bind;
 using protocol::postgres::Close;
 using protocol::postgres::Execute;
 using protocol::postgres::Parse;
-using protocol::postgres::append_sync;
 
 // Built by hand: a catalog with the table t and nothing that writes.
 Result<backfill::postgres::LoadedCatalog> catalog_with_t(Side) {
@@ -28,12 +28,15 @@ Result<backfill::postgres::LoadedCatalog> catalog_with_t(Side) {
 }
 
 std::string ours(std::string_view tag) {
-    return message('3', "") + message('1', "") + message('2', "") + complete(tag) + message('3', "");
+    return message('3', "") + message('1', "") + message('2', "") + complete(tag) +
+           message('3', "");
 }
 std::string wrapped(const std::string& answer, char status = 'T') {
     return ours("BEGIN") + ours("SELECT 1") + answer + ready(status) + ours("COMMIT") + ready('I');
 }
-std::string error(std::string_view code) { return protocol::postgres::encode_error_response({"ERROR", code, "x"}); }
+std::string error(std::string_view code) {
+    return protocol::postgres::encode_error_response({"ERROR", code, "x"});
+}
 
 const std::string read_t = query("SELECT * FROM t");
 const std::string row = message('D', "\0\0"sv);
@@ -42,10 +45,11 @@ const std::string answer = row + complete("SELECT 1");
 struct ReadsTest : testing::Test {
     std::atomic<std::uint64_t> log_end{100};
     backfill::AppliedPosition applied[2];
-    Positions positions{{[this](Side) -> Result<Positions::LogEnd> {
-                             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}};
-                         },
-                         [](Side) -> Status { return Done{}; }}};
+    Positions positions{
+        {[this](Side) -> Result<Positions::LogEnd> {
+             return Positions::LogEnd{Position{log_end.load()}, Position{log_end.load()}};
+         },
+         [](Side) -> Status { return Done{}; }}};
     Traffic traffic;
     Reads reads{traffic, catalog_with_t};
     std::vector<std::uint64_t> prepared;
@@ -70,7 +74,8 @@ struct ReadsTest : testing::Test {
         rig.reset();
         positions.stop();
     }
-    // The first request makes the tap; then the session is lent and comes back with its state known.
+    // The first request makes the tap; then the session is lent and comes back with its state
+    // known.
     void probe() {
         authority_answers(query("BEGIN"), complete("BEGIN") + ready('T'));
         authority_answers(query("COMMIT"), complete("COMMIT") + ready('I'));
@@ -94,7 +99,8 @@ struct ReadsTest : testing::Test {
     void settle_with_token() {
         rig->settle();
         const std::uint64_t asked = ++tokens_;
-        while (positions.newest(Side::source).request < asked) rig->thread.turn(std::chrono::milliseconds{1});
+        while (positions.newest(Side::source).request < asked)
+            rig->thread.turn(std::chrono::milliseconds{1});
         rig->settle();
     }
     void ask_follower(const std::string& request) {
@@ -244,7 +250,9 @@ TEST_F(ReadsTest, ASessionThatWasChangedReadsFromTheAuthorityUntilItsStateIsKnow
 TEST_F(ReadsTest, ASessionWhoseTemporaryTablesWereCarriedReadsFromTheAuthority) {
     // It may have written them since, and one of them may hide a table that the follower has.
     applied[0].publish(Position{100});
-    rig->thread.with_session(1, [](Session& session) { session.other_state->temporary.digest = {1, 1}; });
+    rig->thread.with_session(1, [](Session& session) {
+        session.other_state->temporary.digest = {1, 1};
+    });
     authority_answers(read_t, answer + ready('I'));
     EXPECT_EQ(scene.other->heard(), "");
 }
@@ -266,8 +274,8 @@ TEST_F(ReadsTest, AStatementThatTheFollowerLacksGoesWithTheReadAndIsNotAcknowled
     std::string close;
     append(close, Close{'S', "s"});
     EXPECT_NE(sent.find(close), std::string::npos);  // The next restore finds what it expects.
-    scene.other->say(ours("BEGIN") + ours("SELECT 1") + message('1', "") + message('2', "") + answer + ready('T') +
-                     ours("COMMIT") + message('3', "") + ready('I'));
+    scene.other->say(ours("BEGIN") + ours("SELECT 1") + message('1', "") + message('2', "") +
+                     answer + ready('T') + ours("COMMIT") + message('3', "") + ready('I'));
     rig->settle();
     EXPECT_EQ(scene.client->heard(), message('2', "") + answer + ready('I'));
 }
@@ -275,7 +283,8 @@ TEST_F(ReadsTest, AStatementThatTheFollowerLacksGoesWithTheReadAndIsNotAcknowled
 // Nobody would describe it there, and the rows that come could not be looked into.
 TEST_F(ReadsTest, AStatementThatTheFollowerLacksIsNotShiftedWhereTypesAreTranslated) {
     rig->thread.with_session(1, [](Session& session) {
-        session.other->types = translator_for(session, Side::target, protocol::postgres::two_catalogs());
+        session.other->types =
+            translator_for(session, Side::target, protocol::postgres::two_catalogs());
     });
     const auto execute = [](std::string_view name) {
         std::string wire;

@@ -1,6 +1,6 @@
 #pragma once
-// A relay thread driven turn by turn by the test, with socket pairs for clients and servers. Nothing sleeps:
-// socket pairs have their bytes at once, so a few turns bring everything to rest.
+// A relay thread driven turn by turn by the test, with socket pairs for clients and servers.
+// Nothing sleeps: socket pairs have their bytes at once, so a few turns bring everything to rest.
 
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -37,7 +37,8 @@ public:
     ~Peer() { close(); }
 
     void say(std::string_view what) {
-        ASSERT_EQ(::send(fd_, what.data(), what.size(), MSG_NOSIGNAL), static_cast<ssize_t>(what.size()));
+        ASSERT_EQ(::send(fd_, what.data(), what.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(what.size()));
     }
     // Everything that is there now.
     std::string heard() {
@@ -105,7 +106,8 @@ public:
         }
         directory.add(*session, 0);
         thread.adopt(std::move(session), "");
-        return {std::move(client.test_end), std::move(server.test_end),
+        return {std::move(client.test_end),
+                std::move(server.test_end),
                 with_other ? std::move(other.test_end) : nullptr};
     }
 

@@ -8,9 +8,11 @@ namespace segue::proxy {
 namespace {
 
 TEST(Relay, CarriesBytesBothWaysUnchangedAtEverySplit) {
-    const std::string request = message('P', "s\0select 1\0\0\0"s) + message('B', "\0s\0\0\0\0\0\0\0"s) +
-                                message('E', "\0\0\0\0\0"s) + message('S', "");
-    const std::string answer = message('1', "") + message('2', "") + complete("SELECT 1") + ready('I');
+    const std::string request = message('P', "s\0select 1\0\0\0"s) +
+                                message('B', "\0s\0\0\0\0\0\0\0"s) + message('E', "\0\0\0\0\0"s) +
+                                message('S', "");
+    const std::string answer =
+        message('1', "") + message('2', "") + complete("SELECT 1") + ready('I');
     for (std::size_t split = 1; split < request.size(); ++split) {
         SCOPED_TRACE(split);
         RelayRig rig;
@@ -38,7 +40,8 @@ TEST(Relay, KeepsWhatASlowReaderDoesNotTakeAndStopsReadingForIt) {
     // The server says as much as the way to the client holds, and more.
     const std::string row = message('D', std::string(32000, 'x'));
     for (int stalled = 0; stalled < 3;) {
-        const ssize_t taken = ::send(scene.server->fd(), row.data(), row.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t taken =
+            ::send(scene.server->fd(), row.data(), row.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (taken > 0) sent.append(row, 0, static_cast<std::size_t>(taken));
         if (taken == static_cast<ssize_t>(row.size())) {
             rig.settle();
@@ -68,15 +71,18 @@ TEST(Relay, GoesOnWithWhatOneTurnsReadsHaveLeft) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
     const int room = 4 << 20;
-    for (const int fd : {scene.client->fd(), scene.server->fd()}) ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    for (const int fd : {scene.client->fd(), scene.server->fd()})
+        ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
     rig.thread.with_session(1, [&room](Session& session) {
         for (const int fd : {session.client.fd(), session.backend.transport.fd()}) {
             ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
         }
     });
-    const std::string large = message('d', std::string(reads_per_turn_max * scratch_size + 1000, 'x'));
+    const std::string large =
+        message('d', std::string(reads_per_turn_max * scratch_size + 1000, 'x'));
     const auto say = [&large](const Peer& peer) {
-        const ssize_t taken = ::send(peer.fd(), large.data(), large.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t taken =
+            ::send(peer.fd(), large.data(), large.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         ASSERT_EQ(taken, static_cast<ssize_t>(large.size()));
     };
     say(*scene.client);
@@ -97,7 +103,8 @@ TEST(Relay, BoundsWhatItKeepsForAReaderThatTakesNothing) {
     const std::string row = message('D', std::string(32000, 'x'));
     std::size_t taken_by_relay = 0;
     for (int i = 0; i < 1000; ++i) {
-        const ssize_t taken = ::send(scene.server->fd(), row.data(), row.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t taken =
+            ::send(scene.server->fd(), row.data(), row.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (taken <= 0) break;
         taken_by_relay += static_cast<std::size_t>(taken);
         rig.settle();

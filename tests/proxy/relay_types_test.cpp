@@ -1,4 +1,5 @@
-// A session that is served by a server which numbered the types differently than the one that its client knows.
+// A session that is served by a server which numbered the types differently than the one that its
+// client knows.
 
 #include <gtest/gtest.h>
 
@@ -52,7 +53,8 @@ TEST(RelayTypes, TranslatesOnTheOtherSideOnly) {
     EXPECT_EQ(own.scene.other->heard(), parse(second_base));
     own.scene.other->say(message('1', "") + message('t', be16(1) + be32(second_base)) + ready('I'));
     own.rig.settle();
-    EXPECT_EQ(own.scene.client->heard(), message('1', "") + message('t', be16(1) + be32(first_base)) + ready('I'));
+    EXPECT_EQ(own.scene.client->heard(),
+              message('1', "") + message('t', be16(1) + be32(first_base)) + ready('I'));
 
     own.rig.thread.with_session(1, [](Session& session) { session.other_state.emplace(); });
     own.swap(Side::source);
@@ -82,7 +84,8 @@ TEST(RelayTypes, HoldsNumbersThatAreCutUntilTheyAreWhole) {
     }
     EXPECT_EQ(own.scene.other->heard(), parse(second_base));
     std::string heard;
-    const std::string answer = message('1', "") + message('t', be16(1) + be32(second_base)) + ready('I');
+    const std::string answer =
+        message('1', "") + message('t', be16(1) + be32(second_base)) + ready('I');
     for (const char& one : answer) {
         own.scene.other->say({&one, 1});
         own.rig.settle();

@@ -1,13 +1,13 @@
-// Whole sessions through listener, registry and relay threads to two real servers: what moves with them, what pins
-// them, and what a held client may do.
+// Whole sessions through listener, registry and relay threads to two real servers: what moves with
+// them, what pins them, and what a held client may do.
 
 #include "proxy/session_registry.hpp"
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
 
 #include <memory>
 #include <optional>
@@ -79,7 +79,8 @@ struct SessionRegistryTest : testing::Test {
 
     std::unique_ptr<PostgresServer> source, target;
     boost::asio::io_context context;
-    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{context.get_executor()};
+    boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{
+        context.get_executor()};
     Config config;
     Traffic traffic;
     std::unique_ptr<Dialer> dialer;
@@ -90,7 +91,8 @@ struct SessionRegistryTest : testing::Test {
     std::thread control;
 
     void SetUp() override {
-        if (PostgresServer::binaries().empty()) GTEST_SKIP() << "no PostgreSQL server is installed here";
+        if (PostgresServer::binaries().empty())
+            GTEST_SKIP() << "no PostgreSQL server is installed here";
         source = std::make_unique<PostgresServer>();
         target = std::make_unique<PostgresServer>();
         config.source = config_of(*source);
@@ -105,8 +107,10 @@ struct SessionRegistryTest : testing::Test {
         registry = std::make_unique<SessionRegistry>(RegistrySettings{2, {}}, peers);
         registry->start();
         const auto count = [this] { return registry->session_count(); };
-        services.emplace(LoginServices{config, traffic, *dialer, nullptr, *secrets, *registry, *registry, count});
-        auto opened = Listener::open(context, {{"127.0.0.1", 0, ""}}, *services, [](const Error&) {});
+        services.emplace(LoginServices{
+            config, traffic, *dialer, nullptr, *secrets, *registry, *registry, count});
+        auto opened =
+            Listener::open(context, {{"127.0.0.1", 0, ""}}, *services, [](const Error&) {});
         ASSERT_TRUE(opened) << opened.error().detail;
         listener = std::move(*opened);
         listener->start();
@@ -119,7 +123,8 @@ struct SessionRegistryTest : testing::Test {
     }
     std::string url() const {
         return "host=127.0.0.1 port=" + std::to_string(listener->ports().front()) +
-               " dbname=postgres user=postgres sslmode=disable gssencmode=disable connect_timeout=10";
+               " dbname=postgres user=postgres sslmode=disable gssencmode=disable "
+               "connect_timeout=10";
     }
     static auto in_time() { return Sessions::Clock::now() + patience; }
     // A change of authority as far as the sessions see it.
@@ -141,7 +146,8 @@ struct SessionRegistryTest : testing::Test {
 
 const std::string port_query = "select inet_server_port()::text";
 
-// As when reads are shifted: a session asks for its connection while a change of authority prepares it.
+// As when reads are shifted: a session asks for its connection while a change of authority prepares
+// it.
 TEST_F(SessionRegistryTest, PreparesASessionOnceWhereTwoAskForItAtATime) {
     std::vector<std::unique_ptr<Client>> clients;
     for (int i = 0; i < 8; ++i) clients.push_back(std::make_unique<Client>(url()));
@@ -183,19 +189,22 @@ TEST_F(SessionRegistryTest, MovesASessionThereAndBackWithItsState) {
 TEST_F(SessionRegistryTest, ASessionThatComesBackFindsNothingOfItsFirstStay) {
     Client client{url()};
     client.ask("create sequence counted");
-    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) + " dbname=postgres user=postgres sslmode=disable"};
+    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) +
+                     " dbname=postgres user=postgres sslmode=disable"};
     elsewhere.ask("create sequence counted");
     EXPECT_EQ(client.ask("select nextval('counted')::text"), "1");
     for (const Side side : {Side::target, Side::source}) {
         move_to(side);
-        EXPECT_EQ(client.ask("select currval('counted')::text"), "55000") << "not a value of before";
+        EXPECT_EQ(client.ask("select currval('counted')::text"), "55000")
+            << "not a value of before";
     }
 }
 
 TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteEither) {
     Client client{url()};
     client.ask("create table dropped (a int); create table kept (a int)");
-    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) + " dbname=postgres user=postgres sslmode=disable"};
+    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) +
+                     " dbname=postgres user=postgres sslmode=disable"};
     elsewhere.ask("create table kept (a int)");
     PQclear(PQprepare(client.raw(), "gone", "select * from dropped", 0, nullptr));
     client.ask("prepare gone_too as insert into dropped values (1)");
@@ -209,7 +218,8 @@ TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteE
     EXPECT_EQ(client.ask("execute stays_too"), "yes");
     EXPECT_EQ(client.ask("execute gone"), "26000");
     EXPECT_EQ(client.ask("execute gone_too"), "26000");
-    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"), "stays,stays_too");
+    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"),
+              "stays,stays_too");
 }
 
 TEST_F(SessionRegistryTest, AStatementThatOnlyTheOtherServerRefusesStandsInTheWay) {
@@ -221,7 +231,8 @@ TEST_F(SessionRegistryTest, AStatementThatOnlyTheOtherServerRefusesStandsInTheWa
     ASSERT_FALSE(prestaged);
     EXPECT_THAT(prestaged.error().detail, HasSubstr("only_here"));
     EXPECT_EQ(client.ask("execute here"), "") << "the client noticed nothing";
-    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"), "here,here_too");
+    EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"),
+              "here,here_too");
 }
 
 TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
@@ -230,7 +241,8 @@ TEST_F(SessionRegistryTest, NamesAPinnedSessionAndItsReason) {
     const Status prestaged = registry->prestage(Side::target, in_time(), patience);
     ASSERT_FALSE(prestaged);
     EXPECT_THAT(prestaged.error().detail, HasSubstr("temporary table"));
-    EXPECT_THAT(prestaged.error().detail, HasSubstr("pid " + std::to_string(PQbackendPID(client.raw()))));
+    EXPECT_THAT(prestaged.error().detail,
+                HasSubstr("pid " + std::to_string(PQbackendPID(client.raw()))));
     EXPECT_EQ(registry->report().pinned, 1u);
     EXPECT_EQ(client.ask("select count(*)::text from kept"), "0") << "the client noticed nothing";
     client.ask("drop table kept");
@@ -242,12 +254,14 @@ TEST_F(SessionRegistryTest, APrestageWaitsForAnOpenTransactionNoLongerThanItMayA
     Client busy{url()}, idle{url()};
     busy.ask("begin");
     const auto begun = Sessions::Clock::now();
-    const Status refused = registry->prestage(Side::target, in_time(), std::chrono::milliseconds{100});
+    const Status refused =
+        registry->prestage(Side::target, in_time(), std::chrono::milliseconds{100});
     EXPECT_LT(Sessions::Clock::now() - begun, patience / 2);
     ASSERT_FALSE(refused);
     EXPECT_THAT(refused.error().detail, HasSubstr("1 sessions"));
     EXPECT_THAT(refused.error().detail,
-                HasSubstr("pid " + std::to_string(PQbackendPID(busy.raw())) + ": open transaction, for 0."));
+                HasSubstr("pid " + std::to_string(PQbackendPID(busy.raw())) +
+                          ": open transaction, for 0."));
     EXPECT_EQ(registry->report().pinned, 0u) << "it will end";
     EXPECT_EQ(busy.ask("select 'goes on'"), "goes on");
     busy.ask("commit");
@@ -257,7 +271,8 @@ TEST_F(SessionRegistryTest, APrestageWaitsForAnOpenTransactionNoLongerThanItMayA
 TEST_F(SessionRegistryTest, AnOpenTransactionEndsTheHoldByItsDeadlineAndGoesOn) {
     Client client{url()};
     client.ask("begin");
-    const Status held = registry->hold(Side::target, Sessions::Clock::now() + std::chrono::milliseconds{50});
+    const Status held =
+        registry->hold(Side::target, Sessions::Clock::now() + std::chrono::milliseconds{50});
     ASSERT_FALSE(held);
     EXPECT_THAT(held.error().detail, HasSubstr("open transaction"));
     registry->release();
@@ -288,8 +303,10 @@ TEST_F(SessionRegistryTest, AHeldRequestCanBeCancelledAndOthersRunAfterTheReleas
     ASSERT_TRUE(registry->hold(Side::target, in_time()));
     PQsendQuery(cancelled.raw(), "select 1");
     PQsendQuery(waiting.raw(), "select 'ran'");
-    // The request may still be on its way when the cancel arrives, as with a server: then the cancel is lost.
-    std::unique_ptr<PGcancel, void (*)(PGcancel*)> request{PQgetCancel(cancelled.raw()), PQfreeCancel};
+    // The request may still be on its way when the cancel arrives, as with a server: then the
+    // cancel is lost.
+    std::unique_ptr<PGcancel, void (*)(PGcancel*)> request{PQgetCancel(cancelled.raw()),
+                                                           PQfreeCancel};
     char error[256];
     while (PQconsumeInput(cancelled.raw()) == 1 && PQisBusy(cancelled.raw()) == 1) {
         ASSERT_EQ(PQcancel(request.get(), error, sizeof error), 1) << error;

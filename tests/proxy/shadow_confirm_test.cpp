@@ -27,9 +27,15 @@ std::string execution(std::vector<std::uint32_t> types, Bind bind) {
 
 TEST(TextParameters, AreTakenAsTheyAreOrReadFromKnownBinaryTypes) {
     const std::string request = execution({25, 23, 20, 16, 2950, 25},
-                                          Bind{"", "", {0, 1, 1, 1, 1, 0},
-                                               {"text", "\xff\xff\xff\xfe"sv, "\0\0\0\0\0\0\0\x05"sv, "\1"sv,
-                                                "\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff"sv, std::nullopt},
+                                          Bind{"",
+                                               "",
+                                               {0, 1, 1, 1, 1, 0},
+                                               {"text",
+                                                "\xff\xff\xff\xfe"sv,
+                                                "\0\0\0\0\0\0\0\x05"sv,
+                                                "\1"sv,
+                                                "\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff"sv,
+                                                std::nullopt},
                                                {}});
     EXPECT_EQ(text_parameters("", request),
               (Row{"text", "-2", "5", "t", "0a0000000000000000000000000000ff", std::nullopt}));
@@ -47,23 +53,29 @@ TEST(TextParameters, OneFormatIsForAllAndAnotherMessageMayHaveTheTypes) {
 }
 
 TEST(TextParameters, NothingIsGuessed) {
-    EXPECT_EQ(text_parameters("", execution({1700}, Bind{"", "", {1}, {"\0\0"sv}, {}})), std::nullopt);
-    EXPECT_EQ(text_parameters("", execution({23}, Bind{"", "", {1}, {"\0\0"sv}, {}})), std::nullopt) << "a wrong size";
-    EXPECT_EQ(text_parameters("", execution({1184}, Bind{"", "", {}, {"now"}, {}})), std::nullopt) << "another each time";
+    EXPECT_EQ(text_parameters("", execution({1700}, Bind{"", "", {1}, {"\0\0"sv}, {}})),
+              std::nullopt);
+    EXPECT_EQ(text_parameters("", execution({23}, Bind{"", "", {1}, {"\0\0"sv}, {}})), std::nullopt)
+        << "a wrong size";
+    EXPECT_EQ(text_parameters("", execution({1184}, Bind{"", "", {}, {"now"}, {}})), std::nullopt)
+        << "another each time";
     EXPECT_EQ(text_parameters("", "no request"), std::nullopt);
 }
 
 TEST(RowsDiffer, InValuesCountsAndOrderButNotInTheLastDigitsOfFloats) {
-    const TwinRows rows = {{"1", "0.1"}, {"2", std::nullopt}}, turned = {{"2", std::nullopt}, {"1", "0.1"}};
+    const TwinRows rows = {{"1", "0.1"}, {"2", std::nullopt}},
+                   turned = {{"2", std::nullopt}, {"1", "0.1"}};
     const std::vector<std::uint32_t> types = {23, 701};
     EXPECT_FALSE(rows_differ(rows, rows, true, types));
     EXPECT_TRUE(rows_differ(rows, turned, true, types));
     EXPECT_FALSE(rows_differ(rows, turned, false, types));
     EXPECT_TRUE(rows_differ(rows, {{"1", "0.1"}}, false, types));
-    EXPECT_TRUE(rows_differ(rows, {{"1", "0.1"}, {"2", ""}}, true, types)) << "NULL is no empty string";
+    EXPECT_TRUE(rows_differ(rows, {{"1", "0.1"}, {"2", ""}}, true, types))
+        << "NULL is no empty string";
     EXPECT_FALSE(rows_differ({{"1", "0.1"}}, {{"1", "0.10000000000000001"}}, true, types));
     EXPECT_TRUE(rows_differ({{"1", "0.1"}}, {{"1", "0.1001"}}, true, types));
-    EXPECT_TRUE(rows_differ({{"1", "0.1"}}, {{"1", "0.10"}}, true, {23, 1700})) << "numeric is exact";
+    EXPECT_TRUE(rows_differ({{"1", "0.1"}}, {{"1", "0.10"}}, true, {23, 1700}))
+        << "numeric is exact";
     EXPECT_FALSE(rows_differ({{"1", "NaN"}}, {{"1", "NaN"}}, true, types));
 }
 
@@ -74,7 +86,10 @@ struct FakeTwin : backfill::Twin {
         std::vector<std::string> asked = {};
     };
     explicit FakeTwin(Script& to_play) : script(to_play) {}
-    Result<std::vector<Row>> query(Side side, const std::string& sql, const Row& parameters, std::size_t) override {
+    Result<std::vector<Row>> query(Side side,
+                                   const std::string& sql,
+                                   const Row& parameters,
+                                   std::size_t) override {
         std::string line = std::string{name(side)} + ": " + sql;
         for (const auto& parameter : parameters) line += " [" + parameter.value_or("NULL") + "]";
         script.asked.push_back(line);
@@ -96,9 +111,10 @@ struct ConfirmTest : testing::Test {
     Comparison confirm_with(FakeTwin::Script& script) {
         const std::string setting = message('D', "\0\2\0\0\0\x08TimeZone\0\0\0\3UTC"sv);
         follower.test_end->say(setting + complete("SELECT 1") + ready('I'));
-        return confirm(job, true, follower.relay_end, [&](auto) -> Result<std::unique_ptr<backfill::Twin>> {
-            return std::unique_ptr<backfill::Twin>{std::make_unique<FakeTwin>(script)};
-        });
+        return confirm(
+            job, true, follower.relay_end, [&](auto) -> Result<std::unique_ptr<backfill::Twin>> {
+                return std::unique_ptr<backfill::Twin>{std::make_unique<FakeTwin>(script)};
+            });
     }
     Comparison outcome(Rows source, Rows target) {
         FakeTwin::Script script{std::move(source), std::move(target)};
@@ -119,8 +135,11 @@ TEST_F(ConfirmTest, BothSidesAreAskedUnderTheSettingsOfTheSession) {
     FakeTwin::Script script{TwinRows{}, TwinRows{}};
     confirm_with(script);
     const std::string set = "SELECT pg_catalog.set_config($1, $2, true) [TimeZone] [UTC]";
-    EXPECT_EQ(script.asked, (std::vector<std::string>{"source: " + set, "source: SELECT a FROM t", "target: " + set,
-                                                      "target: SELECT a FROM t"}));
+    EXPECT_EQ(script.asked,
+              (std::vector<std::string>{"source: " + set,
+                                        "source: SELECT a FROM t",
+                                        "target: " + set,
+                                        "target: SELECT a FROM t"}));
 }
 
 TEST_F(ConfirmTest, ARefusalOfOneSideCountsUnlessItIsOfOurMaking) {
@@ -147,7 +166,9 @@ TEST_F(ConfirmTest, WhatCannotBeAskedAgainIsUnconfirmed) {
 TEST_F(ConfirmTest, AConnectionThatEndsIsNotUsedAgain) {
     follower.test_end->close();
     FakeTwin::Script script{TwinRows{}, TwinRows{}};
-    const OpenTwin open = [&](auto) -> Result<std::unique_ptr<backfill::Twin>> { return Error{Errc::timed_out, "never"}; };
+    const OpenTwin open = [&](auto) -> Result<std::unique_ptr<backfill::Twin>> {
+        return Error{Errc::timed_out, "never"};
+    };
     EXPECT_EQ(confirm(job, true, follower.relay_end, open), Comparison::unconfirmed);
     EXPECT_FALSE(follower.relay_end.is_open());
 }

@@ -15,13 +15,17 @@ namespace {
 using namespace std::chrono_literals;
 
 const std::string answer = message('D', "\0\1\0\0\0\1a"sv) + complete("SELECT 1") + ready('I');
-const std::string other_answer = message('D', "\0\1\0\0\0\1b"sv) + complete("SELECT 1") + ready('I');
-const std::string opened = complete("BEGIN") + complete("SET") + message('D', "\0\0"sv) + complete("SELECT 1") + ready('T');
+const std::string other_answer =
+    message('D', "\0\1\0\0\0\1b"sv) + complete("SELECT 1") + ready('I');
+const std::string opened = complete("BEGIN") + complete("SET") + message('D', "\0\0"sv) +
+                           complete("SELECT 1") + ready('T');
 const std::string ended = complete("ROLLBACK") + ready('I');
 
 struct ShadowTest : testing::Test {
     Traffic traffic;
-    Reads reads{traffic, [](Side) -> Result<backfill::postgres::LoadedCatalog> { return Error{Errc::refused, "none"}; }};
+    Reads reads{traffic, [](Side) -> Result<backfill::postgres::LoadedCatalog> {
+                    return Error{Errc::refused, "none"};
+                }};
     Shadow shadow{[this] {
         ShadowPeers peers;
         peers.reads = &reads;
@@ -52,7 +56,9 @@ struct ShadowTest : testing::Test {
         const auto deadline = std::chrono::steady_clock::now() + 30s;
         for (;;) {
             const ShadowReport report = reads.shadow_report();
-            if (report.compared + report.shed >= outcomes || std::chrono::steady_clock::now() > deadline) return report;
+            if (report.compared + report.shed >= outcomes ||
+                std::chrono::steady_clock::now() > deadline)
+                return report;
             std::this_thread::yield();
         }
     }
@@ -76,7 +82,8 @@ TEST_F(ShadowTest, ExecutesTheRequestInAReadOnlyTransactionAndComparesTheAnswer)
 TEST_F(ShadowTest, UnderstandsAFollowerThatNumberedTheTypesDifferently) {
     using namespace protocol::postgres;
     const auto rows = [](std::uint32_t base, char status) {
-        return message('2', "") + message('D', be16(1) + sized(moods(base))) + complete("SELECT 1") + ready(status);
+        return message('2', "") + message('D', be16(1) + sized(moods(base))) +
+               complete("SELECT 1") + ready(status);
     };
     Backend backend;
     backend.transport = std::move(follower.relay_end);
@@ -92,13 +99,17 @@ TEST_F(ShadowTest, UnderstandsAFollowerThatNumberedTheTypesDifferently) {
     append(prepared.request, Bind{"", "p", {}, {"ok"}, {1}});
     append(prepared.request, Execute{});
     append_sync(prepared.request);
-    const std::string column = "moods\0"s + be32(0) + be16(0) + be32(second_base + 1) + be16(0xffff) + be32(0) + be16(0);
-    const std::string described = message('t', be16(1) + be32(second_base)) + message('T', be16(1) + column);
-    follower.test_end->say(opened + message('3', "") + message('1', "") + described + ready('T') + rows(second_base, 'T') + ended);
+    const std::string column =
+        "moods\0"s + be32(0) + be16(0) + be32(second_base + 1) + be16(0xffff) + be32(0) + be16(0);
+    const std::string described =
+        message('t', be16(1) + be32(second_base)) + message('T', be16(1) + column);
+    follower.test_end->say(opened + message('3', "") + message('1', "") + described + ready('T') +
+                           rows(second_base, 'T') + ended);
     shadow.start();
     shadow.push(prepared);
     EXPECT_EQ(after(1).equal, 1u);
-    EXPECT_NE(follower.test_end->heard().find(be16(1) + be32(second_base)), std::string::npos) << "it is asked in its own numbers";
+    EXPECT_NE(follower.test_end->heard().find(be16(1) + be32(second_base)), std::string::npos)
+        << "it is asked in its own numbers";
 }
 
 // Nothing is reported that no twin has shown.
@@ -139,11 +150,16 @@ TEST_F(ShadowTest, AConnectionServesItsOwnKindAndSideOnly) {
 
 TEST(Identity, IsAllThatAReadDependsOnButNotTheApplicationsName) {
     protocol::postgres::SessionState state;
-    const StartupParameters ann = {{"user", "ann"}, {"database", "shop"}}, bob = {{"user", "bob"}, {"database", "shop"}};
+    const StartupParameters ann = {{"user", "ann"}, {"database", "shop"}},
+                            bob = {{"user", "bob"}, {"database", "shop"}};
     const std::string identity = identity_of(ann, state, Side::source);
     EXPECT_NE(identity, identity_of(bob, state, Side::source));
-    EXPECT_EQ(identity, identity_of({{"user", "ann"}, {"database", "shop"}, {"application_name", "x"}}, state, Side::source));
-    EXPECT_NE(identity, identity_of(ann, state, Side::target)) << "its client knows other type OIDs";
+    EXPECT_EQ(identity,
+              identity_of({{"user", "ann"}, {"database", "shop"}, {"application_name", "x"}},
+                          state,
+                          Side::source));
+    EXPECT_NE(identity, identity_of(ann, state, Side::target))
+        << "its client knows other type OIDs";
     state.role = "clerk";
     EXPECT_NE(identity, identity_of(ann, state, Side::source));
 }

@@ -113,7 +113,8 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
     EXPECT_EQ(status["sessions"]["pins"][0]["pid"], 42);
     EXPECT_EQ(status["rollback_ready"], true);
     EXPECT_EQ(keys(status["last_change"]),
-              (std::set<std::string>{"kind", "ok", "hold_ms", "longest_wait_ms", "slowed_ms", "at", "reason"}));
+              (std::set<std::string>{
+                  "kind", "ok", "hold_ms", "longest_wait_ms", "slowed_ms", "at", "reason"}));
     EXPECT_EQ(status["last_change"]["hold_ms"], 12.5);
     EXPECT_EQ(status["last_change"]["at"], "2023-11-14T22:13:20.123Z");
     EXPECT_TRUE(status["last_change"]["reason"].is_null());
@@ -123,12 +124,17 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
 TEST(Status, NamesTheStatementsThatDifferAndTheirTimes) {
     using std::chrono::microseconds;
     StatusInputs inputs = busy();
-    inputs.shadow.statements = {{"SELECT a FROM t WHERE b = $1", 7, 2, 1, microseconds{1500}, microseconds{2250}},
-                                {"SELECT c FROM t", 3, 0, 0, microseconds{10}, microseconds{20}}};
+    inputs.shadow.statements = {
+        {"SELECT a FROM t WHERE b = $1", 7, 2, 1, microseconds{1500}, microseconds{2250}},
+        {"SELECT c FROM t", 3, 0, 0, microseconds{10}, microseconds{20}}};
     const json status = status_json(inputs);
     EXPECT_EQ(status["shadow_statements"][0],
-              (json{{"statement", "SELECT a FROM t WHERE b = $1"}, {"compared", 7}, {"different", 2}, {"unconfirmed", 1},
-                    {"authority_ms", 1.5}, {"follower_ms", 2.25}}));
+              (json{{"statement", "SELECT a FROM t WHERE b = $1"},
+                    {"compared", 7},
+                    {"different", 2},
+                    {"unconfirmed", 1},
+                    {"authority_ms", 1.5},
+                    {"follower_ms", 2.25}}));
     const std::string screen = status_screen(status, Colours::off);
     EXPECT_NE(screen.find("2 of 7: SELECT a FROM t WHERE b = $1"), std::string::npos) << screen;
     EXPECT_EQ(screen.find("SELECT c"), std::string::npos) << screen;
@@ -142,8 +148,14 @@ TEST(Status, SaysNullWhileTheAuthorityIsNotKnown) {
     EXPECT_TRUE(status["epoch"].is_null());
     EXPECT_TRUE(status["backfill"]["state"].is_null());
     EXPECT_TRUE(status["rollback_ready"].is_null());
-    for (const char* path : {"/backfill/paused", "/backfill/rows_copied", "/backfill/bytes_copied", "/mirror/mode",
-                             "/shadow/percent", "/shift/percent", "/finished", "/stray_writes"}) {
+    for (const char* path : {"/backfill/paused",
+                             "/backfill/rows_copied",
+                             "/backfill/bytes_copied",
+                             "/mirror/mode",
+                             "/shadow/percent",
+                             "/shift/percent",
+                             "/finished",
+                             "/stray_writes"}) {
         EXPECT_TRUE(status.at(json::json_pointer{path}).is_null()) << path;
     }
     EXPECT_EQ(status["warnings"][0]["code"], "authority_unknown");
@@ -182,7 +194,8 @@ TEST(Status, TellsWhoWaitsForTheGateAndWhoKeepsAChangeWaiting) {
     inputs.sessions.longest_answer_wait = std::chrono::milliseconds{1900};
     EXPECT_TRUE(warnings(inputs).empty()) << "it may be nothing";
     inputs.sessions.longest_answer_wait = std::chrono::milliseconds{2500};
-    for (int pid = 1; pid <= 7; ++pid) inputs.sessions.long_busy.push_back({pid, "open transaction, for 75.0 s"});
+    for (int pid = 1; pid <= 7; ++pid)
+        inputs.sessions.long_busy.push_back({pid, "open transaction, for 75.0 s"});
     const std::vector<Warning> told = warnings(inputs);
     ASSERT_EQ(told.size(), 2u);
     EXPECT_EQ(told[0].code, "answers_waiting");
@@ -190,7 +203,9 @@ TEST(Status, TellsWhoWaitsForTheGateAndWhoKeepsAChangeWaiting) {
     EXPECT_NE(told[0].text.find("2.5 s"), std::string::npos);
     EXPECT_NE(told[0].text.find("mirror async"), std::string::npos);
     EXPECT_EQ(told[1].code, "long_transactions");
-    EXPECT_NE(told[1].text.find("pid 5: open transaction, for 75.0 s; and 2 more"), std::string::npos) << told[1].text;
+    EXPECT_NE(told[1].text.find("pid 5: open transaction, for 75.0 s; and 2 more"),
+              std::string::npos)
+        << told[1].text;
 }
 
 TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {

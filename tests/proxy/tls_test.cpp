@@ -43,8 +43,10 @@ TEST(ServerTls, VerifiesTheServersCertificateAsAsked) {
     create_roles(source);
     const PostgresServer stranger{ServerOptions{.tls = true}};
     const Verified ways[] = {
-        {"127.0.0.1", "verify-full", nullptr},     {"localhost", "verify-full", nullptr},
-        {"127.0.0.2", "verify-ca", nullptr},       {"127.0.0.2", "verify-full", "mismatch"},
+        {"127.0.0.1", "verify-full", nullptr},
+        {"localhost", "verify-full", nullptr},
+        {"127.0.0.2", "verify-ca", nullptr},
+        {"127.0.0.2", "verify-full", "mismatch"},
         {"127.0.0.2", "require", nullptr},
     };
     for (const Verified& way : ways) {
@@ -68,7 +70,8 @@ TEST(ServerTls, VerifiesTheServersCertificateAsAsked) {
     wrong.sslrootcert = stranger.certificate();
     Front front{wrong, wrong, false, source};
     front.run();
-    EXPECT_THAT(PQerrorMessage(connect(front.url("app", "secret")).get()), HasSubstr("self-signed certificate"));
+    EXPECT_THAT(PQerrorMessage(connect(front.url("app", "secret")).get()),
+                HasSubstr("self-signed certificate"));
 }
 
 TEST(ServerTls, AFileThatIsMissingKeepsClientsAwayOnlyAsLongAsItIs) {
@@ -93,8 +96,21 @@ struct AskingServer {
     AskingServer() : server{tls_scram} {
         create_roles(server);
         const auto path = [this](const char* file) { return (server.folder() / file).string(); };
-        const auto made = test::run_command({{"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-                                              "-nodes", "-days", "2", "-subj", "/CN=app", "-keyout", path("segue.key"), "-out",
+        const auto made = test::run_command({{"openssl",
+                                              "req",
+                                              "-x509",
+                                              "-newkey",
+                                              "ec",
+                                              "-pkeyopt",
+                                              "ec_paramgen_curve:prime256v1",
+                                              "-nodes",
+                                              "-days",
+                                              "2",
+                                              "-subj",
+                                              "/CN=app",
+                                              "-keyout",
+                                              path("segue.key"),
+                                              "-out",
                                               path("segue.crt")}});
         EXPECT_EQ(made.exit_code, 0) << made.err;
         server.run("ALTER SYSTEM SET ssl_ca_file = '" + path("segue.crt") + "'");
@@ -116,12 +132,14 @@ TEST(ServerTls, ShowsItsCertificateToAServerThatAsksForOne) {
     front.run();
     const Client client = connect(front.url("app", "secret"));
     expect_logged_in(client, front, asking.server);
-    EXPECT_THAT(PQerrorMessage(connect(front.url("app", "wrong")).get()), HasSubstr("password authentication failed"));
+    EXPECT_THAT(PQerrorMessage(connect(front.url("app", "wrong")).get()),
+                HasSubstr("password authentication failed"));
     ServerConfig without = asking.config;
     without.sslcert = without.sslkey = "";
     Front bare{without, without, false, asking.server};
     bare.run();
-    EXPECT_THAT(PQerrorMessage(connect(bare.url("app", "secret")).get()), HasSubstr("valid client certificate"));
+    EXPECT_THAT(PQerrorMessage(connect(bare.url("app", "secret")).get()),
+                HasSubstr("valid client certificate"));
 }
 
 // It is Segue's: who comes to Segue without a secret must not become whom the certificate names.
@@ -148,9 +166,11 @@ TEST(UnixSockets, FromClientsAndToServers) {
     const std::string path = (source.folder() / ".s.PGSQL.6432").string();
     front.run({{"", 0, path}});
     for (const char* sslmode : {"prefer", "disable"}) {
-        const Client client = connect("host=" + source.folder().string() + " port=6432 dbname=postgres user=app sslmode=" + sslmode);
+        const Client client = connect("host=" + source.folder().string() +
+                                      " port=6432 dbname=postgres user=app sslmode=" + sslmode);
         expect_logged_in(client, front, source);
-        EXPECT_EQ(source.value("SELECT client_addr IS NULL FROM pg_stat_activity WHERE pid = " + std::to_string(PQbackendPID(client.get()))),
+        EXPECT_EQ(source.value("SELECT client_addr IS NULL FROM pg_stat_activity WHERE pid = " +
+                               std::to_string(PQbackendPID(client.get()))),
                   "t");
     }
 }
@@ -167,7 +187,9 @@ struct DirectClient {
         SSL_set_fd(ssl.get(), fd);
         if (!alpn.empty()) {
             const std::string list = static_cast<char>(alpn.size()) + alpn;
-            SSL_set_alpn_protos(ssl.get(), reinterpret_cast<const unsigned char*>(list.data()), static_cast<unsigned>(list.size()));
+            SSL_set_alpn_protos(ssl.get(),
+                                reinterpret_cast<const unsigned char*>(list.data()),
+                                static_cast<unsigned>(list.size()));
         }
         shaken = SSL_connect(ssl.get()) == 1;
     }
@@ -180,7 +202,8 @@ struct DirectClient {
         return size > 0 ? std::string{heard.data(), static_cast<std::size_t>(size)} : std::string{};
     }
 
-    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_client_method()), &SSL_CTX_free};
+    std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context{SSL_CTX_new(TLS_client_method()),
+                                                              &SSL_CTX_free};
     std::unique_ptr<SSL, decltype(&SSL_free)> ssl{SSL_new(context.get()), &SSL_free};
     bool shaken = false;
 };
@@ -190,7 +213,8 @@ TEST(DirectTls, FromAClientThatNamesTheProtocol) {
     const PostgresServer source{ServerOptions{.tls = true}};
     Front front{config_of(source), config_of(source), true, source};
     front.run();
-    const std::string startup = protocol::postgres::encode_startup({protocol::postgres::protocol_3_0, {{"user", "postgres"}}, {}});
+    const std::string startup = protocol::postgres::encode_startup(
+        {protocol::postgres::protocol_3_0, {{"user", "postgres"}}, {}});
     DirectClient client{front.port(), "postgresql"};
     EXPECT_TRUE(client.shaken);
     EXPECT_THAT(client.say(startup), StartsWith("R"));

@@ -17,7 +17,8 @@ struct FreeContext {
     void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
 };
 
-// A TLS session without certificates over a socket pair; the peer's records can be cut where the test wants.
+// A TLS session without certificates over a socket pair; the peer's records can be cut where the
+// test wants.
 class TlsPair {
 public:
     TlsPair() {
@@ -42,15 +43,18 @@ public:
     }
 
     std::string record(std::string_view body) {
-        EXPECT_EQ(SSL_write(peer_.ssl(), body.data(), static_cast<int>(body.size())), static_cast<int>(body.size()));
+        EXPECT_EQ(SSL_write(peer_.ssl(), body.data(), static_cast<int>(body.size())),
+                  static_cast<int>(body.size()));
         std::string wire(4096, '\0');
-        const int size = BIO_read(SSL_get_wbio(peer_.ssl()), wire.data(), static_cast<int>(wire.size()));
+        const int size =
+            BIO_read(SSL_get_wbio(peer_.ssl()), wire.data(), static_cast<int>(wire.size()));
         EXPECT_GT(size, 0);
         wire.resize(static_cast<std::size_t>(size));
         return wire;
     }
     void deliver(std::string_view wire) {
-        EXPECT_EQ(::send(peer_.fd(), wire.data(), wire.size(), MSG_NOSIGNAL), static_cast<ssize_t>(wire.size()));
+        EXPECT_EQ(::send(peer_.fd(), wire.data(), wire.size(), MSG_NOSIGNAL),
+                  static_cast<ssize_t>(wire.size()));
     }
     // What one read brings; empty when it would have to wait.
     std::string read() {
@@ -65,7 +69,8 @@ private:
     Transport peer_;
 
 public:
-    Transport ours;  // After the peer's: it says goodbye when it is closed, to a socket that is still there.
+    Transport ours;  // After the peer's: it says goodbye when it is closed, to a socket that is
+                     // still there.
 };
 
 TEST(Transport, TellsOfARecordThatWasReadAhead) {

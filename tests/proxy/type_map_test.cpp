@@ -35,7 +35,9 @@ TEST(TypeMap, GivesATranslatorOnlyToWhoNeedsOne) {
     session.client_types = Side::target;
     EXPECT_EQ(translator_for(session, Side::target, two_catalogs()), nullptr);
     EXPECT_EQ(translator_for(session, Side::source, nullptr), nullptr);
-    EXPECT_EQ(translator_for(session, Side::source, std::make_shared<const TypeIds>(catalog(5), catalog(5))), nullptr);
+    EXPECT_EQ(translator_for(
+                  session, Side::source, std::make_shared<const TypeIds>(catalog(5), catalog(5))),
+              nullptr);
     const auto ids = two_catalogs();
     session.other.emplace();
     session.other->side = Side::source;

@@ -47,7 +47,8 @@ TEST(Gate, TakesNoTokenThatWasReadBeforeTheAnswer) {
     gate.token(Side::source, 6, Position{50});
     EXPECT_EQ(released(gate, Side::source, 1000), "");
     gate.token(Side::source, 8, Position{80});
-    EXPECT_EQ(released(gate, Side::source, 80), "late") << "a later reading is at or beyond the commit";
+    EXPECT_EQ(released(gate, Side::source, 80), "late")
+        << "a later reading is at or beyond the commit";
 }
 
 TEST(Gate, KeepsTheFirstTokenOfAnAnswer) {

@@ -14,17 +14,22 @@ Knobs knobs(double shadow, double shift) {
 
 TEST(Route, NothingButAKnownReadOnAConsistentCopyLeavesTheAuthority) {
     for (const Backfill backfill : {Backfill::none, Backfill::copying, Backfill::consistent}) {
-        for (const ReadIntent intent :
-             {ReadIntent::other, ReadIntent::authority_only, ReadIntent::read, ReadIntent::comparable_read}) {
-            for (const FollowerConnection connection :
-                 {FollowerConnection::none, FollowerConnection::wanted, FollowerConnection::ready}) {
+        for (const ReadIntent intent : {ReadIntent::other,
+                                        ReadIntent::authority_only,
+                                        ReadIntent::read,
+                                        ReadIntent::comparable_read}) {
+            for (const FollowerConnection connection : {FollowerConnection::none,
+                                                        FollowerConnection::wanted,
+                                                        FollowerConnection::ready}) {
                 for (const double shadow : {0.0, 100.0}) {
                     for (const double shift : {0.0, 100.0}) {
                         Shares shares;
-                        const Plan plan = route(backfill, knobs(shadow, shift), intent, connection, shares);
-                        const bool may = backfill == Backfill::consistent &&
-                                         (intent == ReadIntent::read || intent == ReadIntent::comparable_read) &&
-                                         connection == FollowerConnection::ready;
+                        const Plan plan =
+                            route(backfill, knobs(shadow, shift), intent, connection, shares);
+                        const bool may =
+                            backfill == Backfill::consistent &&
+                            (intent == ReadIntent::read || intent == ReadIntent::comparable_read) &&
+                            connection == FollowerConnection::ready;
                         if (plan.answers == Answerer::follower) {
                             EXPECT_TRUE(may && shift > 0);
                             EXPECT_FALSE(plan.shadow);
@@ -49,8 +54,11 @@ TEST(Route, SharesHoldWhileBothKnobsAreSet) {
     Shares shares;
     int shifted = 0, shadowed = 0;
     for (int i = 0; i < 1000; ++i) {
-        const Plan plan = route(Backfill::consistent, knobs(40, 30), ReadIntent::comparable_read,
-                                FollowerConnection::ready, shares);
+        const Plan plan = route(Backfill::consistent,
+                                knobs(40, 30),
+                                ReadIntent::comparable_read,
+                                FollowerConnection::ready,
+                                shares);
         shifted += plan.answers == Answerer::follower ? 1 : 0;
         shadowed += plan.shadow ? 1 : 0;
     }

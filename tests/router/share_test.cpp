@@ -40,7 +40,8 @@ TEST(Share, WhatWentElsewhereIsMadeUpFor) {
     EXPECT_NEAR(served, 500, 20);
 }
 
-// While connections open and the catalog is loaded, nothing can be served: a whole run must not stay short for it.
+// While connections open and the catalog is loaded, nothing can be served: a whole run must not
+// stay short for it.
 TEST(Share, WhatIsLostAtTheStartIsMadeUpForWithoutABurst) {
     for (const double percent : {5.0, 50.0, 95.0}) {
         Share share;
@@ -53,7 +54,8 @@ TEST(Share, WhatIsLostAtTheStartIsMadeUpForWithoutABurst) {
             int in_window = 0;
             for (int j = 0; j < window; ++j) in_window += share.take(percent) ? 1 : 0;
             const double at_once = i == 0 ? Share::owed_max / 100 : 0;
-            EXPECT_LE(in_window, window * (percent + Share::repaid_max) / 100 + at_once + 1) << percent << " at " << i;
+            EXPECT_LE(in_window, window * (percent + Share::repaid_max) / 100 + at_once + 1)
+                << percent << " at " << i;
             served += in_window;
         }
         EXPECT_NEAR(100.0 * served / reads, percent, 0.5);
@@ -80,7 +82,8 @@ TEST(Share, SessionsJoinSoThatTheShareHolds) {
         std::uint64_t chosen = 0;
         for (std::uint64_t total = 0; total < 200; ++total) {
             chosen += take_session(percent, chosen, total) ? 1 : 0;
-            ASSERT_NEAR(static_cast<double>(chosen), percent / 100 * static_cast<double>(total + 1), 0.51);
+            ASSERT_NEAR(
+                static_cast<double>(chosen), percent / 100 * static_cast<double>(total + 1), 0.51);
         }
     }
 }

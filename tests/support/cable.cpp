@@ -23,8 +23,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int tick_ms = 5;                       // How soon an order is obeyed.
-constexpr std::size_t held_max = 8u << 20;       // Bytes on their way; beyond it reading pauses.
+constexpr int tick_ms = 5;                  // How soon an order is obeyed.
+constexpr std::size_t held_max = 8u << 20;  // Bytes on their way; beyond it reading pauses.
 
 sockaddr_in loopback(int port) {
     sockaddr_in address{};
@@ -148,9 +148,11 @@ void Cable::accept_one() {
         const int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         joint->ends[1] = server;
         const sockaddr_in address = loopback(to_port_);
-        if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return;
+        if (connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+            return;
         const int yes = 1;
-        for (const int end : joint->ends) setsockopt(end, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+        for (const int end : joint->ends)
+            setsockopt(end, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     }
     joints_.push_back(std::move(joint));
 }

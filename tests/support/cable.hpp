@@ -1,6 +1,7 @@
 #pragma once
-// A TCP relay between two parties of a test: it passes bytes on until it is told to cut the connections, to go
-// silent (half-open: everything stays connected, nothing arrives any more) or to be slow.
+// A TCP relay between two parties of a test: it passes bytes on until it is told to cut the
+// connections, to go silent (half-open: everything stays connected, nothing arrives any more) or to
+// be slow.
 
 #include <atomic>
 #include <chrono>
@@ -23,9 +24,11 @@ public:
     int to_port() const { return to_port_; }
 
     void cut();      // Resets what is connected; refuses what comes.
-    void silence();  // What is connected gets nothing any more, ever; what comes is accepted and hears nothing.
+    void silence();  // What is connected gets nothing any more, ever; what comes is accepted and
+                     // hears nothing.
     void delay(std::chrono::milliseconds each_way);  // For what arrives from now on.
-    // New connections work again. Those that were silenced stay so, as behind a firewall that forgot them.
+    // New connections work again. Those that were silenced stay so, as behind a firewall that
+    // forgot them.
     void mend();
 
 private:

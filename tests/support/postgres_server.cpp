@@ -203,12 +203,10 @@ void PostgresServer::start() {
     // A backend of the server before may live for a moment after a crash and keep the shared
     // memory: try again.
     for (int attempt = 0; attempt < 10; ++attempt) {
-        process_ = Child{{{program("postgres"), "-D", data()},
-                          {{"LC_ALL", "C.UTF-8"}},
-                          {},
-                          server_account()},
-                         folder_ / "log",
-                         SIGQUIT};
+        process_ = Child{
+            {{program("postgres"), "-D", data()}, {{"LC_ALL", "C.UTF-8"}}, {}, server_account()},
+            folder_ / "log",
+            SIGQUIT};
         const bool ready = eventually(seconds{60}, [&] {
             return !process_.running() || PQping(socket_url().c_str()) == PQPING_OK;
         });

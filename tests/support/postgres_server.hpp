@@ -21,7 +21,7 @@ struct ServerOptions {
     bool tls = false;                        // With a throwaway certificate for localhost.
     bool tls_only = false;                   // hostssl in pg_hba.conf.
     std::vector<std::string> settings = {};  // "name=value", last, so they win.
-    std::filesystem::path bin = {};  // Of another version; empty: the newest installed one.
+    std::filesystem::path bin = {};          // Of another version; empty: the newest installed one.
 };
 
 class PostgresServer {

@@ -102,7 +102,8 @@ bool Worker::copy_rows() {
 bool Worker::truncate() {
     const std::string insert = "INSERT INTO app.scratch (worker, v) SELECT " +
                                std::to_string(worker_) + ", 'x' FROM generate_series(1, 5)";
-    if (workload_.options_.truncate && random(4) == 0) return run_sql("TRUNCATE app.scratch") && run_sql(insert);
+    if (workload_.options_.truncate && random(4) == 0)
+        return run_sql("TRUNCATE app.scratch") && run_sql(insert);
     return run_sql(insert);
 }
 
