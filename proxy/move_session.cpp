@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -18,6 +19,29 @@ namespace {
 
 using namespace protocol::postgres;
 namespace asio = boost::asio;
+
+asio::awaitable<Status> describe_statements(Transport& backend,
+                                            const SessionState& state,
+                                            MoveDeadline deadline,
+                                            DescribedStatements& described) {
+    const std::size_t all = descriptions_of(state);
+    described.clear();
+    while (described.size() < all) {
+        const std::size_t first = described.size();
+        const std::size_t count = std::min(all - first, descriptions_max);
+        const std::string request = describe_request(state, first, count);
+        const Status written = co_await write_all(backend, request, deadline);
+        if (!written) co_return written.error();
+        std::string reply;
+        const auto parse = [&state, first, count](Bytes received) {
+            return parse_describe_reply(received, state, first, count);
+        };
+        auto some = co_await read_answer<DescribedStatements>(backend, reply, parse, deadline);
+        if (!some) co_return some.error();
+        std::move(some->begin(), some->end(), std::back_inserter(described));
+    }
+    co_return Done{};
+}
 
 }  // namespace
 
@@ -81,16 +105,16 @@ asio::awaitable<Status> restore_state(Transport& backend,
         oids = std::move(*resolved);
         reply.clear();
     }
-    const Descriptions descriptions =
-        described != nullptr ? Descriptions::wanted : Descriptions::none;
-    const Result<std::string> request = restore_request(state, oids, descriptions);
+    const Result<std::string> request = restore_request(state, oids);
     if (!request) co_return request.error();
     const Status written = co_await write_all(backend, *request, deadline);
     if (!written) co_return written.error();
     Result<Done> restored =
         co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
-    if (restored && described != nullptr) *described = described_statements(bytes(reply), state);
-    co_return restored;
+    if (!restored) co_return restored.error();
+    if (described != nullptr)
+        co_return co_await describe_statements(backend, state, deadline, *described);
+    co_return Done{};
 }
 
 asio::awaitable<Notified> read_notifications(Transport& backend,

@@ -1,5 +1,6 @@
 #include "protocol/postgres/described_statements.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "protocol/postgres/framer.hpp"
@@ -11,42 +12,66 @@ namespace segue::protocol::postgres {
 
 namespace {
 
-// In the order in which a restore has them described.
-DescribedStatements statements_of(const SessionState& state) {
-    DescribedStatements all;
-    for (const PreparedStatement& statement : state.statements)
-        all.push_back({statement.name, statement.text, {}, {}});
-    if (!state.unnamed_parse.empty()) {
-        const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
-        if (parsed) all.push_back({"", std::string{parsed->text}, {}, {}});
+std::string_view name_at(const SessionState& state, std::size_t at) {
+    return at < state.statements.size() ? std::string_view{state.statements[at].name}
+                                        : std::string_view{};
+}
+
+std::string text_at(const SessionState& state, std::size_t at) {
+    if (at < state.statements.size()) return state.statements[at].text;
+    const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
+    return parsed ? std::string{parsed->text} : std::string{};
+}
+
+void take(const Frame& frame, DescribedStatement& statement) {
+    if (frame.tag == 't') {
+        auto parameters = parse_parameter_description(frame.body);
+        if (parameters) statement.parameters = std::move(*parameters);
+    } else if (frame.tag == 'T') {
+        const auto columns = parse_row_description(frame.body);
+        if (!columns) return;
+        for (const Column& column : *columns)
+            statement.columns.push_back({column.table, column.type});
     }
-    return all;
 }
 
 }  // namespace
 
-DescribedStatements described_statements(Bytes reply, const SessionState& state) {
-    DescribedStatements all = statements_of(state);
-    ReplyWalk walk{reply, "state restore"};
-    std::size_t described = 0;
-    while (described < all.size() && !walk.ended()) {
+std::size_t descriptions_of(const SessionState& state) {
+    return state.statements.size() + (state.unnamed_parse.empty() ? 0 : 1);
+}
+
+std::string describe_request(const SessionState& state, std::size_t first, std::size_t count) {
+    std::string request;
+    for (std::size_t at = first; at < first + count; ++at)
+        append(request, Describe{'S', name_at(state, at)});
+    append_sync(request);
+    return request;
+}
+
+Step<DescribedStatements> parse_describe_reply(Bytes reply,
+                                               const SessionState& state,
+                                               std::size_t first,
+                                               std::size_t count) {
+    ReplyWalk walk{reply, "description of statements"};
+    DescribedStatements all;
+    DescribedStatement next;
+    std::optional<Error> refused;
+    while (!walk.ended()) {
         const Step<Frame> step = walk.next();
-        const auto* frame = std::get_if<Frame>(&step);
-        if (frame == nullptr) break;
-        DescribedStatement& statement = all[described];
-        if (frame->tag == 't') {
-            auto parameters = parse_parameter_description(frame->body);
-            if (parameters) statement.parameters = std::move(*parameters);
-        } else if (frame->tag == 'T') {
-            const auto columns = parse_row_description(frame->body);
-            if (columns) {
-                for (const Column& column : *columns)
-                    statement.columns.push_back({column.table, column.type});
-            }
-        }
-        if (frame->tag == 'T' || frame->tag == 'n') ++described;
+        if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
+        if (const auto* broken = std::get_if<Error>(&step)) return *broken;
+        const Frame& frame = std::get<Frame>(step);
+        if (walk.refusal() && !refused) refused = walk.refusal();
+        take(frame, next);
+        if ((frame.tag != 'T' && frame.tag != 'n') || all.size() == count) continue;
+        next.name = name_at(state, first + all.size());
+        next.text = text_at(state, first + all.size());
+        all.push_back(std::exchange(next, {}));
     }
-    all.resize(described);
+    if (refused) return *refused;
+    if (all.size() < count)
+        return Error{Errc::bad_value, "fewer descriptions of statements than were asked for"};
     return all;
 }
 

@@ -1,12 +1,15 @@
 #pragma once
-// Prepared statements as a server describes them.
+// Prepared statements as a server describes them. One round trip asks for a few: descriptions are
+// large, and a server that waits for them to be read does not read either.
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "protocol/bytes.hpp"
 #include "protocol/postgres/session_state.hpp"
+#include "protocol/result.hpp"
 
 namespace segue::protocol::postgres {
 
@@ -22,8 +25,18 @@ struct DescribedStatement {
 };
 using DescribedStatements = std::vector<DescribedStatement>;
 
-// From the whole answer to a restore of `state` with Descriptions::wanted. What it does not tell is
-// left out.
-DescribedStatements described_statements(Bytes reply, const SessionState& state);
+// So many in one round trip; the request fits into the buffers between two programs.
+inline constexpr std::size_t descriptions_max = 64;
+
+// How many there are: the named ones, in the state's order, then the unnamed one if there is one.
+std::size_t descriptions_of(const SessionState& state);
+// Descriptions [first, first + count), of a connection that `state` was restored on.
+std::string describe_request(const SessionState& state, std::size_t first, std::size_t count);
+// Complete at ReadyForQuery. The Error carries the first SQLSTATE, or says that less was told than
+// was asked for.
+Step<DescribedStatements> parse_describe_reply(Bytes reply,
+                                               const SessionState& state,
+                                               std::size_t first,
+                                               std::size_t count);
 
 }  // namespace segue::protocol::postgres

@@ -105,10 +105,7 @@ Result<std::vector<std::uint32_t>> oids_of(const std::vector<TypeName>& types,
     return list;
 }
 
-Status append_statements(std::string& request,
-                         const SessionState& state,
-                         const TypeOids& oids,
-                         Descriptions descriptions) {
+Status append_statements(std::string& request, const SessionState& state, const TypeOids& oids) {
     for (const PreparedStatement& statement : state.statements) {
         if (statement.from_sql) {
             const auto text =
@@ -124,22 +121,17 @@ Status append_statements(std::string& request,
             if (!types) return types.error();
             append(request, Parse{statement.name, statement.text, *types});
         }
-        if (descriptions == Descriptions::wanted) append(request, Describe{'S', statement.name});
     }
     return Done{};
 }
 
-Status append_unnamed(std::string& request,
-                      const SessionState& state,
-                      const TypeOids& oids,
-                      Descriptions descriptions) {
+Status append_unnamed(std::string& request, const SessionState& state, const TypeOids& oids) {
     if (state.unnamed_parse.empty()) return Done{};
     const auto parsed = parse_parse(bytes(state.unnamed_parse).subspan(header_size));
     if (!parsed) return parsed.error();
     const auto types = oids_of(state.unnamed_types, oids);
     if (!types) return types.error();
     append(request, Parse{"", parsed->text, *types});
-    if (descriptions == Descriptions::wanted) append(request, Describe{'S', ""});
     return Done{};
 }
 
@@ -234,9 +226,7 @@ Step<TypeOids> parse_resolve_reply(Bytes reply, const SessionState& state) {
     return oids;
 }
 
-Result<std::string> restore_request(const SessionState& state,
-                                    const TypeOids& oids,
-                                    Descriptions descriptions) {
+Result<std::string> restore_request(const SessionState& state, const TypeOids& oids) {
     // One Sync for all: the server stops at the first error. Settings are made by the login role,
     // statements are parsed as the role in force sees the schemas.
     std::string request;
@@ -244,7 +234,7 @@ Result<std::string> restore_request(const SessionState& state,
     append_settings(request, state);
     append_identity(request, state);
     if (state.temporary.any()) append_temporary_tables(request, state.temporary);
-    const Status statements = append_statements(request, state, oids, descriptions);
+    const Status statements = append_statements(request, state, oids);
     if (!statements) return statements.error();
     for (const std::string& channel : state.channels)
         append_execution(request, "LISTEN " + quoted_identifier(channel));
@@ -253,7 +243,7 @@ Result<std::string> restore_request(const SessionState& state,
         if (is_timeout(setting.first)) append_setting(request, setting);
     }
     append(request, Close{'S', ""});
-    const Status unnamed = append_unnamed(request, state, oids, descriptions);
+    const Status unnamed = append_unnamed(request, state, oids);
     if (!unnamed) return unnamed.error();
     append_sync(request);
     return request;

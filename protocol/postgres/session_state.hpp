@@ -89,12 +89,9 @@ Step<TypeOids> parse_resolve_reply(Bytes reply, const SessionState& state);
 
 // The second (usually only) round trip: sets everything, on a connection that was logged in with
 // the same startup parameters and is fresh or has been reset. An Error when a type has no OID, or a
-// PREPARE cannot be found in its text. Descriptions are answered for each statement in its order,
-// and last for the unnamed one (described_statements.hpp).
-enum class Descriptions : std::uint8_t { none, wanted };
-Result<std::string> restore_request(const SessionState& state,
-                                    const TypeOids& oids,
-                                    Descriptions descriptions = Descriptions::none);
+// PREPARE cannot be found in its text. It is written whole before anything is read, because what it
+// asks for has small answers (descriptions have not: described_statements.hpp).
+Result<std::string> restore_request(const SessionState& state, const TypeOids& oids);
 // Complete at ReadyForQuery; the Error carries the first SQLSTATE. An error leaves the connection
 // to be closed or reset.
 Step<Done> check_restore_reply(Bytes reply);

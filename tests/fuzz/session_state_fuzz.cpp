@@ -43,7 +43,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     (void)resolve_request(state);
     const auto restored = check_restore_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&restored)) fuzz::require(need->size_min > size);
-    fuzz::require(described_statements(reply, state).size() <= state.statements.size() + 1);
+    const std::size_t all = descriptions_of(state);
+    const auto described = parse_describe_reply(reply, state, 0, all);
+    if (const auto* need = std::get_if<NeedMore>(&described)) fuzz::require(need->size_min > size);
+    if (const auto* told = std::get_if<DescribedStatements>(&described))
+        fuzz::require(told->size() == all);
+    (void)describe_request(state, 0, all);
 
     const auto found = parse_temporary_tables_reply(reply);
     if (const auto* need = std::get_if<NeedMore>(&found)) fuzz::require(need->size_min > size);
