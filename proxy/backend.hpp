@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "protocol/postgres/late_statements.hpp"
 #include "protocol/postgres/type_translator.hpp"
 #include "proxy/transport.hpp"
 #include "router/side.hpp"
@@ -57,6 +58,8 @@ struct Backend {
     bool served = false;
     // Between the socket and everything else. Null: it speaks the type OIDs that the client knows.
     std::unique_ptr<protocol::postgres::TypeTranslator> types = nullptr;
+    // Between `types` and everything else. Null: the session has no statement that is not there.
+    std::unique_ptr<protocol::postgres::LateStatements> late = nullptr;
 };
 
 }  // namespace segue::proxy

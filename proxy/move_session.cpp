@@ -55,9 +55,9 @@ asio::awaitable<Probed> probe_state(Transport& backend,
     co_return Probed{std::move(state), std::move(for_client)};
 }
 
-asio::awaitable<Checked> forget_unusable_statements(Transport& backend,
-                                                    SessionState& state,
-                                                    std::chrono::milliseconds patience) {
+asio::awaitable<Checked> put_off_unusable_statements(Transport& backend,
+                                                     SessionState& state,
+                                                     std::chrono::milliseconds patience) {
     std::string for_client;
     std::vector<bool> unusable;
     const std::size_t all = checks_of(state);
@@ -73,7 +73,7 @@ asio::awaitable<Checked> forget_unusable_statements(Transport& backend,
         if (!some) co_return Checked{some.error(), std::move(for_client)};
         unusable.insert(unusable.end(), some->begin(), some->end());
     }
-    forget_unusable(state, unusable);
+    put_off_unusable(state, unusable);
     co_return Checked{Done{}, std::move(for_client)};
 }
 

@@ -45,16 +45,16 @@ boost::asio::awaitable<Probed> probe_state(Transport& backend,
                                            const protocol::postgres::StateHints& hints,
                                            MoveDeadline deadline);
 
-// Forgets those prepared statements of `state` that the session's own backend, at a boundary, could
-// not execute either (statement_check.hpp). `patience`: for the answer to one round trip. An error
+// Puts off those prepared statements of `state` that the session's own backend, at a boundary,
+// could not execute either (statement_check.hpp). `patience`: for the answer to one round trip. An error
 // leaves the connection unusable.
 struct Checked {
     Status checked;
     std::string for_client;
 };
-boost::asio::awaitable<Checked> forget_unusable_statements(Transport& backend,
-                                                           protocol::postgres::SessionState& state,
-                                                           std::chrono::milliseconds patience);
+boost::asio::awaitable<Checked> put_off_unusable_statements(Transport& backend,
+                                                            protocol::postgres::SessionState& state,
+                                                            std::chrono::milliseconds patience);
 
 // Puts the state onto a connection that is fresh (`reset` false) or was used for an earlier
 // restore. After an error the connection is to be closed. `described`, unless null: is told how the

@@ -158,14 +158,26 @@ void Relay::read_server(Turn& turn, bool to_the_end) {
         auto& types = session_->backend.types;
         if (types) [[unlikely]]
             from = types->to_client(from);
+        auto& late = session_->backend.late;
+        if (late) [[unlikely]]
+            from = late->to_client(from);
         relay(from, turn);
         if (finished()) return;
-        if (types && session_->boundary.quiet()) [[unlikely]]
-            types->settle();
+        if ((types || late) && session_->boundary.quiet()) [[unlikely]]
+            settle_edits();
         const bool emptied =
             got.size < turn.scratch.size() && !session_->backend.transport.has_buffered_input();
         if (emptied && !to_the_end) return;
     }
+}
+
+// Both directions are at rest.
+void Relay::settle_edits() {
+    Backend& backend = session_->backend;
+    if (backend.types) backend.types->settle();
+    if (!backend.late) return;
+    backend.late->settle();
+    if (!backend.late->needed()) backend.late.reset();
 }
 
 void Relay::forward(Bytes from, Turn& turn) {
@@ -209,6 +221,8 @@ void Relay::send_to_server(Bytes from, Turn& turn) {
         sequence_uses_seen_ = session.hints.sequence_uses();
         last_sequence_use_ = turn.now;
     }
+    if (session.backend.late) [[unlikely]]
+        from = session.backend.late->to_server(from);
     if (session.backend.types) [[unlikely]]
         from = session.backend.types->to_server(from);
     if (!to_server_.send(session.backend.transport, from)) server_takes_no_more();

@@ -180,6 +180,7 @@ private:
     void send_to_server(Bytes from, Turn& turn);
     void relay(Bytes from, Turn& turn);
     void note_transaction(Time now);
+    void settle_edits();
     void relay_gated(Bytes from, Turn& turn);
     bool wants_client(Time now) const;
     void client_ended();

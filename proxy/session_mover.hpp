@@ -55,8 +55,8 @@ inline constexpr std::size_t carrying_max = 16;
 // What of a session's prepared statements is put onto the other side.
 enum class Statements : std::uint8_t {
     all,
-    usable,  // Those that its own server could still execute. To ask costs a round trip more, so
-             // only after a refusal.
+    usable,  // Those that its own server could still execute; the others when the client uses them.
+             // To ask costs a round trip more, so only after a refusal.
 };
 // Temporary tables are carried when the session is to go on there, and pin it where only its reads
 // might.

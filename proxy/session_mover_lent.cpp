@@ -77,10 +77,14 @@ asio::awaitable<Probed> SessionMover::ask_state(Session& session, Attempt wanted
     if (session.backend.types)
         hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
     Probed probed = co_await probe_state(backend, hints, Clock::now() + own_answer_wait_max);
-    if (!probed.state || wanted.statements == Statements::all) co_return probed;
+    if (!probed.state) co_return probed;
+    if (session.backend.late) probed.state->late = session.backend.late->statements();
+    // Where some had to be put off before, they will have to be again.
+    const bool some_late = session.other_state && !session.other_state->late.empty();
+    if (wanted.statements == Statements::all && !some_late) co_return probed;
     if (!probed.state->pins.empty() && !may_carry(*probed.state, wanted)) co_return probed;
     const Checked checked =
-        co_await forget_unusable_statements(backend, *probed.state, own_answer_wait_max);
+        co_await put_off_unusable_statements(backend, *probed.state, own_answer_wait_max);
     probed.for_client += checked.for_client;
     if (!checked.checked) probed.state = checked.checked.error();
     co_return probed;
@@ -181,6 +185,9 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread,
                                                restored.has_value() || other.served,
                                                deadline,
                                                other.types ? &described : nullptr);
+    other.late = wanted.late.empty()
+                     ? nullptr
+                     : std::make_unique<protocol::postgres::LateStatements>(wanted.late);
     if (done && other.types) {
         other.types = std::make_unique<protocol::postgres::TypeTranslator>(other.types->ids(),
                                                                            other.types->client());

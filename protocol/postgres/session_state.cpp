@@ -194,7 +194,7 @@ bool is_equal(const SessionState& wanted, const SessionState& restored) {
            wanted.session_authorization == restored.session_authorization &&
            wanted.unnamed_parse == restored.unnamed_parse &&
            same_types(wanted.unnamed_types, restored.unnamed_types) &&
-           wanted.channels == restored.channels &&
+           wanted.late == restored.late && wanted.channels == restored.channels &&
            wanted.temporary.digest == restored.temporary.digest &&
            std::equal(wanted.statements.begin(),
                       wanted.statements.end(),

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "protocol/bytes.hpp"
+#include "protocol/postgres/late_statements.hpp"
 #include "protocol/postgres/reply_walk.hpp"
 #include "protocol/postgres/statement_hints.hpp"
 #include "protocol/postgres/temporary_tables.hpp"
@@ -51,11 +52,13 @@ struct SessionState {
     std::string
         unnamed_parse;  // The whole message; empty when the session has no unnamed statement.
     std::vector<TypeName> unnamed_types;  // Types that the message names by OID, in its order.
-    std::vector<std::string> channels;    // LISTEN
-    TemporaryTables temporary;      // Not of a probe: read apart, where they are to be carried
-                                    // (temporary_tables.hpp).
-    std::vector<std::string> pins;  // Why the session cannot move: "cursor WITH HOLD \"c\"",
-                                    // "temporary table \"t\"", ...
+    // Not of a probe: what its own server could not execute either (statement_check.hpp).
+    std::vector<LateStatement> late;
+    std::vector<std::string> channels;  // LISTEN
+    TemporaryTables temporary;          // Not of a probe: read apart, where they are to be carried
+                                        // (temporary_tables.hpp).
+    std::vector<std::string> pins;      // Why the session cannot move: "cursor WITH HOLD \"c\"",
+                                        // "temporary table \"t\"", ...
 
     friend bool operator==(const SessionState&, const SessionState&) = default;
 };

@@ -1,5 +1,6 @@
 #include "protocol/postgres/statement_check.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "protocol/postgres/messages_client.hpp"
@@ -28,6 +29,11 @@ std::vector<std::uint32_t> own_oids(const std::vector<TypeName>& types) {
     std::vector<std::uint32_t> oids;
     for (const TypeName& type : types) oids.push_back(type.oid);
     return oids;
+}
+
+bool all_built_in(const std::vector<TypeName>& types) {
+    return std::all_of(
+        types.begin(), types.end(), [](const TypeName& type) { return type.built_in(); });
 }
 
 // The very PREPARE of the client: its name is taken (42P05), which the server only finds out when
@@ -98,12 +104,21 @@ Step<std::vector<bool>> parse_statement_check_reply(Bytes reply, std::size_t cou
     return unusable;
 }
 
-void forget_unusable(SessionState& state, const std::vector<bool>& unusable) {
+void put_off_unusable(SessionState& state, const std::vector<bool>& unusable) {
     std::vector<PreparedStatement> usable;
     for (std::size_t at = 0; at < state.statements.size(); ++at) {
-        if (!unusable[at]) usable.push_back(std::move(state.statements[at]));
+        PreparedStatement& statement = state.statements[at];
+        if (!unusable[at]) {
+            usable.push_back(std::move(statement));
+        } else if (!statement.from_sql && all_built_in(statement.parameter_types)) {
+            LateStatement late{statement.name, {}};
+            append(late.parse,
+                   Parse{statement.name, statement.text, own_oids(statement.parameter_types)});
+            state.late.push_back(std::move(late));
+        }
     }
     if (unusable.size() > state.statements.size() && unusable.back()) {
+        if (all_built_in(state.unnamed_types)) state.late.push_back({"", state.unnamed_parse});
         state.unnamed_parse.clear();
         state.unnamed_types.clear();
     }

@@ -1,8 +1,8 @@
 #pragma once
 // Which of a session's prepared statements its own server cannot execute as things stand: their
-// table was dropped, a type is gone, row security refuses them. No other server can prepare them,
-// and they need not be: to execute them would fail. The server is asked to analyse each anew, as it
-// would before it executed it; none is executed, and none is changed. Pure.
+// table was dropped, a type is gone, row security refuses them. No other server can prepare them
+// now, and they need not be: to execute them would fail. The server is asked to analyse each anew,
+// as it would before it executed it; none is executed, and none is changed. Pure.
 
 #include <cstddef>
 #include <string>
@@ -33,7 +33,9 @@ std::string statement_check_request(const SessionState& state,
 // leaves it usable.
 Step<std::vector<bool>> parse_statement_check_reply(Bytes reply, std::size_t count);
 
-// Forgets those that `unusable` names, one for each of checks_of(state).
-void forget_unusable(SessionState& state, const std::vector<bool>& unusable);
+// Those that `unusable` names, one for each of checks_of(state), become late ones. SQL's PREPARE is
+// forgotten, because its uses are not seen, and what has parameters of types that were not built
+// in.
+void put_off_unusable(SessionState& state, const std::vector<bool>& unusable);
 
 }  // namespace segue::protocol::postgres

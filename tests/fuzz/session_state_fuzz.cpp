@@ -68,7 +68,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto* unusable = std::get_if<std::vector<bool>>(&checked);
     if (unusable == nullptr) return 0;
     fuzz::require(unusable->size() == checks);
-    forget_unusable(state, *unusable);
+    put_off_unusable(state, *unusable);
     fuzz::require(checks_of(state) <= checks);
     return 0;
 }

@@ -65,19 +65,34 @@ TEST(StatementCheck, RefusesWhatIsNoAnswer) {
     }
 }
 
-TEST(StatementCheck, ForgetsTheStatementsThatItWasToldOf) {
+TEST(StatementCheck, PutsOffTheStatementsThatItWasToldOf) {
     SessionState state;
     state.statements = {{"a", "SELECT 1", {}, false}, {"b", "SELECT 2", {}, false}};
     EXPECT_EQ(checks_of(state), 2u);
     append(state.unnamed_parse, Parse{"", "SELECT 3", {}});
     EXPECT_EQ(checks_of(state), 3u);
-    forget_unusable(state, {true, false, false});
+    put_off_unusable(state, {true, false, false});
     ASSERT_EQ(state.statements.size(), 1u);
     EXPECT_EQ(state.statements.front().name, "b");
     EXPECT_NE(state.unnamed_parse, "");
-    forget_unusable(state, {false, true});
+    put_off_unusable(state, {false, true});
     EXPECT_EQ(state.statements.size(), 1u);
     EXPECT_EQ(state.unnamed_parse, "");
+    std::string a, unnamed;
+    append(a, Parse{"a", "SELECT 1", {}});
+    append(unnamed, Parse{"", "SELECT 3", {}});
+    EXPECT_EQ(state.late, (std::vector<LateStatement>{{"a", a}, {"", unnamed}}));
+}
+
+TEST(StatementCheck, ForgetsWhatCannotBePreparedLater) {
+    SessionState state;
+    state.statements = {{"a", "PREPARE a AS SELECT 1", {}, true},
+                        {"b", "SELECT $1", {{16400, "app", "mood"}}, false}};
+    append(state.unnamed_parse, Parse{"", "SELECT $1", {16400}});
+    state.unnamed_types = {{16400, "app", "mood"}};
+    put_off_unusable(state, {true, true, true});
+    EXPECT_TRUE(state.statements.empty());
+    EXPECT_TRUE(state.late.empty());
 }
 
 }  // namespace

@@ -201,6 +201,46 @@ TEST_F(SessionRegistryTest, ASessionThatComesBackFindsNothingOfItsFirstStay) {
 }
 
 TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteEither) {
+std::string outcome_of(PGresult* result) {
+    const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    std::string outcome = state != nullptr ? state : PQcmdStatus(result);
+    PQclear(result);
+    return outcome;
+}
+std::string execute(Client& client, const char* name) {
+    return outcome_of(PQexecPrepared(client.raw(), name, 0, nullptr, nullptr, nullptr, 1));
+}
+
+TEST_F(SessionRegistryTest, StatementsOverTablesThatEachTransactionMakesAnewGoOn) {
+    Client client{url()};
+    const auto transact = [&client] {
+        client.ask("begin; create temp table made_anew (a int) on commit drop");
+        for (const char* name : {"put", "put"}) EXPECT_EQ(execute(client, name), "INSERT 0 1");
+        EXPECT_EQ(outcome_of(PQdescribePrepared(client.raw(), "get")), "");
+        EXPECT_EQ(execute(client, "get"), "SELECT 2");
+        client.ask("commit");
+    };
+    client.ask("begin; create temp table made_anew (a int) on commit drop");
+    PQclear(PQprepare(client.raw(), "put", "insert into made_anew values (1)", 0, nullptr));
+    PQclear(PQprepare(client.raw(), "get", "select a from made_anew", 0, nullptr));
+    PQclear(PQprepare(client.raw(), "never", "select 1 from made_anew", 0, nullptr));
+    client.ask("commit");
+    transact();
+    for (const Side side : {Side::target, Side::source, Side::target}) {
+        move_to(side);
+        const auto& server = side == Side::source ? source : target;
+        EXPECT_EQ(client.ask(port_query), std::to_string(server->port()));
+        EXPECT_EQ(execute(client, "put"), "42P01") << "as on its own server";
+        transact();
+        transact();
+    }
+    client.ask("begin; create temp table made_anew (a int) on commit drop");
+    EXPECT_EQ(execute(client, "never"), "SELECT 0");
+    client.ask("commit");
+    client.ask("deallocate all");
+    EXPECT_EQ(execute(client, "put"), "26000");
+}
+
     Client client{url()};
     client.ask("create table dropped (a int); create table kept (a int)");
     Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) +
@@ -216,7 +256,8 @@ TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteE
     EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
     EXPECT_EQ(client.ask("execute stays"), "0");
     EXPECT_EQ(client.ask("execute stays_too"), "yes");
-    EXPECT_EQ(client.ask("execute gone"), "26000");
+    EXPECT_EQ(execute(client, "gone"), "42P01");
+    EXPECT_EQ(client.ask("execute gone"), "26000") << "SQL's EXECUTE is not seen";
     EXPECT_EQ(client.ask("execute gone_too"), "26000");
     EXPECT_EQ(client.ask("select string_agg(name, ',' order by name) from pg_prepared_statements"),
               "stays,stays_too");
