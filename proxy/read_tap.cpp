@@ -99,8 +99,11 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
     // Nobody would describe it there to the translator, which could not look into its binary
     // values.
     const bool unknown_to_translator = !parse.empty() && session.other && session.other->types;
+    // The authority would miss the description that tells the parameters of the next Bind.
+    const bool description_needed = session.backend.types && request->describes_statement;
     const bool shiftable = state_is_known(session) && session.other && session.other_state &&
-                           !unknown_to_translator && session.other->side != reads_.authority() &&
+                           !unknown_to_translator && !description_needed &&
+                           session.other->side != reads_.authority() &&
                            session.backend.side == reads_.authority();
     const bool shadowable = reads_.knobs().shift_percent <= 0 && shadow_is_ready(session);
     const auto connection = shiftable || shadowable ? router::FollowerConnection::ready
@@ -112,7 +115,8 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
                                             connection,
                                             reads_.shares());
     // A restore brings a named statement there; the unnamed one is another each time.
-    const bool in_vain = unknown_to_translator && request->bind.statement.empty();
+    const bool in_vain =
+        (unknown_to_translator && request->bind.statement.empty()) || description_needed;
     connection_wanted_ = plan.want_connection && !in_vain;
     if (connection == router::FollowerConnection::ready) pause_ = connection_pause_min;
     if (plan.shadow) begin_shadow(*request, slice, text, std::move(parse), *known, session, now);
@@ -152,7 +156,7 @@ void ReadTap::note_unnamed(const ReadRequest& request, Bytes slice, Session& ses
     unnamed_missed_ = true;
 }
 
-std::string ReadTap::missed_parse(Bytes slice) {
+std::string ReadTap::missed_parse(Bytes slice, bool translated) {
     if (!unnamed_missed_ || slice.empty()) return {};
     const char tag = static_cast<char>(slice.front());
     const bool replaces =
@@ -166,26 +170,48 @@ std::string ReadTap::missed_parse(Bytes slice) {
     if (tag == 'F' || tag == 'X')
         return {};  // No use of it yet; skipped after an error they would not be answered.
     unnamed_missed_ = false;
-    swallowing_ = true;
-    return entry->message;
+    swallowed_ = Swallowed::acknowledgement;
+    std::string message = entry->message;
+    if (!translated) return message;
+    swallowed_ = Swallowed::acknowledgement_and_description;
+    append(message, protocol::postgres::Describe{'S', ""});
+    return message;
 }
 
-// The acknowledgement comes first, or an error in its place; only what the server says by itself
-// may come before.
+// Whether the message is the next one that is ours; `swallowed` becomes what follows it.
+bool ReadTap::swallows(char tag) {
+    switch (swallowed_) {
+        case Swallowed::nothing:
+            return false;
+        case Swallowed::acknowledgement:
+        case Swallowed::acknowledgement_and_description: {
+            const bool described = swallowed_ == Swallowed::acknowledgement_and_description;
+            const bool ours = tag == '1';
+            swallowed_ = ours && described ? Swallowed::description : Swallowed::nothing;
+            return ours;
+        }
+        case Swallowed::description:
+            if (tag != 't') swallowed_ = Swallowed::nothing;
+            return tag == 't' || tag == 'T' || tag == 'n';
+    }
+    return false;
+}
+
+// Ours come first, or an error in their place; only what the server says by itself may come before.
 std::string ReadTap::without_our_parse(Bytes slice) {
     swallow_rest_ += text_of(slice);
     std::string kept;
-    while (swallowing_ && swallow_rest_.size() >= protocol::postgres::header_size) {
+    while (is_swallowing() && swallow_rest_.size() >= protocol::postgres::header_size) {
         ByteReader reader{bytes(swallow_rest_).subspan(1)};
         const std::size_t size = std::size_t{1} + reader.big_endian<std::uint32_t>();
         const char tag = swallow_rest_.front();
         const bool aside = tag == 'N' || tag == 'S' || tag == 'A';
-        if (aside && swallow_rest_.size() < size) break;
+        const bool whole = aside || tag == 't' || tag == 'T';  // The others have no body.
+        if (whole && swallow_rest_.size() < size) break;
         if (aside) kept += swallow_rest_.substr(0, size);
-        if (aside || tag == '1') swallow_rest_.erase(0, size);
-        if (!aside) swallowing_ = false;
+        if (aside || swallows(tag)) swallow_rest_.erase(0, size);
     }
-    if (!swallowing_) kept += std::exchange(swallow_rest_, {});
+    if (!is_swallowing()) kept += std::exchange(swallow_rest_, {});
     return kept;
 }
 

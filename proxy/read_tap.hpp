@@ -58,11 +58,12 @@ public:
     // client.
     Choice offer(Bytes slice, Session& session, Time now);
     // A Parse message that must be forwarded before `slice`, because the authority missed the one
-    // that was answered elsewhere; usually empty. Its acknowledgement is not for the client: see
-    // without_our_parse.
-    std::string missed_parse(Bytes slice);
-    // Bytes of the authority's answer without the acknowledgement of that Parse.
-    bool is_swallowing() const { return swallowing_; }
+    // that was answered elsewhere; usually empty. Where the authority's types are `translated` it
+    // is described as well, so that its rows can be looked into. The answers are not for the
+    // client: see without_our_parse.
+    std::string missed_parse(Bytes slice, bool translated);
+    // Bytes of the authority's answer without those to that.
+    bool is_swallowing() const { return swallowed_ != Swallowed::nothing; }
     std::string without_our_parse(Bytes slice);
 
     // Every piece that is forwarded to the authority, and every byte and error that it answers.
@@ -83,9 +84,17 @@ public:
     // The follower answered it; or it goes to the authority after all.
     void shift_ended(bool by_follower);
     // Something is under way, or the authority misses something: the tap must live on.
-    bool is_needed() const { return shifted_ || unnamed_missed_ || swallowing_; }
+    bool is_needed() const { return shifted_ || unnamed_missed_ || is_swallowing(); }
 
 private:
+    // Of the authority's answer, what comes next and is ours.
+    enum class Swallowed : std::uint8_t {
+        nothing,
+        acknowledgement,
+        acknowledgement_and_description,
+        description
+    };
+
     bool state_is_known(const Session& session) const;
     void learn_statements(const Session& session);
     void want_statements(const Session& session, Time now);
@@ -104,6 +113,7 @@ private:
                       Session& session,
                       Time now);
     bool shadow_is_ready(Session& session);
+    bool swallows(char tag);
 
     ThreadReads& reads_;
     Shadow* shadow_;
@@ -126,7 +136,7 @@ private:
     bool connection_wanted_ = false;
     bool error_ = false;
     bool unnamed_missed_ = false;
-    bool swallowing_ = false;
+    Swallowed swallowed_ = Swallowed::nothing;
     std::string swallow_rest_;  // Of the answer that the acknowledgement is looked for in.
 };
 

@@ -48,7 +48,8 @@ void Relay::forward_tapped(Bytes from, Turn& turn) {
 }
 
 void Relay::forward_to_authority(Bytes from, Turn& turn) {
-    const std::string missed = tap_->missed_parse(from);
+    const bool translated = session_->backend.types != nullptr;
+    const std::string missed = tap_->missed_parse(from, translated);
     if (!missed.empty()) send_to_server(bytes(missed), turn);
     send_to_server(from, turn);
 }

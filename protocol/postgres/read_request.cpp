@@ -74,7 +74,10 @@ private:
     bool describe(Bytes body) {
         const Result<Describe> message = parse_describe(body);
         if (!message) return false;
-        if (place_ == Place::parsed) return message->kind == 'S' && message->name.empty();
+        if (place_ == Place::parsed) {
+            request_.describes_statement = true;
+            return message->kind == 'S' && message->name.empty();
+        }
         return place_ == Place::bound && message->kind == 'P' && message->name.empty();
     }
     bool execute(Bytes body) {

@@ -18,6 +18,7 @@ struct ReadRequest {
     bool simple = false;
     std::optional<Parse> parse;  // Of the unnamed statement; in a Query, only its text is set.
     Bind bind;                   // Extended only.
+    bool describes_statement = false;
 
     // The text, where the request itself carries it; else it is that of statement `bind.statement`.
     std::optional<std::string_view> text() const {

@@ -99,8 +99,11 @@ struct ReadsTest : testing::Test {
     void settle_with_token() {
         rig->settle();
         const std::uint64_t asked = ++tokens_;
-        while (positions.newest(Side::source).request < asked)
+        const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds{10};
+        while (positions.newest(Side::source).request < asked) {
+            ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "no token was asked for";
             rig->thread.turn(std::chrono::milliseconds{1});
+        }
         rig->settle();
     }
     void ask_follower(const std::string& request) {
@@ -303,6 +306,70 @@ TEST_F(ReadsTest, AStatementThatTheFollowerLacksIsNotShiftedWhereTypesAreTransla
     EXPECT_TRUE(prepared.empty()) << "a look at the session does not bring it there";
     authority_answers(execute("s"), message('2', "") + answer + ready('I'));
     EXPECT_EQ(prepared, std::vector<std::uint64_t>{1}) << "so that it is there the next time";
+}
+
+TEST_F(ReadsTest, AStatementThatARestoreBroughtIsShiftedWhereTypesAreTranslated) {
+    rig->thread.with_session(1, [](Session& session) {
+        session.other->types =
+            translator_for(session, Side::target, protocol::postgres::two_catalogs());
+        session.other->types->know({"s", "SELECT * FROM t", {}, {}});
+        session.other_state->statements.push_back({"s", "SELECT * FROM t", {}, false});
+    });
+    std::string execute;
+    append(execute, Bind{"", "s", {}, {}, {1}});
+    append(execute, Execute{"", 0});
+    append_sync(execute);
+    ask_follower(execute);
+    scene.other->say(wrapped(message('2', "") + answer));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), message('2', "") + answer + ready('I'));
+    EXPECT_EQ(reads.shift_report().served_by_follower, 1u);
+}
+
+// Of an enum that the two servers number differently, in an array.
+TEST_F(ReadsTest, AnAuthorityWhoseTypesAreTranslatedDescribesTheStatementThatItMissed) {
+    using namespace protocol::postgres;
+    rig->thread.with_session(1, [](Session& session) {
+        session.client_types = Side::target;
+        session.backend.types = translator_for(session, Side::source, two_catalogs());
+    });
+    const auto rows = [](std::uint32_t mood) {
+        const std::string array =
+            be32(1) + be32(0) + be32(mood) + be32(1) + be32(1) + be32(2) + "ok";
+        return message('D', be16(1) + be32(static_cast<std::uint32_t>(array.size())) + array) +
+               complete("SELECT 1");
+    };
+    std::string parse, describe, execute;
+    append(parse, Parse{"", "SELECT * FROM t", {}});
+    append(describe, Describe{'S', ""});
+    append(execute, Bind{"", "", {}, {}, {1}});
+    append(execute, Execute{"", 0});
+    append_sync(execute);
+    ask_follower(parse + execute);
+    scene.other->say(wrapped(message('1', "") + message('2', "") + rows(second_base)));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(),
+              message('1', "") + message('2', "") + rows(second_base) + ready('I'));
+    traffic.shift_percent = 0;
+    scene.client->say(execute);
+    rig->settle();
+    EXPECT_EQ(scene.server->heard(), parse + describe + execute);
+    const std::string column = "m\0"s + be32(0) + be16(0) + be32(first_base + 1) + be16(0xffff) +
+                               be32(0xffffffff) + be16(0);
+    scene.server->say(message('1', "") + message('t', be16(0)) +
+                      message('T', be16(1) + column).substr(0, 9));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "");
+    scene.server->say(message('T', be16(1) + column).substr(9) + message('2', "") +
+                      rows(first_base) + ready('I'));
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), message('2', "") + rows(second_base) + ready('I'));
+    // Where the client asks for the parameters, the authority has to be told them as well.
+    traffic.shift_percent = 100;
+    scene.client->say(parse + describe + execute);
+    rig->settle();
+    EXPECT_EQ(scene.server->heard(), parse + describe + execute);
+    EXPECT_EQ(scene.other->heard(), "");
 }
 
 TEST_F(ReadsTest, TheAuthorityLearnsOfAnUnnamedStatementThatItMissedBeforeItIsNeeded) {
