@@ -9,6 +9,7 @@
 #include "proxy/authenticate.hpp"
 #include "proxy/cancel.hpp"
 #include "proxy/client_leg.hpp"
+#include "proxy/move_session.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/server_leg.hpp"
 #include "proxy/tls.hpp"
@@ -186,13 +187,14 @@ void Login::take(OpenedBackend opened) {
 }
 
 // The client has proved itself, and knows nothing of its backend yet: if the authority changes
-// under it, the backend is opened anew.
+// under it, or was about to, the backend is opened anew.
 asio::awaitable<Status> Login::hand_over(Authority authority) {
     while (services_.sink.adopt(session_, authority.epoch, greeting_) == Handover::changed) {
         const Result<Authority> now = co_await wait_for_authority();
         if (!now) co_return now.error();
         authority = *now;
-        if (authority.side != session_->backend.side) {
+        // A fence that was opened again has ended the connections that it did not know of.
+        if (authority.side != session_->backend.side || !is_usable(session_->backend)) {
             const Status opened = co_await open_again(authority.side);
             if (!opened) co_return opened.error();
         } else if (std::chrono::steady_clock::now() >= client_.deadline) {

@@ -109,7 +109,7 @@ asio::awaitable<Status> restore_state(Transport& backend,
     if (!request) co_return request.error();
     const Status written = co_await write_all(backend, *request, deadline);
     if (!written) co_return written.error();
-    Result<Done> restored =
+    const Result<Done> restored =
         co_await read_answer<Done>(backend, reply, check_restore_reply, deadline);
     if (!restored) co_return restored.error();
     if (described != nullptr)
@@ -136,13 +136,16 @@ asio::awaitable<Notified> read_notifications(Transport& backend,
 }
 
 bool is_usable(const std::optional<Backend>& backend, Side side) {
-    if (!backend || backend->side != side) return false;
+    return backend && backend->side == side && is_usable(*backend);
+}
+
+bool is_usable(const Backend& backend) {
     char first = 0;
-    const ssize_t peeked = ::recv(backend->transport.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    const ssize_t peeked = ::recv(backend.transport.fd(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
     if (peeked < 0) return errno == EAGAIN || errno == EWOULDBLOCK;
     // An idle server that says an error is about to close. Below TLS nothing can be told of the
     // bytes.
-    return peeked > 0 && (backend->transport.uses_tls() || first != 'E');
+    return peeked > 0 && (backend.transport.uses_tls() || first != 'E');
 }
 
 }  // namespace segue::proxy

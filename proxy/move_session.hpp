@@ -81,5 +81,6 @@ boost::asio::awaitable<Notified> read_notifications(Transport& backend,
 // Whether there is a connection to that side, idle and still good as far as can be told without
 // reading from it.
 bool is_usable(const std::optional<Backend>& backend, Side side);
+bool is_usable(const Backend& backend);
 
 }  // namespace segue::proxy

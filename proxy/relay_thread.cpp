@@ -234,6 +234,7 @@ void RelayThread::adopt(std::unique_ptr<Session> session, const std::string& gre
     session_count_.store(slots_.size(), std::memory_order_relaxed);
     if (gate_holds()) slot.relay.set_gate(true);
     slot.relay.tell_client(bytes(greeting));
+    slot.newcomer = admitting_;
     stop_if_wanted(slot);
     settle(slot);
 }

@@ -86,8 +86,12 @@ public:
 
     // [own] Takes a session whose directory entry exists. `greeting` goes to its client.
     void adopt(std::unique_ptr<Session> session, const std::string& greeting);
-    // [own] Every session but those passed through stops at its next boundary.
+    // [own] Every session but those passed through stops at its next boundary. Once more: those
+    // that have been let in meanwhile, too.
     void hold();
+    // [own] During a hold: who comes from now on goes on until `hold` is called once more. What is
+    // waited for may be waiting for it.
+    void admit() { admitting_ = holding_; }
     // [own] Ends it, in paced steps; `done` hears when the last one is on its way.
     void release(std::promise<ReleaseReport> done);
     // [own] The session is handed over at its next boundary; null when that has not come by
@@ -129,7 +133,8 @@ public:
     void end_all(const std::string& last_words);
     // [own]
     void set_gate(bool closed);
-    // [own] Sessions of this thread that the change concerns and that are not held, by pid.
+    // [own] Sessions of this thread that the change concerns and that shall be held and are not, by
+    // pid.
     std::vector<Pin> not_held() const;
     // [own] What keeps this session from its boundary, and for how long already.
     Pin busy(std::uint64_t id) const;
@@ -152,6 +157,7 @@ private:
     void watch(Slot& slot);
     void change_server(Slot& slot);
     void on_stopped(Slot& slot);
+    bool is_held(const Slot& slot) const;
     void stop_if_wanted(Slot& slot);
     void force_move_sometimes(Slot& slot);
     void remove(Slot& slot);
@@ -192,6 +198,7 @@ private:
     std::minstd_rand dice_;  // Of forced moves.
     Clock::time_point ticked_at_{};
     bool holding_ = false;
+    bool admitting_ = false;  // In a hold.
 
     std::vector<std::uint64_t> releasing_;
     std::promise<ReleaseReport> release_done_;

@@ -27,15 +27,17 @@ std::string seconds_text(RelayThread::Clock::duration time) {
 
 }  // namespace
 
+bool RelayThread::is_held(const Slot& slot) const { return holding_ && !slot.newcomer; }
+
 void RelayThread::stop_if_wanted(Slot& slot) {
     if (slot.passed_through || slot.relay.motion() != Motion::running) return;
-    if (!holding_ && !slot.receiver) return;
+    if (!is_held(slot) && !slot.receiver) return;
     slot.relay.stop(turn_);
     if (slot.relay.motion() == Motion::stopped) on_stopped(slot);
 }
 
 void RelayThread::on_stopped(Slot& slot) {
-    if (holding_) peers_.directory->set_held(slot.id, true);
+    if (is_held(slot)) peers_.directory->set_held(slot.id, true);
     if (!slot.receiver || slot.cancels > 0) return;
     --lends_waiting_;
     const LendReceiver receiver = std::exchange(slot.receiver, nullptr);
@@ -46,11 +48,12 @@ void RelayThread::on_stopped(Slot& slot) {
 }
 
 void RelayThread::hold() {
-    holding_ = true;
-    requests_dropped_ = 0;
+    if (!std::exchange(holding_, true)) requests_dropped_ = 0;
+    admitting_ = false;
     std::vector<Slot*> all;
     for (const auto& [id, slot] : slots_) all.push_back(slot.get());
     for (Slot* slot : all) {
+        slot->newcomer = false;
         if (slot->relay.motion() == Motion::stopped) {
             slot->relay.stop(turn_);  // It may be about to go on.
             peers_.directory->set_held(slot->id, true);
@@ -87,7 +90,7 @@ void RelayThread::cancel_lends() {
 void RelayThread::end_lend(Slot& slot) {
     --lends_waiting_;
     std::exchange(slot.receiver, nullptr)(nullptr);
-    if (!holding_ && !slot.moving) slot.relay.go(turn_);
+    if (!is_held(slot) && !slot.moving) slot.relay.go(turn_);
     settle(slot);
 }
 
@@ -99,7 +102,7 @@ void RelayThread::take_back(std::uint64_t id,
     if (session == nullptr) return remove(*slot);
     peers_.directory->update_backends(*session);
     slot->relay.take_back(std::move(session), bytes(for_client), turn_);
-    if (holding_) {
+    if (is_held(*slot)) {
         peers_.directory->set_held(id, true);
     } else if (!slot->relay.finished() && !slot->moving) {
         slot->relay.go(turn_);
@@ -168,7 +171,7 @@ void RelayThread::drop_others() {
 }
 
 void RelayThread::release(std::promise<ReleaseReport> done) {
-    holding_ = false;
+    holding_ = admitting_ = false;
     release_done_ = std::move(done);
     release_report_ = {};
     release_pending_ = true;
@@ -189,6 +192,7 @@ void RelayThread::release_some() {
         releasing_.pop_back();
         Slot* slot = find(id);
         if (slot == nullptr) continue;
+        slot->newcomer = false;
         if (const auto since = slot->relay.waiting_since()) {
             const auto waited =
                 std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - *since);
@@ -273,7 +277,8 @@ ThreadSurvey RelayThread::survey() const {
 std::vector<Pin> RelayThread::not_held() const {
     std::vector<Pin> pins;
     for (const auto& [id, slot] : slots_) {
-        if (slot->passed_through || slot->relay.motion() == Motion::stopped) continue;
+        if (slot->passed_through || slot->newcomer) continue;
+        if (slot->relay.motion() == Motion::stopped) continue;
         if (slot->relay.ending() == Ending::server_ended) continue;
         pins.push_back(busy(*slot));
     }

@@ -88,12 +88,12 @@ std::optional<SessionDirectory::Entry> SessionDirectory::entry(std::uint64_t id)
     return found->second;
 }
 
-std::vector<std::uint64_t> SessionDirectory::ids() const {
+std::vector<std::uint64_t> SessionDirectory::ids(std::uint64_t first) const {
     const std::lock_guard lock{mutex_};
     std::vector<std::uint64_t> ids;
     ids.reserve(entries_.size());
     for (const auto& [id, entry] : entries_) {
-        if (!entry.passed_through) ids.push_back(id);
+        if (!entry.passed_through && id >= first) ids.push_back(id);
     }
     return ids;
 }

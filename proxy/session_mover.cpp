@@ -63,6 +63,7 @@ SessionMover::SessionMover(asio::any_io_executor control,
 template <class Start>
 std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids,
                                            Clock::time_point deadline,
+                                           const Meanwhile& meanwhile,
                                            Start start) {
     const auto batch = std::make_shared<Batch>();
     batch->running = ids.size();
@@ -74,6 +75,8 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
         };
         asio::co_spawn(control_, start(id), ended);
     }
+    if (meanwhile.act && !batch->wait_until(std::min(deadline, Clock::now() + meanwhile.after)))
+        meanwhile.act();
     if (!batch->wait_until(deadline)) {
         for (const auto& thread : threads_) {
             thread->post(RelayThread::Task{[](RelayThread& own) { own.cancel_lends(); }});
@@ -94,12 +97,15 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
     return outcomes;
 }
 
-std::vector<MoveOutcome> SessionMover::prepare_all(Side side,
-                                                   Clock::time_point deadline,
-                                                   std::chrono::milliseconds busy_max) {
-    return run(directory_.ids(), deadline, [this, side, deadline, busy_max](std::uint64_t id) {
-        return prepare(id, Attempt{side, deadline, busy_max});
-    });
+std::vector<MoveOutcome> SessionMover::prepare(const std::vector<std::uint64_t>& ids,
+                                               Side side,
+                                               Clock::time_point deadline,
+                                               std::chrono::milliseconds busy_max,
+                                               const Meanwhile& meanwhile) {
+    const auto start = [this, side, deadline, busy_max](std::uint64_t id) {
+        return prepare_one(id, Attempt{side, deadline, busy_max});
+    };
+    return run(ids, deadline, meanwhile, start);
 }
 
 void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline) {
@@ -107,7 +113,8 @@ void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point d
     const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
     const auto busy_max =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    asio::co_spawn(control_, prepare(id, Attempt{side, deadline, busy_max, Purpose::reads}), ended);
+    asio::co_spawn(
+        control_, prepare_one(id, Attempt{side, deadline, busy_max, Purpose::reads}), ended);
 }
 
 asio::awaitable<SessionMover::Glance> SessionMover::glance(RelayThread& thread,
@@ -168,7 +175,7 @@ asio::awaitable<MoveOutcome> SessionMover::not_borrowed(RelayThread& thread,
         pin.pid, waited ? MoveEnd::busy : MoveEnd::not_stopped, std::move(pin.why)};
 }
 
-asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Attempt wanted) {
+asio::awaitable<MoveOutcome> SessionMover::prepare_one(std::uint64_t id, Attempt wanted) {
     co_await turns_->take(id);
     const auto end = [turns = turns_, id](void*) { turns->end(id); };
     const std::unique_ptr<void, decltype(end)> turn{this, end};
@@ -179,6 +186,13 @@ asio::awaitable<MoveOutcome> SessionMover::prepare(std::uint64_t id, Attempt wan
 }
 
 asio::awaitable<MoveOutcome> SessionMover::attempt(std::uint64_t id, Attempt wanted) {
+    MoveOutcome outcome = co_await attempt_once(id, wanted);
+    for (int again = 0; outcome.not_connected && again < reconnections_max; ++again)
+        outcome = co_await attempt_once(id, wanted);
+    co_return outcome;
+}
+
+asio::awaitable<MoveOutcome> SessionMover::attempt_once(std::uint64_t id, Attempt wanted) {
     const auto entry = directory_.entry(id);
     if (!entry) co_return MoveOutcome{};
     RelayThread& thread = *threads_[entry->thread];
@@ -241,9 +255,10 @@ Status SessionMover::read_all_notifications(const std::string& channel,
         const auto entry = directory_.entry(id);
         if (entry && entry->listening) listening.push_back(id);
     }
-    const auto outcomes = run(listening, deadline, [this, &channel, deadline](std::uint64_t id) {
+    const auto start = [this, &channel, deadline](std::uint64_t id) {
         return listen_to(id, channel, deadline);
-    });
+    };
+    const auto outcomes = run(listening, deadline, {}, start);
     for (const MoveOutcome& outcome : outcomes) {
         if (outcome.end != MoveEnd::failed) continue;
         return Error{Errc::io,

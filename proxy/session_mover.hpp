@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -46,7 +47,11 @@ struct MoveOutcome {
     bool not_restored = false;  // It failed because the other side refused the session's state.
     bool crowded =
         false;  // Nothing was done: too many others' temporary tables are in memory just now.
+    bool not_connected = false;  // Nothing was done: the other connection was lost meanwhile.
 };
+
+// How often one attempt opens a session's other connection anew that was lost before it was used.
+inline constexpr int reconnections_max = 3;
 
 // Sessions whose temporary tables are in our memory at the same time: each may hold four times
 // carry_temporary_kb.
@@ -61,6 +66,12 @@ enum class Statements : std::uint8_t {
 // Temporary tables are carried when the session is to go on there, and pin it where only its reads
 // might.
 enum class Purpose : std::uint8_t { move, reads };
+
+// Done once by who waits for many sessions, when it has taken so long.
+struct Meanwhile {
+    std::chrono::milliseconds after{0};
+    std::function<void()> act;
+};
 
 class SessionMover {
 public:
@@ -80,9 +91,11 @@ public:
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what
     // is still being opened then goes on behind and is reported as failed. For a session's boundary
     // it waits `busy_max`, once its other connection is open.
-    std::vector<MoveOutcome> prepare_all(Side side,
-                                         Clock::time_point deadline,
-                                         std::chrono::milliseconds busy_max);
+    std::vector<MoveOutcome> prepare(const std::vector<std::uint64_t>& ids,
+                                     Side side,
+                                     Clock::time_point deadline,
+                                     std::chrono::milliseconds busy_max,
+                                     const Meanwhile& meanwhile = {});
     // Any thread; does not wait. One session, when its next boundary comes; what becomes of it is
     // seen in the session.
     void prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline);
@@ -105,8 +118,9 @@ private:
         Statements statements = Statements::all;
     };
 
-    boost::asio::awaitable<MoveOutcome> prepare(std::uint64_t id, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> prepare_one(std::uint64_t id, Attempt wanted);
     boost::asio::awaitable<MoveOutcome> attempt(std::uint64_t id, Attempt wanted);
+    boost::asio::awaitable<MoveOutcome> attempt_once(std::uint64_t id, Attempt wanted);
     boost::asio::awaitable<MoveOutcome> prepare_borrowed(std::uint64_t id,
                                                          RelayThread& thread,
                                                          Attempt wanted);
@@ -119,7 +133,6 @@ private:
     boost::asio::awaitable<bool> carry_tables(Session& session, Probed& probed, Permit& carrying);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
     TypeIdsPointer type_ids() const { return types_ == nullptr ? nullptr : types_->current(); }
-    boost::asio::awaitable<Status> open_other(Session& session, Side side);
     boost::asio::awaitable<MoveOutcome> restore(
         RelayThread& thread,
         std::uint64_t id,
@@ -140,6 +153,7 @@ private:
     template <class Start>
     std::vector<MoveOutcome> run(const std::vector<std::uint64_t>& ids,
                                  Clock::time_point deadline,
+                                 const Meanwhile& meanwhile,
                                  Start start);
 
     boost::asio::any_io_executor control_;

@@ -56,7 +56,7 @@ asio::awaitable<MoveOutcome> SessionMover::move(std::uint64_t id, Clock::time_po
     if (!entry) co_return MoveOutcome{};
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    MoveOutcome outcome = co_await prepare(id, Attempt{other(entry->side), deadline, left});
+    MoveOutcome outcome = co_await prepare_one(id, Attempt{other(entry->side), deadline, left});
     if (outcome.end != MoveEnd::ready) co_return outcome;
     entry = directory_.entry(id);
     if (!entry || !entry->listening) co_return outcome;

@@ -14,19 +14,6 @@ using protocol::postgres::DescribedStatements;
 using protocol::postgres::SessionState;
 using protocol::postgres::StateHints;
 
-asio::awaitable<Status> SessionMover::open_other(Session& session, Side side) {
-    session.other.reset();
-    session.other_state.reset();
-    co_await permits_->acquire();
-    Result<Backend> opened = co_await opener_->open(
-        side, session.startup, session.credentials, session.client.uses_tls());
-    permits_->release();
-    if (!opened) co_return opened.error();
-    session.other = std::move(*opened);
-    session.other->types = translator_for(session, side, type_ids());
-    co_return Done{};
-}
-
 namespace {
 
 std::string joined(const std::vector<std::string>& reasons) {
@@ -114,12 +101,12 @@ asio::awaitable<MoveOutcome> SessionMover::prepare_lent(std::unique_ptr<Session>
     const std::uint64_t id = session->id;
     const std::int32_t pid = session->backend.pid;
     if (!is_usable(session->other, wanted.side) || !other_speaks_types(*session, type_ids())) {
-        // It died of idleness or a restart since it was opened, or there are new types.
-        const Status opened = co_await open_other(*session, wanted.side);
-        if (!opened) {
-            give_back(thread, id, std::move(session), {});
-            co_return MoveOutcome{pid, MoveEnd::failed, opened.error().detail};
-        }
+        // It died of idleness or a restart since it was opened, or there are new types. The client
+        // does not wait for the login.
+        give_back(thread, id, std::move(session), {});
+        MoveOutcome lost{pid, MoveEnd::failed, "its connection to the other side was lost"};
+        lost.not_connected = true;
+        co_return lost;
     }
     if (!session->touched_since_probe && session->other_state &&
         session->other_state->pins.empty()) {
@@ -185,9 +172,6 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread,
                                                restored.has_value() || other.served,
                                                deadline,
                                                other.types ? &described : nullptr);
-    other.late = wanted.late.empty()
-                     ? nullptr
-                     : std::make_unique<protocol::postgres::LateStatements>(wanted.late);
     if (done && other.types) {
         other.types = std::make_unique<protocol::postgres::TypeTranslator>(other.types->ids(),
                                                                            other.types->client());
@@ -201,6 +185,9 @@ asio::awaitable<MoveOutcome> SessionMover::restore(RelayThread& thread,
             0, MoveEnd::failed, "its state could not be restored: " + done.error().detail, refused};
     }
     other.served = false;
+    other.late = wanted.late.empty()
+                     ? nullptr
+                     : std::make_unique<protocol::postgres::LateStatements>(wanted.late);
     wanted.temporary.forget_steps();
     const auto attached =
         std::make_shared<std::pair<Backend, SessionState>>(std::move(other), std::move(wanted));

@@ -20,6 +20,10 @@ constexpr std::chrono::seconds prepare_wait_max{10};
 // A relay thread that is busy for so long is left out of a report.
 constexpr std::chrono::milliseconds survey_wait_max{200};
 constexpr std::chrono::hours without_limit{1};  // The deadline is what ends it.
+// A hold that waits longer than this for open transactions lets logins through, because they may be
+// what is waited for. Before, a login waits rather than everybody for the preparation of its
+// session.
+constexpr std::chrono::milliseconds logins_wait_for_drain_max{100};
 
 Error not_at_rest(const std::vector<Pin>& sessions, const std::string& remedy) {
     std::string named;
@@ -112,7 +116,7 @@ Handover SessionRegistry::adopt(std::unique_ptr<Session>& session,
                                 std::uint64_t epoch,
                                 std::string& greeting) {
     const std::lock_guard lock{adopting_};
-    const bool overtaken = holding_ || peers_.traffic->epoch.load() != epoch;
+    const bool overtaken = (holding_ && !admitting_) || peers_.traffic->epoch.load() != epoch;
     if (stopped_ || (overtaken && !session->passed_through)) return Handover::changed;
 
     const auto fewer = [](const auto& a, const auto& b) {
@@ -208,7 +212,8 @@ Status SessionRegistry::prestage(Side side,
     if (peers_.types != nullptr) {
         if (const Status read = peers_.types->refresh(); !read) return read;
     }
-    const std::vector<MoveOutcome> outcomes = mover_.prepare_all(side, deadline, busy_max);
+    const std::vector<MoveOutcome> outcomes =
+        mover_.prepare(directory_.ids(), side, deadline, busy_max);
     if (const Status judged = judge(outcomes); !judged) return judged;
     std::vector<Pin> busy;
     for (const MoveOutcome& outcome : outcomes) {
@@ -225,11 +230,38 @@ Status SessionRegistry::hold(Side side, Clock::time_point drain_deadline) {
     {
         const std::lock_guard lock{adopting_};
         holding_ = true;
+        first_admitted_ = next_id_;
     }
+    const Meanwhile meanwhile{logins_wait_for_drain_max, [this] { admit(); }};
+    const Status drained = drain(0, side, drain_deadline, meanwhile);
+    if (!drained || !end_admission()) return drained;
+    // Those that were let in had their time until the older ones had ended.
+    return drain(first_admitted_, side, drain_deadline, {});
+}
+
+void SessionRegistry::admit() {
+    on_all_threads([](RelayThread& own) { own.admit(); });
+    const std::lock_guard lock{adopting_};
+    admitting_ = true;
+    peers_.traffic->holding = false;
+}
+
+// Whether somebody was let in.
+bool SessionRegistry::end_admission() {
+    const std::lock_guard lock{adopting_};
+    admitting_ = false;
+    peers_.traffic->holding = true;
+    return next_id_ != first_admitted_;
+}
+
+Status SessionRegistry::drain(std::uint64_t first,
+                              Side side,
+                              Clock::time_point deadline,
+                              const Meanwhile& meanwhile) {
     peers_.traffic->holding = true;
     on_all_threads([](RelayThread& own) { own.hold(); });
     const std::vector<MoveOutcome> outcomes =
-        mover_.prepare_all(side, drain_deadline, without_limit);
+        mover_.prepare(directory_.ids(first), side, deadline, without_limit, meanwhile);
     if (const Status judged = judge(outcomes); !judged) return judged;
 
     std::mutex mutex;
@@ -265,7 +297,7 @@ WaitReport SessionRegistry::release() {
     }
     {
         const std::lock_guard lock{adopting_};
-        holding_ = false;
+        holding_ = admitting_ = false;
     }
     peers_.traffic->holding = false;
     WaitReport report;

@@ -87,6 +87,14 @@ private:
     // Runs `task` in every relay thread and waits until all have.
     void on_all_threads(const std::function<void(RelayThread&)>& task);
     Status judge(const std::vector<MoveOutcome>& outcomes);
+    // Stops the sessions from `first` on and prepares them; an Error where one does not come to
+    // rest.
+    Status drain(std::uint64_t first,
+                 Side side,
+                 Clock::time_point deadline,
+                 const Meanwhile& meanwhile);
+    void admit();
+    bool end_admission();
 
     RegistrySettings settings_;
     RegistryPeers peers_;
@@ -97,6 +105,8 @@ private:
 
     std::mutex adopting_;  // Makes a login and a hold, or a swap, see each other.
     bool holding_ = false;
+    bool admitting_ = false;  // In a hold: logins are let in while it waits for others.
+    std::uint64_t first_admitted_ = 0;
     std::atomic<bool> started_{false}, stopped_{false};
     std::uint64_t next_id_ = 1;
     std::atomic<std::uint64_t> requests_dropped_{0};

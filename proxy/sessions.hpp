@@ -73,9 +73,11 @@ public:
                             Clock::time_point deadline,
                             std::chrono::milliseconds busy_max) = 0;
 
-    // Step 3: every session stops at its next boundary; new logins wait. Returns once all are held
-    // and every session's state stands on `side`. An Error (pinned session, open transaction past
-    // the deadline, by pid) leaves the hold in force: the caller releases.
+    // Step 3: every session stops at its next boundary; new logins wait, but for the time in which
+    // a transaction that is open for long is waited for: who comes then is drained after it.
+    // Returns once all are held and every session's state stands on `side`. An Error (pinned
+    // session, open transaction past the deadline, by pid) leaves the hold in force: the caller
+    // releases.
     virtual Status hold(Side side, Clock::time_point drain_deadline) = 0;
 
     // After the fence: sessions that LISTEN read their old connection up to a notification of their

@@ -15,7 +15,8 @@ struct Traffic {
     // False until recovery has established who the authority is: clients wait at login (bounded),
     // then 08006.
     std::atomic<bool> serving{false};
-    // From a hold to its release: logins wait, sessions stop at their next boundary.
+    // Logins wait: from a hold to its release, but for the time in which the hold waits for
+    // transactions that have been open for long.
     std::atomic<bool> holding{false};
     std::atomic<bool> gate_closed{false};  // mirror sync
     // Each relay thread pauses for so many microseconds after every turn of its loop. Zero but for

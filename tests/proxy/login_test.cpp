@@ -212,6 +212,25 @@ TEST(Login, WaitsWhileAHoldIsInForceAndNotLongerThanItsTimeout) {
     expect_logged_in(client, front, source);
 }
 
+// The fence of a change that was given up ends the connections that it did not know of.
+TEST(Login, OpensAnewAConnectionThatWasEndedByAnAbortedChange) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source;
+    create_roles(source);
+    Front front{config_of(source), config_of(source), false, source};
+    front.run();
+    std::atomic<bool> overtaken{false};
+    front.sink.before_adopt = [&] {
+        if (overtaken.exchange(true)) return;
+        EXPECT_EQ(source.value("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                               "WHERE usename = 'app'"),
+                  "t");
+        front.traffic.epoch = front.traffic.epoch.load() + 1;
+    };
+    const Client client = connect(front.url("app", "secret"));
+    expect_logged_in(client, front, source);
+}
+
 TEST(Login, AClientThatSaysNothingIsLetGo) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer source;

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <libpq-fe.h>
+#include <poll.h>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
@@ -200,7 +201,6 @@ TEST_F(SessionRegistryTest, ASessionThatComesBackFindsNothingOfItsFirstStay) {
     }
 }
 
-TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteEither) {
 std::string outcome_of(PGresult* result) {
     const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     std::string outcome = state != nullptr ? state : PQcmdStatus(result);
@@ -241,6 +241,7 @@ TEST_F(SessionRegistryTest, StatementsOverTablesThatEachTransactionMakesAnewGoOn
     EXPECT_EQ(execute(client, "put"), "26000");
 }
 
+TEST_F(SessionRegistryTest, LeavesBehindAStatementThatItsOwnServerCannotExecuteEither) {
     Client client{url()};
     client.ask("create table dropped (a int); create table kept (a int)");
     Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) +
@@ -319,6 +320,84 @@ TEST_F(SessionRegistryTest, AnOpenTransactionEndsTheHoldByItsDeadlineAndGoesOn) 
     registry->release();
     EXPECT_EQ(client.ask("select 'still here'"), "still here");
     client.ask("commit");
+    move_to(Side::target);
+    EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
+}
+
+// The transaction that a hold waits for may be waiting for a new connection of its application.
+TEST_F(SessionRegistryTest, LetsNewClientsInWhileItWaitsForAnOlderTransactionAndMovesThemToo) {
+    Client older{url()};
+    older.ask("begin");
+    Status held = Done{};
+    std::thread change{[&] { held = registry->hold(Side::target, in_time()); }};
+    while (!traffic.holding) std::this_thread::yield();
+    Client newer{url()};
+    EXPECT_EQ(newer.ask("select 'within'"), "within");
+    newer.ask("begin");
+    older.ask("commit");
+    EXPECT_EQ(newer.ask("select 'still within'"), "still within") << "its transaction is drained";
+    newer.ask("commit");
+    change.join();
+    ASSERT_TRUE(held) << held.error().detail;
+    EXPECT_TRUE(traffic.holding) << "from now on logins wait";
+    EXPECT_EQ(registry->report().held, 2u);
+    traffic.authority = Side::target;
+    ++traffic.epoch;
+    registry->swap(Side::target);
+    registry->release();
+    EXPECT_FALSE(traffic.holding);
+    for (Client* client : {&older, &newer})
+        EXPECT_EQ(client->ask(port_query), std::to_string(target->port()));
+    EXPECT_EQ(registry->sessions_ended(), 0u);
+}
+
+TEST_F(SessionRegistryTest, AClientThatWasLetInDuringAHoldGoesOnAfterItsAbort) {
+    Client older{url()};
+    older.ask("begin");
+    Status held = Done{};
+    std::thread change{[&] {
+        held = registry->hold(Side::target, Sessions::Clock::now() + std::chrono::seconds{2});
+    }};
+    while (!traffic.holding) std::this_thread::yield();
+    Client newer{url()};
+    newer.ask("begin");
+    change.join();
+    ASSERT_FALSE(held);
+    EXPECT_THAT(held.error().detail, HasSubstr("1 sessions"));
+    EXPECT_THAT(held.error().detail, HasSubstr(std::to_string(PQbackendPID(older.raw()))));
+    registry->release();
+    EXPECT_EQ(newer.ask("select 'goes on'"), "goes on");
+    EXPECT_EQ(older.ask("select 'goes on'"), "goes on");
+    newer.ask("commit");
+    older.ask("commit");
+    move_to(Side::target);
+    EXPECT_EQ(newer.ask(port_query), std::to_string(target->port()));
+}
+
+TEST_F(SessionRegistryTest, AClientDoesNotWaitWhileItsOtherConnectionIsOpenedAnew) {
+    Client client{url()};
+    Client elsewhere{"host=127.0.0.1 port=" + std::to_string(target->port()) +
+                     " dbname=postgres user=postgres sslmode=disable"};
+    ASSERT_TRUE(registry->prestage(Side::target, in_time(), patience));
+    client.ask("begin");
+    Status prestaged = Done{};
+    std::thread second{[&] { prestaged = registry->prestage(Side::target, in_time(), patience); }};
+    // So long that the second attempt has seen the connection and waits for the transaction's end.
+    for (int i = 0; i < 500; ++i) client.ask("select 1");
+    EXPECT_EQ(elsewhere.ask("select pg_terminate_backend(pid, 5000)::text from pg_stat_activity "
+                            "where backend_type = 'client backend' and pid <> pg_backend_pid()"),
+              "true");
+    // No login comes through there.
+    elsewhere.ask("begin");
+    EXPECT_EQ(elsewhere.ask("lock table pg_authid in access exclusive mode"), "");
+    client.ask("commit");
+    PQsendQuery(client.raw(), "select 'goes on'");
+    pollfd answered{PQsocket(client.raw()), POLLIN, 0};
+    EXPECT_EQ(::poll(&answered, 1, 5000), 1);
+    elsewhere.ask("rollback");
+    EXPECT_EQ(client.answer(), "goes on");
+    second.join();
+    EXPECT_TRUE(prestaged) << prestaged.error().detail;
     move_to(Side::target);
     EXPECT_EQ(client.ask(port_query), std::to_string(target->port()));
 }
