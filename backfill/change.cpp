@@ -137,4 +137,12 @@ Change ChangeBuilder::take() {
     return std::move(change_);
 }
 
+std::size_t SchemaChange::memory() const {
+    std::size_t bytes = sizeof(SchemaChange);
+    for (const std::string& field : record) bytes += sizeof(std::string) + field.capacity();
+    for (const TableId& table : tables)
+        bytes += sizeof(TableId) + table.schema.capacity() + table.name.capacity();
+    return bytes;
+}
+
 }  // namespace segue::backfill

@@ -23,6 +23,7 @@ struct Relation {
         std::string name;
         std::uint32_t type_id = 0;  // The engine's number for the type (of that side's database).
         bool part_of_key = false;   // Of the identity by which the stream names old rows.
+        std::int32_t type_modifier = -1;  // Its length, precision ...
         friend bool operator==(const Column&, const Column&) = default;
     };
     std::uint32_t id =
@@ -141,6 +142,22 @@ private:
     std::size_t next_ = 0;
 };
 
+// A change of the schema, as the authority's engine has recorded it. It stands between the changes
+// of rows that were made before and after it.
+struct SchemaChange {
+    struct TableId {
+        std::string schema, name;
+        friend bool operator==(const TableId&, const TableId&) = default;
+    };
+    std::vector<std::string> record;  // What the engine wrote of it; only its applier reads it.
+    std::string what;                 // The kind of command, for people.
+    std::vector<TableId> tables;      // Whose definition or existence it changes.
+    Position start;                   // Of its transaction; the dispatcher's.
+
+    std::size_t memory() const;
+    friend bool operator==(const SchemaChange&, const SchemaChange&) = default;
+};
+
 // The first thing of a transaction.
 struct TransactionBegin {
     std::uint64_t xid = 0;  // Widened (backfill/snapshot.hpp).
@@ -167,6 +184,7 @@ struct Advance {
     Position position;
 };
 
-using StreamEvent = std::variant<TransactionBegin, Change, TransactionCommit, Advance>;
+using StreamEvent =
+    std::variant<TransactionBegin, Change, TransactionCommit, Advance, SchemaChange>;
 
 }  // namespace segue::backfill

@@ -27,6 +27,7 @@ Status Dispatcher::on(StreamEvent event, std::vector<ApplyItem>& out) {
         Overloaded{
             [&](const TransactionBegin& value) { return begin(value, out); },
             [&](Change& value) { return change(std::move(value), out); },
+            [&](SchemaChange& value) { return schema_change(std::move(value), out); },
             [&](const TransactionCommit& value) { return commit(value, out); },
             [&](const Advance& value) -> Status {
                 if (transaction_) {
@@ -83,6 +84,26 @@ Status Dispatcher::change(Change change, std::vector<ApplyItem>& out) {
             return Done{};
         case Fate::apply:
             return apply(std::move(change), out);
+    }
+    return Done{};
+}
+
+Status Dispatcher::schema_change(SchemaChange change, std::vector<ApplyItem>& out) {
+    if (!transaction_)
+        return Error{Errc::bad_value, "a change of the schema outside a transaction in the stream"};
+    switch (transaction_->fate) {
+        case Fate::skip:
+        case Fate::watch:  // No row of it; that the schemas differ is found by comparing them.
+            return Done{};
+        case Fate::park:
+            parked_bytes_ += change.memory();
+            parked_.emplace_back(std::move(change));
+            return Done{};
+        case Fate::apply:
+            transaction_->forwarded = true;
+            change.start = transaction_->start;
+            out.emplace_back(std::move(change));
+            return Done{};
     }
     return Done{};
 }

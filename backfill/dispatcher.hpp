@@ -51,8 +51,14 @@ struct ForgetChunk {
 struct ForgetTable {
     TableName table;
 };
-using ApplyItem =
-    std::variant<Change, CommitDone, Passed, ParkedCommit, StrayWrite, ForgetChunk, ForgetTable>;
+using ApplyItem = std::variant<Change,
+                               CommitDone,
+                               Passed,
+                               ParkedCommit,
+                               StrayWrite,
+                               ForgetChunk,
+                               ForgetTable,
+                               SchemaChange>;
 
 inline constexpr std::size_t stray_tables_max = 16;
 // Memory of transactions that wait for a twin to open; beyond it the twin is given up.
@@ -145,6 +151,7 @@ private:
     Fate fate_of(const TransactionBegin& begin) const;
     Status begin(const TransactionBegin& begin, std::vector<ApplyItem>& out);
     Status change(Change change, std::vector<ApplyItem>& out);
+    Status schema_change(SchemaChange change, std::vector<ApplyItem>& out);
     Status commit(const TransactionCommit& commit, std::vector<ApplyItem>& out);
     Status apply(Change change, std::vector<ApplyItem>& out);
     Status apply_truncate(Change change, std::vector<ApplyItem>& out);

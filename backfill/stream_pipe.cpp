@@ -13,6 +13,7 @@ Error gone() { return Error{Errc::refused, "the chunk is copied anew"}; }
 }  // namespace
 
 std::size_t item_memory(const ApplyItem& item) {
+    if (const auto* schema = std::get_if<SchemaChange>(&item)) return schema->memory();
     const auto* change = std::get_if<Change>(&item);
     return change ? change->memory() : sizeof(ApplyItem);
 }
@@ -55,7 +56,9 @@ Result<bool> StreamPipe::feed(StreamEvent& event) {
     const std::lock_guard lock{mutex_};
     if (failure_) return *failure_;
     if (!room(event)) return false;
-    const bool edge = !std::holds_alternative<Change>(event);
+    const bool edge = std::holds_alternative<TransactionBegin>(event) ||
+                      std::holds_alternative<TransactionCommit>(event) ||
+                      std::holds_alternative<Advance>(event);
     if (const auto* commit = std::get_if<TransactionCommit>(&event)) {
         pending_.push_back(Pending{commit->position, commit->committed_at});
     }

@@ -27,19 +27,21 @@ constexpr const char* commit_statement = "segue_commit";
 
 Applier::Applier(StreamPipe& pipe,
                  MoverLink& follower,
-                 const FollowerTables& tables,
+                 FollowerTables tables,
                  Progress progress,
                  MoverShared& shared,
                  TwinGuard& twins,
                  Settings settings)
     : pipe_(pipe),
       follower_(follower),
-      writer_(tables),
-      batch_(tables, writer_),
+      tables_(std::move(tables)),
+      writer_(tables_),
+      batch_(tables_, writer_),
       progress_(std::move(progress)),
       shared_(shared),
       twins_(twins),
       settings_(std::move(settings)),
+      ddl_(settings_.stream),
       visibility_(pipe, shared.applied[index(settings_.stream)], settings_.open_authority),
       highest_(progress_.contiguous()),
       alone_left_(settings_.alone ? alone_commits : 0) {}
@@ -50,7 +52,7 @@ void Applier::run() {
     if (ended) ended = loop(*pipeline);
     if (ended) return;
     Error error = ended.error();
-    if (pipeline && !pipeline->failed_subject().empty())
+    if (pipeline && stopped_table_.empty() && !pipeline->failed_subject().empty())
         stopped_table_ = pipeline->failed_subject();
     error.detail =
         "applying to the " + std::string{name(other(settings_.stream))} + ": " + error.detail;
@@ -111,11 +113,16 @@ Status Applier::free_memory(StatementPipeline& pipeline) {
 
 bool Applier::group_is_full() const {
     const std::size_t commits_max = alone_left_ > 0 ? 1 : group_commits_max;
+    // A value that was added to an enum can be used once its transaction is over.
+    if (group_changed_schema_) return true;
     return group_commits_ >= commits_max || group_changes_ >= group_changes_max;
 }
 
 Status Applier::begin(StatementPipeline& pipeline) {
     if (begun_) return Done{};
+    if (tables_are_stale_.exchange(false)) {
+        if (const Status read = read_tables_anew(pipeline); !read) return read;
+    }
     begun_ = true;
     return pipeline.execute(begin_statement, {}, {{}, "BEGIN"});
 }
@@ -137,11 +144,16 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 for (std::size_t i = 0; i < change.truncated_size(); ++i) {
                     twins_.cancel({change.truncated(i).schema, change.truncated(i).name});
                 }
-                return alone_left_ > 0 ? writer_.write(pipeline, change)
-                                       : batch_.add(pipeline, std::move(change));
+                const Relation& relation = change.relation();
+                Status added = alone_left_ > 0 ? writer_.write(pipeline, change)
+                                               : batch_.add(pipeline, std::move(change));
+                if (!added) stopped_table_ = relation.schema + "." + relation.name;
+                return added;
             },
+            [&](const SchemaChange& change) { return change_schema(pipeline, change); },
             [&](const CommitDone& commit) -> Status {
                 in_transaction_ = false;
+                ddl_.transaction_ended();
                 ++group_commits_;
                 progress_.committed(commit.start, commit.position);
                 highest_ = std::max(highest_, commit.position);
@@ -165,6 +177,39 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
             [&](const ForgetTable& table) { return forget(table); },
         },
         item);
+}
+
+Status Applier::read_tables_anew(StatementPipeline& pipeline) {
+    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
+    auto tables = read_follower_tables(*follower_, shared_.settings.exclude);
+    if (!tables) return tables.error();
+    tables_ = std::move(*tables);
+    if (const Status resumed = pipeline.resume(); !resumed) return resumed;
+    if (const Status forgotten = batch_.forget_statements(pipeline); !forgotten) return forgotten;
+    return writer_.forget_statements(pipeline);
+}
+
+Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
+    in_transaction_ = true;
+    if (const Status begun = begin(pipeline); !begun) return begun;
+    for (const auto& table : change.tables) twins_.cancel({table.schema, table.name});
+    if (const Status sent = batch_.flush(pipeline); !sent) return sent;
+    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
+    bool copying = false;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        copying = shared_.backfill != router::Backfill::consistent;
+    }
+    const Status changed = ddl_.apply(*follower_, change, tables_, copying);
+    if (!changed) {
+        stopped_table_ = change.tables.empty()
+                             ? change.what
+                             : change.tables.front().schema + "." + change.tables.front().name;
+        return changed;
+    }
+    if (const Status resumed = pipeline.resume(); !resumed) return resumed;
+    group_changed_schema_ = true;
+    return read_tables_anew(pipeline);
 }
 
 bool Applier::checkpoint_due() const {
@@ -252,6 +297,7 @@ void Applier::publish() {
     shared_.applied[index(settings_.stream)].publish(durable_only ? durable() : contiguous);
     pipe_.finished(group_items_, group_bytes_, contiguous);
     alone_left_ -= std::min(alone_left_, group_commits_);
+    if (std::exchange(group_changed_schema_, false)) shared_.schema_changes.fetch_add(1);
     group_items_ = group_bytes_ = group_commits_ = group_changes_ = 0;
 }
 

@@ -13,6 +13,7 @@
 
 #include "backfill/applied_position.hpp"
 #include "backfill/postgres/change_batch.hpp"
+#include "backfill/postgres/ddl_apply.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/mover_shared.hpp"
 #include "backfill/postgres/row_writer.hpp"
@@ -41,10 +42,10 @@ public:
         bool alone = false;
         Visibility::Open open_authority;
     };
-    // Everything referred to outlives it.
+    // Everything referred to outlives it. `tables` are read anew whenever it changes one.
     Applier(StreamPipe& pipe,
             MoverLink& follower,
-            const FollowerTables& tables,
+            FollowerTables tables,
             Progress progress,
             MoverShared& shared,
             TwinGuard& twins,
@@ -63,12 +64,17 @@ public:
     Position durable() const { return Position{durable_.load()}; }
     // Of a watched stream only what is durable is published: that is what proves the way back.
     void publish_durable_only(bool only) { durable_only_.store(only); }
+    // Any thread. The other direction's applier has changed tables: they are read before the next
+    // change is applied.
+    void reread_tables() { tables_are_stale_.store(true); }
     // The table whose change could not be applied; set before the pipe fails.
     const std::string& stopped_table() const { return stopped_table_; }
 
 private:
     Status loop(StatementPipeline& pipeline);
     Status process(StatementPipeline& pipeline, ApplyItem& item);
+    Status change_schema(StatementPipeline& pipeline, const SchemaChange& change);
+    Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);
     Status write_progress(StatementPipeline& pipeline);
@@ -81,12 +87,14 @@ private:
 
     StreamPipe& pipe_;
     MoverLink& follower_;
+    FollowerTables tables_;
     RowWriter writer_;
     ChangeBatch batch_;
     Progress progress_;
     MoverShared& shared_;
     TwinGuard& twins_;
     Settings settings_;
+    DdlApplier ddl_;
     Visibility visibility_;
     Position highest_;  // Of the commits that the follower shows or is about to show.
 
@@ -96,12 +104,13 @@ private:
     bool in_transaction_ = false;  // Between the changes of a source transaction.
     std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
     std::size_t alone_left_ = 0;
+    bool group_changed_schema_ = false;
     std::vector<StrayWrite> group_strays_;
     Position checkpointed_;
     std::optional<Position> checkpoint_in_flight_;
     std::chrono::steady_clock::time_point checkpointed_at_;
 
-    std::atomic<bool> checkpoint_wanted_{false}, durable_only_{false};
+    std::atomic<bool> checkpoint_wanted_{false}, durable_only_{false}, tables_are_stale_{false};
     std::atomic<std::uint64_t> confirmable_{0}, durable_{0};
     std::string stopped_table_;
 };

@@ -68,7 +68,7 @@ Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
               AND coalesce(to_jsonb(d)->>'datlocprovider', 'c') = 'c')
         SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.atttypid, a.attnum,
                a.attnotnull, a.attgenerated <> '', a.attidentity = 'a',
-               a.attcollation IN (SELECT oid FROM plain)
+               a.attcollation IN (SELECT oid FROM plain), a.atttypmod
         FROM pg_attribute a JOIN moved m ON m.oid = a.attrelid
         WHERE a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attrelid, a.attnum)sql",
@@ -131,6 +131,7 @@ Result<std::vector<Table>> read_tables(Connection& connection,
             Column{.name = columns->text(row, 1),
                    .type = columns->text(row, 2),
                    .type_oid = static_cast<std::uint32_t>(columns->number(row, 3)),
+                   .type_modifier = static_cast<int>(columns->number(row, 9)),
                    .number = static_cast<int>(columns->number(row, 4)),
                    .not_null = columns->truth(row, 5),
                    .generated = columns->truth(row, 6),

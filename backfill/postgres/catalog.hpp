@@ -14,6 +14,7 @@ struct Column {
     std::string name;
     std::string type;  // format_type() with modifier, schema-qualified.
     std::uint32_t type_oid = 0;
+    int type_modifier = -1;
     int number = 0;  // attnum
     bool not_null = false;
     bool generated = false;  // GENERATED ALWAYS AS ... STORED: neither copied nor applied.

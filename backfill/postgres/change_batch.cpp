@@ -199,14 +199,10 @@ Result<const ChangeBatch::Prepared*> ChangeBatch::prepared(StatementPipeline& pi
     const Change& change = run.changes.front();
     const TableShape shape{&change.relation(), run.shape};
     if (const auto known = prepared_.find(shape); known != prepared_.end()) return &known->second;
+    if (const Status same = check_described(table, change.relation()); !same) return same.error();
     if (prepared_.size() >= prepared_statements_max) {
-        for (const auto& [old_shape, old] : prepared_) {
-            if (const Status sent =
-                    pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
-                !sent)
-                return sent.error();
-        }
-        prepared_.clear();
+        if (const Status forgotten = forget_statements(pipeline); !forgotten)
+            return forgotten.error();
     }
     Prepared made{"segue_rows" + std::to_string(next_statement_++),
                   table.table.plain_name(),
@@ -215,6 +211,15 @@ Result<const ChangeBatch::Prepared*> ChangeBatch::prepared(StatementPipeline& pi
     if (const Status sent = pipeline.prepare(kept.name, kept.statement.sql, kept.subject); !sent)
         return sent.error();
     return &kept;
+}
+
+Status ChangeBatch::forget_statements(StatementPipeline& pipeline) {
+    for (const auto& [shape, old] : prepared_) {
+        const Status sent = pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
+        if (!sent) return sent;
+    }
+    prepared_.clear();
+    return Done{};
 }
 
 Status ChangeBatch::send(StatementPipeline& pipeline, Run& run) {

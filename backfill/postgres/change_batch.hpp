@@ -43,6 +43,8 @@ public:
     Status add(StatementPipeline& pipeline, Change change);
     // Sends everything that is gathered. Errors of the database come at the pipeline's finish().
     Status flush(StatementPipeline& pipeline);
+    // Tables were changed, and nothing is gathered: every statement is made anew when it is needed.
+    Status forget_statements(StatementPipeline& pipeline);
 
 private:
     struct Run {

@@ -7,13 +7,6 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// True for everybody but the mover: its role alone is not enough, because an application may use
-// the same one.
-std::string not_the_mover(const std::string& role, const std::string& migration_id) {
-    return "session_user <> " + quote_literal(role) + " OR pg_catalog.current_setting('" +
-           std::string{mover_setting} + "', true) IS DISTINCT FROM " + quote_literal(migration_id);
-}
-
 // What makes temporary tables (protocol/postgres/temporary_tables.hpp).
 constexpr const char* carried_tags =
     "'CREATE TABLE', 'CREATE SEQUENCE', 'CREATE INDEX', 'ALTER TABLE', 'ALTER SEQUENCE'";
@@ -35,9 +28,14 @@ std::string guard_body(Side side) {
 
 }  // namespace
 
+std::string not_the_mover_sql(const std::string& role, const std::string& migration_id) {
+    return "session_user <> " + quote_literal(role) + " OR pg_catalog.current_setting('" +
+           std::string{mover_setting} + "', true) IS DISTINCT FROM " + quote_literal(migration_id);
+}
+
 FenceTriggerSql fence_trigger_sql(const std::string& role, const std::string& migration_id) {
     return {"CREATE TRIGGER segue_fence BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ",
-            " FOR EACH STATEMENT WHEN (" + not_the_mover(role, migration_id) +
+            " FOR EACH STATEMENT WHEN (" + not_the_mover_sql(role, migration_id) +
                 ") EXECUTE FUNCTION segue.fence_guard()"};
 }
 
@@ -46,6 +44,11 @@ std::string fence_functions_sql(Side side,
                                 const std::string& migration_id) {
     const std::string attributes =
         " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ";
+    // What it does is no DDL of an application (ddl_capture.hpp).
+    const std::string own_attributes =
+        " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET "
+        "segue.ddl_own "
+        "= 'on' AS ";
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
     // Temporary tables of sessions that are about to be moved here are made while the fence is
@@ -58,10 +61,10 @@ std::string fence_functions_sql(Side side,
         "pg_catalog.pg_current_xact_id_if_assigned()::text"
         " AND EXISTS (SELECT FROM pg_event_trigger WHERE evtname = 'segue_fence_carried' AND "
         "evtenabled = 'A')";
-    const std::string ddl = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +
+    const std::string ddl = "BEGIN\n  IF (" + not_the_mover_sql(role, migration_id) +
                             ") AND NOT (coalesce(" + carries + ", false) AND TG_TAG IN (" +
                             carried_tags + ")) THEN\n" + guard_body(side) + "  END IF;\nEND";
-    const std::string carried = "BEGIN\n  IF (" + not_the_mover(role, migration_id) +
+    const std::string carried = "BEGIN\n  IF (" + not_the_mover_sql(role, migration_id) +
                                 ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
                                 " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
                                 guard_body(side) + "  END IF;\nEND";
@@ -85,7 +88,7 @@ std::string fence_functions_sql(Side side,
            ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" + attributes +
            quote_literal(ddl) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" +
-           attributes + quote_literal(new_tables) +
+           own_attributes + quote_literal(new_tables) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" +
            attributes + quote_literal(carried) +
            ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), "

@@ -7,6 +7,10 @@
 
 namespace segue::backfill::postgres {
 
+// A condition: true for everybody but the mover. Its role alone is not enough, because an
+// application may use the same one.
+std::string not_the_mover_sql(const std::string& role, const std::string& migration_id);
+
 // Trigger functions segue.fence_guard() for tables and segue.fence_ddl() for commands, and
 // segue.fence_new_tables(), which arms tables as they are created. `role`: who the mover logs in
 // as. A command in a transaction that has set segue.carry to its own id may make temporary tables

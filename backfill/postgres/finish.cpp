@@ -2,6 +2,7 @@
 // clients are served by them, and what is left can be cleaned up at any time.
 #include <thread>
 
+#include "backfill/postgres/ddl_capture.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 
@@ -95,7 +96,7 @@ Status restore_identities(Link& link) {
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
-        " segue.saved, segue.event";
+        " segue.saved, segue.event, segue.ddl, segue.ddl_handled";
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
     // A session of the mover's may still be ending.
     return run_table_by_table(
@@ -106,6 +107,7 @@ Status clean_up(Migration& migration, Side side, bool fence_stays) {
     Link& link = migration.link(side);
     const std::string& name = migration.settings().migration;
     if (const Status slots = drop_slots(link, name); !slots) return slots;
+    if (const Status removed = remove_ddl_capture(link); !removed) return removed;
     const auto publication =
         link.run("DROP PUBLICATION IF EXISTS " + quote_identifier(publication_name(name)));
     if (!publication) return publication.error();

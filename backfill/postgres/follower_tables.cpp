@@ -40,6 +40,41 @@ std::string FollowerTable::equals(const std::string& column_name) const {
     return found == equality.end() ? " = " : " " + found->second + " ";
 }
 
+Status check_described(const FollowerTable& table, const Relation& relation) {
+    // Numbers below are the same in every database; above them they are the database's own.
+    constexpr std::uint32_t fixed_types_max = 9999;
+    const auto differs = [&](const std::string& what) {
+        return Error{Errc::bad_value,
+                     table.table.plain_name() + ": its definition was changed on the authority," +
+                         " and no command for the follower came with it: " + what +
+                         "; make both sides the same"};
+    };
+    std::size_t described = 0;
+    for (const Relation::Column& column : relation.columns) {
+        const Column* const known = table.column(column.name);
+        if (!known) return differs("column " + column.name + " is missing on the follower");
+        if (!known->generated) ++described;
+        const bool fixed = column.type_id <= fixed_types_max || known->type_oid <= fixed_types_max;
+        if ((fixed && column.type_id != known->type_oid) ||
+            column.type_modifier != known->type_modifier) {
+            return differs("column " + column.name + " has another type than " + known->type +
+                           " there");
+        }
+    }
+    const auto& columns = table.table.columns;
+    const auto written = std::count_if(
+        columns.begin(), columns.end(), [](const Column& column) { return !column.generated; });
+    if (static_cast<std::size_t>(written) == described) return Done{};
+    for (const Column& column : columns) {
+        const bool in_stream = std::any_of(relation.columns.begin(),
+                                           relation.columns.end(),
+                                           [&](const auto& c) { return c.name == column.name; });
+        if (!column.generated && !in_stream)
+            return differs("column " + column.name + " is on the follower only");
+    }
+    return Done{};
+}
+
 Result<FollowerTables> read_follower_tables(Connection& follower,
                                             const std::vector<std::string>& exclude) {
     auto tables = read_tables(follower, exclude);

@@ -24,6 +24,10 @@ struct FollowerTable {
     std::string equals(const std::string& column_name) const;
 };
 
+// The last line of defence against a change of the schema that nobody has told of: refused unless
+// the stream describes the table as the follower has it, column by column.
+Status check_described(const FollowerTable& table, const Relation& relation);
+
 using FollowerTables = std::map<TableName, FollowerTable>;
 
 Result<FollowerTables> read_follower_tables(Connection& follower,

@@ -128,6 +128,7 @@ Status MoverRun::set_up() {
         tables_[index(side)] = std::move(*tables);
         if (const Status read = read_figures(side); !read) return read;
     }
+    schema_changes_seen_ = shared_.schema_changes.load();
     for (const auto& [name, known] : tables_[index(authority)])
         authority_tables_.push_back(known.table);
     const bool copied = backfill == router::Backfill::consistent;
@@ -281,9 +282,42 @@ Status MoverRun::yield_to_waiters(Side authority) {
     return Done{};
 }
 
+// What stands in segue.ddl has reached both sides.
+Status MoverRun::read_changed_tables() {
+    const std::uint64_t changes = shared_.schema_changes.load();
+    if (changes == schema_changes_seen_) return Done{};
+    Side authority;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+    }
+    std::vector<Table> tables;
+    {
+        const std::lock_guard lock{keeper_mutex_[index(authority)]};
+        auto read = read_tables(**keepers_[index(authority)], shared_.settings.exclude);
+        if (!read) return of_side(authority, read.error());
+        tables = std::move(*read);
+    }
+    std::map<TableName, TableFigures> figures;
+    const std::lock_guard lock{shared_.mutex};
+    for (const Table& table : tables) {
+        const TableName name{table.schema, table.name};
+        const auto known = shared_.tables.find(name);
+        TableFigures& shown = figures[name];
+        if (known != shared_.tables.end()) shown = known->second;
+        shown.rows_estimate = table.rows_estimate;
+    }
+    shared_.tables = std::move(figures);
+    const std::lock_guard own{mutex_};
+    authority_tables_ = std::move(tables);
+    schema_changes_seen_ = changes;
+    return Done{};
+}
+
 Status MoverRun::keep() {
     while (!stopping_.load()) {
         if (const auto failure = first_failure()) return *failure;
+        if (const Status read = read_changed_tables(); !read) return read;
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;
         }

@@ -45,8 +45,10 @@ public:
     // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with
     // the mover. The stream of the authority; null when it is not there yet or no longer.
     std::shared_ptr<MoverStream> authority_stream() const;
-    const std::vector<Table>& authority_tables() const { return authority_tables_; }
-    const FollowerTables& tables_of(Side side) const { return tables_[index(side)]; }
+    std::vector<Table> authority_tables() const {
+        const std::lock_guard lock{mutex_};
+        return authority_tables_;
+    }
     std::int64_t generation(Side side) const { return generations_[index(side)]; }
     Interrupts& interrupts() { return interrupts_; }
     TwinGuard& twins() { return twins_; }
@@ -66,6 +68,7 @@ private:
     Status open_reverse_stream();
     Status probe(MoverStream& stream);
     Status keep();
+    Status read_changed_tables();
     bool retained_log_is_over() const;
     Status yield_to_waiters(Side authority);
     std::optional<Error> first_failure() const;
@@ -90,7 +93,8 @@ private:
     std::optional<MoverLink> keepers_[2];
     std::mutex keeper_mutex_[2];
     FollowerTables tables_[2];
-    std::vector<Table> authority_tables_;
+    std::vector<Table> authority_tables_;  // Guarded by mutex_ once copying is over.
+    std::uint64_t schema_changes_seen_ = 0;
     TwinGuard twins_;
     std::uint64_t xid_reference_[2] = {0, 0};
 

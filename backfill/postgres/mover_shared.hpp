@@ -61,6 +61,8 @@ struct MoverShared {
     // to it.
     std::atomic<std::uint64_t> since{0};
     std::atomic<bool> paused{false};
+    // How often an applier has made changes of the schema durable.
+    std::atomic<std::uint64_t> schema_changes{0};
 
     mutable std::mutex mutex;
     Side authority = Side::source;

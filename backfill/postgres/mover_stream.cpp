@@ -52,6 +52,7 @@ void MoverStream::join() {
 
 void MoverStream::set_role(bool is_authority, Position since) {
     applier_->publish_durable_only(!is_authority);
+    if (is_authority) applier_->reread_tables();
     pipe_.set_role(is_authority ? StreamRole::applied : StreamRole::watched, since);
 }
 

@@ -84,8 +84,8 @@ constexpr std::array role_rules = {
                ' not carried', 'repeat them on the target, if an application needs them'
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
     Rule{Where::both, information, "ddl_not_captured", R"sql(
-        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: DDL that bypasses'
-               ' the agreement not to change the schema during the move is noticed only by the stream',
+        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: DDL during the'
+               ' move is not carried; the stream stops before a row of a table that it has changed',
                'do not change the schema until finish'
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
 };

@@ -3,6 +3,7 @@
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
+#include "backfill/postgres/ddl_capture.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
@@ -212,6 +213,24 @@ Status synchronise_roles(Migration& migration) {
     return sync_roles(**from, **to);
 }
 
+// Before the slot, so that no command can be missed behind the copy's beginning.
+Status capture_ddl(Migration& migration) {
+    for (const Side side : {Side::source, Side::target}) {
+        const auto may = may_capture_ddl(migration.link(side));
+        if (!may) return on_side(side, may.error());
+        if (!*may) return Done{};  // Preflight has told what this costs.
+    }
+    const ServerSettings& settings = migration.settings();
+    for (const Side side : {Side::source, Side::target}) {
+        const Status installed = install_ddl_capture(migration.link(side),
+                                                     migration.id(),
+                                                     publication_name(settings.migration),
+                                                     settings.exclude);
+        if (!installed) return on_side(side, installed.error());
+    }
+    return Done{};
+}
+
 }  // namespace
 
 Status prepare_migration(Migration& migration,
@@ -239,6 +258,7 @@ Status prepare_migration(Migration& migration,
     for (const Side side : {Side::source, Side::target}) {
         if (const Status done = publish(migration, side, published); !done) return done;
     }
+    if (const Status captured = capture_ddl(migration); !captured) return captured;
     return create_source_slot(migration);
 }
 

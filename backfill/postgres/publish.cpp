@@ -122,7 +122,7 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
         if (!options) return on_side(side, options.error());
         const auto made =
             link.run("CREATE PUBLICATION " + quote_identifier(publication) +
-                     " FOR TABLE segue.progress, segue.ticket WITH (" + *options + ")");
+                     " FOR TABLE segue.progress, segue.ticket, segue.ddl WITH (" + *options + ")");
         if (!made) return on_side(side, made.error());
     }
     const auto rows =

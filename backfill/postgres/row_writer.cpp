@@ -35,18 +35,12 @@ Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeli
     }
     if (const auto known = prepared_.find(shape); known != prepared_.end()) return &known->second;
 
+    if (const Status same = check_described(table->second, relation); !same) return same.error();
     auto statement = change_statement(table->second, change);
     if (!statement) return statement.error();
     if (prepared_.size() >= prepared_statements_max) {
-        for (const auto& [old_shape, old] :
-             prepared_) {  // Not ALL: others keep statements of theirs here.
-            if (const Status sent =
-                    pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
-                !sent) {
-                return sent.error();
-            }
-        }
-        prepared_.clear();
+        if (const Status forgotten = forget_statements(pipeline); !forgotten)
+            return forgotten.error();
     }
     const std::string name = "segue" + std::to_string(next_statement_++);
     if (const Status sent = pipeline.prepare(name, statement->sql, subject(relation)); !sent) {
@@ -54,6 +48,16 @@ Result<const RowWriter::Prepared*> RowWriter::prepared(StatementPipeline& pipeli
     }
     return &prepared_.emplace(std::move(shape), Prepared{name, std::move(statement->parameters)})
                 .first->second;
+}
+
+// Not ALL: others keep statements of theirs here.
+Status RowWriter::forget_statements(StatementPipeline& pipeline) {
+    for (const auto& [shape, old] : prepared_) {
+        const Status sent = pipeline.query("DEALLOCATE " + old.name, {}, {{}, "statements"});
+        if (!sent) return sent;
+    }
+    prepared_.clear();
+    return Done{};
 }
 
 Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {

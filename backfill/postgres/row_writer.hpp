@@ -26,6 +26,8 @@ public:
 
     // Errors of the database come at the pipeline's finish(); the change may be destroyed at once.
     Status write(StatementPipeline& pipeline, const Change& change);
+    // Tables were changed: every statement is made anew when it is needed.
+    Status forget_statements(StatementPipeline& pipeline);
     // The chunk's record and its rows.
     Status forget(StatementPipeline& pipeline, const ForgetChunk& chunk);
     Status forget(StatementPipeline& pipeline, const ForgetTable& table);

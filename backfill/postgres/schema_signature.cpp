@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t emptiness_batch_max = 200;
 
-constexpr const char* signature_sql = R"sql(
+constexpr const char* signature_begin = R"sql(
     WITH moved AS MATERIALIZED (
         SELECT c.oid, n.nspname || '.' || c.relname AS name, c.relkind, c.relpersistence, c.relispartition,
                c.relpartbound
@@ -21,7 +21,9 @@ constexpr const char* signature_sql = R"sql(
           AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                           AND d.objid = c.oid AND d.deptype = 'e')
-          AND n.nspname || '.' || c.relname <> ALL ($1::text[]))
+          AND )sql";
+
+constexpr const char* signature_end = R"sql()
     SELECT name, 'table', '', concat_ws(' ', relkind, relpersistence, pg_get_partkeydef(oid),
                pg_get_expr(relpartbound, oid)) FROM moved
     UNION ALL
@@ -86,9 +88,15 @@ Result<std::vector<std::string>> not_empty(Connection& target,
 
 }  // namespace
 
+std::string schema_signature_sql(const std::string& which) {
+    return signature_begin + which + signature_end;
+}
+
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
                                                         const std::vector<std::string>& exclude) {
-    const auto rows = connection.execute(signature_sql, {text_array(exclude)});
+    const auto rows = connection.execute(
+        schema_signature_sql("n.nspname || '.' || c.relname <> ALL ($1::text[])"),
+        {text_array(exclude)});
     if (!rows) return rows.error();
     std::vector<SchemaObject> objects;
     for (int row = 0; row < rows->size(); ++row) {

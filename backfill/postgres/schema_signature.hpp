@@ -21,6 +21,10 @@ struct SchemaObject {
     friend auto operator<=>(const SchemaObject&, const SchemaObject&) = default;
 };
 
+// Table, kind, name and definition of everything that tables look like. `which`: a condition on
+// pg_class c and pg_namespace n.
+std::string schema_signature_sql(const std::string& which);
+
 // Sorted.
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
                                                         const std::vector<std::string>& exclude);

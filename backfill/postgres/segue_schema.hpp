@@ -66,6 +66,19 @@ CREATE TABLE IF NOT EXISTS segue.saved (
 CREATE TABLE IF NOT EXISTS segue.event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
     kind text NOT NULL, detail text NOT NULL);
+-- DDL of applications, one row a command (ddl_capture.hpp). `objects`: what it made, changed
+-- or dropped. `settings`: names and values in turn, the role
+-- first. `look`: what the tables it touched look like afterwards. `missing`: arrays of schema, table, column
+-- and value, as text. `refusal`: why it cannot be carried, empty where it can.
+CREATE TABLE IF NOT EXISTS segue.ddl (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
+    tag text NOT NULL, objects text[] NOT NULL, command text NOT NULL, settings text[] NOT NULL,
+    table_schemas text[] NOT NULL, table_names text[] NOT NULL, look text[] NOT NULL,
+    missing text[] NOT NULL, refusal text NOT NULL);
+-- Commands of the other side's segue.ddl that the operator has dealt with here by hand.
+CREATE TABLE IF NOT EXISTS segue.ddl_handled (
+    stream text NOT NULL CHECK (stream IN ('source', 'target')), id bigint NOT NULL,
+    PRIMARY KEY (stream, id));
 -- The fence's flag, outside MVCC: last_value 1 open, 2 closed.
 CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;
 )sql";

@@ -90,6 +90,21 @@ Status StatementPipeline::finish() {
     return *std::exchange(failure_, std::nullopt);
 }
 
+Status StatementPipeline::suspend() {
+    if (const Status finished = finish(); !finished) return finished;
+    PGconn* const connection = connection_->raw();
+    if (PQexitPipelineMode(connection) != 1 || PQsetnonblocking(connection, 0) != 0)
+        return connection_->error("pipeline");
+    return Done{};
+}
+
+Status StatementPipeline::resume() {
+    PGconn* const connection = connection_->raw();
+    if (PQsetnonblocking(connection, 1) != 0 || PQenterPipelineMode(connection) != 1)
+        return connection_->error("pipeline");
+    return Done{};
+}
+
 Status StatementPipeline::wait_for_socket() {
     pollfd entry{PQsocket(connection_->raw()), POLLIN, 0};
     const int unsent = PQflush(connection_->raw());

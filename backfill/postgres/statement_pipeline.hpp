@@ -38,6 +38,10 @@ public:
     // Waits for every answer. After an error the connection is usable again, but a transaction that
     // was open is aborted and must be rolled back.
     Status finish();
+    // Waits for every answer and leaves the mode: the connection takes plain statements until
+    // resume().
+    Status suspend();
+    Status resume();
     // What failed, as given by Expect::subject. Empty: nothing, or not a statement.
     const std::string& failed_subject() const { return failed_subject_; }
 

@@ -49,27 +49,6 @@ std::string stray_kind(Side stream, std::uint64_t since) {
 
 }  // namespace
 
-std::vector<std::string> parse_text_array(std::string_view text) {
-    std::vector<std::string> elements;
-    if (text.size() < 2 || text == "{}") return elements;
-    std::string element;
-    bool quoted = false;
-    for (std::size_t i = 1; i < text.size(); ++i) {
-        const char c = text[i];
-        const bool last = i + 1 == text.size();
-        if (c == '\\' && !last) {
-            element.push_back(text[++i]);
-        } else if (c == '"') {
-            quoted = !quoted;
-        } else if (!quoted && (c == ',' || last)) {
-            elements.push_back(std::exchange(element, {}));
-        } else {
-            element.push_back(c);
-        }
-    }
-    return elements;
-}
-
 Result<std::optional<StoredProgress>> read_progress(Connection& connection, Side stream) {
     const auto rows = connection.execute(
         "SELECT applied, beyond, restart, unseen_xids, unseen_lsns FROM segue.progress"

@@ -11,6 +11,7 @@
 #include "backfill/dispatcher.hpp"
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/statement_pipeline.hpp"
+#include "backfill/postgres/text_array.hpp"
 #include "backfill/unseen.hpp"
 #include "router/side.hpp"
 
@@ -71,8 +72,5 @@ struct StoredStrays {
 Result<StoredStrays> read_strays(Connection& connection, Side stream, std::uint64_t since);
 // The oldest `count` of them.
 Status forget_strays(Connection& connection, Side stream, std::uint64_t since, std::uint64_t count);
-
-// "{a,\"b c\"}" -> a, b c. Only for arrays of texts without NULL, as the server prints them.
-std::vector<std::string> parse_text_array(std::string_view text);
 
 }  // namespace segue::backfill::postgres

@@ -1,5 +1,6 @@
 #include "backfill/postgres/stream_decoder.hpp"
 
+#include "backfill/postgres/text_array.hpp"
 #include "backfill/snapshot.hpp"
 
 namespace segue::backfill::postgres {
@@ -99,11 +100,13 @@ StreamDecoder::Event StreamDecoder::relation(const pgoutput::Relation& message) 
     described.full_identity = message.replica_identity == 'f';
     for (const auto& column : message.columns) {
         described.columns.push_back(
-            {std::string{column.name}, column.type_oid, column.part_of_key});
+            {std::string{column.name}, column.type_oid, column.part_of_key, column.type_modifier});
     }
     Known known;
     if (described.schema == "segue") {
-        known.kind = described.name == "progress" ? Kind::progress : Kind::other_of_segue;
+        known.kind = described.name == "progress" ? Kind::progress
+                     : described.name == "ddl"    ? Kind::ddl
+                                                  : Kind::other_of_segue;
     }
     known.relation = relations_.remember(std::move(described));
     if (!known.relation) return Error{Errc::too_large, "stream: tables were altered too often"};
@@ -122,6 +125,7 @@ Result<const Relation*> StreamDecoder::user_relation(std::uint32_t id) {
         case Kind::progress:
             is_mover_ = true;
             break;
+        case Kind::ddl:
         case Kind::other_of_segue:
             break;
     }
@@ -146,6 +150,9 @@ StreamDecoder::Event StreamDecoder::row(std::uint32_t id,
                                         const pgoutput::Tuple& row) {
     const auto relation = user_relation(id);
     if (!relation) return relation.error();
+    const Known& known = known_.at(id);
+    if (known.kind == Kind::ddl && kind == ChangeKind::insert)
+        return schema_change(*known.relation, row);
     if (!*relation) return std::optional<StreamEvent>{};
     const std::size_t columns = (*relation)->columns.size();
     const std::size_t old_columns = old_kind == OldRow::none ? 0 : columns;
@@ -157,6 +164,31 @@ StreamDecoder::Event StreamDecoder::row(std::uint32_t id,
     if (const Status added = add_cells(builder, old, true); !added) return added.error();
     if (const Status added = add_cells(builder, row, false); !added) return added.error();
     return std::optional<StreamEvent>{builder.take()};
+}
+
+// A row of segue.ddl (ddl_capture.hpp).
+StreamDecoder::Event StreamDecoder::schema_change(const Relation& relation,
+                                                  const pgoutput::Tuple& row) {
+    if (row.size() != relation.columns.size()) return malformed("a row of segue.ddl is not whole");
+    SchemaChange change;
+    std::vector<std::string> schemas, names;
+    std::size_t at = 0;
+    for (const pgoutput::Cell& cell : row) {
+        if (cell.kind != pgoutput::CellKind::text) return malformed("segue.ddl has no such value");
+        const std::string& column = relation.columns[at++].name;
+        const std::string value{cell.value};
+        if (column == "tag") change.what = value;
+        if (column == "table_schemas") schemas = parse_text_array(value);
+        if (column == "table_names") names = parse_text_array(value);
+        change.record.push_back(column);
+        change.record.push_back(value);
+    }
+    if (schemas.size() != names.size())
+        return malformed("segue.ddl names tables that have no name");
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        change.tables.push_back({std::move(schemas[i]), std::move(names[i])});
+    }
+    return std::optional<StreamEvent>{std::move(change)};
 }
 
 }  // namespace segue::backfill::postgres

@@ -26,7 +26,7 @@ public:
     bool in_transaction() const { return in_transaction_; }
 
 private:
-    enum class Kind : std::uint8_t { user, progress, other_of_segue };
+    enum class Kind : std::uint8_t { user, progress, ddl, other_of_segue };
     struct Known {
         const Relation* relation = nullptr;
         Kind kind = Kind::user;
@@ -41,6 +41,7 @@ private:
               OldRow old_row,
               const protocol::postgres::pgoutput::Tuple& old,
               const protocol::postgres::pgoutput::Tuple& row);
+    Event schema_change(const Relation& relation, const protocol::postgres::pgoutput::Tuple& row);
     // Null when the change is none of a user's table; notes whose it is.
     Result<const Relation*> user_relation(std::uint32_t id);
 

@@ -1,5 +1,7 @@
 #include "backfill/postgres/text_array.hpp"
 
+#include <utility>
+
 namespace segue::backfill::postgres {
 
 std::string text_array(const std::vector<std::string>& elements) {
@@ -15,6 +17,27 @@ std::string text_array(const std::vector<std::string>& elements) {
     }
     text.push_back('}');
     return text;
+}
+
+std::vector<std::string> parse_text_array(std::string_view text) {
+    std::vector<std::string> elements;
+    if (text.size() < 2 || text == "{}") return elements;
+    std::string element;
+    bool quoted = false;
+    for (std::size_t i = 1; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool last = i + 1 == text.size();
+        if (c == '\\' && !last) {
+            element.push_back(text[++i]);
+        } else if (c == '"') {
+            quoted = !quoted;
+        } else if (!quoted && (c == ',' || last)) {
+            elements.push_back(std::exchange(element, {}));
+        } else {
+            element.push_back(c);
+        }
+    }
+    return elements;
 }
 
 }  // namespace segue::backfill::postgres

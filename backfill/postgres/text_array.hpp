@@ -2,11 +2,14 @@
 // PostgreSQL's text form of a one-dimensional array, for parameters that are lists.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace segue::backfill::postgres {
 
 // {"a","b\"c"}: every element quoted, so that NULL, blanks and braces are plain text.
 std::string text_array(const std::vector<std::string>& elements);
+// The elements of such a text, as the server writes it; NULL becomes the text NULL.
+std::vector<std::string> parse_text_array(std::string_view text);
 
 }  // namespace segue::backfill::postgres

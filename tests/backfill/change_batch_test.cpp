@@ -25,8 +25,10 @@ protected:
         tables_ = std::move(*tables);
         relation_.schema = "public";
         relation_.name = "t";
-        relation_.columns = {
-            {"a", 23, true}, {"b", 25, true}, {"v", 25, false}, {"n", 1700, false}};
+        relation_.columns = {{"a", 23, true},
+                             {"b", 25, true},
+                             {"v", 25, false},
+                             {"n", 1700, false, ((6 << 16) | 2) + 4}};
     }
     using Value = std::optional<std::string>;  // "~" stands for an unchanged value.
     Change change(ChangeKind kind, OldRow old_row, const std::vector<Value>& cells) const {

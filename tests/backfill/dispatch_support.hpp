@@ -126,6 +126,9 @@ public:
                 [](const backfill::StrayWrite&) { return std::string{"S"}; },
                 [](const backfill::ForgetChunk& v) { return "F" + std::to_string(v.number); },
                 [](const backfill::ForgetTable&) { return std::string{"T"}; },
+                [](const backfill::SchemaChange& v) {
+                    return "D" + v.what + "@" + std::to_string(v.start.value);
+                },
             },
             item);
     }

@@ -295,11 +295,13 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     steps->release_fence_lock(Side::source);
     tell_record(Side::source, "phase = 'steady'");
     ASSERT_TRUE(steps->open_fence(Side::source));
-    databases->run(Side::source,
-                   "CREATE TABLE unrelated (x int); INSERT INTO unrelated VALUES (1)");
+    databases->run(Side::source, "CREATE TABLE unrelated (x int)");
+    databases->run(Side::source, "INSERT INTO unrelated VALUES (1)");
     databases->run(Side::source, "INSERT INTO t VALUES (77, 7)");
-    EXPECT_TRUE(test::eventually(20s, [&] { return mover->strays(Side::source) == 1; }));
-    EXPECT_EQ(mover->status().stray_write_tables, (std::vector<std::string>{"public.t"}));
+    EXPECT_TRUE(test::eventually(20s, [&] { return mover->strays(Side::source) == 2; }));
+    EXPECT_EQ(mover->status().stray_write_tables,
+              (std::vector<std::string>{"public.t", "public.unrelated"}))
+        << "a table is moved from its creation on";
 }
 
 }  // namespace

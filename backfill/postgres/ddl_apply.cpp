@@ -1,0 +1,282 @@
+#include "backfill/postgres/ddl_apply.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "backfill/postgres/ddl_text.hpp"
+#include "backfill/postgres/text_array.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+struct Record {
+    std::string id, tag, command, refusal;
+    std::vector<std::string> objects, settings, look, missing;
+    std::vector<std::string> schemas, names;
+};
+
+Record read_record(const SchemaChange& change) {
+    Record record;
+    for (std::size_t i = 0; i + 1 < change.record.size(); i += 2) {
+        const std::string& column = change.record[i];
+        const std::string& value = change.record[i + 1];
+        if (column == "id") record.id = value;
+        if (column == "tag") record.tag = value;
+        if (column == "command") record.command = value;
+        if (column == "refusal") record.refusal = value;
+        if (column == "objects") record.objects = parse_text_array(value);
+        if (column == "settings") record.settings = parse_text_array(value);
+        if (column == "look") record.look = parse_text_array(value);
+        if (column == "missing") record.missing = parse_text_array(value);
+    }
+    for (const auto& table : change.tables) {
+        record.schemas.push_back(table.schema);
+        record.names.push_back(table.name);
+    }
+    return record;
+}
+
+std::vector<std::string> plain_names(const Record& record) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < record.names.size(); ++i)
+        names.push_back(record.schemas[i] + "." + record.names[i]);
+    return names;
+}
+
+// The settings of the one who ran it, for this transaction; the answer puts them back.
+Result<std::string> take_settings(Connection& follower, const Record& record) {
+    std::string read, set;
+    for (std::size_t i = 0; i + 1 < record.settings.size(); i += 2) {
+        const std::string name = quote_literal(record.settings[i]);
+        read += (read.empty() ? "SELECT current_setting(" : ", current_setting(") + name + ")";
+        // The role comes last: it may not be allowed to set the others.
+        if (record.settings[i] == "role") continue;
+        set += (set.empty() ? "SELECT set_config(" : ", set_config(") + name + ", " +
+               quote_literal(record.settings[i + 1]) + ", true)";
+    }
+    if (read.empty()) return std::string{};
+    const auto before = follower.execute(read);
+    if (!before) return before.error();
+    std::string restore = "SET LOCAL ROLE NONE; SELECT ";
+    for (std::size_t i = 0, column = 0; i + 1 < record.settings.size(); i += 2, ++column) {
+        if (record.settings[i] == "role") continue;
+        restore += (restore.ends_with("SELECT ") ? "set_config(" : ", set_config(") +
+                   quote_literal(record.settings[i]) + ", " +
+                   quote_literal(before->at(0, static_cast<int>(column))) + ", true)";
+    }
+    if (const auto done = follower.execute(set); !done) return done.error();
+    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
+    if (role != record.settings.end()) {
+        const auto done = follower.execute("SET LOCAL ROLE " + quote_identifier(*(role + 1)));
+        if (!done) return done.error();
+    }
+    return restore;
+}
+
+Result<std::vector<std::string>> look_of(Connection& follower, const Record& record) {
+    const auto rows =
+        follower.execute("SELECT segue.ddl_look($1::text[])", {text_array(plain_names(record))});
+    if (!rows) return rows.error();
+    return parse_text_array(rows->at(0, 0));
+}
+
+std::string first_difference(const std::vector<std::string>& wanted,
+                             const std::vector<std::string>& found) {
+    for (const std::string& line : wanted) {
+        if (std::find(found.begin(), found.end(), line) == found.end())
+            return "it is without " + line;
+    }
+    for (const std::string& line : found) {
+        if (std::find(wanted.begin(), wanted.end(), line) == wanted.end())
+            return "it still has " + line;
+    }
+    return "";
+}
+
+// A table that was made from a query begins empty: its rows follow in the stream.
+std::string without_rows(const Record& record, std::string statement) {
+    if (record.tag != "CREATE TABLE AS") return statement;
+    return statement + "\nWITH NO DATA";
+}
+
+// One candidate. Refused with the reason when it is not what was run on the authority.
+Status run(Connection& follower, const Record& record, const std::string& statement) {
+    if (const auto cleared = follower.execute("SELECT set_config('segue.ddl_did', '', true)");
+        !cleared)
+        return cleared.error();
+    const auto restore = take_settings(follower, record);
+    if (!restore) return restore.error();
+    // With parameters, so that the server takes one command only.
+    const auto done = follower.execute(statement, Parameters{});
+    if (!done) return done.error();
+    if (!restore->empty()) {
+        if (const auto put_back = follower.execute(*restore); !put_back) return put_back.error();
+    }
+    const auto did = follower.execute("SELECT current_setting('segue.ddl_did', true)");
+    if (!did) return did.error();
+    std::vector<std::string> wanted = record.objects, found = parse_text_array(did->at(0, 0));
+    wanted.push_back(record.tag);
+    std::sort(wanted.begin(), wanted.end());  // A drop lists its objects in no order of meaning.
+    std::sort(found.begin(), found.end());
+    if (found != wanted) {
+        return Error{Errc::refused, "there it does not do the same to the same objects"};
+    }
+    const auto look = look_of(follower, record);
+    if (!look) return look.error();
+    if (const std::string differs = first_difference(record.look, *look); !differs.empty()) {
+        return Error{Errc::refused, "after it the table is not the same there: " + differs};
+    }
+    return Done{};
+}
+
+Result<bool> is_handled(Connection& follower, Side stream, const Record& record) {
+    const auto rows =
+        follower.execute("SELECT FROM segue.ddl_handled WHERE stream = $1 AND id = $2",
+                         {std::string{name(stream)}, record.id});
+    if (!rows) return rows.error();
+    return rows->size() == 1;
+}
+
+// A column that is new has, in every row that was there, the value that the authority computed when
+// the command ran: now() is not now() again.
+Status take_missing_values(Connection& follower,
+                           const Record& record,
+                           const FollowerTables& before) {
+    for (const std::string& entry : record.missing) {
+        const std::vector<std::string> fields = parse_text_array(entry);
+        if (fields.size() != 4) return Error{Errc::bad_value, "segue.ddl: missing is unreadable"};
+        const auto known = before.find({fields[0], fields[1]});
+        if (known == before.end()) continue;
+        int last = 0;
+        for (const Column& column : known->second.table.columns)
+            last = std::max(last, column.number);
+        const std::string table = qualified(fields[0], fields[1]);
+        const auto differs = follower.execute(
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid ="
+            " $1::regclass AND attname = $2 AND attnum > $3 AND attmissingval::text IS DISTINCT"
+            " FROM $4",
+            {table, fields[2], std::to_string(last), fields[3]});
+        if (!differs) return differs.error();
+        if (differs->size() == 0) continue;
+        const std::vector<std::string> value = parse_text_array(fields[3]);
+        if (value.size() != 1) return Error{Errc::bad_value, "segue.ddl: missing is unreadable"};
+        const auto updated =
+            follower.execute("UPDATE ONLY " + table + " SET " + quote_identifier(fields[2]) +
+                             " = " + quote_literal(value[0]) + "::" + differs->text(0, 0));
+        if (!updated) return updated.error();
+    }
+    return Done{};
+}
+
+// Tables that begin in the stream are whole from their first row on: nothing of them is copied. Of
+// those that are gone nothing is on record.
+Status note_copied(Connection& follower, const Record& record, Position start) {
+    const bool drops = record.tag.starts_with("DROP ");
+    const std::string tables = "unnest($1::text[], $2::text[]) AS t(s, n)";
+    const auto noted =
+        drops ? follower.execute("DELETE FROM segue.chunk USING " + tables +
+                                     " WHERE table_schema = t.s AND table_name = t.n",
+                                 {text_array(record.schemas), text_array(record.names)})
+              : follower.execute(
+                    "INSERT INTO segue.chunk (table_schema, table_name, chunk, load_position, rows,"
+                    " bytes, last_of_table) SELECT t.s, t.n, 0, $3::pg_lsn, 0, 0, true FROM " +
+                        tables + " ON CONFLICT DO NOTHING",
+                    {text_array(record.schemas), text_array(record.names), format_lsn(start)});
+    if (!noted) return noted.error();
+    return Done{};
+}
+
+// What else the follower needs: its own publication and identities, and a record of it.
+Status adopt(Connection& follower, Side stream, const Record& record, Position start) {
+    if (record.tag.starts_with("CREATE TABLE") || record.tag == "CREATE SCHEMA" ||
+        record.tag.starts_with("DROP ")) {
+        const Status noted = note_copied(follower, record, start);
+        if (!noted) return noted;
+    }
+    const auto adopted = follower.execute(
+        "SELECT segue.ddl_adopt(ARRAY(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid ="
+        " c.relnamespace JOIN unnest($1::text[], $2::text[]) AS t(s, n) ON t.s = n.nspname AND t.n"
+        " = c.relname))",
+        {text_array(record.schemas), text_array(record.names)});
+    if (!adopted) return adopted.error();
+    const auto noted = follower.execute(
+        "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
+        {record.tag + ", number " + record.id + " of the " + std::string{name(stream)}});
+    if (!noted) return noted.error();
+    return Done{};
+}
+
+Error stopped(Connection& follower, Side stream, const Record& record, const std::string& why) {
+    const std::string here{name(stream)}, there{name(other(stream))};
+    std::string objects;
+    for (const std::string& object : record.objects)
+        objects += (objects.empty() ? "" : ", ") + object;
+    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
+    const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
+    return Error{Errc::bad_value,
+                 record.tag + " of " + objects + " by role " +
+                     (role == record.settings.end() ? "" : *(role + 1)) + " on the " + here +
+                     " cannot be carried to the " + there + ": " + why +
+                     ". Its text stands in segue.ddl of the " + here + ", id " + record.id +
+                     ". Make the same change on the " + there + " (as Segue's own role, after SET" +
+                     " segue.mover = '" + (id ? id->text(0, 0) : "") +
+                     "'), then INSERT INTO segue.ddl_handled VALUES ('" + here + "', " + record.id +
+                     ") there: everything goes on from here by itself"};
+}
+
+}  // namespace
+
+Status DdlApplier::apply(Connection& follower,
+                         const SchemaChange& change,
+                         const FollowerTables& before,
+                         bool copying) {
+    const Record record = read_record(change);
+    const bool known = std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& t) {
+        return before.contains({t.schema, t.name});
+    });
+    if (copying && known) {
+        return stopped(follower, stream_, record, "its table is still being copied");
+    }
+    const auto handled = is_handled(follower, stream_, record);
+    if (!handled) return handled.error();
+    if (*handled) {
+        const auto look = look_of(follower, record);
+        if (!look) return look.error();
+        const std::string differs = first_difference(record.look, *look);
+        if (differs.empty()) return adopt(follower, stream_, record, change.start);
+        return stopped(follower, stream_, record, "it is marked as handled, but " + differs);
+    }
+    if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
+
+    const std::vector<std::string_view> statements = statements_of(record.command);
+    if (record.command != text_ || next_ >= statements.size()) {
+        text_ = record.command;
+        next_ = 0;
+    }
+    std::optional<Error> failure;
+    for (std::size_t i = next_; i < statements.size(); ++i) {
+        if (!may_be(statements[i], record.tag)) continue;
+        if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
+        Status ran =
+            run(follower, record, without_rows(record, without_concurrently(statements[i])));
+        if (ran) {
+            next_ = i + 1;
+            Status taken = take_missing_values(follower, record, before);
+            return taken ? adopt(follower, stream_, record, change.start) : taken;
+        }
+        if (!follower.good()) return ran;
+        if (!failure) failure = ran.error();
+        if (auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_ddl"); !undone)
+            return undone.error();
+    }
+    return stopped(follower,
+                   stream_,
+                   record,
+                   failure ? failure->detail
+                           : "its text is not such a command: it was run inside a function, a"
+                             " procedure or a DO block");
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,37 @@
+#pragma once
+// Runs a captured command (ddl_capture.hpp) on the follower, at its place in the stream and in the
+// transaction of the rows around it. It counts as carried only when the follower's server says that
+// it did the same to the same objects, and the tables it touched look as they did on the authority.
+
+#include <cstddef>
+#include <string>
+
+#include "backfill/change.hpp"
+#include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/follower_tables.hpp"
+#include "protocol/result.hpp"
+#include "router/side.hpp"
+
+namespace segue::backfill::postgres {
+
+class DdlApplier {
+public:
+    explicit DdlApplier(Side stream) : stream_(stream) {}
+
+    // `follower` is in a transaction, as the mover; `before`: its tables until now; `copying`: not
+    // all of them are copied yet. An error says what was run and what the operator can do; the
+    // transaction must then be rolled back.
+    Status apply(Connection& follower,
+                 const SchemaChange& change,
+                 const FollowerTables& before,
+                 bool copying);
+    // Commands of one transaction may come from one text, each from a later part of it.
+    void transaction_ended() { text_.clear(); }
+
+private:
+    Side stream_;
+    std::string text_;      // Of the last command, in this transaction.
+    std::size_t next_ = 0;  // The statement of it that comes next.
+};
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,25 @@
+#pragma once
+// DDL of applications, captured on the authority in stream order: event triggers write each command
+// as a row of segue.ddl, which travels in the stream between the rows written before and after it.
+// Installed on both sides, because either may be the authority; a command of the mover is not
+// captured, so nothing goes round. Only a superuser may create event triggers: without one nothing
+// is captured, and what the stream says of a table that was changed stops the applier.
+
+#include <string>
+#include <vector>
+
+#include "backfill/postgres/link.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+// Both sides must be allowed to: the follower's triggers tell what a command did there.
+Result<bool> may_capture_ddl(Link& link);
+// Idempotent.
+Status install_ddl_capture(Link& link,
+                           const std::string& migration_id,
+                           const std::string& publication,
+                           const std::vector<std::string>& exclude);
+Status remove_ddl_capture(Link& link);
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,23 @@
+#pragma once
+// The text that a client sent, and which of its statements an event of the server may stand for: an
+// event knows the whole string only. Pure. What is found here is a candidate; the follower's server
+// tells what it did.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace segue::backfill::postgres {
+
+// The statements of the text, in order, without comments before them. Splits at semicolons outside
+// quotes, comments and parentheses; a text with a body that is no literal (BEGIN ATOMIC) is left
+// whole, and the server then refuses it as one command.
+std::vector<std::string_view> statements_of(std::string_view text);
+
+// The statement may be a command with that tag, e.g. CREATE UNIQUE INDEX ... for "CREATE INDEX".
+bool may_be(std::string_view statement, std::string_view tag);
+
+// Without the word CONCURRENTLY: inside the applier's transaction only the plain form can be run.
+std::string without_concurrently(std::string_view statement);
+
+}  // namespace segue::backfill::postgres

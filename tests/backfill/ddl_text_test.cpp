@@ -1,0 +1,48 @@
+#include "backfill/postgres/ddl_text.hpp"
+
+#include <gtest/gtest.h>
+
+namespace segue::backfill::postgres {
+namespace {
+
+using Texts = std::vector<std::string_view>;
+
+TEST(DdlText, IsSplitOutsideOfQuotesCommentsAndBodies) {
+    EXPECT_EQ(statements_of("a; b ;\n"), (Texts{"a", "b "}));
+    EXPECT_EQ(statements_of(";; -- only; this\n"), Texts{});
+    EXPECT_EQ(statements_of("/* a; /* b; */ c; */ x 'it''s; one' \"a;b\" -- ;\n; y"),
+              (Texts{"x 'it''s; one' \"a;b\" -- ;\n", "y"}));
+    EXPECT_EQ(statements_of("f $$ a; b $$ $t$ c; $$ d $t$; g"),
+              (Texts{"f $$ a; b $$ $t$ c; $$ d $t$", "g"}));
+    EXPECT_EQ(statements_of("x E'a\\'; b'; y 'a\\'; z"), (Texts{"x E'a\\'; b'", "y 'a\\'", "z"}));
+    EXPECT_EQ(statements_of("CREATE RULE r AS ON INSERT TO t DO (a; b); c"),
+              (Texts{"CREATE RULE r AS ON INSERT TO t DO (a; b)", "c"}));
+    EXPECT_EQ(statements_of("x begin atomic a; b; end; c"), (Texts{"x begin atomic a; b; end; c"}));
+    for (const char* const open : {"'a;", "\"a;", "$$ a;", "/* a;", "E'\\", "$", "$1", "("}) {
+        EXPECT_LE(statements_of(open).size(), 1u) << open;
+    }
+}
+
+TEST(DdlText, IsComparedWithATag) {
+    EXPECT_TRUE(may_be("create unique index concurrently i on t (a)", "CREATE INDEX"));
+    EXPECT_TRUE(may_be("CREATE OR REPLACE /* x */ FUNCTION f()", "CREATE FUNCTION"));
+    EXPECT_TRUE(may_be("CREATE TABLE t AS SELECT 1", "CREATE TABLE AS"));
+    EXPECT_TRUE(may_be("ALTER DEFAULT PRIVILEGES GRANT", "ALTER DEFAULT PRIVILEGES"));
+    EXPECT_TRUE(may_be("GRANT SELECT ON t TO a", "GRANT"));
+    EXPECT_FALSE(may_be("SELECT f()", "ALTER TABLE"));
+    EXPECT_FALSE(may_be("DO $$ ALTER TABLE t ADD i int $$", "ALTER TABLE"));
+    EXPECT_FALSE(may_be("CREATE VIEW v AS SELECT 1", "CREATE TABLE"));
+    EXPECT_FALSE(may_be("", "ALTER TABLE"));
+}
+
+TEST(DdlText, LosesConcurrentlyOnlyWhereItIsAWord) {
+    EXPECT_EQ(without_concurrently("CREATE INDEX CONCURRENTLY i ON t (a)"),
+              "CREATE INDEX  i ON t (a)");
+    EXPECT_EQ(without_concurrently("drop index concurrently \"concurrently\""),
+              "drop index  \"concurrently\"");
+    EXPECT_EQ(without_concurrently("COMMENT ON TABLE t IS 'concurrently'"),
+              "COMMENT ON TABLE t IS 'concurrently'");
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,188 @@
+// DDL of applications while their database is moved: captured on the authority, run on the follower
+// at the same place of the stream; what cannot be carried stops by name.
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::chrono::milliseconds look_again{100};
+
+// The same catalog and the same rows, soon.
+void expect_same(Migration& move) {
+    const std::string source = move.superuser(move.source());
+    const std::string target = move.superuser(move.target());
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (!compare_catalogs(source, target).empty() &&
+           std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(look_again);
+    }
+    for (const std::string& difference : compare_catalogs(source, target))
+        ADD_FAILURE() << difference;
+    move.expect_equal_soon();
+}
+
+// A problem in status that has all these pieces; the last status otherwise.
+bool wait_problem(Migration& move, const std::vector<std::string>& pieces) {
+    std::string last;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (std::chrono::steady_clock::now() < deadline) {
+        const auto status = move.segue().status();
+        last = status ? status->dump() : "";
+        bool all = true;
+        for (const std::string& piece : pieces) all = all && last.find(piece) != std::string::npos;
+        if (all) return true;
+        std::this_thread::sleep_for(look_again);
+    }
+    ADD_FAILURE() << last;
+    return false;
+}
+
+// What an application's migrations are made of, most of it in transactions of its own.
+const std::vector<std::string> everyday = {
+    "ALTER TABLE app.keyed ADD COLUMN note text",
+    "ALTER TABLE app.keyed ADD COLUMN born timestamptz NOT NULL DEFAULT clock_timestamp()",
+    "ALTER TABLE app.keyed ADD COLUMN stamped timestamptz NOT NULL DEFAULT now()",
+    "ALTER TABLE app.keyed RENAME COLUMN note TO remark",
+    "ALTER TABLE app.keyed ALTER COLUMN remark SET DEFAULT 'none'",
+    "CREATE TABLE app.fresh (id bigserial PRIMARY KEY, body text, at timestamptz DEFAULT now())",
+    "INSERT INTO app.fresh (body) SELECT 'row ' || i FROM generate_series(1, 50) i",
+    "CREATE INDEX fresh_body ON app.fresh (body)",
+    "CREATE INDEX CONCURRENTLY fresh_at ON app.fresh (at)",
+    "DROP INDEX CONCURRENTLY app.fresh_at",
+    "ALTER TABLE app.fresh ALTER COLUMN id TYPE numeric(20, 0)",
+    "INSERT INTO app.fresh (body) VALUES ('after the rewrite')",
+    "ALTER TABLE app.fresh RENAME TO fresher",
+    "UPDATE app.fresher SET body = body || '!' WHERE id < 10",
+    "CREATE TABLE app.nameless (a int, b text)",
+    "INSERT INTO app.nameless VALUES (1, 'one'), (1, 'one'), (2, NULL)",
+    "UPDATE app.nameless SET b = 'two' WHERE a = 2",
+    "DELETE FROM app.nameless WHERE ctid = (SELECT min(ctid) FROM app.nameless)",
+    "CREATE TYPE app.colour AS ENUM ('red')",
+    "ALTER TYPE app.colour ADD VALUE 'blue'",
+    "ALTER TABLE app.nameless ADD COLUMN colour app.colour DEFAULT 'red'",
+    "INSERT INTO app.nameless VALUES (3, 'three', 'blue')",
+    "CREATE VIEW app.seen AS SELECT id, body FROM app.fresher",
+    "CREATE FUNCTION app.twice(i int) RETURNS int LANGUAGE sql AS 'SELECT 2 * i'",
+    "COMMENT ON TABLE app.fresher IS 'carried; with a semicolon'",
+    "GRANT SELECT ON app.fresher TO PUBLIC",
+    "ALTER TABLE app.fresher ADD CONSTRAINT short CHECK (length(body) < 100)",
+    "ALTER TABLE app.fresher DROP CONSTRAINT short",
+    "CREATE TABLE app.measured_west PARTITION OF app.measured FOR VALUES IN ('Alps')",
+    "INSERT INTO app.measured VALUES ('Alps', 9001, 1.5), ('Alps', 9002, 2.5)",
+    "CREATE TABLE app.measured_far (region text NOT NULL, id int NOT NULL, v numeric,"
+    " PRIMARY KEY (region, id))",
+    "INSERT INTO app.measured_far VALUES ('Andes', 9007, 7)",
+    "ALTER TABLE app.measured ATTACH PARTITION app.measured_far FOR VALUES IN ('Andes')",
+    "UPDATE app.measured SET v = v + 1 WHERE region IN ('Andes', 'Alps')",
+    "ALTER TABLE app.measured DETACH PARTITION app.measured_west",
+    "INSERT INTO app.measured_west VALUES ('Alps', 9003, 3)",
+    "ALTER TABLE app.measured ADD COLUMN extra int DEFAULT 5",
+    "TRUNCATE app.nameless",
+    "ALTER TABLE app.keyed DROP COLUMN remark",
+    "CREATE TABLE app.gone (i int PRIMARY KEY); ALTER TABLE app.gone ADD COLUMN j int;"
+    " INSERT INTO app.gone VALUES (1, 2); ALTER TABLE app.gone ADD k int",
+    "BEGIN; ALTER TABLE app.gone ADD COLUMN l int; INSERT INTO app.gone VALUES (2, 3, 4, 5);"
+    " ALTER TABLE app.gone RENAME l TO m; COMMIT",
+    "BEGIN; ALTER TABLE app.gone ADD COLUMN never int; ROLLBACK",
+    "DROP TABLE app.gone",
+    "CREATE TABLE app.made AS SELECT i, 'made ' || i AS v, random() AS r FROM generate_series(1, "
+    "30) i",
+    "UPDATE app.made SET v = 'mended' WHERE i = 3",
+    "ALTER TABLE app.keyed ADD COLUMN mark uuid NOT NULL DEFAULT gen_random_uuid()",
+    "ALTER TABLE app.keyed ALTER COLUMN mark TYPE text USING mark::text || random()",
+    "BEGIN; SAVEPOINT a; ALTER TABLE app.keyed DROP COLUMN mark; ROLLBACK TO a; COMMIT",
+    "CREATE TEMPORARY TABLE passing (i int); DROP TABLE passing",
+    "CREATE TABLE IF NOT EXISTS app.fresher (i int)",
+    "DROP TABLE IF EXISTS app.nothing",
+};
+
+TEST(Ddl, IsCarriedUnderLoadInBothDirections) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Workload workload{{move.through()}};
+    workload.start();
+    ASSERT_TRUE(workload.wait_for_more(50));
+    move.segue().expect_done({"mirror", "sync"});
+    Sql client{move.through()};
+    for (const std::string& statement : everyday) client.query(statement);
+    ASSERT_TRUE(workload.wait_for_more(50));
+    ASSERT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    client.query("ALTER TABLE app.fresher ADD COLUMN later int DEFAULT 3");
+    client.query("INSERT INTO app.fresher (body, later) VALUES ('on the target', 4)");
+    client.query("CREATE TABLE app.there (id int PRIMARY KEY, v text)");
+    client.query("INSERT INTO app.there VALUES (1, 'made on the target')");
+    ASSERT_TRUE(workload.wait_for_more(50));
+    ASSERT_EQ(move.segue().expect_done({"rollback"}).exit_code, 0);
+    client.query("INSERT INTO app.there VALUES (2, 'and back')");
+    client.query("ALTER TABLE app.there DROP COLUMN v");
+    ASSERT_TRUE(workload.wait_for_more(50));
+    workload.stop();
+    expect_no_client_noticed(workload.report());
+    expect_same(move);
+    move.segue().expect_done({"verify"});
+    move.expect_right(workload);
+    move.segue().expect_done({"finish", "--unfence"});
+    for (PostgresServer* server : {&move.source(), &move.target()}) {
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_event_trigger", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_proc WHERE proname LIKE 'ddl%'", "shop"),
+                  "0");
+    }
+}
+
+// What cannot be carried stops with its name, refuses the cutover, and goes on when the operator
+// has dealt with it; nothing behind it is lost.
+TEST(Ddl, StopsAtACommandWhoseTextIsNotKnownUntilItIsHandled) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    client.query("DO $$ BEGIN ALTER TABLE app.keyed ADD COLUMN hidden int DEFAULT 7; END $$");
+    client.query("INSERT INTO app.keyed (id, body) VALUES (-5, 'behind it')");
+    const std::string id = move.source().value("SELECT max(id) FROM segue.ddl", "shop");
+    EXPECT_TRUE(wait_problem(move,
+                             {"ALTER TABLE of table app.keyed by role app on the source",
+                              "a DO block",
+                              "INSERT INTO segue.ddl_handled VALUES ('source', " + id + ")"}));
+    EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
+    Sql operator_{move.as_mover(move.target())};
+    operator_.query("ALTER TABLE app.keyed ADD COLUMN hidden int DEFAULT 7");
+    operator_.query("INSERT INTO segue.ddl_handled VALUES ('source', " + id + ")");
+    expect_same(move);
+    EXPECT_EQ(move.target().value("SELECT body || hidden FROM app.keyed WHERE id = -5", "shop"),
+              "behind it7");
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+}
+
+// The last line of defence: what nobody has captured cannot do harm, whatever it was.
+TEST(Ddl, ThatWasNotCapturedStopsTheTableBeforeAWrongRow) {
+    SEGUE_NEEDS_POSTGRES();
+    const char* const missed[] = {"ALTER TABLE app.keyed ADD COLUMN extra int DEFAULT 1",
+                                  "ALTER TABLE app.keyed DROP COLUMN revision CASCADE",
+                                  "ALTER TABLE app.keyed RENAME COLUMN body TO text_of_it",
+                                  "ALTER TABLE app.keyed ALTER COLUMN extra TYPE bigint",
+                                  "ALTER TABLE app.keyed ALTER COLUMN text_of_it TYPE varchar(99)"};
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql captured{move.superuser(move.source())};
+    for (const char* const statement : missed) {
+        SCOPED_TRACE(statement);
+        captured.query("BEGIN; SET LOCAL segue.ddl_own = on; " + std::string{statement} +
+                       "; UPDATE app.keyed SET id = id WHERE id <= 3; COMMIT");
+        EXPECT_TRUE(wait_problem(move, {"app.keyed: its definition was changed on the authority"}));
+        EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
+        Sql operator_{move.as_mover(move.target())};
+        operator_.query(statement);
+        expect_same(move);
+    }
+}
+
+}  // namespace
+}  // namespace segue::test
