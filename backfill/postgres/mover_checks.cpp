@@ -17,6 +17,34 @@ Error invalid(Side side, const std::string& why) {
                      "; finish this migration and start again on an empty target"};
 }
 
+// What came out of a stream had been flushed, and no crash takes it back. Commits at positions that
+// the other side has already would be taken for those and skipped, silently. The log grows, so what
+// was found out once is kept on the other side.
+Status check_log_end(Connection& owner,
+                     Connection& store,
+                     Side stream,
+                     const StoredProgress& progress) {
+    const std::string kind = "invalid " + std::string{name(stream)};
+    const auto known =
+        store.execute("SELECT detail FROM segue.event WHERE kind = $1 ORDER BY id LIMIT 1", {kind});
+    if (!known) return known.error();
+    if (known->size() > 0) return Error{Errc::refused, known->text(0, 0)};
+    const auto rows = owner.execute("SELECT pg_current_wal_insert_lsn()");
+    if (!rows) return rows.error();
+    const Position end = parse_lsn(rows->at(0, 0)).value_or(Position{});
+    Position reached = std::max(progress.applied, progress.restart);
+    for (const Position commit : progress.beyond) reached = std::max(reached, commit);
+    if (end >= reached) return Done{};
+    const Error found =
+        invalid(stream,
+                "its log ended at " + format_lsn(end) + ", before what the other side has of it (" +
+                    format_lsn(reached) + "): an older state of it was restored");
+    const auto kept = store.execute("INSERT INTO segue.event (kind, detail) VALUES ($1, $2)",
+                                    {kind, found.detail});
+    if (!kept) return kept.error();
+    return found;
+}
+
 }  // namespace
 
 Status check_server(Connection& replication, Connection& side_connection, Side side) {
@@ -72,6 +100,8 @@ Result<StoredProgress> progress_for_slot(Connection& owner,
                            ", beyond what the other side has (" + format_lsn((*progress)->restart) +
                            "): a backup was restored there");
     }
+    const Status ahead = check_log_end(owner, store, stream, **progress);
+    if (!ahead) return ahead.error();
     return std::move(**progress);
 }
 

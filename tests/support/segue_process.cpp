@@ -33,7 +33,8 @@ SegueProcess::SegueProcess(const SegueOptions& options)
     : port_(free_port()),
       admin_port_(free_port()),
       folder_(make_folder("segue-run")),
-      config_(folder_ / "segue.toml") {
+      config_(folder_ / "segue.toml"),
+      environment_(options.environment) {
     std::vector<std::pair<std::string, std::string>> lines = {
         {"migration", "name = " + quoted(options.migration)},
         {"listen", "address = \"127.0.0.1:" + std::to_string(port_) + "\""},
@@ -75,7 +76,7 @@ SegueProcess::~SegueProcess() {
 }
 
 void SegueProcess::launch(const std::string& crash_at) {
-    std::vector<std::pair<std::string, std::string>> environment;
+    auto environment = environment_;
     if (!crash_at.empty()) environment.emplace_back("SEGUE_CRASH_AT", crash_at);
     process_ =
         Child{{{program(), "--config", config_, "run"}, environment}, folder_ / "log", SIGKILL};
@@ -101,7 +102,7 @@ int SegueProcess::terminate(seconds limit) {
 }
 
 CommandResult SegueProcess::verb(const std::vector<std::string>& arguments, seconds timeout) const {
-    Command command{{program(), "--config", config_}};
+    Command command{{program(), "--config", config_}, environment_};
     command.arguments.insert(command.arguments.end(), arguments.begin(), arguments.end());
     command.timeout = timeout;
     return run_command(command);

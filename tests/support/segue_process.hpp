@@ -19,6 +19,7 @@ struct SegueOptions {
     std::string migration = "segue";
     // Further lines by section, e.g. {"cutover", "drain_ms = 500"}.
     std::vector<std::pair<std::string, std::string>> lines = {};
+    std::vector<std::pair<std::string, std::string>> environment = {};  // Added to ours.
 };
 
 class SegueProcess {
@@ -69,6 +70,7 @@ public:
 private:
     int port_ = 0, admin_port_ = 0;
     std::filesystem::path folder_, config_;
+    std::vector<std::pair<std::string, std::string>> environment_;
     Child process_;
 };
 
