@@ -84,6 +84,9 @@ private:
     std::string not_consistent() const;  // Likewise, once it is consistent.
     bool copying_or_later() const;       // The mover has something to do.
     Status connected(std::initializer_list<Side> streams) const;  // After a moment's wait.
+    // Once something is copied both sides can be reached and hold its record. Without: another
+    // database than the one that is moved is configured, or it was made anew.
+    Status both_take_part() const;
     // Changes the authority's record by compare-and-set; on the board when it is written.
     Result<backfill::ControlRecord> update_record(
         const std::function<void(backfill::ControlRecord&)>& change);

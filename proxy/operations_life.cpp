@@ -82,9 +82,28 @@ VerbResult Operations::start(const Json&) {
     return begin_copying(std::move(record));
 }
 
+Status Operations::both_take_part() const {
+    const BoardState state = parts_.board.read();
+    for (const Side side : {Side::source, Side::target}) {
+        const auto read = parts_.change.steps.control(side).read();
+        const std::string where = "the " + std::string{name(side)};
+        if (!read)
+            return Error{Errc::refused, where + " cannot be reached: " + read.error().detail};
+        if (*read || state.record->backfill == router::Backfill::none) continue;
+        return Error{Errc::refused,
+                     where + " holds no record of this migration: is [" + std::string{name(side)} +
+                         "] url that of the database that is moved? If that was dropped on "
+                         "purpose, drop schema segue, the publication and the slots of this "
+                         "migration on the other side"};
+    }
+    return Done{};
+}
+
 // A mover that was started goes on by itself, also after runs that failed: between two of them
 // nothing is to be prepared, and preparing again would be in the way of the next one.
 VerbResult Operations::started_already() {
+    if (const Status both = both_take_part(); !both)
+        return VerbResult::refused(both.error().detail);
     const auto deadline = backfill::Clock::now() + start_wait;
     backfill::MoverStatus status = parts_.change.mover.status();
     while (!status.running && !parts_.change.stopping && backfill::Clock::now() < deadline) {
@@ -216,12 +235,8 @@ VerbResult Operations::finish(const Json& arguments) {
         return VerbResult::done("finished already: the " +
                                 std::string{name(state.record->authority)} + " is the authority");
     // Both sides are put back, so both must be there before anything is given up.
-    for (const Side side : {Side::source, Side::target}) {
-        const auto reachable = parts_.change.steps.control(side).read();
-        if (!reachable)
-            return VerbResult::refused("the " + std::string{name(side)} +
-                                       " cannot be reached: " + reachable.error().detail);
-    }
+    if (const Status both = both_take_part(); !both)
+        return VerbResult::refused(both.error().detail);
     if (!finished && state.record->backfill != router::Backfill::none) {
         // Durable first: from here on nothing waits for the follower, also after a restart.
         const auto off =

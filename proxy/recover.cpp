@@ -74,8 +74,17 @@ BothRecords read_both(backfill::ChangeSteps& steps) {
     return both;
 }
 
-// Empty when both records, as far as there are any, belong to the configured migration.
+// Empty when both records, as far as there are any, belong to the configured migration and stand
+// where they are configured to.
 std::string foreign(const BothRecords& both, const std::string& migration) {
+    for (const Side side : {Side::source, Side::target}) {
+        const auto& record = both.records[index(side)];
+        if (record && record->migration == migration && record->side != side) {
+            return "the " + std::string{name(side)} + "'s URL leads to the " +
+                   std::string{name(record->side)} + " of the migration \"" + migration +
+                   "\": correct [source] url and [target] url";
+        }
+    }
     for (const auto& record : both.records) {
         if (record && record->migration != migration) {
             return "the " + std::string{name(record->side)} + " belongs to the migration \"" +

@@ -368,6 +368,32 @@ TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
         << "the source says that it is the authority: it is believed alone";
 }
 
+TEST(Operations, AreRefusedWithAnotherDatabaseThanTheOneThatIsMoved) {
+    World world = consistent_world();
+    world.records[1].reset();
+    Desk desk{world};
+    EXPECT_TRUE(desk.operations.recover()) << "the application is served";
+    for (const char* verb : {"start", "finish"}) {
+        const VerbResult refused = desk.run(verb);
+        EXPECT_EQ(refused.exit_code, 1) << verb;
+        EXPECT_NE(refused.text.find("the target holds no record of this migration"),
+                  std::string::npos)
+            << refused.text;
+    }
+    EXPECT_EQ(world.records[0]->phase, router::Phase::steady);
+}
+
+TEST(Operations, SayThatTheSidesAreSwapped) {
+    World world = consistent_world();
+    std::swap(world.records[0], world.records[1]);
+    Desk desk{world};
+    EXPECT_FALSE(desk.operations.recover());
+    EXPECT_FALSE(desk.program.traffic.serving);
+    EXPECT_NE(desk.board.read().waiting_for.find("the source's URL leads to the target"),
+              std::string::npos)
+        << desk.board.read().waiting_for;
+}
+
 TEST(Operations, DoNotBelieveAPromotedStandbyAlone) {
     World world = consistent_world();
     world.promoted[0] = true;
