@@ -210,14 +210,20 @@ Status Fence::take_lock(Deadline deadline) {
 
 std::string Fence::lock_holders(const std::string& condition) {
     const auto rows = link_.run(
-        "SELECT DISTINCT coalesce(pid::text, 'prepared') FROM pg_locks WHERE granted"
-        " AND pid IS DISTINCT FROM pg_backend_pid() AND " +
-            condition,
+        "SELECT DISTINCT coalesce(l.pid || coalesce(' (' || a.state || coalesce(' for ' ||"
+        " extract(epoch FROM clock_timestamp() - a.xact_start)::int || ' s', '') || ')', ''),"
+        " 'prepared transaction' || coalesce(' ' || (SELECT string_agg(quote_literal(p.gid), ', ')"
+        " FROM pg_locks t JOIN pg_prepared_xacts p ON p.transaction = t.transactionid"
+        " WHERE t.pid IS NULL AND t.virtualtransaction = l.virtualtransaction), ''))"
+        " FROM (SELECT * FROM pg_locks WHERE granted AND pid IS DISTINCT FROM pg_backend_pid() "
+        "AND " +
+            condition + ") l LEFT JOIN pg_stat_activity a ON a.pid = l.pid",
         std::nullopt,
         std::chrono::steady_clock::now() + look_time_max);
     if (!rows) return " unknown";
     std::string pids;
-    for (int row = 0; row < rows->size(); ++row) pids += " " + rows->text(row, 0);
+    for (int row = 0; row < rows->size(); ++row)
+        pids += (pids.empty() ? " " : ", ") + rows->text(row, 0);
     return pids.empty() ? " none any more" : pids;
 }
 
