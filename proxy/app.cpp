@@ -91,6 +91,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       reads_(config, traffic_, positions_, *mover_, types_),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config),
+                 config.io_uring,
                  {config.mirror_policy, config.mirror_bound},
                  config.carry_temporary_max,
                  config.move_percent},

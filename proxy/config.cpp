@@ -320,6 +320,7 @@ void read_limits(ConfigReader& reader, Config& config) {
         config.retained_log_bytes_max = static_cast<std::uint64_t>(*value) << 20;
     }
     config.relay_threads = static_cast<int>(reader.whole("relay_threads", 0, 256).value_or(0));
+    config.io_uring = reader.boolean("io_uring").value_or(config.io_uring);
     config.copy_workers =
         static_cast<int>(reader.whole("copy_workers", 1, 64).value_or(config.copy_workers));
     config.clients_max = static_cast<std::uint32_t>(

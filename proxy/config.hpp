@@ -65,6 +65,7 @@ struct Config {
     std::string pg_bin;
     // Ours beyond INTERFACE, all with defaults:
     int relay_threads = 0;              // [limits] relay_threads; 0: cores - 1, at least 1.
+    bool io_uring = true;               // [limits] io_uring
     int copy_workers = 2;               // [limits] copy_workers
     std::uint32_t clients_max = 10000;  // [limits] clients
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms

@@ -1,5 +1,9 @@
 #include "proxy/outbox.hpp"
 
+#include <cassert>
+
+#include "proxy/socket_ring.hpp"
+
 namespace segue::proxy {
 
 namespace {
@@ -29,9 +33,17 @@ bool write_all(Transport& peer, Bytes from, std::size_t& size) {
 
 }  // namespace
 
-bool Outbox::send(Transport& peer, Bytes from) {
+bool Outbox::send(Transport& peer, Bytes from, const SendLater& later) {
+    const bool with_ring = later.ring != nullptr && !peer.uses_tls() && peer.is_open();
+    if (with_ring && submission_ == later.ring->submission()) later.ring->submit();
+    if (broken_) return false;
     if (!empty()) {
         bytes_ += text(from);
+        return true;
+    }
+    if (with_ring && from.size() <= gathered_size_max) {
+        later.ring->send(peer.fd(), from, *this, later.key);
+        submission_ = later.ring->submission();
         return true;
     }
     std::size_t size = 0;
@@ -43,7 +55,15 @@ bool Outbox::send(Transport& peer, Bytes from) {
     return good;
 }
 
+void Outbox::refused(Bytes rest, bool broken) {
+    assert(empty());
+    bytes_.assign(text(rest));
+    sent_ = 0;
+    broken_ = broken;
+}
+
 bool Outbox::flush(Transport& peer) {
+    if (broken_) return false;
     if (empty()) return true;
     const bool good = write_all(peer, bytes(std::string_view{bytes_}), sent_);
     if (!good || empty()) clear();
@@ -53,6 +73,7 @@ bool Outbox::flush(Transport& peer) {
 void Outbox::clear() {
     bytes_ = std::string{};  // Gives the memory back: idle sessions hold none.
     sent_ = 0;
+    broken_ = false;
 }
 
 }  // namespace segue::proxy

@@ -4,6 +4,7 @@
 // all it can hold, beside answers that a gate released.
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -12,19 +13,35 @@
 
 namespace segue::proxy {
 
+class SocketRing;
+
+// Where an outbox may leave small pieces until the end of the turn, and the key of its completions.
+struct SendLater {
+    SocketRing* ring = nullptr;  // Null: nowhere.
+    std::uint64_t key = 0;
+};
+
 class Outbox {
 public:
-    bool empty() const { return sent_ == bytes_.size(); }
+    // As far as is known: what was left with a ring counts as taken until it is handed in.
+    bool empty() const { return sent_ == bytes_.size() && !broken_; }
 
-    // Writes at once what the peer takes and keeps the rest. False: the connection is broken.
-    bool send(Transport& peer, Bytes from);
+    // Writes at once, or leaves with the ring, what the peer takes, and keeps the rest. False: the
+    // connection is broken.
+    bool send(Transport& peer, Bytes from, const SendLater& later = {});
     // Goes on after the peer has become writable.
     bool flush(Transport& peer);
     void clear();
 
+    // By the ring: these last bytes of what was left with it are still to be sent, or, if the
+    // connection is broken, will never be.
+    void refused(Bytes rest, bool broken);
+
 private:
     std::string bytes_;
     std::size_t sent_ = 0;
+    std::uint64_t submission_ = 0;  // The last one with which something was left.
+    bool broken_ = false;
 };
 
 }  // namespace segue::proxy

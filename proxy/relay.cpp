@@ -7,6 +7,8 @@
 #include <cassert>
 #include <utility>
 
+#include "proxy/socket_ring.hpp"
+
 namespace segue::proxy {
 
 namespace {
@@ -225,7 +227,7 @@ void Relay::send_to_server(Bytes from, Turn& turn) {
         from = session.backend.late->to_server(from);
     if (session.backend.types) [[unlikely]]
         from = session.backend.types->to_server(from);
-    if (!to_server_.send(session.backend.transport, from)) server_takes_no_more();
+    if (!to_server_.send(session.backend.transport, from, server_later_)) server_takes_no_more();
 }
 
 void Relay::relay(Bytes from, Turn& turn) {
@@ -271,7 +273,7 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
 
 void Relay::tell_client(Bytes from) {
     if (from.empty() || ending_ == Ending::finished) return;
-    if (!to_client_.send(session_->client, from)) client_broken();
+    if (!to_client_.send(session_->client, from, client_later_)) client_broken();
 }
 
 void Relay::client_ended() {
@@ -281,6 +283,7 @@ void Relay::client_ended() {
 
 // Nobody is left to be answered: the server learns it at once, and what it holds is freed.
 void Relay::client_broken() {
+    send_now();
     session_->backend.transport.reset_connection();
     session_->client.close();
     ending_ = Ending::finished;
@@ -301,7 +304,13 @@ void Relay::server_takes_no_more() {
     if (ending_ == Ending::no) ending_ = Ending::client_ended;
 }
 
+// What was asked of the ring is asked of descriptors, which may be closed after this.
+void Relay::send_now() {
+    if (client_later_.ring != nullptr) client_later_.ring->submit();
+}
+
 void Relay::finish_if_done() {
+    if (ending_ != Ending::no) send_now();
     switch (ending_) {
         case Ending::no:
         case Ending::finished:
@@ -322,6 +331,7 @@ void Relay::end_with(Bytes last_words) {
     (void)session_->client.read_some(unread);
     tell_client(last_words);
     if (ending_ == Ending::finished) return;
+    send_now();
     session_->backend.transport.close();
     ending_ = Ending::server_ended;
     finish_if_done();

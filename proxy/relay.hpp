@@ -79,6 +79,12 @@ public:
 
     explicit Relay(std::unique_ptr<Session> session) : session_(std::move(session)) {}
 
+    // From now on small pieces are left with the ring until the end of the turn.
+    void send_later(const SendLater& to_client, const SendLater& to_server) {
+        client_later_ = to_client;
+        server_later_ = to_server;
+    }
+
     // Sends bytes of ours to the client, in order with what was sent before.
     void tell_client(Bytes from);
 
@@ -188,6 +194,7 @@ private:
     void server_ended();
     void server_takes_no_more();
     void finish_if_done();
+    void send_now();
     void on_stopped_client(std::uint32_t events, Turn& turn);
     void client_gone_while_stopped(Turn& turn);
     void read_ahead(Turn& turn);
@@ -197,6 +204,7 @@ private:
 
     std::unique_ptr<Session> session_;
     Outbox to_client_, to_server_, to_other_;
+    SendLater client_later_, server_later_;
     std::unique_ptr<ReadTap> tap_;  // Only while reads are shadowed or shifted.
     router::Gate gate_;
     WriteMark written_before_;  // Read before the transaction under way began, or unknown.

@@ -1,6 +1,6 @@
 #pragma once
-// One session's place in a relay thread: its relay, and what epoll has been told of its sockets.
-// Only for the files of RelayThread.
+// One session's place in a relay thread: its relay, and what epoll and the ring have been told of
+// its sockets. Only for the files of RelayThread.
 
 #include <cstdint>
 
@@ -9,19 +9,17 @@
 
 namespace segue::proxy {
 
+// User data of epoll and keys of the ring: a slot's address, and which of its sockets; 0 is the
+// wake-up.
+inline constexpr std::uint64_t server_bit = 1;
+inline constexpr std::uint64_t other_bit = 2;
+inline constexpr std::uint64_t wake_up = 0;
+
 struct RelayThread::Slot {
     explicit Slot(std::unique_ptr<Session> session) : relay(std::move(session)) {}
 
-    // What epoll watches; -1 and 0 when nothing.
-    struct Watched {
-        int fd = -1;
-        std::uint32_t events = 0;
-        bool once = false;  // Edge-triggered. Not with TLS, which does not say when it has emptied
-                            // the socket.
-    };
-
     void watch_server(const Transport& transport) {
-        server = {transport.fd(), 0, !transport.uses_tls()};
+        server = {.fd = transport.fd(), .once = !transport.uses_tls()};
     }
 
     std::uint64_t id = 0;
@@ -33,6 +31,7 @@ struct RelayThread::Slot {
     int cancels = 0;                 // On their way to its server.
     bool passed_through = false;
     bool newcomer = false;     // Let in during a hold; not stopped before the next one.
+    bool removed = false;
     bool in_gated = false;     // Listed in gated_.
     bool in_buffered = false;  // Listed in buffered_.
     bool between_boundaries =

@@ -119,6 +119,7 @@ void Relay::client_gone_while_stopped(Turn& turn) {
         if (got.io == Io::ok) stopped_input_ = text(Bytes{turn.scratch}.first(got.size));
     }
     request_dropped_ = !stopped_input_.empty() && stopped_input_.front() != terminate_tag;
+    send_now();
     session_->backend.transport.close();
     session_->client.close();
     ending_ = Ending::finished;
@@ -168,6 +169,7 @@ void Relay::skip_cancelled_request(Turn& turn) {
     const std::string reply = skip_->reply();
     skip_.reset();
     if (reply.empty()) {
+        send_now();
         session_->backend.transport.close();
         session_->client.close();
         ending_ = Ending::finished;

@@ -11,18 +11,9 @@
 #include <utility>
 
 #include "proxy/relay_slot.hpp"
+#include "proxy/socket_ring.hpp"
 
 namespace segue::proxy {
-
-namespace {
-
-// epoll's user data: a slot's address, its lowest bit telling the server's socket; 0 is the
-// wake-up.
-constexpr std::uint64_t server_bit = 1;
-constexpr std::uint64_t other_bit = 2;
-constexpr std::uint64_t wake_up = 0;
-
-}  // namespace
 
 RelayThread::RelayThread(RelayPeers peers)
     : peers_(peers),
@@ -46,6 +37,7 @@ RelayThread::RelayThread(RelayPeers peers)
 
 RelayThread::~RelayThread() {
     stop();
+    close_ring();
     shift_wanted_ = false;
     set_gate(false);  // Unsubscribes.
     if (subscribed_) subscribe_if_needed();
@@ -83,10 +75,11 @@ void RelayThread::run() {
     for (;;) {
         {
             const std::lock_guard lock{inbox_mutex_};
-            if (stopped_) return;
+            if (stopped_) break;
         }
         turn(std::chrono::milliseconds{-1});
     }
+    close_ring();
 }
 
 bool RelayThread::needs_tick() const {
@@ -99,6 +92,7 @@ void RelayThread::pace() const {
     const std::uint32_t pause =
         peers_.traffic == nullptr ? 0 : peers_.traffic->pace.load(std::memory_order_relaxed);
     if (pause == 0) return;
+    if (ring_) ring_->submit();
     const timespec time{0, static_cast<long>(pause) * 1000};
     ::clock_nanosleep(CLOCK_MONOTONIC, 0, &time, nullptr);
 }
@@ -107,34 +101,19 @@ void RelayThread::turn(std::chrono::milliseconds timeout) {
     if (!buffered_.empty() || !releasing_.empty()) timeout = std::chrono::milliseconds{0};
     if (needs_tick() && (timeout.count() < 0 || timeout > tick)) timeout = tick;
 
-    std::array<epoll_event, events_per_turn_max> events;
-    const int count = ::epoll_wait(
-        epoll_fd_, events.data(), events_per_turn_max, static_cast<int>(timeout.count()));
-    turn_.now = Clock::now();
-    if (reads_) refresh_reads();
-    for (int i = 0; i < count; ++i) {
-        const epoll_event& event = events[static_cast<std::size_t>(i)];
-        if (event.data.u64 == wake_up) {
-            drain_wake_ups();
-            continue;
-        }
-        auto& slot = *reinterpret_cast<Slot*>(event.data.u64 & ~(server_bit | other_bit));
-        if (slot.relay.finished()) continue;  // Earlier in this turn; it lies in the graveyard.
-        if ((event.data.u64 & other_bit) != 0) {
-            slot.relay.on_other(event.events, turn_);
-        } else if ((event.data.u64 & server_bit) != 0) {
-            slot.relay.on_server(event.events, turn_);
-        } else {
-            slot.relay.on_client(event.events, turn_);
-        }
-        settle(slot);
-    }
+    if (!std::exchange(ring_asked_for_, true) && peers_.ring) open_ring();
+    take_events(timeout);
     resume_buffered();
     release_some();
     if (needs_tick() && turn_.now - ticked_at_ >= tick) on_tick();
     end_turn();
-    graveyard_.clear();
+    bury();
     pace();
+}
+
+void RelayThread::begin_turn() {
+    turn_.now = Clock::now();
+    if (reads_) refresh_reads();
 }
 
 void RelayThread::drain_wake_ups() {
@@ -153,6 +132,7 @@ void RelayThread::drain_wake_ups() {
 void RelayThread::settle(Slot& slot) {
     if (slot.relay.finished()) return remove(slot);
     if (slot.relay.motion() == Motion::stopping && slot.relay.try_stop(turn_.now)) on_stopped(slot);
+    if (slot.relay.finished()) return remove(slot);  // Its client had gone.
     if (peers_.move_percent > 0) [[unlikely]]
         force_move_sometimes(slot);
     if (slot.relay.wants_connection(turn_.now) && peers_.prepare) {
@@ -171,28 +151,35 @@ void RelayThread::settle(Slot& slot) {
 }
 
 void RelayThread::watch(Slot& slot) {
-    const auto update = [this](Slot::Watched& watched, std::uint32_t wanted, std::uint64_t data) {
-        if (wanted == watched.events) return;
-        // Without interest the socket is taken out altogether: epoll reports errors of what it
-        // watches whether asked or not, again and again.
-        const int operation = watched.events == 0 ? EPOLL_CTL_ADD
-                              : wanted == 0       ? EPOLL_CTL_DEL
-                                                  : EPOLL_CTL_MOD;
-        epoll_event event{};
-        event.events = wanted;
-        // Told once, and again whenever the interest changes: level by level epoll would look at
-        // each socket a second time to see that it has been read. The end of a stream may come with
-        // its last bytes and must be told with them.
-        if (watched.once) event.events |= (wanted & EPOLLIN) != 0 ? EPOLLET | EPOLLRDHUP : EPOLLET;
-        event.data.u64 = data;
-        ::epoll_ctl(epoll_fd_, operation, watched.fd, &event);
-        watched.events = wanted;
-    };
+    const auto update =
+        [this](Watched& watched, Transport* transport, std::uint32_t wanted, std::uint64_t data) {
+            if (ring_ && watched.once && (data & other_bit) == 0)
+                wanted = watch_by_ring(watched, transport, wanted, data);
+            if (wanted == watched.events) return;
+            // Without interest the socket is taken out altogether: epoll reports errors of what it
+            // watches whether asked or not, again and again.
+            const int operation = watched.events == 0 ? EPOLL_CTL_ADD
+                                  : wanted == 0       ? EPOLL_CTL_DEL
+                                                      : EPOLL_CTL_MOD;
+            epoll_event event{};
+            event.events = wanted;
+            // Told once, and again whenever the interest changes: level by level epoll would look
+            // at each socket a second time to see that it has been read. The end of a stream may
+            // come with its last bytes and must be told with them.
+            if (watched.once)
+                event.events |= (wanted & EPOLLIN) != 0 ? EPOLLET | EPOLLRDHUP : EPOLLET;
+            event.data.u64 = data;
+            ::epoll_ctl(epoll_fd_, operation, watched.fd, &event);
+            watched.events = wanted;
+        };
     const auto address = reinterpret_cast<std::uint64_t>(&slot);
-    update(slot.client, slot.relay.client_interest(turn_.now), address);
-    update(slot.server, slot.relay.server_interest(), address | server_bit);
+    Session* session = slot.relay.session();
+    Transport* const client = session == nullptr ? nullptr : &session->client;
+    Transport* const server = session == nullptr ? nullptr : &session->backend.transport;
+    update(slot.client, client, slot.relay.client_interest(turn_.now), address);
+    update(slot.server, server, slot.relay.server_interest(), address | server_bit);
     if (slot.other.events == 0) slot.other.fd = slot.relay.other_fd();
-    update(slot.other, slot.relay.other_interest(), address | other_bit);
+    update(slot.other, nullptr, slot.relay.other_interest(), address | other_bit);
 }
 
 // After a swap: the old socket stays open, but nobody listens to it.
@@ -210,6 +197,8 @@ void RelayThread::remove(Slot& slot) {
     if (slot.in_gated) std::erase(gated_, &slot);
     if (slot.in_buffered) std::erase(buffered_, &slot);
     peers_.directory->remove(slot.id);
+    slot.removed = true;
+    if (ring_) forget_in_ring(slot);
     const auto found = slots_.find(slot.id);
     assert(found != slots_.end());
     graveyard_.push_back(std::move(found->second));
@@ -227,11 +216,12 @@ void RelayThread::adopt(std::unique_ptr<Session> session, const std::string& gre
     Slot& slot = *owned;
     Session& adopted = *slot.relay.session();
     slot.id = adopted.id;
-    slot.client = {adopted.client.fd(), 0, !adopted.client.uses_tls()};
+    slot.client = {.fd = adopted.client.fd(), .once = !adopted.client.uses_tls()};
     slot.watch_server(adopted.backend.transport);
     slot.passed_through = adopted.passed_through;
     slots_.emplace(slot.id, std::move(owned));
     session_count_.store(slots_.size(), std::memory_order_relaxed);
+    if (ring_) use_ring(slot);
     if (gate_holds()) slot.relay.set_gate(true);
     slot.relay.tell_client(bytes(greeting));
     slot.newcomer = admitting_;

@@ -1,6 +1,8 @@
 #pragma once
-// One thread of the data plane: a level-triggered epoll loop that owns its sessions. In steady
-// state one epoll_wait serves a batch of sockets, and nothing is allocated or locked for a message.
+// One thread of the data plane: a loop that owns its sessions. In steady state one system call
+// waits for a batch of sockets, and nothing is allocated or locked for a message. Where the kernel
+// permits, that call is io_uring's and brings the bytes with it (socket_ring.hpp); everything else,
+// and all of it elsewhere, is epoll's.
 //
 // Other threads talk to it by posting tasks; functions marked [own] are for tasks (and for tests,
 // which call `turn` themselves instead of `start`).
@@ -29,6 +31,9 @@
 
 namespace segue::proxy {
 
+class SocketRing;
+struct RingCompletion;
+
 inline constexpr int events_per_turn_max = 256;
 inline constexpr std::size_t scratch_size = 64 * 1024;
 inline constexpr std::size_t releases_per_turn_max = 32;  // Paces the end of a hold.
@@ -48,6 +53,7 @@ struct RelayPeers {
     Shadow* shadow = nullptr;  // Null: none is shadowed.
     // Gets the follower's connection of that session into the session's state, some time.
     std::function<void(std::uint64_t)> prepare;
+    bool ring = true;  // Receive by io_uring where it is to be had.
     // Development: how often a session is moved at a boundary, and who prepares it.
     int move_percent = 0;
     std::function<void(std::uint64_t)> move;
@@ -143,6 +149,15 @@ public:
 
 private:
     struct Slot;
+    // One socket: what epoll watches (-1 and 0 when nothing), and whether the ring reads it.
+    struct Watched {
+        int fd = -1;
+        std::uint32_t events = 0;
+        bool once = false;  // Edge-triggered. Not with TLS, which does not say when it has emptied
+                            // the socket.
+        bool receiving = false;
+        bool cancelling = false;  // `receiving` is about to end.
+    };
     // What was asked of Positions at the end of a turn.
     struct Asked {
         std::uint64_t turn = 0;
@@ -150,6 +165,21 @@ private:
     };
 
     void run();
+    void begin_turn();
+    void take_events(std::chrono::milliseconds timeout);
+    void take_epoll_events(std::chrono::milliseconds timeout);
+    void take_completion(const RingCompletion& completion);
+    void tell(Slot& slot, bool server, std::uint32_t events);
+    std::uint32_t watch_by_ring(Watched& watched,
+                                Transport* transport,
+                                std::uint32_t wanted,
+                                std::uint64_t key);
+    void leave_ring(Slot& slot);
+    void forget_in_ring(Slot& slot);
+    void bury();
+    void open_ring();
+    void use_ring(Slot& slot);
+    void close_ring();
     void drain_wake_ups();
     void settle(Slot& slot);
     void end_lend(Slot& slot);
@@ -181,6 +211,8 @@ private:
     RelayPeers peers_;
     int epoll_fd_ = -1;
     int wake_fd_ = -1;
+    std::unique_ptr<SocketRing> ring_;  // Null: epoll alone.
+    bool ring_asked_for_ = false;
     std::thread thread_;
     std::atomic<std::size_t> session_count_{0};
 

@@ -39,6 +39,8 @@ void RelayThread::stop_if_wanted(Slot& slot) {
 void RelayThread::on_stopped(Slot& slot) {
     if (is_held(slot)) peers_.directory->set_held(slot.id, true);
     if (!slot.receiver || slot.cancels > 0) return;
+    leave_ring(slot);
+    if (slot.relay.finished()) return;
     --lends_waiting_;
     const LendReceiver receiver = std::exchange(slot.receiver, nullptr);
     std::unique_ptr<Session> session = slot.relay.lend();
@@ -143,9 +145,12 @@ std::size_t RelayThread::swap(Side side) {
             settle(*slot);
             continue;
         }
-        slot->relay.swap_backends();
-        change_server(*slot);
-        peers_.directory->update_backends(*session);
+        leave_ring(*slot);
+        if (!slot->relay.finished()) {
+            slot->relay.swap_backends();
+            change_server(*slot);
+            peers_.directory->update_backends(*session);
+        }
         settle(*slot);
     }
     return ended;

@@ -29,6 +29,7 @@ void RelayThread::end_forced_move(std::uint64_t id, bool ready) {
     Slot* slot = find(id);
     if (slot == nullptr || !slot->moving) return;
     slot->moving = false;
+    if (slot->relay.session() != nullptr) leave_ring(*slot);
     peers_.directory->set_held(id, false);
     Session* session = slot->relay.session();
     if (ready && session != nullptr && slot->relay.motion() == Motion::stopped && session->other &&

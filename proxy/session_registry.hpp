@@ -28,6 +28,7 @@ namespace segue::proxy {
 
 struct RegistrySettings {
     int relay_threads = 1;
+    bool io_uring = true;
     GatePolicy gate;
     std::size_t carry_temporary_max = 0;  // Config::carry_temporary_max
     int move_percent = 0;                 // Config::move_percent

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cassert>
 #include <cerrno>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 namespace segue::proxy {
@@ -63,13 +65,19 @@ Transport::Transport(int fd) : fd_(fd) {
 }
 
 Transport::Transport(Transport&& from) noexcept
-    : fd_(std::exchange(from.fd_, -1)), ssl_(std::move(from.ssl_)) {}
+    : fd_(std::exchange(from.fd_, -1)),
+      ssl_(std::move(from.ssl_)),
+      input_(std::exchange(from.input_, {})) {
+    assert(input_.bytes.empty());
+}
 
 Transport& Transport::operator=(Transport&& from) noexcept {
     if (this != &from) {
         close();
         fd_ = std::exchange(from.fd_, -1);
         ssl_ = std::move(from.ssl_);
+        input_ = std::exchange(from.input_, {});
+        assert(input_.bytes.empty());
     }
     return *this;
 }
@@ -78,9 +86,52 @@ Transport::~Transport() { close(); }
 
 IoOutcome Transport::read_some(MutableBytes into) {
     if (fd_ < 0) return {Io::failed, 0};
-    if (!ssl_) return plain_outcome(::recv(fd_, into.data(), into.size(), 0), Io::want_read);
+    if (!ssl_) return read_plain(into);
     ERR_clear_error();
     return tls_outcome(ssl_.get(), SSL_read(ssl_.get(), into.data(), tls_size(into.size())));
+}
+
+IoOutcome Transport::read_plain(MutableBytes into) {
+    if (input_.has_some()) return take_received(into);
+    if (input_.end != Io::ok) return {input_.end, 0};
+    if (input_.receiving) return {Io::want_read, 0};
+    return plain_outcome(::recv(fd_, into.data(), into.size(), 0), Io::want_read);
+}
+
+IoOutcome Transport::take_received(MutableBytes into) {
+    const Bytes from =
+        input_.kept.empty() ? input_.bytes : bytes(input_.kept).subspan(input_.taken);
+    std::size_t size = std::min(from.size(), into.size());
+    std::memcpy(into.data(), from.data(), size);
+    if (input_.kept.empty()) {
+        input_.bytes = from.subspan(size);
+    } else {
+        input_.taken += size;
+        if (input_.taken == input_.kept.size()) input_.kept = {};
+    }
+    if (!input_.has_some() && std::exchange(input_.more, false) && size < into.size()) {
+        const MutableBytes rest = into.subspan(size);
+        const IoOutcome got =
+            plain_outcome(::recv(fd_, rest.data(), rest.size(), 0), Io::want_read);
+        size += got.size;
+        if (got.io == Io::closed || got.io == Io::failed) input_.end = got.io;
+    }
+    return {Io::ok, size};
+}
+
+void Transport::received(Bytes bytes, bool more, Io end) {
+    assert(input_.receiving && !input_.has_some());
+    input_.receiving = false;
+    input_.more = more;
+    input_.end = end;
+    input_.bytes = bytes;
+}
+
+void Transport::keep_received() {
+    if (input_.bytes.empty()) return;
+    input_.kept = text(input_.bytes);
+    input_.taken = 0;
+    input_.bytes = {};
 }
 
 IoOutcome Transport::write_some(Bytes from) {
@@ -92,6 +143,7 @@ IoOutcome Transport::write_some(Bytes from) {
 }
 
 bool Transport::has_buffered_input() const {
+    if (input_.has_some() || input_.end != Io::ok) return true;
     // After a read that found less than a record the descriptor will announce the rest.
     return ssl_ && SSL_want(ssl_.get()) != SSL_READING && SSL_has_pending(ssl_.get()) == 1;
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 
 #include "protocol/bytes.hpp"
 
@@ -32,9 +33,17 @@ public:
     IoOutcome read_some(MutableBytes into);
     IoOutcome write_some(Bytes from);
 
-    // True when TLS may hold bytes, decrypted or not, that no readiness of the descriptor will
-    // announce.
+    // True when there is input that no readiness of the descriptor will announce: bytes that TLS
+    // holds, decrypted or not, or what a receive by others has brought.
     bool has_buffered_input() const;
+
+    // Somebody else reads this plain socket (socket_ring.hpp) until `received`: reads find nothing.
+    void receiving() { input_.receiving = true; }
+    // What that has brought comes before anything that is read here. `more`: there is probably more
+    // in the socket. `end`: how the stream has ended, `ok` if it has not. What is left of `bytes`
+    // when they are about to go is kept by `keep_received`.
+    void received(Bytes bytes, bool more, Io end);
+    void keep_received();
     bool is_open() const { return fd_ >= 0; }
     bool uses_tls() const { return ssl_ != nullptr; }
     int fd() const { return fd_; }
@@ -49,8 +58,24 @@ private:
     struct FreeSsl {
         void operator()(SSL* ssl) const { SSL_free(ssl); }
     };
+    // What a receive by others has brought.
+    struct Input {
+        bool receiving = false;
+        bool more = false;
+        Io end = Io::ok;
+        Bytes bytes;            // Somebody else's,
+        std::string kept;       // or ours; one of the two is empty.
+        std::size_t taken = 0;  // Of `kept`.
+
+        bool has_some() const { return !bytes.empty() || !kept.empty(); }
+    };
+
+    IoOutcome read_plain(MutableBytes into);
+    IoOutcome take_received(MutableBytes into);
+
     int fd_ = -1;
     std::unique_ptr<SSL, FreeSsl> ssl_;
+    Input input_;
 };
 
 }  // namespace segue::proxy

@@ -272,6 +272,7 @@ TEST_F(GateTest, OpeningTheGateReleasesWhatIsHeld) {
     rig->settle();
     EXPECT_EQ(scene.client->heard(), "");
     rig->thread.set_gate(false);
+    rig->settle();
     EXPECT_EQ(scene.client->heard(), complete("INSERT 0 1") + ready('I'));
 }
 

@@ -105,7 +105,7 @@ struct SessionRegistryTest : testing::Test {
         peers.control = context.get_executor();
         peers.traffic = &traffic;
         peers.opener = dialer.get();
-        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, {}}, peers);
+        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, true, {}}, peers);
         registry->start();
         const auto count = [this] { return registry->session_count(); };
         services.emplace(LoginServices{

@@ -1,0 +1,227 @@
+#include "proxy/socket_ring.hpp"
+
+#include <poll.h>
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "proxy/outbox.hpp"
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr unsigned submissions_max = 1024;  // Handed in together; more are handed in earlier.
+constexpr unsigned completions_max = 4096;  // Beyond them the kernel keeps a list.
+constexpr int buffer_group = 0;
+constexpr std::size_t page = 4096;
+// No addresses, of which other keys are made.
+constexpr std::uint64_t cancel_key = 0;
+constexpr std::uint64_t epoll_key = ~std::uint64_t{0};
+constexpr std::uint64_t send_bit = 4;  // Of a send; callers have the two below it.
+
+RingOutcome outcome_of(int result) {
+    if (result > 0) return RingOutcome::bytes;
+    if (result == 0) return RingOutcome::ended;
+    if (result == -ECANCELED) return RingOutcome::cancelled;
+    if (result == -ENOBUFS || result == -EAGAIN || result == -EINTR) return RingOutcome::ready;
+    return RingOutcome::broken;
+}
+
+}  // namespace
+
+void SocketRing::Free::operator()(io_uring_buf_ring* memory) const { std::free(memory); }
+
+std::unique_ptr<SocketRing> SocketRing::open(int epoll_fd) {
+    std::unique_ptr<SocketRing> ring{new SocketRing{epoll_fd}};
+    return ring->set_up() ? std::move(ring) : nullptr;
+}
+
+bool SocketRing::set_up() {
+    io_uring_params parameters{};
+    parameters.flags =
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+    parameters.cq_entries = completions_max;
+    if (io_uring_queue_init_params(submissions_max, &ring_, &parameters) < 0) return false;
+    opened_ = true;
+    buffer_ring_.reset(static_cast<io_uring_buf_ring*>(
+        std::aligned_alloc(page, receive_buffers * sizeof(io_uring_buf))));
+    if (!buffer_ring_) return false;
+    io_uring_buf_reg registration{};
+    registration.ring_addr = reinterpret_cast<std::uint64_t>(buffer_ring_.get());
+    registration.ring_entries = receive_buffers;
+    registration.bgid = buffer_group;
+    if (io_uring_register_buf_ring(&ring_, &registration, 0) < 0) return false;
+    (void)io_uring_register_ring_fd(&ring_);  // Saves the look-up of the descriptor at each call.
+    buffers_.resize(receive_buffers * receive_buffer_size);
+    gathered_bytes_.resize(gathered_total_max);
+    io_uring_buf_ring_init(buffer_ring_.get());
+    for (unsigned number = 0; number < receive_buffers; ++number) {
+        buffer_in_use_ = number;
+        give_buffer_back();
+    }
+    return true;
+}
+
+SocketRing::~SocketRing() {
+    if (opened_) io_uring_queue_exit(&ring_);
+}
+
+io_uring_sqe& SocketRing::entry() {
+    io_uring_sqe* entry = io_uring_get_sqe(&ring_);
+    while (entry == nullptr) {
+        submit();
+        entry = io_uring_get_sqe(&ring_);
+    }
+    return *entry;
+}
+
+void SocketRing::receive(int fd, std::uint64_t key) {
+    io_uring_sqe& asked = entry();
+    io_uring_prep_recv(&asked, fd, nullptr, 0, 0);
+    // What was there has just been read: a first attempt would find nothing.
+    asked.ioprio |= IORING_RECVSEND_POLL_FIRST;
+    asked.flags |= IOSQE_BUFFER_SELECT;
+    asked.buf_group = buffer_group;
+    io_uring_sqe_set_data64(&asked, key);
+}
+
+void SocketRing::cancel(std::uint64_t key) {
+    io_uring_sqe& asked = entry();
+    io_uring_prep_cancel64(&asked, key, 0);
+    io_uring_sqe_set_data64(&asked, cancel_key);
+}
+
+// The kernel tries each send while it is handed in, and never later (MSG_DONTWAIT). It tells of one
+// only when not everything was taken (MSG_WAITALL makes that a failure, others are skipped).
+void SocketRing::send(int fd, Bytes from, Outbox& outbox, std::uint64_t key) {
+    assert(from.size() <= gathered_size_max);
+    if (gathered_size_ + from.size() > gathered_bytes_.size()) submit();
+    io_uring_sqe& asked = entry();
+    std::byte* const copy = gathered_bytes_.data() + gathered_size_;
+    std::memcpy(copy, from.data(), from.size());
+    io_uring_prep_send(&asked, fd, copy, from.size(), MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL);
+    asked.flags |= IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data64(&asked, key | send_bit);
+    gathered_.push_back({key, &outbox, gathered_size_, from.size()});
+    gathered_size_ += from.size();
+}
+
+void SocketRing::submit() {
+    while (io_uring_sq_ready(&ring_) > 0) io_uring_submit(&ring_);
+    submitted();
+}
+
+void SocketRing::watch_epoll() {
+    if (std::exchange(epoll_watched_, true)) return;
+    io_uring_sqe& asked = entry();
+    io_uring_prep_poll_add(&asked, epoll_fd_, POLLIN);
+    io_uring_sqe_set_data64(&asked, epoll_key);
+}
+
+void SocketRing::wait(std::chrono::milliseconds timeout) {
+    if (buffer_in_use_) give_buffer_back();
+    entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(next_));
+    next_ = 0;
+    watch_epoll();
+    if (!entries_.empty() || timeout.count() == 0) {
+        io_uring_submit_and_get_events(&ring_);
+    } else if (timeout.count() < 0) {
+        io_uring_submit_and_wait(&ring_, 1);
+    } else {
+        __kernel_timespec time{timeout.count() / 1000, timeout.count() % 1000 * 1'000'000};
+        io_uring_cqe* first = nullptr;
+        io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
+    }
+    submit();  // What an interrupted call has left.
+}
+
+// Takes what has completed. Everything that was to be sent has been tried.
+void SocketRing::submitted() {
+    unsigned head = 0;
+    unsigned count = 0;
+    io_uring_cqe* completed = nullptr;
+    io_uring_for_each_cqe(&ring_, head, completed) {
+        ++count;
+        if (completed->user_data == cancel_key) continue;
+        const bool refused =
+            completed->user_data != epoll_key && (completed->user_data & send_bit) != 0;
+        if (refused) take_refused(completed->user_data & ~send_bit, completed->res);
+        entries_.push_back({completed->user_data, completed->res, completed->flags});
+    }
+    io_uring_cq_advance(&ring_, count);
+    gathered_.clear();
+    gathered_size_ = 0;
+    ++submission_;
+}
+
+void SocketRing::take_refused(std::uint64_t key, int result) {
+    const auto found = std::find_if(gathered_.begin(),
+                                    gathered_.end(),
+                                    [key](const Gathered& sent) { return sent.key == key; });
+    // Told later, its bytes would be gone, and the stream with them.
+    assert(found != gathered_.end());
+    const Bytes all{gathered_bytes_.data() + found->begin, found->size};
+    const bool later = result >= 0 || result == -EAGAIN || result == -EINTR;
+    found->outbox->refused(all.subspan(static_cast<std::size_t>(std::max(result, 0))), !later);
+}
+
+void SocketRing::give_buffer_back() {
+    io_uring_buf_ring_add(buffer_ring_.get(),
+                          buffer(*buffer_in_use_),
+                          receive_buffer_size,
+                          static_cast<unsigned short>(*buffer_in_use_),
+                          io_uring_buf_ring_mask(receive_buffers),
+                          0);
+    io_uring_buf_ring_advance(buffer_ring_.get(), 1);
+    buffer_in_use_.reset();
+}
+
+RingCompletion SocketRing::completion(const Entry& from) {
+    RingCompletion completion{from.key, outcome_of(from.result), {}, false};
+    if ((from.flags & IORING_CQE_F_BUFFER) != 0)
+        buffer_in_use_ = from.flags >> IORING_CQE_BUFFER_SHIFT;
+    if (completion.outcome != RingOutcome::bytes) return completion;
+    const auto size = static_cast<std::size_t>(from.result);
+    completion.bytes = {buffer(*buffer_in_use_), size};
+    completion.filled = size == receive_buffer_size;
+    return completion;
+}
+
+std::optional<RingCompletion> SocketRing::next() {
+    if (buffer_in_use_) give_buffer_back();
+    if (next_ == entries_.size()) return std::nullopt;
+    const Entry next = entries_[next_++];
+    if (next.key == epoll_key) {
+        epoll_watched_ = false;
+        return RingCompletion{epoll_key, RingOutcome::epoll, {}, false};
+    }
+    if ((next.key & send_bit) != 0)
+        return RingCompletion{next.key & ~send_bit, RingOutcome::unsent, {}, false};
+    return completion(next);
+}
+
+RingCompletion SocketRing::await(std::uint64_t key) {
+    if (buffer_in_use_) give_buffer_back();
+    cancel(key);
+    for (;;) {
+        const auto found = std::find_if(entries_.begin() + static_cast<std::ptrdiff_t>(next_),
+                                        entries_.end(),
+                                        [key](const Entry& of) { return of.key == key; });
+        if (found != entries_.end()) {
+            const Entry awaited = *found;
+            entries_.erase(found);
+            return completion(awaited);
+        }
+        io_uring_submit_and_wait(&ring_, 1);
+        submit();
+    }
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,201 @@
+#include "proxy/socket_ring.hpp"
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "proxy/outbox.hpp"
+#include "relay_rig.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t key = 16;
+
+// Both ends of a TCP connection of this machine, whose buffers are small.
+std::pair<int, int> tcp_pair() {
+    const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+    EXPECT_EQ(::listen(listener, 1), 0);
+    EXPECT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size), 0);
+    const int near = ::socket(AF_INET, SOCK_STREAM, 0);
+    const int small = 4096;
+    ::setsockopt(near, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    EXPECT_EQ(::connect(near, reinterpret_cast<sockaddr*>(&address), size), 0);
+    const int far = ::accept(listener, nullptr, nullptr);
+    ::close(listener);
+    return {near, far};
+}
+
+class Ring : public testing::Test {
+protected:
+    void SetUp() override {
+        ring = SocketRing::open(epoll_fd);
+        if (!ring) GTEST_SKIP() << "this machine does not permit io_uring";
+        const auto [near, far] = tcp_pair();
+        socket = Transport{near};
+        peer = std::make_unique<Peer>(far);
+    }
+    void TearDown() override {
+        ring.reset();
+        ::close(epoll_fd);
+    }
+
+    std::optional<RingCompletion> turn() {
+        ring->wait(0ms);
+        return ring->next();
+    }
+    RingCompletion wait() {
+        ring->wait(5s);
+        const auto completion = ring->next();
+        EXPECT_TRUE(completion);
+        return completion.value_or(RingCompletion{});
+    }
+
+    int epoll_fd = ::epoll_create1(0);
+    std::unique_ptr<SocketRing> ring;
+    Transport socket;
+    std::unique_ptr<Peer> peer;
+};
+
+TEST_F(Ring, ReceivesOnceForEachTimeItIsAsked) {
+    ring->receive(socket.fd(), key);
+    EXPECT_FALSE(turn());
+    peer->say("one");
+    const RingCompletion first = wait();
+    EXPECT_EQ(first.key, key);
+    EXPECT_EQ(first.outcome, RingOutcome::bytes);
+    EXPECT_EQ(text(first.bytes), "one");
+    EXPECT_FALSE(first.filled);
+    peer->say("two");
+    EXPECT_FALSE(turn());
+    ring->receive(socket.fd(), key);
+    EXPECT_EQ(text(wait().bytes), "two");
+}
+
+TEST_F(Ring, TellsHowAStreamHasEnded) {
+    ring->receive(socket.fd(), key);
+    peer->end_sending();
+    EXPECT_EQ(wait().outcome, RingOutcome::ended);
+
+    const auto [near, far] = tcp_pair();
+    ring->receive(near, key);
+    const linger at_once{1, 0};
+    ::setsockopt(far, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    ::close(far);
+    EXPECT_EQ(wait().outcome, RingOutcome::broken);
+    ::close(near);
+}
+
+TEST_F(Ring, AwaitsTheEndOfAReceive) {
+    ring->receive(socket.fd(), key);
+    EXPECT_EQ(ring->await(key).outcome, RingOutcome::cancelled);
+    ring->receive(socket.fd(), key);
+    EXPECT_FALSE(turn());
+    peer->say("in time");
+    ring->wait(5s);  // It is here, but has not been taken.
+    EXPECT_EQ(text(ring->await(key).bytes), "in time");
+    EXPECT_FALSE(turn());
+}
+
+TEST_F(Ring, IsReadinessWhenAllBuffersAreTaken) {
+    std::vector<std::pair<int, int>> pairs;
+    for (unsigned i = 0; i < receive_buffers + 8; ++i) {
+        int ends[2];
+        ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+        pairs.emplace_back(ends[0], ends[1]);
+        ASSERT_EQ(::send(ends[1], "x", 1, 0), 1);
+        ring->receive(ends[0], key * (i + 1));
+    }
+    std::map<RingOutcome, unsigned> seen;
+    // A call does so many at a time.
+    for (unsigned i = 0; i < receive_buffers; ++i) ring->wait(0ms);
+    while (const auto completion = ring->next()) ++seen[completion->outcome];
+    EXPECT_EQ(seen[RingOutcome::bytes], receive_buffers);
+    EXPECT_EQ(seen[RingOutcome::ready], 8u);
+    for (const auto& [near, far] : pairs) {
+        ::close(near);
+        ::close(far);
+    }
+}
+
+TEST_F(Ring, WatchesTheEpollAlsoForWhatStaysReady) {
+    const int event = ::eventfd(1, EFD_NONBLOCK);
+    epoll_event wanted{};
+    wanted.events = EPOLLIN;
+    ASSERT_EQ(::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event, &wanted), 0);
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(wait().outcome, RingOutcome::epoll);
+    ::close(event);
+}
+
+TEST_F(Ring, SendsWhatWasGatheredWithTheNextSubmission) {
+    Outbox outbox;
+    EXPECT_TRUE(outbox.send(socket, bytes("one "), {ring.get(), key}));
+    EXPECT_EQ(peer->heard(), "");
+    EXPECT_TRUE(outbox.send(socket, bytes("two"), {ring.get(), key}));
+    ring->submit();
+    EXPECT_EQ(peer->heard(), "one two");
+    EXPECT_FALSE(turn());
+}
+
+TEST_F(Ring, TellsTheOutboxOfABrokenConnection) {
+    peer->close();
+    Outbox outbox;
+    for (int i = 0; i < 3 && outbox.empty(); ++i) {
+        outbox.send(socket, bytes("x"), {ring.get(), key});
+        ring->submit();
+    }
+    EXPECT_EQ(wait().outcome, RingOutcome::unsent);
+    EXPECT_FALSE(outbox.flush(socket));
+    EXPECT_FALSE(outbox.send(socket, bytes("x"), {ring.get(), key}));
+}
+
+// The bytes of every size, for a peer that is slower: none is lost, doubled or overtaken.
+TEST_F(Ring, KeepsTheOrderForASlowReader) {
+    std::minstd_rand random{1};
+    const auto below = [&](int limit) { return std::uniform_int_distribution{1, limit}(random); };
+    Outbox outbox;
+    std::string sent, heard;
+    int refused = 0;
+    for (int i = 0; i < 4000; ++i) {
+        std::string piece(static_cast<std::size_t>(below(below(4) == 1 ? 12000 : 200)), ' ');
+        for (char& letter : piece) letter = static_cast<char>('a' + below(26) - 1);
+        if (outbox.empty() || below(3) == 1) {
+            ASSERT_TRUE(outbox.send(socket, bytes(piece), {ring.get(), key}));
+            sent += piece;
+        }
+        if (below(2) == 1) ring->wait(0ms);
+        while (const auto completion = ring->next()) {
+            EXPECT_EQ(completion->outcome, RingOutcome::unsent);
+            ++refused;
+        }
+        if (below(20) == 1) heard += peer->heard();
+        ASSERT_TRUE(outbox.flush(socket));
+    }
+    ring->submit();
+    while (!outbox.empty()) {
+        heard += peer->heard();
+        ASSERT_TRUE(outbox.flush(socket));
+    }
+    while (heard.size() < sent.size()) {
+        const std::string more = peer->heard();
+        ASSERT_LE(heard.size() + more.size(), sent.size());
+        heard += more;
+    }
+    EXPECT_GT(refused, 10);
+    EXPECT_TRUE(heard == sent);
+}
+
+}  // namespace
+}  // namespace segue::proxy
