@@ -152,7 +152,11 @@ struct SchemaChange {
     std::vector<std::string> record;  // What the engine wrote of it; only its applier reads it.
     std::string what;                 // The kind of command, for people.
     std::vector<TableId> tables;      // Whose definition or existence it changes.
-    Position start;                   // Of its transaction; the dispatcher's.
+    bool reshapes_tables = false;     // Rows of theirs may be others afterwards.
+    // The dispatcher's: where its transaction starts, and which of the tables are to be emptied
+    // before it, because their copy begins anew behind it.
+    Position start;
+    std::vector<TableId> emptied;
 
     std::size_t memory() const;
     friend bool operator==(const SchemaChange&, const SchemaChange&) = default;

@@ -102,6 +102,14 @@ Status Dispatcher::schema_change(SchemaChange change, std::vector<ApplyItem>& ou
         case Fate::apply:
             transaction_->forwarded = true;
             change.start = transaction_->start;
+            for (const SchemaChange::TableId& id : change.tables) {
+                TableInCopy* const in = table({id.schema, id.name});
+                if (!in || !change.reshapes_tables || in->chunks.settled(transaction_->start))
+                    continue;
+                begin_again(*in, out);
+                in->altered = true;
+                change.emptied.push_back(id);
+            }
             out.emplace_back(std::move(change));
             return Done{};
     }

@@ -75,6 +75,8 @@ struct TableInCopy {
     // gone.
     Position barrier;
     std::uint64_t next_number = 0;
+    // It was altered: what is known of it here is of the past, and the next run copies it.
+    bool altered = false;
 };
 
 class Dispatcher {
@@ -146,6 +148,7 @@ private:
     struct RelationRoute {
         TableInCopy* table = nullptr;
         std::vector<std::size_t> key;  // The key's columns in the relation.
+        std::string lacks;             // The name of a key column that the relation does not have.
     };
 
     Fate fate_of(const TransactionBegin& begin) const;
@@ -158,6 +161,7 @@ private:
     Status apply_key_change(const RelationRoute& route, Change change, std::vector<ApplyItem>& out);
     void deliver(TableChunks::Target at, Change change, std::vector<ApplyItem>& out);
     void forget_chunk(TableInCopy& table, std::uint64_t number, std::vector<ApplyItem>& out);
+    void begin_again(TableInCopy& table, std::vector<ApplyItem>& out);
     void drop_buffer(Chunk& chunk);
     Result<const RelationRoute*> route_of(const Relation& relation);
 

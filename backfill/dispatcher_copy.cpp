@@ -55,16 +55,15 @@ TableInCopy* Dispatcher::table(const TableName& name) {
 
 Result<const Dispatcher::RelationRoute*> Dispatcher::route_of(const Relation& relation) {
     if (const auto known = routes_.find(&relation); known != routes_.end()) return &known->second;
-    RelationRoute route{table({relation.schema, relation.name}), {}};
+    RelationRoute route{table({relation.schema, relation.name}), {}, {}};
     if (route.table) {
         for (const std::string& column : route.table->key_columns) {
             const auto at = std::find_if(relation.columns.begin(),
                                          relation.columns.end(),
                                          [&](const auto& c) { return c.name == column; });
             if (at == relation.columns.end()) {
-                return Error{Errc::refused,
-                             relation.schema + "." + relation.name + ": key column " + column +
-                                 " is gone; its definition was changed during the copy"};
+                route.lacks = column;
+                break;
             }
             route.key.push_back(static_cast<std::size_t>(at - relation.columns.begin()));
         }
@@ -86,6 +85,14 @@ Status Dispatcher::apply(Change change, std::vector<ApplyItem>& out) {
         transaction_->forwarded = true;
         out.emplace_back(std::move(change));
         return Done{};
+    }
+    if (route.table->altered)
+        return Done{};  // Nothing of it is on the follower until it is copied.
+    if (!route.lacks.empty()) {
+        const Relation& relation = change.relation();
+        return Error{Errc::refused,
+                     relation.schema + "." + relation.name + ": key column " + route.lacks +
+                         " is gone; its definition was changed during the copy"};
     }
     if (change.kind() == ChangeKind::update && change.old_row() != OldRow::none) {
         return apply_key_change(route, std::move(change), out);
@@ -155,16 +162,20 @@ void Dispatcher::deliver(TableChunks::Target at, Change change, std::vector<Appl
     }
 }
 
+// Its copy starts again, once the follower's table is empty.
+void Dispatcher::begin_again(TableInCopy& in, std::vector<ApplyItem>& out) {
+    for (const auto& chunk : in.chunks.chunks()) drop_buffer(*chunk);
+    in.chunks.clear();
+    transaction_->restarted.push_back(in.name);
+    out.emplace_back(ForgetTable{in.name});
+}
+
 Status Dispatcher::apply_truncate(Change change, std::vector<ApplyItem>& out) {
     for (std::size_t i = 0; i < change.truncated_size(); ++i) {
         const Relation& relation = change.truncated(i);
         TableInCopy* const in = table({relation.schema, relation.name});
         if (!in || in->chunks.settled(transaction_->start)) continue;
-        // It is small now: its copy starts again, once the follower's table is empty.
-        for (const auto& chunk : in->chunks.chunks()) drop_buffer(*chunk);
-        in->chunks.clear();
-        transaction_->restarted.push_back(in->name);
-        out.emplace_back(ForgetTable{in->name});
+        begin_again(*in, out);  // It is small now.
     }
     transaction_->forwarded = true;
     out.emplace_back(std::move(change));

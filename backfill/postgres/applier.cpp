@@ -189,17 +189,23 @@ Status Applier::read_tables_anew(StatementPipeline& pipeline) {
     return writer_.forget_statements(pipeline);
 }
 
+bool Applier::is_copying() const {
+    const std::lock_guard lock{shared_.mutex};
+    return shared_.backfill != router::Backfill::consistent && !shared_.indexing;
+}
+
 Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
     in_transaction_ = true;
     if (const Status begun = begin(pipeline); !begun) return begun;
     for (const auto& table : change.tables) twins_.cancel({table.schema, table.name});
     if (const Status sent = batch_.flush(pipeline); !sent) return sent;
     if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
-    bool copying = false;
-    {
-        const std::lock_guard lock{shared_.mutex};
-        copying = shared_.backfill != router::Backfill::consistent;
+    for (const auto& table : change.emptied) {
+        const auto emptied =
+            follower_->execute("TRUNCATE ONLY " + qualified(table.schema, table.name));
+        if (!emptied) return emptied.error();
     }
+    const bool copying = is_copying();
     const Status changed = ddl_.apply(*follower_, change, tables_, copying);
     if (!changed) {
         stopped_table_ = change.tables.empty()
@@ -282,6 +288,10 @@ void Applier::wake_for_readers() {
 }
 
 void Applier::publish() {
+    // Before anybody who copies learns that the change is there: how a table is read was decided
+    // when this run began.
+    if (group_changed_schema_ && is_copying())
+        pipe_.fail(Error{Errc::closed, "the schema was changed: tables are read anew"});
     if (checkpoint_in_flight_) {
         checkpointed_ = *checkpoint_in_flight_;
         checkpointed_at_ = std::chrono::steady_clock::now();

@@ -74,6 +74,7 @@ private:
     Status loop(StatementPipeline& pipeline);
     Status process(StatementPipeline& pipeline, ApplyItem& item);
     Status change_schema(StatementPipeline& pipeline, const SchemaChange& change);
+    bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
     Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);

@@ -173,6 +173,15 @@ Result<Copier::Read> Copier::accept_snapshot(const CopyPlan::Work& work) {
     }
 }
 
+// A table or column that only one side has, because a change of the schema is on its way in the
+// stream: when it arrives this run ends. A run that ended before would meet the same again.
+Error Copier::await_schema(Error error) {
+    constexpr std::chrono::seconds on_its_way_max{5};
+    const bool unknown = error.sqlstate == "42P01" || error.sqlstate == "42703";
+    if (unknown) (void)pipe_.wait_for_position(Position{~0ull}, on_its_way_max);
+    return error;
+}
+
 Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
     const Table& table = *work.table;
     const std::string columns = column_list(table);
@@ -180,11 +189,11 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
     if (!begun) return begun.error();
     const auto into =
         follower_->execute("COPY " + table.qualified_name() + " (" + columns + ") FROM STDIN");
-    if (!into) return into.error();
+    if (!into) return await_schema(into.error());
     const auto from =
         authority_->execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() +
                             " WHERE " + range_condition(table, work.range) + ") TO STDOUT");
-    if (!from) return from.error();
+    if (!from) return await_schema(from.error());
     for (;;) {
         char* row = nullptr;
         const int size = PQgetCopyData(authority_->raw(), &row, 0);

@@ -44,6 +44,7 @@ private:
     Status copy(const CopyPlan::Work& work);
     Status copy_steps(const CopyPlan::Work& work, Read& read);
     Result<Read> accept_snapshot(const CopyPlan::Work& work);
+    Error await_schema(Error error);
     Status transfer(const CopyPlan::Work& work, Read& read);
     Status pass_gate(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read);
     Status load(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read);

@@ -15,6 +15,7 @@ struct Record {
     std::string id, tag, command, refusal;
     std::vector<std::string> objects, settings, look, missing;
     std::vector<std::string> schemas, names;
+    bool without_constraints = false;  // They are not compared.
 };
 
 Record read_record(const SchemaChange& change) {
@@ -75,11 +76,37 @@ Result<std::string> take_settings(Connection& follower, const Record& record) {
     return restore;
 }
 
+// Until the copy is whole the follower has neither indexes but keys nor constraints, triggers or
+// policies; they are taken from the authority as it is then.
+bool comes_with_the_rest(const std::string& tag) {
+    return tag.ends_with(" INDEX") || tag.ends_with(" TRIGGER") || tag.ends_with(" POLICY") ||
+           tag.ends_with(" RULE");
+}
+
+bool is_left_for_later(const std::string& line) {
+    return line.find(" | constraint | ") != std::string::npos ||
+           line.find(" | index | ") != std::string::npos;
+}
+
+void leave_for_later(Record& record) {
+    record.without_constraints = true;
+    std::erase_if(record.look, is_left_for_later);
+}
+
+bool has_moved_rows(const Record& record, const SchemaChange::TableId& table) {
+    const std::string line = table.schema + "." + table.name + " | table |  | r p";
+    return std::any_of(record.look.begin(), record.look.end(), [&](const std::string& look) {
+        return look.starts_with(line);
+    });
+}
+
 Result<std::vector<std::string>> look_of(Connection& follower, const Record& record) {
     const auto rows =
         follower.execute("SELECT segue.ddl_look($1::text[])", {text_array(plain_names(record))});
     if (!rows) return rows.error();
-    return parse_text_array(rows->at(0, 0));
+    std::vector<std::string> look = parse_text_array(rows->at(0, 0));
+    if (record.without_constraints) std::erase_if(look, is_left_for_later);
+    return look;
 }
 
 std::string first_difference(const std::vector<std::string>& wanted,
@@ -99,6 +126,29 @@ std::string first_difference(const std::vector<std::string>& wanted,
 std::string without_rows(const Record& record, std::string statement) {
     if (record.tag != "CREATE TABLE AS") return statement;
     return statement + "\nWITH NO DATA";
+}
+
+// The command failed because what it makes is there, or what it drops is not: the operator was
+// faster, or the authority's indexes and constraints were taken after it was run there. While
+// copying, also a constraint that is not there yet, or that rows break which are not all there.
+Result<bool> is_so_already(Connection& follower,
+                           const Record& record,
+                           const Error& error,
+                           bool copying) {
+    const std::string& state = error.sqlstate;
+    if (record.tag.starts_with("DROP ")) {
+        return record.objects.size() == 1 &&
+               (state == "42704" || state == "42P01" || state == "42883");
+    }
+    const bool present = state == "42P07" || state == "42710" || state == "42701";
+    const bool gone = record.tag == "ALTER TABLE" && (state == "42703" || state == "42704") &&
+                      error.detail.find("role") == std::string::npos;
+    const bool later = copying && record.tag == "ALTER TABLE" &&
+                       (state.starts_with("23") || state == "42830" || state == "42P16");
+    if (record.names.empty() || !(present || gone || later)) return false;
+    const auto look = look_of(follower, record);
+    if (!look) return look.error();
+    return first_difference(record.look, *look).empty();
 }
 
 // One candidate. Refused with the reason when it is not what was run on the authority.
@@ -188,6 +238,14 @@ Status note_copied(Connection& follower, const Record& record, Position start) {
     return Done{};
 }
 
+Status note(Connection& follower, Side stream, const Record& record) {
+    const auto noted = follower.execute(
+        "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
+        {record.tag + ", number " + record.id + " of the " + std::string{name(stream)}});
+    if (!noted) return noted.error();
+    return Done{};
+}
+
 // What else the follower needs: its own publication and identities, and a record of it.
 Status adopt(Connection& follower, Side stream, const Record& record, Position start) {
     if (record.tag.starts_with("CREATE TABLE") || record.tag == "CREATE SCHEMA" ||
@@ -201,11 +259,7 @@ Status adopt(Connection& follower, Side stream, const Record& record, Position s
         " = c.relname))",
         {text_array(record.schemas), text_array(record.names)});
     if (!adopted) return adopted.error();
-    const auto noted = follower.execute(
-        "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
-        {record.tag + ", number " + record.id + " of the " + std::string{name(stream)}});
-    if (!noted) return noted.error();
-    return Done{};
+    return note(follower, stream, record);
 }
 
 Error stopped(Connection& follower, Side stream, const Record& record, const std::string& why) {
@@ -232,13 +286,9 @@ Status DdlApplier::apply(Connection& follower,
                          const SchemaChange& change,
                          const FollowerTables& before,
                          bool copying) {
-    const Record record = read_record(change);
-    const bool known = std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& t) {
-        return before.contains({t.schema, t.name});
-    });
-    if (copying && known) {
-        return stopped(follower, stream_, record, "its table is still being copied");
-    }
+    Record record = read_record(change);
+    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
+    if (copying) leave_for_later(record);
     const auto handled = is_handled(follower, stream_, record);
     if (!handled) return handled.error();
     if (*handled) {
@@ -247,6 +297,18 @@ Status DdlApplier::apply(Connection& follower,
         const std::string differs = first_difference(record.look, *look);
         if (differs.empty()) return adopt(follower, stream_, record, change.start);
         return stopped(follower, stream_, record, "it is marked as handled, but " + differs);
+    }
+    const bool renamed =
+        record.tag == "ALTER TABLE" &&
+        std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
+            return !before.contains({table.schema, table.name}) && has_moved_rows(record, table);
+        });
+    if (copying && renamed) {
+        return stopped(follower,
+                       stream_,
+                       record,
+                       "a table was renamed before the copy was consistent; rename it back, or"
+                       " finish and start anew");
     }
     if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
 
@@ -267,9 +329,12 @@ Status DdlApplier::apply(Connection& follower,
             return taken ? adopt(follower, stream_, record, change.start) : taken;
         }
         if (!follower.good()) return ran;
-        if (!failure) failure = ran.error();
         if (auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_ddl"); !undone)
             return undone.error();
+        const auto so = is_so_already(follower, record, ran.error(), copying);
+        if (!so) return so.error();
+        if (*so) return adopt(follower, stream_, record, change.start);
+        if (!failure) failure = ran.error();
     }
     return stopped(follower,
                    stream_,

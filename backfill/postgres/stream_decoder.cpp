@@ -183,6 +183,7 @@ StreamDecoder::Event StreamDecoder::schema_change(const Relation& relation,
         change.record.push_back(column);
         change.record.push_back(value);
     }
+    change.reshapes_tables = change.what == "ALTER TABLE" || change.what.starts_with("DROP ");
     if (schemas.size() != names.size())
         return malformed("segue.ddl names tables that have no name");
     for (std::size_t i = 0; i < names.size(); ++i) {

@@ -186,5 +186,59 @@ TEST(Dispatcher, ATwinParksWhatItsSnapshotDoesNotSee) {
     EXPECT_EQ(stream.given(), "i5 C55");
 }
 
+Status alter(Stream& stream, std::uint64_t start, bool reshapes = true) {
+    Status went = stream.dispatcher.on(TransactionBegin{start, {}, Position{start}}, stream.out);
+    SchemaChange change;
+    change.what = "ALTER";
+    change.tables = {{"public", "t"}};
+    change.reshapes_tables = reshapes;
+    if (went) went = stream.dispatcher.on(std::move(change), stream.out);
+    if (went) went = stream.dispatcher.on(stream.insert("5"), stream.out);
+    const TransactionCommit commit{start, Position{start + 5}, {}, false, true};
+    return went ? stream.dispatcher.on(commit, stream.out) : went;
+}
+
+TEST(Dispatcher, AChangeOfTheSchemaKeepsItsPlaceBetweenTheRows) {
+    Stream stream{{Position{20}, {}, {}}};
+    ASSERT_TRUE(alter(stream, 10)) << "on the follower already";
+    ASSERT_TRUE(alter(stream, 30));
+    EXPECT_EQ(stream.given(), "P15 DALTER@30 i5 C35");
+    stream.dispatcher.park_unseen_by(Snapshot{1, 1, {}});
+    ASSERT_TRUE(alter(stream, 40));
+    ASSERT_TRUE(stream.dispatcher.release_parked(stream.out));
+    EXPECT_EQ(stream.given(), "K40 DALTER@40 i5 C45");
+    stream.dispatcher.set_role(StreamRole::watched, {});
+    ASSERT_TRUE(alter(stream, 50));
+    EXPECT_EQ(stream.given(), "S P55");
+}
+
+// A chunk that was read before, or will be in this run, is of the table as it was.
+TEST(Dispatcher, ATableThatIsAlteredWhileItIsCopiedBeginsAgainAndTakesNothingUntilThen) {
+    Stream stream;
+    TableInCopy& table = stream.copy_table();
+    load(stream, table, read_chunk(stream, table, up_to("3")));
+    Chunk& open = read_chunk(stream, table, above("3"));
+    const std::uint64_t number = open.number;
+    ASSERT_TRUE(alter(stream, 110, false));
+    EXPECT_EQ(stream.given(), "DALTER@110 C115") << "a comment, say: the row is buffered";
+    ASSERT_TRUE(alter(stream, 120));
+    EXPECT_EQ(stream.given(), "T DALTER@120 C125");
+    EXPECT_EQ(table.chunks.find(number), nullptr);
+    EXPECT_EQ(table.barrier, Position{125});
+    stream.relation.columns[0].name = "key_with_another_name";
+    ASSERT_TRUE(stream.transaction(130, 130, list(stream.insert("1"))));
+    EXPECT_EQ(stream.given(), "C135");
+}
+
+// Of a table that is whole on the follower only the command itself is needed.
+TEST(Dispatcher, ATableThatIsAlteredAfterItsCopyStays) {
+    Stream stream;
+    TableInCopy& table = stream.copy_table();
+    load(stream, table, read_chunk(stream, table, {}));
+    ASSERT_TRUE(alter(stream, 110));
+    EXPECT_EQ(stream.given(), "DALTER@110 i5 C115");
+    EXPECT_TRUE(table.chunks.complete());
+}
+
 }  // namespace
 }  // namespace segue::backfill

@@ -184,5 +184,40 @@ TEST(Ddl, ThatWasNotCapturedStopsTheTableBeforeAWrongRow) {
     }
 }
 
+// Commands of the time of copying: before any chunk is loaded, and between the copy and its record.
+TEST(Ddl, IsCarriedWhileTablesAreCopied) {
+    SEGUE_NEEDS_POSTGRES();
+    const std::vector<std::string> commands[] = {
+        {"ALTER TABLE app.keyed ADD COLUMN note text DEFAULT 'n'",
+         "UPDATE app.keyed SET note = 'changed' WHERE id % 3 = 0",
+         "ALTER TABLE app.account DROP COLUMN touched",
+         "CREATE INDEX keyed_note ON app.keyed (note)",
+         "ALTER TABLE app.document ADD COLUMN at timestamptz DEFAULT now()",
+         "ALTER TABLE app.parent RENAME COLUMN name TO title",
+         "CREATE TABLE app.fresh (id bigserial PRIMARY KEY, body text UNIQUE)",
+         "INSERT INTO app.fresh (body) SELECT 'row ' || i FROM generate_series(1, 50) i"},
+        {"ALTER TABLE app.keyed ADD COLUMN more int NOT NULL DEFAULT 3",
+         "UPDATE app.keyed SET more = 4 WHERE id % 5 = 0",
+         "CREATE UNIQUE INDEX account_both ON app.account (id, balance)",
+         "ALTER TABLE app.fresh ADD COLUMN mark uuid DEFAULT gen_random_uuid()",
+         "CREATE TABLE app.measured_alps PARTITION OF app.measured FOR VALUES IN ('Alps')",
+         "INSERT INTO app.measured VALUES ('Alps', 9001, 1)",
+         "DROP TABLE app.loose"}};
+    Migration move;
+    move.segue().run("copy.after_read");
+    move.segue().verb({"start"});
+    ASSERT_TRUE(move.segue().wait_for_end(20s));
+    Sql client{move.direct(move.source())};
+    for (const std::string& command : commands[0]) client.query(command);
+    move.segue().run("copy.before_reverse_slot");
+    ASSERT_TRUE(move.segue().wait_for_end(60s));
+    for (const std::string& command : commands[1]) client.query(command);
+    move.segue().run();
+    ASSERT_TRUE(move.segue().wait_consistent());
+    expect_same(move);
+    move.segue().expect_done({"verify"});
+    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+}
+
 }  // namespace
 }  // namespace segue::test
