@@ -33,6 +33,21 @@ std::string escape_option(std::string_view value) {
     return escaped;
 }
 
+// Whether the error comes from RAISE in a function that is not ours: its words are the
+// application's.
+bool raised(PGresult* result) {
+    const char* source = result ? PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION) : nullptr;
+    if (source == nullptr || std::string_view{source} != "exec_stmt_raise") return false;
+    const char* context = PQresultErrorField(result, PG_DIAG_CONTEXT);
+    return context == nullptr || !std::string_view{context}.starts_with("PL/pgSQL function segue.");
+}
+
+// One text of a value means the same on both servers, whatever their own settings are.
+constexpr const char* normalised_settings =
+    "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex"
+    " -c extra_float_digits=3 -c xmloption=content -c lc_monetary=C -c statement_timeout=0"
+    " -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog";
+
 }  // namespace
 
 long long Rows::number(int row, int column) const {
@@ -42,10 +57,7 @@ long long Rows::number(int row, int column) const {
 long long Rows::affected() const { return parse_number<long long>(PQcmdTuples(result_.get())); }
 
 Result<Connection> Connection::open(const std::string& url, const Options& options) {
-    std::string startup =
-        "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex"
-        " -c extra_float_digits=3 -c xmloption=content -c statement_timeout=0 -c lock_timeout=0"
-        " -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog";
+    std::string startup = options.normalised ? normalised_settings : "";
     for (const auto& [setting, value] : options.settings) {
         startup += " -c " + setting + "=" + escape_option(value);
     }
@@ -121,8 +133,10 @@ Error Connection::error(std::string_view what, PGresult* result) const {
     const char* primary = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : nullptr;
     Error error{good() ? Errc::server : Errc::closed, std::string{what} + ": "};
     // The detail and context fields of a server's error may hold row values: only the primary
-    // message.
-    error.detail += one_line(primary ? primary : PQerrorMessage(raw()));
+    // message, and that without what may be one.
+    error.detail +=
+        one_line(primary ? without_values(primary, sqlstate ? sqlstate : "", raised(result))
+                         : PQerrorMessage(raw()));
     if (sqlstate) error.sqlstate = sqlstate;
     return error;
 }
@@ -133,6 +147,19 @@ void Connection::cancel() const {
         PQcancel(request, message, sizeof message);
         PQfreeCancel(request);
     }
+}
+
+std::string without_values(std::string_view message, std::string_view sqlstate, bool raised) {
+    if (raised)
+        return "an error that a function of the database raised (its text may hold values of rows "
+               "and is in that server's log)";
+    if (!sqlstate.starts_with("22")) return std::string{message};  // Data exceptions quote values.
+    const std::size_t open = message.find('"'), close = message.rfind('"');
+    if (open == std::string_view::npos) return std::string{message};
+    // A value may hold quotes of its own, and bytes may stand behind the name of their encoding.
+    std::string_view rest = open == close ? "" : message.substr(close + 1);
+    if (rest.starts_with(": ")) rest = "";
+    return std::string{message.substr(0, open)} + "\"...\"" + std::string{rest};
 }
 
 std::optional<Position> parse_lsn(std::string_view text) {

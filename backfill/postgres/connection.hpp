@@ -54,13 +54,15 @@ public:
         // (name, value) settings in force from the first statement on, e.g. {"segue.mover", id}.
         std::vector<std::pair<std::string, std::string>> settings;
         bool replication = false;
+        bool normalised = true;  // False: the session keeps the server's settings, as a client's.
         std::chrono::seconds connect_timeout{10};
     };
 
     // `url` is a libpq URI or connection string. sslmode defaults to prefer. The session's output
-    // settings are normalised (UTF8, UTC, ISO, bytea hex, search_path empty but pg_catalog) and its
-    // statement, lock and idle timeouts are off, unless `options.settings` says otherwise.
-    // The error names host, port, database and user, never the password.
+    // settings are normalised (UTF8, UTC, ISO, bytea hex, search_path empty but pg_catalog; money
+    // as the C locale writes it) and its statement, lock and idle timeouts are off, unless
+    // `options.settings` says otherwise. The error names host, port, database and user, never the
+    // password.
     static Result<Connection> open(const std::string& url, const Options& options);
 
     // Runs one or several statements by the simple protocol; the last one's answer. Errc::server
@@ -86,6 +88,10 @@ private:
     explicit Connection(PGconn* connection) : connection_(connection) {}
     std::unique_ptr<PGconn, Finish> connection_;
 };
+
+// A server's primary message without what may be the value of a row: data exceptions (class 22)
+// quote them, and what a function of the application raises says whatever it likes.
+std::string without_values(std::string_view message, std::string_view sqlstate, bool raised);
 
 // "0/16B3748" <-> Position.
 std::optional<Position> parse_lsn(std::string_view text);

@@ -1,0 +1,92 @@
+#include "backfill/postgres/connection.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using test::Databases;
+
+TEST(PostgresConnection, ShowsNoValuesOfWhatTheServerSays) {
+    struct Case {
+        const char* message;
+        const char* sqlstate;
+        bool raised;
+        const char* shown;
+    };
+    const Case cases[] = {
+        {"relation \"a\" does not exist", "42P01", false, "relation \"a\" does not exist"},
+        {"invalid input syntax for type integer: \"4711\"",
+         "22P02",
+         false,
+         "invalid input syntax for type integer: \"...\""},
+        {"value \"9\"9\" is out of range for type integer",
+         "22003",
+         false,
+         "value \"...\" is out of range for type integer"},
+        {"invalid byte sequence for encoding \"UTF8\": 0xff",
+         "22021",
+         false,
+         "invalid byte sequence for encoding \"...\""},
+        {"one \"quote", "22000", false, "one \"...\""},
+        {"division by zero", "22012", false, "division by zero"},
+    };
+    for (const Case& one : cases)
+        EXPECT_EQ(without_values(one.message, one.sqlstate, one.raised), one.shown);
+    const std::string raised = without_values("no account of bob@example.org", "23505", true);
+    EXPECT_EQ(raised.find("bob"), std::string::npos) << raised;
+}
+
+TEST(PostgresConnection, KeepsValuesOutOfTheErrorsOfARealServer) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE t (i int PRIMARY KEY, s varchar(3), CHECK (s <> 'secret'));
+        CREATE TYPE mood AS ENUM ('glad'); INSERT INTO t VALUES (4711, 'x');
+        CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'row % is secret', NEW; END $$;
+        CREATE TABLE u (i int); CREATE TRIGGER t BEFORE INSERT ON u FOR EACH ROW EXECUTE FUNCTION f())sql");
+    Connection connection = databases.open(Side::source);
+    for (const char* sql : {"INSERT INTO public.t VALUES (4711, 'y')",
+                            "INSERT INTO public.t VALUES (1, '4711')",
+                            "SELECT 'x4711'::int",
+                            "SELECT '4711'::public.mood",
+                            "SELECT '4711-4711-4711'::date",
+                            "SELECT '{\"a\": 4711'::jsonb",
+                            "INSERT INTO public.u VALUES (4711)",
+                            "SELECT convert_from('\\x4711ff', 'UTF8')"}) {
+        const auto done = connection.execute(sql);
+        ASSERT_FALSE(done) << sql;
+        EXPECT_EQ(done.error().detail.find("4711"), std::string::npos) << done.error().detail;
+        EXPECT_EQ(done.error().detail.find("secret"), std::string::npos) << done.error().detail;
+    }
+}
+
+TEST(PostgresConnection, ShowsWhatSeguesOwnFunctionsSay) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source,
+                  "CREATE SCHEMA segue; CREATE FUNCTION segue.f() RETURNS int LANGUAGE plpgsql AS "
+                  "$$ BEGIN RAISE "
+                  "'only ours'; END $$");
+    Connection connection = databases.open(Side::source);
+    const auto done = connection.execute("SELECT segue.f()");
+    ASSERT_FALSE(done);
+    EXPECT_NE(done.error().detail.find("only ours"), std::string::npos) << done.error().detail;
+}
+
+// Money is a number that each locale writes in its own way.
+TEST(PostgresConnection, WritesMoneyTheSameForEveryDatabase) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    Connection connection = databases.open(Side::source);
+    const auto shown = connection.execute("SHOW lc_monetary");
+    ASSERT_TRUE(shown);
+    EXPECT_EQ(shown->at(0, 0), "C");
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
