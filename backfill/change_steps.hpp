@@ -5,6 +5,7 @@
 // Blocking; one thread at a time.
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <set>
 #include <string>
@@ -87,6 +88,7 @@ struct ServerSettings {
         {};  // Those that the proxy logs in with a password of its own configuration.
     bool full_identity_without_key = true;
     std::string pg_bin;
+    std::uint64_t retained_log_bytes_max = 0;  // For the check: 0 is no cap.
 };
 
 std::unique_ptr<ChangeSteps> make_postgres_change_steps(ServerSettings settings);

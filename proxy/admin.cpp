@@ -3,9 +3,9 @@
 #include <openssl/crypto.h>
 
 #include <charconv>
-#include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "proxy/first_line.hpp"
 #include "proxy/metrics.hpp"
 
 namespace segue::proxy {
@@ -87,13 +87,14 @@ HttpAnswer Admin::show_verb(const std::string& number) {
 }
 
 Result<std::string> read_token(const std::string& file) {
-    std::ifstream input{file};
-    std::string token;
-    if (!input || !std::getline(input, token) || token.empty()) {
+    auto token = first_line(file);
+    if (!token) {
         return Error{Errc::io,
-                     "[admin] token_file " + file + ": expected a token in its first line"};
+                     "[admin] token_file " + file +
+                         ": expected a token in its first line, of at most " +
+                         std::to_string(first_line_max) + " bytes"};
     }
-    return token;
+    return *token;
 }
 
 }  // namespace segue::proxy

@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "backfill/postgres/log_position.hpp"
-#include "backfill/preflight.hpp"
 #include "proxy/admin.hpp"
 #include "proxy/control_plane.hpp"
 #include "proxy/http.hpp"
@@ -19,6 +18,7 @@
 #include "proxy/operations.hpp"
 #include "proxy/operator.hpp"
 #include "proxy/positions.hpp"
+#include "proxy/preflight.hpp"
 #include "proxy/read_services.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/session_registry.hpp"
@@ -109,7 +109,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
 
 OperationParts App::parts() {
     return {config_, {*steps_, *mover_, registry_, traffic_, journal_, stopping_}, board_, [this] {
-                return backfill::postgres_preflight(server_settings(config_));
+                return preflight(config_);
             }};
 }
 
@@ -123,6 +123,7 @@ StatusInputs App::inputs() const {
     inputs.policy = config_.mirror_policy;
     inputs.degraded = registry_.gate_status().degraded;
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
+    inputs.accepted = config_.accepted;
     if (inputs.board.verify.outcome == VerifyOutcome::running) {
         inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
     }

@@ -68,6 +68,7 @@ struct Options {
     std::int64_t deadline_ms = 0;
     bool force = false, unfence = false;
     std::string confirm;
+    std::string code;
 };
 
 // CLI11's own range lets NaN pass.
@@ -174,6 +175,7 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
         arguments["confirm"] = options.confirm;
     }
     if (verb == "finish") arguments["unfence"] = options.unfence;
+    if (verb == "explain") arguments["code"] = options.code;
     return arguments;
 }
 
@@ -189,13 +191,18 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     // --config and --json stand before or after the verb.
     app.fallthrough();
     app.require_subcommand(1);
-    app.add_option("--config", invocation.config_file, "The configuration file (TOML); required")
-        ->required()
+    app.add_option("--config",
+                   invocation.config_file,
+                   "The configuration file (TOML); required by every verb but explain")
         ->type_name("FILE");
     app.add_flag("--json", invocation.json, "Print JSON");
     for (const VerbHelp& verb : plain_verbs) app.add_subcommand(verb.name, verb.text);
     add_knobs(app, options);
     add_changes(app, options);
+    app.add_subcommand("explain",
+                       "What a code of `segue check` means, why it matters and what to do; without "
+                       "a code, all of them. Needs no configuration.")
+        ->add_option("CODE", options.code, "a finding's code, such as wal_level");
     CLI::App* status =
         app.add_subcommand("status",
                            "One screen: who answers, how far copying is, the lag, what reads show, "
@@ -210,6 +217,10 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
         return usage_error;
     }
     invocation.verb = app.get_subcommands().front()->get_name();
+    if (invocation.config_file.empty() && invocation.verb != "explain") {
+        std::cerr << "segue: --config is required\nSee `segue --help`.\n";
+        return usage_error;
+    }
     invocation.arguments = arguments_of(invocation.verb, options);
     return invocation;
 }

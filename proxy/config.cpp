@@ -5,11 +5,15 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
+#include <filesystem>
 
+#include "backfill/finding_code.hpp"
 #include "backfill/postgres/server_url.hpp"
 #include "protocol/crypto.hpp"
 #include "proxy/config_reader.hpp"
+#include "proxy/explain.hpp"
+#include "proxy/first_line.hpp"
+#include "proxy/loopback.hpp"
 
 namespace segue::proxy {
 
@@ -20,6 +24,7 @@ constexpr std::int64_t carry_temporary_kb_max = 4096;
 constexpr std::int64_t milliseconds_max = 24 * 3600 * 1000;
 constexpr std::size_t migration_name_max =
     40;  // With prefix and side a slot's name must stay below 64.
+constexpr std::uintmax_t config_size_max = 1 << 20;
 constexpr std::size_t unix_path_max = 107;  // sockaddr_un
 constexpr const char* address_form =
     "an address such as \"127.0.0.1:6432\", \"[::1]:6432\" or \"unix:/path\"";
@@ -50,8 +55,7 @@ bool same(const Address& a, const Address& b) {
 }
 
 bool local(const Address& address) {
-    return !address.unix_path.empty() || address.host == "localhost" || address.host == "::1" ||
-           address.host.starts_with("127.");
+    return !address.unix_path.empty() || is_loopback(address.host);
 }
 
 // A file that the configuration names must be there now, not when the first client comes.
@@ -143,7 +147,10 @@ void read_admin(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_server(ConfigReader& reader, std::string_view section, ServerConfig& server) {
+void read_server(ConfigReader& reader,
+                 std::string_view section,
+                 Config& config,
+                 ServerConfig& server) {
     const std::size_t complaints = reader.complaints().size();
     const auto url = reader.string("url");
     if (!url && reader.complaints().size() == complaints) {
@@ -169,6 +176,7 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     if (!secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
         reader.expected("passfile", "a file that can be read: " + secrets.passfile);
     }
+    if (!secrets.passfile.empty()) config.secret_files.push_back(secrets.passfile);
     if (!url) return;
     auto parsed = backfill::postgres::parse_server_url(*url, secrets);
     if (!parsed) return reader.expected("url", parsed.error().detail);
@@ -185,6 +193,7 @@ void read_server(ConfigReader& reader, std::string_view section, ServerConfig& s
     server.direct_tls = parsed->direct_tls;
     server.sslcert = parsed->sslcert;
     server.sslkey = parsed->sslkey;
+    server.password_in_url = parsed->has_password && secrets.password.empty();
 }
 
 void read_development(ConfigReader& reader, Config& config) {
@@ -203,10 +212,10 @@ void read_sessions(ConfigReader& reader, Config& config) {
 
 void read_servers(ConfigReader& reader, Config& config) {
     reader.enter("source");
-    read_server(reader, "source", config.source);
+    read_server(reader, "source", config, config.source);
     reader.leave();
     reader.enter("target");
-    read_server(reader, "target", config.target);
+    read_server(reader, "target", config, config.target);
     if (const auto value = reader.choice("roles", {"sync", "keep"}))
         config.roles = static_cast<RoleSync>(*value);
     const ServerConfig& a = config.source;
@@ -226,7 +235,7 @@ void read_servers(ConfigReader& reader, Config& config) {
 }
 
 // The password of one [[credentials]]; empty after a complaint.
-std::string read_mapped_password(ConfigReader& reader) {
+std::string read_mapped_password(ConfigReader& reader, Config& config) {
     const std::string variable = reader.string("password_env").value_or("");
     const std::string file = reader.string("password_file").value_or("");
     if (variable.empty() == file.empty()) {
@@ -238,8 +247,8 @@ std::string read_mapped_password(ConfigReader& reader) {
         const char* const value = std::getenv(variable.c_str());
         if (value != nullptr) password = value;
     } else {
-        std::ifstream stream{file};
-        std::getline(stream, password);
+        password = first_line(file).value_or("");
+        config.secret_files.push_back(file);
     }
     if (!password.empty()) return password;
     if (!variable.empty()) {
@@ -261,7 +270,7 @@ void read_credentials(ConfigReader& reader, Config& config) {
         const std::size_t side = reader.choice("side", {"source", "target", "both"}).value_or(2);
         const auto proof = static_cast<ClientProof>(
             reader.choice("client", {"password", "certificate"}).value_or(0));
-        std::string password = read_mapped_password(reader);
+        std::string password = read_mapped_password(reader, config);
         if (proof == ClientProof::certificate && (side != 2 || config.tls_client_ca.empty())) {
             reader.expected("client",
                             "side = \"both\" and [listen] tls_client_ca beside \"certificate\"");
@@ -276,6 +285,37 @@ void read_credentials(ConfigReader& reader, Config& config) {
             }
         }
         crypto::wipe(password);
+        reader.leave();
+    }
+}
+
+void read_accepted(ConfigReader& reader, Config& config) {
+    const std::size_t count = reader.list_size("accept");
+    for (std::size_t item = 0; item < count; ++item) {
+        reader.enter_item("accept", item);
+        const backfill::AcceptedFinding accepted{reader.string("code").value_or(""),
+                                                 reader.string("object").value_or(""),
+                                                 reader.string("reason").value_or("")};
+        const backfill::FindingText* text = backfill::find_finding_text(accepted.code);
+        if (text == nullptr) {
+            const std::string near = nearest_code(accepted.code);
+            reader.expected(
+                "code",
+                "a code of `segue check`, but found \"" + accepted.code + "\"; " +
+                    (near.empty() ? "`segue explain` lists them" : "did you mean " + near + "?"));
+        } else if (text->acceptance == backfill::Acceptance::none) {
+            reader.expected("code",
+                            "a finding that can be accepted, but " + accepted.code +
+                                " cannot: the move could not work, or would lose data");
+        }
+        if (accepted.object.empty())
+            reader.expected("object", "the object as `segue check` prints it");
+        const bool twice =
+            std::any_of(config.accepted.begin(), config.accepted.end(), [&](const auto& known) {
+                return known.code == accepted.code && known.object == accepted.object;
+            });
+        if (twice) reader.expected("object", "each finding once, but this is there twice");
+        config.accepted.push_back(accepted);
         reader.leave();
     }
 }
@@ -346,6 +386,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_development(reader, config);
     read_servers(reader, config);
     read_credentials(reader, config);
+    read_accepted(reader, config);
     read_tables(reader, config);
     read_change(reader, config);
     read_limits(reader, config);
@@ -362,6 +403,12 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
 Result<Config> load_config(const std::string& path) {
     if (access(path.c_str(), R_OK) != 0)
         return Error{Errc::io, path + ": the configuration file cannot be read"};
+    std::error_code unknown;
+    if (std::filesystem::file_size(path, unknown) > config_size_max && !unknown) {
+        return Error{Errc::too_large,
+                     path + ": the configuration file is larger than " +
+                         std::to_string(config_size_max) + " bytes"};
+    }
     try {
         return read_config(toml::parse_file(path), path);
     } catch (const toml::parse_error& error) {

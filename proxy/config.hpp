@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "backfill/accepted_finding.hpp"
 #include "protocol/result.hpp"
 #include "proxy/credential_map.hpp"
 
@@ -39,6 +40,7 @@ struct ServerConfig {
         false;  // sslnegotiation=direct: TLS from the first byte, as servers from 17 on take it.
     std::string sslcert,
         sslkey;  // Segue's own, which it shows on the sessions' connections as well.
+    bool password_in_url = false;
 };
 
 struct Config {
@@ -54,6 +56,8 @@ struct Config {
     ServerConfig source, target;
     RoleSync roles = RoleSync::sync;
     CredentialMap credentials;
+    std::vector<backfill::AcceptedFinding> accepted;  // [[accept]]
+    std::vector<std::string> secret_files;            // Those that were named for passwords.
     std::vector<std::string> exclude;
     WithoutKey without_key = WithoutKey::full;
     MirrorPolicy mirror_policy = MirrorPolicy::strict;

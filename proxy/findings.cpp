@@ -62,17 +62,22 @@ std::string findings_text(const std::vector<Finding>& findings, FindingsShown sh
             if (finding.severity != severity) continue;
             ++counts[static_cast<std::size_t>(severity)];
             if (shown == FindingsShown::failures && severity != Severity::fail) continue;
-            std::string code = finding.code;
+            std::string code{finding.code.name()};
             code.resize(std::max(code_width, code.size()), ' ');
             text +=
                 std::string{mark(severity, colours)} + "  " + code + "  " + finding.object + "\n";
+            if (finding.accepted)
+                text += indented("accepted by the configuration" +
+                                     (finding.accepted->empty() ? "" : ": " + *finding.accepted),
+                                 "      ");
             if (!finding.reason.empty()) text += indented(finding.reason, "      ");
             if (!finding.remedy.empty()) text += indented(finding.remedy, "      -> ");
         }
     }
     if (shown == FindingsShown::all) {
         text += std::to_string(counts[0]) + " failed, " + std::to_string(counts[1]) +
-                " warnings, " + std::to_string(counts[2]) + " notes\n";
+                " warnings, " + std::to_string(counts[2]) +
+                " notes; `segue explain CODE` tells more of each\n";
     }
     return text;
 }
@@ -81,10 +86,12 @@ nlohmann::json findings_json(const std::vector<Finding>& findings) {
     nlohmann::json list = nlohmann::json::array();
     for (const Finding& finding : findings) {
         list.push_back({{"severity", word(finding.severity)},
-                        {"code", finding.code},
+                        {"code", finding.code.name()},
                         {"object", finding.object},
                         {"reason", finding.reason},
-                        {"remedy", finding.remedy}});
+                        {"remedy", finding.remedy},
+                        {"accepted", finding.accepted.has_value()},
+                        {"accepted_reason", finding.accepted.value_or("")}});
     }
     return {{"ok", !has_failure(findings)}, {"findings", std::move(list)}};
 }

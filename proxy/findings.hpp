@@ -17,7 +17,8 @@ bool has_failure(const std::vector<backfill::Finding>& findings);
 std::string findings_text(const std::vector<backfill::Finding>& findings,
                           FindingsShown shown,
                           bool colours = false);
-// {"ok", "findings": [{severity fail|warn|information, code, object, reason, remedy}]}
+// {"ok", "findings": [{severity fail|warn|information, code, object, reason, remedy, accepted,
+// accepted_reason}]}
 nlohmann::json findings_json(const std::vector<backfill::Finding>& findings);
 
 }  // namespace segue::proxy

@@ -19,6 +19,7 @@ int run(int argc, const char* const* argv) {
     const auto parsed = parse_command_line(argc, argv);
     if (const int* code = std::get_if<int>(&parsed)) return *code;
     const Invocation& invocation = std::get<Invocation>(parsed);
+    if (invocation.verb == "explain") return run_explain(invocation);
     const auto config = load_config(invocation.config_file);
     if (!config) {
         std::cerr << config.error().detail << "\n";

@@ -239,6 +239,18 @@ void last(Screen& screen, const json& status) {
     }
 }
 
+// What somebody has decided not to mind stays in sight.
+void accepted(Screen& screen, const json& status) {
+    const auto list = status.find("accepted_findings");
+    if (list == status.end()) return;
+    for (const json& one : *list) {
+        const std::string reason = one["reason"];
+        screen.line("accepted",
+                    one["code"].get<std::string>() + " of " + one["object"].get<std::string>() +
+                        (reason.empty() ? "" : ": " + reason));
+    }
+}
+
 }  // namespace
 
 std::string status_screen(const json& status, Colours colours) {
@@ -260,6 +272,7 @@ std::string status_screen(const json& status, Colours colours) {
     sessions(screen, status["sessions"]);
     way_back(screen, status);
     last(screen, status);
+    accepted(screen, status);
     for (const json& warning : status["warnings"]) {
         screen.line(screen.paint(Tone::bad, "WARNING") + "     ",
                     warning["text"].get<std::string>());

@@ -284,6 +284,13 @@ json statements_json(const std::vector<StatementReport>& statements) {
     return list;
 }
 
+json accepted_json(const std::vector<backfill::AcceptedFinding>& accepted) {
+    json list = json::array();
+    for (const backfill::AcceptedFinding& one : accepted)
+        list.push_back({{"code", one.code}, {"object", one.object}, {"reason", one.reason}});
+    return list;
+}
+
 }  // namespace
 
 json status_json(const StatusInputs& inputs) {
@@ -320,6 +327,7 @@ json status_json(const StatusInputs& inputs) {
         {"stray_writes", known_or_null(inputs, inputs.mover.stray_writes)},
         {"warnings", std::move(warning_list)},
         {"shadow_statements", statements_json(inputs.shadow.statements)},
+        {"accepted_findings", accepted_json(inputs.accepted)},
         {"running_verb", board.current_verb.empty() ? json(nullptr) : json(board.current_verb)},
     };
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "backfill/accepted_finding.hpp"
 #include "backfill/mover.hpp"
 #include "proxy/config.hpp"
 #include "proxy/sessions.hpp"
@@ -24,6 +25,7 @@ struct StatusInputs {
     MirrorPolicy policy = MirrorPolicy::strict;
     bool degraded = false;
     std::uint64_t retained_log_bytes_max = 0;
+    std::vector<backfill::AcceptedFinding> accepted;
 };
 
 // Above these a change of authority is not offered as ready.

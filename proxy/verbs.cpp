@@ -7,12 +7,12 @@
 #include <iostream>
 #include <thread>
 
-#include "backfill/preflight.hpp"
 #include "proxy/admin.hpp"
 #include "proxy/admin_client.hpp"
+#include "proxy/explain.hpp"
 #include "proxy/findings.hpp"
+#include "proxy/preflight.hpp"
 #include "proxy/screen.hpp"
-#include "proxy/settings.hpp"
 
 namespace segue::proxy {
 
@@ -47,7 +47,7 @@ std::string reason_in(const AdminAnswer& answer) {
 }
 
 int check(const Invocation& invocation, const Config& config) {
-    const auto findings = backfill::postgres_preflight(server_settings(config));
+    const auto findings = preflight(config);
     if (!findings) return fail(invocation, findings.error().detail);
     if (invocation.json) {
         std::cout << findings_json(*findings).dump(2, ' ', false, json::error_handler_t::replace)
@@ -58,6 +58,11 @@ int check(const Invocation& invocation, const Config& config) {
     if (!has_failure(*findings)) return 0;
     std::cerr << "segue check: something fails; each finding says what to do\n";
     return failed;
+}
+
+int usage_error(const std::string& reason) {
+    std::cerr << "segue: " << reason << "\n";
+    return 2;
 }
 
 int status(const Invocation& invocation, const AdminClient& client) {
@@ -164,6 +169,25 @@ int remote(const Invocation& invocation, const AdminClient& client) {
 }
 
 }  // namespace
+
+int run_explain(const Invocation& invocation) {
+    const std::string code = invocation.arguments.value("code", "");
+    if (invocation.json) {
+        const json texts = explain_json(code);
+        if (texts.empty()) return usage_error("no such code: " + code);
+        std::cout << texts.dump(2) << "\n";
+        return 0;
+    }
+    const std::string text = code.empty() ? explain_all() : explain(code);
+    if (text.empty()) {
+        const std::string near = nearest_code(code);
+        return usage_error(
+            "no such code: " + code +
+            (near.empty() ? "; `segue explain` lists them" : "; did you mean " + near + "?"));
+    }
+    std::cout << text;
+    return 0;
+}
 
 int run_verb(const Invocation& invocation, const Config& config) {
     if (invocation.verb == "check") return check(invocation, config);

@@ -3,18 +3,19 @@
 
 #include "backfill/preflight.hpp"
 
-#include <algorithm>
 #include <array>
-#include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "backfill/change_steps.hpp"
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/pg_tools.hpp"
+#include "backfill/postgres/preflight_keys.hpp"
+#include "backfill/postgres/preflight_live.hpp"
 #include "backfill/postgres/preflight_pair.hpp"
 #include "backfill/postgres/preflight_rules.hpp"
+#include "backfill/postgres/preflight_settings.hpp"
+#include "backfill/postgres/preflight_target.hpp"
 #include "backfill/postgres/preflight_types.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
@@ -25,8 +26,10 @@ namespace postgres {
 namespace {
 
 constexpr int version_min = 130000;
+constexpr int version_unknown = 190000;
 
-// What the rules call `moved`: what read_tables moves; and every user relation.
+// What the rules may use (preflight_rules.hpp). $1: the excluded tables; $2, $3: our slot and
+// publication; $4: the cap on retained log.
 constexpr const char* relations_prefix = R"sql(
     WITH all_relations AS (
         SELECT c.oid, n.nspname AS schema, c.relname AS name, n.nspname || '.' || c.relname AS label
@@ -37,7 +40,11 @@ constexpr const char* relations_prefix = R"sql(
                           AND d.objid = c.oid AND d.deptype = 'e')
           AND n.nspname || '.' || c.relname <> ALL ($1::text[])),
     moved AS (SELECT a.* FROM all_relations a JOIN pg_class c USING (oid)
-              WHERE c.relkind = 'r' AND c.relpersistence = 'p')
+              WHERE c.relkind = 'r' AND c.relpersistence = 'p'),
+    excluded AS (SELECT c.oid, x.label FROM unnest($1::text[]) AS x(label)
+                 JOIN pg_namespace n ON x.label LIKE replace(n.nspname, '_', '\_') || '.%'
+                 JOIN pg_class c ON c.relnamespace = n.oid AND n.nspname || '.' || c.relname = x.label),
+    ours AS (SELECT $2::text AS slot, $3::text AS publication, $4::bigint AS retained_log_bytes)
 )sql";
 
 std::string object_on(Side side, std::string_view object) {
@@ -101,15 +108,19 @@ Connection::Options options() {
 
 void run_rules(Side side,
                Connection& connection,
-               const std::string& excluded,
+               const ServerSettings& settings,
                std::vector<Finding>& findings) {
+    const Parameters parameters = {text_array(settings.exclude),
+                                   slot_name(settings.migration, side),
+                                   publication_name(settings.migration),
+                                   std::to_string(settings.retained_log_bytes_max)};
     for (const Rule& rule : preflight_rules()) {
         if (!applies(rule.where, side)) continue;
         const auto rows =
-            connection.execute(std::string{relations_prefix} + std::string{rule.sql}, {excluded});
+            connection.execute(std::string{relations_prefix} + std::string{rule.sql}, parameters);
         if (!rows) {  // What could not be examined is not known to be safe.
             findings.push_back({Severity::fail,
-                                std::string{rule.code},
+                                rule.code,
                                 object_on(side, ""),
                                 "could not be examined: " + rows.error().detail,
                                 "grant what is missing and check again"});
@@ -117,7 +128,7 @@ void run_rules(Side side,
         }
         for (int row = 0; row < rows->size(); ++row) {
             findings.push_back({rule.severity,
-                                std::string{rule.code},
+                                rule.code,
                                 object_on(side, rows->at(row, 0)),
                                 rows->text(row, 1),
                                 rows->text(row, 2)});
@@ -139,61 +150,6 @@ void check_replica_role(Side side, Connection& connection, std::vector<Finding>&
          connection.server_version() >= 150000
              ? "GRANT SET ON PARAMETER session_replication_role TO " + role + ";"
              : "ALTER ROLE " + role + " SUPERUSER;"});
-}
-
-void check_without_key(Connection& source,
-                       const std::string& excluded,
-                       bool full,
-                       std::vector<Finding>& findings) {
-    const auto rows = source.execute(std::string{relations_prefix} + R"sql(
-        SELECT m.label, format('%s', m.oid::regclass) FROM moved m JOIN pg_class c USING (oid)
-        WHERE c.relreplident IN ('d', 'f') AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = m.oid
-              AND i.indisprimary AND i.indimmediate AND i.indisvalid)
-          AND ($2 OR c.relreplident = 'd') ORDER BY 1)sql",
-                                     {excluded, full ? "t" : "f"});
-    if (!rows)
-        return findings.push_back(
-            {Severity::fail, "without_key", "source", rows.error().detail, ""});
-    for (int row = 0; row < rows->size(); ++row) {
-        const std::string table = rows->text(row, 1);
-        findings.push_back(
-            full ? Finding{Severity::information,
-                           "without_key",
-                           object_on(Side::source, rows->at(row, 0)),
-                           "no primary key: REPLICA IDENTITY FULL is set until finish; updates and "
-                           "deletes find their"
-                           " row by all its values, one after the other",
-                           "add a primary key if it is updated often"}
-                 : Finding{Severity::fail,
-                           "without_key",
-                           object_on(Side::source, rows->at(row, 0)),
-                           "no primary key, and [tables] without_key is \"refuse\"",
-                           "ALTER TABLE " + table +
-                               " ADD PRIMARY KEY (...);  -- or without_key = \"full\""});
-    }
-}
-
-// A misspelt name would leave the table in the move without a word.
-void check_excluded(Connection& source,
-                    const std::string& excluded,
-                    std::vector<Finding>& findings) {
-    const auto rows = source.execute(
-        "SELECT e.label FROM unnest($1::text[]) AS e(label) WHERE NOT EXISTS (SELECT FROM pg_class "
-        "c JOIN pg_namespace n"
-        " ON n.oid = c.relnamespace WHERE n.nspname || '.' || c.relname = e.label AND c.relkind "
-        "NOT IN ('i', 'I', 't', 'c'))",
-        {excluded});
-    if (!rows)
-        return findings.push_back(
-            {Severity::fail, "exclude_unknown", "source", rows.error().detail, ""});
-    for (int row = 0; row < rows->size(); ++row) {
-        findings.push_back({Severity::fail,
-                            "exclude_unknown",
-                            object_on(Side::source, rows->at(row, 0)),
-                            "[tables] exclude names it, and there is no such table",
-                            "write \"schema.table\" as the source's catalog spells it, without "
-                            "quotes, or strike it out"});
-    }
 }
 
 void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& findings) {
@@ -236,18 +192,43 @@ void check_tools(const ServerSettings& settings,
                  const Connection& source,
                  std::vector<Finding>& findings) {
     const auto tools = find_pg_tools(settings.pg_bin, source.server_version());
-    if (!tools)
-        findings.push_back({Severity::fail, "pg_dump", "segue's host", tools.error().detail, ""});
+    if (tools) return;
+    findings.push_back({Severity::fail,
+                        "pg_dump",
+                        "segue's host",
+                        tools.error().detail,
+                        "apt-get install postgresql-client-" +
+                            std::to_string(source.server_version() / 10000) +
+                            "  # or set [tools] pg_bin"});
 }
 
 void check_version(Side side, const Connection& connection, std::vector<Finding>& findings) {
-    if (connection.server_version() >= version_min) return;
-    findings.push_back(
-        {Severity::fail,
-         "version",
-         object_on(side, ""),
-         "PostgreSQL " + std::to_string(connection.server_version() / 10000) + " is older than 13",
-         "upgrade it first, or dump and restore"});
+    const std::string version = "PostgreSQL " + std::to_string(connection.server_version() / 10000);
+    if (connection.server_version() < version_min) {
+        findings.push_back({Severity::fail,
+                            "version",
+                            object_on(side, ""),
+                            version + " is older than 13",
+                            "pg_upgrade  # of that server first; or pg_dump and pg_restore"});
+    }
+    if (connection.server_version() >= version_unknown) {
+        findings.push_back({Severity::warn,
+                            "version_new",
+                            object_on(side, ""),
+                            version + " is newer than what this Segue was tested with",
+                            "segue --version  # and look for a newer one"});
+    }
+}
+
+void check_side(Side side,
+                const ServerSettings& settings,
+                Connection& connection,
+                std::vector<Finding>& findings) {
+    check_version(side, connection, findings);
+    check_replica_role(side, connection, findings);
+    run_rules(side, connection, settings, findings);
+    check_leftovers(side, settings, connection, findings);
+    check_collations(side, connection, findings);
 }
 
 }  // namespace
@@ -256,29 +237,27 @@ void check_version(Side side, const Connection& connection, std::vector<Finding>
 Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) {
     using namespace postgres;
     std::vector<Finding> findings;
-    const std::string excluded = text_array(settings.exclude);
     std::array<std::optional<Connection>, 2> connections;
     for (const Side side : {Side::source, Side::target}) {
         auto& connection = connections[index(side)] = connect(side, settings, findings);
-        if (!connection) continue;
-        check_version(side, *connection, findings);
-        check_replica_role(side, *connection, findings);
-        run_rules(side, *connection, excluded, findings);
+        if (connection) check_side(side, settings, *connection, findings);
     }
     auto& [source, target] = connections;
     if (source) {
-        check_excluded(*source, excluded, findings);
-        check_without_key(*source, excluded, settings.full_identity_without_key, findings);
+        check_keys(settings, *source, findings);
         check_tools(settings, *source, findings);
+        check_statements(*source, findings);
+        tell_size(*source, findings);
     }
     if (source && target) {
         check_pair(settings, *source, *target, findings);
         check_types(*source, *target, findings);
+        const auto from = measure_distance(Side::source, *source, findings);
+        const auto to = measure_distance(Side::target, *target, findings);
+        if (from && to) check_clocks(*from, *to, findings);
     }
     list_what_is_created(settings, findings);
-    std::stable_sort(findings.begin(), findings.end(), [](const Finding& a, const Finding& b) {
-        return a.severity < b.severity;
-    });
+    sort_findings(findings);
     return findings;
 }
 

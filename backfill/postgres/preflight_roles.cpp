@@ -11,6 +11,8 @@ namespace segue::backfill::postgres {
 
 namespace {
 
+constexpr std::size_t md5_roles_named_max = 5;
+
 using Verifiers = std::map<std::string, std::string>;
 
 Result<Verifiers> read_login_roles(Connection& connection) {
@@ -87,7 +89,7 @@ struct Readiness {
     }
 
 private:
-    Finding warning(const char* code, const char* reason, const char* remedy) const {
+    Finding warning(FindingCode code, const char* reason, const char* remedy) const {
         return {Severity::warn, code, "target: role " + role, reason, remedy};
     }
     std::string by_its_own() const {
@@ -125,6 +127,23 @@ void tell_readiness(const ServerSettings& settings,
                         std::to_string(in_order - roles_named_max) + " more roles",
                         "are in order as well",
                         ""});
+}
+
+void warn_of_md5(const Verifiers& source, std::vector<Finding>& findings) {
+    std::string named;
+    std::size_t count = 0;
+    for (const auto& [role, verifier] : source) {
+        if (!verifier.starts_with("md5") || ++count > md5_roles_named_max) continue;
+        named += (named.empty() ? "" : ", ") + role;
+    }
+    if (count == 0) return;
+    if (count > md5_roles_named_max) named += " ...";
+    findings.push_back(
+        {Severity::warn,
+         "md5_verifier",
+         "source: roles",
+         "the passwords of " + std::to_string(count) + " roles are stored as md5: " + named,
+         "SET password_encryption = 'scram-sha-256'; ALTER ROLE ... PASSWORD '...';"});
 }
 
 // Whoever must log in by what cannot be passed on to a server. Nothing where our role may not read
@@ -178,6 +197,7 @@ void check_roles(const ServerSettings& settings,
     const auto to = read_login_roles(target);
     if (!from || !to) return;  // Said by role_verifiers.
     tell_readiness(settings, *from, *to, findings);
+    warn_of_md5(*from, findings);
 }
 
 }  // namespace segue::backfill::postgres

@@ -1,10 +1,16 @@
 #pragma once
 // The checks that are one query on one side. Each row that a query returns is a finding: (object,
-// reason, remedy). Queries read only, and may use $1, the excluded tables as an array of
-// "schema.table".
+// reason, remedy). Queries only read.
+//
+// preflight.cpp puts relations and parameters in front of each query:
+//   all_relations (oid, schema, name, label)  tables, views with rows and foreign tables of users
+//   moved         (the same)                  those whose rows are moved
+//   excluded      (oid, label)                those that [tables] exclude names
+//   ours          (slot, publication, retained_log_bytes)  of this migration, on this side
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "backfill/preflight.hpp"
 
@@ -15,12 +21,16 @@ enum class Where : std::uint8_t { source, target, both };
 struct Rule {
     Where where = Where::both;
     Severity severity = Severity::fail;
-    std::string_view code;
+    FindingCode code;
     std::string_view sql;
 };
 
-// `moved` in these queries is a relation of (oid, schema, name, relation name as text) of every
-// moved table: preflight.cpp puts its definition in front of each.
-std::span<const Rule> preflight_rules();
+std::span<const Rule> server_rules();   // The server as a whole.
+std::span<const Rule> role_rules();     // What our role may do.
+std::span<const Rule> table_rules();    // Tables that are not carried, or not exactly.
+std::span<const Rule> object_rules();   // Other objects.
+std::span<const Rule> traffic_rules();  // What runs now.
+
+std::vector<Rule> preflight_rules();  // All of them.
 
 }  // namespace segue::backfill::postgres

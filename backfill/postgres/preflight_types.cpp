@@ -14,7 +14,7 @@ constexpr const char* own_types_query = R"sql(
 SELECT n.nspname || '.' || t.typname, t.oid
 FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
 WHERE t.oid >= 16384 AND t.typisdefined AND n.nspname !~ '^pg_(toast|temp)' AND n.nspname <> 'segue' AND coalesce(c.relkind, 'c') = 'c'
-  AND t.typtype <> 'm' AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+  AND t.typtype <> 'm' AND t.oid NOT IN (SELECT typarray FROM pg_type)
 ORDER BY 1)sql";
 
 }  // namespace

@@ -20,8 +20,8 @@ std::map<std::string, std::string> said_of_roles(const ServerSettings& settings)
     EXPECT_TRUE(findings);
     std::map<std::string, std::string> said;
     for (const Finding& finding : *findings) {
-        if (finding.code.starts_with("role_"))
-            said[finding.object] += finding.code + ": " + finding.reason;
+        if (finding.code.name().starts_with("role_"))
+            said[finding.object] += std::string{finding.code.name()} + ": " + finding.reason;
     }
     return said;
 }

@@ -29,8 +29,10 @@ Coded coded(const ServerSettings& settings, Severity severity) {
     EXPECT_TRUE(findings);
     Coded result;
     for (const Finding& finding : *findings) {
-        EXPECT_FALSE(finding.reason.empty()) << finding.code;
-        if (finding.severity == severity) result.emplace(finding.code, finding.object);
+        EXPECT_FALSE(finding.reason.empty()) << finding.code.name();
+        // The tests' servers do not wait for their disks, and their own sessions may still be going.
+        if (finding.code == "durability" || finding.code == "target_session") continue;
+        if (finding.severity == severity) result.emplace(finding.code.name(), finding.object);
     }
     return result;
 }
@@ -151,7 +153,7 @@ TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
     const auto findings = postgres_preflight(settings);
     ASSERT_TRUE(findings);
     ASSERT_FALSE(findings->empty());
-    EXPECT_EQ(findings->front().code, "connect");
+    EXPECT_EQ(findings->front().code.name(), "connect");
     EXPECT_EQ(findings->front().object, "target");
     EXPECT_NE(findings->front().remedy.find("start the server"), std::string::npos);
     settings.url[1] = databases.url(Side::target) + "?sslmode=verify-full";

@@ -34,7 +34,8 @@ const std::vector<const char*> verbs = {"run",
                                         "rehearse",
                                         "cutover",
                                         "rollback",
-                                        "finish"};
+                                        "finish",
+                                        "explain"};
 
 TEST(CommandLine, HelpOfTheProgramAndOfEveryVerbFitsItsWidth) {
     std::vector<std::vector<const char*>> calls = {{"--help"}};
@@ -75,6 +76,13 @@ TEST(CommandLine, ConfigAndJsonStandBeforeOrAfterTheVerb) {
         EXPECT_TRUE(invocation.json);
         EXPECT_EQ(invocation.arguments["percent"], 0.5);
     }
+}
+
+TEST(CommandLine, ExplainNeedsNoConfiguration) {
+    const auto parsed = parse({"explain", "wal_level"});
+    ASSERT_EQ(parsed.index(), 0u);
+    EXPECT_EQ(std::get<Invocation>(parsed).arguments["code"], "wal_level");
+    ASSERT_EQ(parse({"explain"}).index(), 0u);
 }
 
 TEST(CommandLine, MisuseIsTwo) {

@@ -116,6 +116,17 @@ TEST(Config, TakesCredentialsByRoleAndSide) {
     EXPECT_EQ(config->credentials.find("job", Side::target)->password, "two");
 }
 
+TEST(Config, TakesWhatTheOperatorAccepts) {
+    const auto config = load(servers +
+                             "[[accept]]\ncode = \"unlogged_table\"\nobject = \"source: a.b\"\n"
+                             "reason = \"a cache\"\n"
+                             "[[accept]]\ncode = \"unlogged_table\"\nobject = \"source: a.c\"\n");
+    ASSERT_TRUE(config) << config.error().detail;
+    EXPECT_EQ(config->accepted,
+              (std::vector<backfill::AcceptedFinding>{{"unlogged_table", "source: a.b", "a cache"},
+                                                      {"unlogged_table", "source: a.c", ""}}));
+}
+
 struct BadFile {
     std::string text;
     const char* expected;  // A part of the error: line, key, and what was expected.
@@ -149,6 +160,14 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
         {"[source]\nurl = \"postgresql://a@b/c?sslnegotiation=direct\"\n",
          "sslmode require, verify-ca or verify-full"},
         {"[source]\nurl = \"postgresql://a@b/c?sslcert=/x\"\n", "both sslcert and sslkey"},
+        {servers + "[[accept]]\nobject = \"x\"\ncode = \"unloged_table\"\n",
+         ":7: [accept] code: expected a code of `segue check`, but found \"unloged_table\"; did "
+         "you "
+         "mean unlogged_table?"},
+        {servers + "[[accept]]\ncode = \"wal_level\"\nobject = \"source\"\n",
+         ":6: [accept] code: expected a finding that can be accepted, but wal_level cannot"},
+        {servers + "[[accept]]\ncode = \"large_objects\"\n",
+         "[accept] object: expected the object as `segue check` prints it"},
         {"[migration]\nname = 7\n" + servers, ":2: [migration] name: expected a string"},
         {"[migration]\nname = \"No Good\"\n" + servers,
          ":2: [migration] name: expected 1 to 40 of"},
@@ -169,6 +188,8 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
         {"[listen]\ntls_key = \"/nowhere\"\ntls_certificate = \"/etc/hostname\"\n" + servers,
          ":2: [listen] tls_key: expected a file"},
         {"[admin]\naddress = \"0.0.0.0:6480\"\n" + servers,
+         ":2: [admin] address: expected a token_file"},
+        {"[admin]\naddress = \"127.example.org:6480\"\n" + servers,
          ":2: [admin] address: expected a token_file"},
         {"[admin]\naddress = \"127.0.0.1:6432\"\n" + servers,
          ":2: [admin] address: expected another address"},

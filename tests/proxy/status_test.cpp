@@ -227,6 +227,18 @@ TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {
     EXPECT_NE(text.find("segue_stream_lag_bytes{stream=\"source\"} 100\n"), std::string::npos);
 }
 
+TEST(Status, ShowsWhatTheOperatorHasAccepted) {
+    StatusInputs inputs = busy();
+    EXPECT_TRUE(status_json(inputs)["accepted_findings"].empty());
+    inputs.accepted = {{"unlogged_table", "source: a.cache", "begins empty"}};
+    const json status = status_json(inputs);
+    EXPECT_EQ(status["accepted_findings"][0]["code"], "unlogged_table");
+    EXPECT_EQ(status["accepted_findings"][0]["object"], "source: a.cache");
+    EXPECT_NE(
+        status_screen(status, Colours::off).find("unlogged_table of source: a.cache: begins empty"),
+        std::string::npos);
+}
+
 TEST(Status, ScreenIsPlainWithoutATerminal) {
     const std::string screen = status_screen(status_json(busy()), Colours::off);
     EXPECT_EQ(screen.find('\033'), std::string::npos);

@@ -1,0 +1,15 @@
+#pragma once
+// The part of the check that depends on section [tables] of the configuration: tables without a
+// key, and names that exclude nothing.
+
+#include <vector>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/postgres/connection.hpp"
+#include "backfill/preflight.hpp"
+
+namespace segue::backfill::postgres {
+
+void check_keys(const ServerSettings& settings, Connection& source, std::vector<Finding>& findings);
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,199 @@
+#include "backfill/postgres/preflight_owners.hpp"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "backfill/postgres/roles.hpp"
+#include "backfill/postgres/text_array.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// (role, owns something, our role is a member of it). Roles that the server itself was made with
+// are in no record of dependences.
+constexpr const char* owners_query = R"sql(
+    SELECT r.rolname, bool_or(o.owns), pg_has_role(current_user, r.oid, 'MEMBER')
+    FROM (SELECT s.refobjid AS role, s.deptype = 'o' AS owns FROM pg_shdepend s
+          WHERE s.refclassid = 'pg_authid'::regclass AND s.deptype IN ('o', 'a', 'r')
+            AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = s.classid AND e.objid = s.objid AND e.deptype = 'e')
+            AND NOT (s.classid IN ('pg_class'::regclass, 'pg_proc'::regclass) AND s.objid < 16384)
+            AND NOT (s.classid = 'pg_extension'::regclass)
+          UNION ALL
+          SELECT c.relowner, true FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+          WHERE c.relowner < 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't'
+            AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e')
+          UNION ALL
+          SELECT p.proowner, true FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+          WHERE p.proowner < 16384 AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
+            AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_proc'::regclass AND e.objid = p.oid AND e.deptype = 'e')) o
+    JOIN pg_roles r ON r.oid = o.role WHERE r.rolname NOT LIKE 'pg\_%' GROUP BY r.oid, r.rolname ORDER BY 1)sql";
+
+// What PostgreSQL lets superusers create only, without what belongs to extensions.
+constexpr const char* superuser_objects_query = R"sql(
+    SELECT what FROM (
+        SELECT 'function ' || p.oid::regprocedure AS what, 'pg_proc'::regclass AS class, p.oid FROM pg_proc p
+            JOIN pg_language l ON l.oid = p.prolang WHERE NOT l.lanpltrusted OR p.proleakproof
+        UNION ALL SELECT 'language ' || lanname, 'pg_language'::regclass, oid FROM pg_language
+        UNION ALL SELECT 'event trigger ' || evtname, 'pg_event_trigger'::regclass, oid FROM pg_event_trigger WHERE evtname NOT LIKE 'segue\_%'
+        UNION ALL SELECT 'foreign data wrapper ' || fdwname, 'pg_foreign_data_wrapper'::regclass, oid FROM pg_foreign_data_wrapper
+        UNION ALL SELECT 'operator class ' || opcname, 'pg_opclass'::regclass, oid FROM pg_opclass
+        UNION ALL SELECT 'access method ' || amname, 'pg_am'::regclass, oid FROM pg_am
+        UNION ALL SELECT 'text search template ' || tmplname, 'pg_ts_template'::regclass, oid FROM pg_ts_template
+        UNION ALL SELECT 'text search parser ' || prsname, 'pg_ts_parser'::regclass, oid FROM pg_ts_parser) o
+    WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = class AND e.objid = o.oid AND e.deptype = 'e')
+      AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = o.oid AND n.nspname = 'segue')
+    ORDER BY 1)sql";
+
+std::set<std::string> names_of(const Rows& rows) {
+    std::set<std::string> names;
+    for (int row = 0; row < rows.size(); ++row) names.insert(rows.text(row, 0));
+    return names;
+}
+
+// Of the owners on the source, as the target has them before `start`.
+struct TargetRoles {
+    std::set<std::string> present, ours;  // Ours: our role is a member.
+    std::set<std::string> beyond;         // Only a superuser could create them.
+    bool superuser = false;
+    bool same_name = false;  // Our role has one name on both sides: its memberships are carried.
+};
+
+Result<TargetRoles> read_target(Connection& source, Connection& target) {
+    TargetRoles roles;
+    const auto present = target.execute("SELECT rolname FROM pg_roles");
+    if (!present) return present.error();
+    roles.present = names_of(*present);
+    const auto ours = target.execute(
+        "SELECT rolname FROM pg_roles WHERE pg_has_role(current_user, oid, 'MEMBER')");
+    if (!ours) return ours.error();
+    roles.ours = names_of(*ours);
+    const auto superuser =
+        target.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user");
+    if (!superuser) return superuser.error();
+    roles.superuser = superuser->size() == 1 && superuser->truth(0, 0);
+    roles.same_name = std::string_view{PQuser(source.raw())} == PQuser(target.raw());
+    const auto from = read_roles(source);
+    const auto to = read_roles(target);
+    if (!from || !to) return (from ? to : from).error();
+    const auto beyond = roles_beyond_us(*from, *to, target);
+    if (!beyond) return beyond.error();
+    roles.beyond = {beyond->begin(), beyond->end()};
+    return roles;
+}
+
+void check_owner(const ServerSettings& settings,
+                 const TargetRoles& there,
+                 const std::string& role,
+                 bool owns,
+                 bool member_on_source,
+                 const std::string& our_name,
+                 std::vector<Finding>& findings) {
+    const bool created = settings.sync_roles && !there.beyond.contains(role);
+    if (!there.present.contains(role) && !created) {
+        findings.push_back({Severity::fail,
+                            "owner_missing",
+                            "target: role " + role,
+                            std::string{owns ? "it owns objects" : "it is granted rights"} +
+                                " on the source, and does not exist on the target",
+                            "CREATE ROLE " + quote_identifier(role) +
+                                ";  -- on the target; or [target] roles = \"sync\""});
+    }
+    const bool carried =
+        settings.sync_roles && there.same_name && member_on_source && !there.beyond.contains(role);
+    if (!owns || there.superuser || there.ours.contains(role) || carried) return;
+    findings.push_back({Severity::fail,
+                        "owner_not_ours",
+                        "target: role " + role,
+                        "it owns objects on the source, and our role may not give it any on the "
+                        "target: it is no member of it",
+                        "GRANT " + quote_identifier(role) + " TO " + quote_identifier(our_name) +
+                            ";  -- on the target, as a superuser"});
+}
+
+void check_superuser_objects(Connection& source,
+                             const std::string& our_name,
+                             std::vector<Finding>& findings) {
+    const auto rows = source.execute(superuser_objects_query);
+    if (!rows) {
+        findings.push_back({Severity::fail,
+                            "databases",
+                            "source",
+                            "could not be examined: " + rows.error().detail,
+                            "check again"});
+        return;
+    }
+    for (int row = 0; row < rows->size(); ++row) {
+        findings.push_back({Severity::fail,
+                            "superuser_object",
+                            "source: " + rows->text(row, 0),
+                            "only a superuser may create it, and our role on the target is none",
+                            "ALTER ROLE " + quote_identifier(our_name) +
+                                " SUPERUSER;  -- on the target, until the copy is consistent; or "
+                                "drop the object"});
+    }
+}
+
+// The tables do not exist on the target yet, and will hide rows from whoever they hide them from.
+void check_forced_row_security(const ServerSettings& settings,
+                               Connection& source,
+                               Connection& target,
+                               std::vector<Finding>& findings) {
+    const auto may = target.execute(
+        "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user");
+    if (!may || may->size() == 0 || may->truth(0, 0)) return;
+    const auto forced = source.execute(
+        "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND c.relrowsecurity"
+        " AND c.relforcerowsecurity AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'segue'"
+        " AND n.nspname || '.' || c.relname <> ALL ($1::text[]) ORDER BY 1",
+        {text_array(settings.exclude)});
+    if (!forced) return;  // Said by the rules.
+    for (int row = 0; row < forced->size(); ++row) {
+        findings.push_back({Severity::fail,
+                            "row_security",
+                            "target: " + forced->text(row, 0),
+                            "row security holds for its owner too, and would hide rows from our "
+                            "role on the target",
+                            "ALTER ROLE " + quote_identifier(PQuser(target.raw())) +
+                                " BYPASSRLS;  -- on the target"});
+    }
+}
+
+}  // namespace
+
+void check_owners(const ServerSettings& settings,
+                  Connection& source,
+                  Connection& target,
+                  std::vector<Finding>& findings) {
+    const auto owners = source.execute(owners_query);
+    const auto there = read_target(source, target);
+    if (!owners || !there) {
+        const Error& error = owners ? there.error() : owners.error();
+        findings.push_back({Severity::fail,
+                            "databases",
+                            owners ? "target" : "source",
+                            "roles could not be examined: " + error.detail,
+                            "check again"});
+        return;
+    }
+    const std::string our_name = PQuser(target.raw());
+    for (int row = 0; row < owners->size(); ++row) {
+        const std::string role = owners->text(row, 0);
+        if (role == our_name) continue;
+        check_owner(settings,
+                    *there,
+                    role,
+                    owners->truth(row, 1),
+                    owners->truth(row, 2),
+                    our_name,
+                    findings);
+    }
+    check_forced_row_security(settings, source, target, findings);
+    if (!there->superuser) check_superuser_objects(source, our_name, findings);
+}
+
+}  // namespace segue::backfill::postgres

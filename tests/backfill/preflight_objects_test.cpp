@@ -1,0 +1,259 @@
+// What `check` says of what is in the databases: tables of (code, object) for one set-up each.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/preflight.hpp"
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using test::Databases;
+using enum Severity;
+
+struct Expected {
+    Severity severity;
+    const char* code;
+    const char* object;
+};
+
+ServerSettings settings_of(const Databases& databases) {
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = databases.url(Side::source);
+    settings.url[1] = databases.url(Side::target);
+    return settings;
+}
+
+std::string shown(const std::vector<Finding>& findings) {
+    std::string text;
+    for (const Finding& finding : findings)
+        text += std::string{finding.code.name()} + " of " + finding.object + "\n";
+    return text;
+}
+
+void expect_found(const ServerSettings& settings, const std::vector<Expected>& expected) {
+    const auto findings = postgres_preflight(settings);
+    ASSERT_TRUE(findings);
+    for (const Expected& wanted : expected) {
+        const bool found = std::any_of(findings->begin(), findings->end(), [&](const Finding& f) {
+            return f.severity == wanted.severity && f.code == wanted.code &&
+                   f.object == wanted.object;
+        });
+        EXPECT_TRUE(found) << wanted.code << " of " << wanted.object << " is missing in\n"
+                           << shown(*findings);
+    }
+    for (const Finding& finding : *findings) {
+        EXPECT_FALSE(finding.reason.empty()) << finding.code.name();
+        EXPECT_TRUE(finding.severity == information || !finding.remedy.empty())
+            << finding.code.name();
+    }
+}
+
+// The failures must be these and no other.
+void expect_failures(const ServerSettings& settings, const std::vector<Expected>& expected) {
+    expect_found(settings, expected);
+    const auto findings = postgres_preflight(settings);
+    ASSERT_TRUE(findings);
+    for (const Finding& finding : *findings) {
+        const bool wanted = std::any_of(expected.begin(), expected.end(), [&](const Expected& e) {
+            return finding.code == e.code && finding.object == e.object;
+        });
+        EXPECT_TRUE(wanted || finding.severity != fail)
+            << finding.code.name() << " of " << finding.object << ": " << finding.reason;
+    }
+}
+
+TEST(PreflightObjects, TellsOfColumnsAndExpressionsThatMeanNothingElsewhere) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE DOMAIN version AS xid; CREATE TYPE seen AS (at int, by version);
+        CREATE TABLE plain (i int PRIMARY KEY, x xid8);
+        CREATE TABLE hidden (i int PRIMARY KEY, list version[]);
+        CREATE TABLE deeper (i int PRIMARY KEY, s seen);
+        CREATE TABLE defaulted (i int PRIMARY KEY, v bigint DEFAULT txid_current());
+        CREATE TABLE checked (i bigint PRIMARY KEY, CHECK (i < txid_snapshot_xmax(txid_current_snapshot())));
+        CREATE TABLE pointing (i int PRIMARY KEY, lob oid);
+        CREATE TABLE sound (i int PRIMARY KEY, txid_current text DEFAULT 'txid_current()');
+        CREATE FUNCTION stamps() RETURNS bigint LANGUAGE sql AS 'SELECT txid_current()')sql");
+    expect_failures(settings_of(databases),
+                    {{fail, "transaction_id_column", "source: public.plain"},
+                     {fail, "transaction_id_column", "source: public.hidden"},
+                     {fail, "transaction_id_column", "source: public.deeper"},
+                     {fail, "transaction_id_default", "source: public.defaulted"},
+                     {fail, "transaction_id_default", "source: public.checked"}});
+    expect_found(settings_of(databases),
+                 {{warn, "oid_column", "source: public.pointing"},
+                  {information, "transaction_id_code", "source: function public.stamps()"}});
+}
+
+TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE parent (i int PRIMARY KEY); CREATE TABLE child (j int PRIMARY KEY) INHERITS (parent);
+        CREATE TABLE loose (i int PRIMARY KEY, v int); ALTER TABLE loose ADD CONSTRAINT positive CHECK (v > 0) NOT VALID;
+        CREATE TABLE busy (i int, v int); INSERT INTO busy SELECT i, i FROM generate_series(1, 20000) i;
+        DELETE FROM busy WHERE i = 1; ANALYZE busy;
+        CREATE FUNCTION known(int) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM parent WHERE i = $1) OR $1 > 0';
+        CREATE TABLE careful (i int PRIMARY KEY CHECK (known(i)));
+        CREATE SEQUENCE blocks CACHE 50;
+        CREATE TABLE flyway_schema_history (installed_rank int PRIMARY KEY);
+        CREATE FUNCTION last() RETURNS bigint LANGUAGE sql AS 'SELECT lastval()';
+        CREATE FUNCTION audit() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
+        CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION audit();
+        CREATE PUBLICATION theirs FOR TABLE parent)sql");
+    EXPECT_TRUE(test::eventually(std::chrono::seconds{20}, [&] {  // Statistics come later.
+        return databases.value(Side::source,
+                               "SELECT n_tup_del FROM pg_stat_all_tables WHERE relname = 'busy'") ==
+               "1";
+    }));
+    expect_failures(settings_of(databases), {});
+    expect_found(settings_of(databases),
+                 {{information, "inheritance", "source: public.child"},
+                  {warn, "not_valid_constraint", "source: public.loose"},
+                  {warn, "full_identity_cost", "source: public.busy"},
+                  {warn, "row_function", "source: function public.known(integer)"},
+                  {information, "sequence_cache", "source: sequence public.blocks"},
+                  {warn, "schema_tool", "source: public.flyway_schema_history"},
+                  {information, "session_state", "source: function public.last()"},
+                  {information, "event_trigger", "source: event trigger audit"},
+                  {information, "other_consumers", "source: publication theirs"}});
+}
+
+TEST(PreflightObjects, NamesAnIndexWhoseBuildingFailed) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(
+        Side::source,
+        "CREATE TABLE goods (i int PRIMARY KEY, v int); INSERT INTO goods VALUES (1, 1), (2, 1)");
+    test::Sql builder{databases.url(Side::source)};
+    EXPECT_FALSE(builder.attempt("CREATE UNIQUE INDEX CONCURRENTLY twice ON goods (v)").ok);
+    expect_failures(settings_of(databases), {{fail, "invalid_index", "source: public.goods"}});
+}
+
+TEST(PreflightObjects, NamesWhatDependsOnExcludedTables) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE junk (i int PRIMARY KEY, v int); CREATE TABLE "j_nk" (i int PRIMARY KEY);
+        CREATE TABLE lines (i int PRIMARY KEY REFERENCES junk);
+        CREATE TABLE heir (k int PRIMARY KEY) INHERITS (junk); CREATE VIEW seen AS SELECT * FROM junk;
+        CREATE TABLE away (i int PRIMARY KEY REFERENCES "j_nk");
+        CREATE TABLE parts (i int PRIMARY KEY) PARTITION BY RANGE (i);
+        CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (9))sql");
+    ServerSettings settings = settings_of(databases);
+    expect_failures(settings, {});
+    settings.exclude = {"public.junk", "public.parts"};
+    expect_failures(settings,
+                    {{fail, "exclude_dependent", "source: public.lines"},
+                     {fail, "exclude_dependent", "source: public.heir"},
+                     {fail, "exclude_dependent", "source: public.seen"}});
+}
+
+TEST(PreflightObjects, ComparesWhatTheTargetHasAlready) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TYPE mood AS ENUM ('sad', 'glad'); CREATE DOMAIN level AS int CHECK (VALUE > 0);
+        CREATE TYPE pair AS (a int, b text); CREATE TYPE same AS ENUM ('x');
+        CREATE TABLE used (i int PRIMARY KEY, m mood); CREATE EXTENSION hstore VERSION '1.7')sql");
+    databases.run(Side::target, R"sql(
+        CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE DOMAIN level AS int CHECK (VALUE > 1);
+        CREATE TYPE pair AS (a int, b varchar(5)); CREATE TYPE same AS ENUM ('x');
+        CREATE EXTENSION hstore VERSION '1.4'; CREATE SCHEMA segue; CREATE TABLE segue.theirs (i int))sql");
+    databases.run(Side::source,
+                  "SELECT pg_create_logical_replication_slot('segue_shop_source', 'pgoutput')");
+    databases.run(Side::source, "CREATE PUBLICATION segue_shop");
+    expect_failures(settings_of(databases),
+                    {{fail, "type_different", "target: type public.mood"},
+                     {fail, "type_different", "target: type public.level"},
+                     {fail, "type_different", "target: type public.pair"},
+                     {fail, "leftover", "target: schema segue"},
+                     {fail, "leftover", "source: slot segue_shop_source"},
+                     {fail, "leftover", "source: publication segue_shop"}});
+    expect_found(settings_of(databases), {{warn, "extension_version", "target: extension hstore"}});
+}
+
+TEST(PreflightObjects, NamesExtensionsThatAreMissingOrElsewhere) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(
+        Side::source,
+        "CREATE SCHEMA ours; CREATE EXTENSION hstore SCHEMA ours; CREATE EXTENSION citext");
+    databases.run(Side::target, "CREATE EXTENSION hstore");
+    expect_failures(settings_of(databases),
+                    {{fail, "extension", "target: extension hstore"},
+                     {fail, "extension", "target: extension citext"}});
+    databases.run(
+        Side::target,
+        "CREATE SCHEMA ours; ALTER EXTENSION hstore SET SCHEMA ours; CREATE EXTENSION citext");
+    expect_failures(settings_of(databases), {});
+}
+
+TEST(PreflightObjects, NamesRowsThatExtensionsKeep) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE EXTENSION hstore; CREATE TABLE job (i int PRIMARY KEY, ours bool); CREATE TABLE quiet (i int PRIMARY KEY);
+        ALTER EXTENSION hstore ADD TABLE job; ALTER EXTENSION hstore ADD TABLE quiet;
+        UPDATE pg_extension SET extconfig = ARRAY['job'::regclass, 'quiet'::regclass]::oid[],
+               extcondition = ARRAY['WHERE ours', ''] WHERE extname = 'hstore';
+        INSERT INTO job VALUES (1, false))sql");
+    const auto told = [&] {
+        const auto findings = postgres_preflight(settings_of(databases));
+        EXPECT_TRUE(findings);
+        return shown(*findings);
+    };
+    EXPECT_EQ(told().find("extension_data"), std::string::npos);
+    databases.run(Side::source, "INSERT INTO job VALUES (2, true)");
+    EXPECT_NE(told().find("extension_data of source: public.job"), std::string::npos) << told();
+    EXPECT_EQ(told().find("public.quiet"), std::string::npos);
+}
+
+// Everything that moves, and nothing to complain of.
+TEST(PreflightObjects, GivesNoFalseFailureForSoundSchemas) {
+    SEGUE_NEEDS_POSTGRES();
+    const char* const sound[] = {
+        "CREATE TABLE a (i int PRIMARY KEY DEFERRABLE, j int UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE b (i int, j int GENERATED ALWAYS AS (i + 1) STORED, k int GENERATED BY "
+        "DEFAULT AS IDENTITY)",
+        "CREATE TABLE c (d date) PARTITION BY RANGE (d); CREATE TABLE c_default PARTITION OF c "
+        "DEFAULT",
+        "CREATE TABLE e (r int4range, EXCLUDE USING gist (r WITH &&)); CREATE INDEX ON e "
+        "((lower(r)))",
+        "CREATE TABLE f (i int PRIMARY KEY, up int REFERENCES f); CREATE RULE r AS ON DELETE TO f "
+        "DO ALSO NOTHING",
+        "CREATE TABLE g (j jsonb, x xml, u uuid, n numrange, m money, t tsvector, p point, b "
+        "bit(3), i interval)",
+        "CREATE TABLE h (c text COLLATE \"C\" PRIMARY KEY, regc regclass, n name, ch \"char\")",
+        "CREATE TABLE k (i int PRIMARY KEY); ALTER TABLE k ENABLE ROW LEVEL SECURITY; ALTER TABLE "
+        "k FORCE ROW LEVEL SECURITY",
+        "CREATE TABLE l (i int NOT NULL, j int); CREATE UNIQUE INDEX l_i ON l (i); ALTER TABLE l "
+        "REPLICA IDENTITY USING INDEX l_i",
+        "CREATE TABLE m (i int PRIMARY KEY); ALTER TABLE m REPLICA IDENTITY FULL; CREATE "
+        "STATISTICS s ON i, (i + 1) FROM m",
+        "CREATE SCHEMA \"Odd 'Name\"; CREATE TABLE \"Odd 'Name\".\"a.b\"\"c\" (\"x y\" int PRIMARY "
+        "KEY)",
+        "CREATE EXTENSION citext; CREATE TABLE o (c citext PRIMARY KEY); CREATE EXTENSION pg_trgm",
+        "CREATE VIEW p AS SELECT 1; CREATE MATERIALIZED VIEW q AS SELECT 1 AS i WITH NO DATA; "
+        "CREATE TABLE empty ()",
+        "CREATE FOREIGN DATA WRAPPER fdw; CREATE SERVER s FOREIGN DATA WRAPPER fdw; CREATE FOREIGN "
+        "TABLE r (i int) SERVER s",
+        "CREATE AGGREGATE total (int) (SFUNC = int4pl, STYPE = int); CREATE OPERATOR !! (LEFTARG = "
+        "int, RIGHTARG = int, FUNCTION = int4pl)",
+    };
+    const Databases databases;
+    for (const char* sql : sound) databases.run(Side::source, sql);
+    databases.run(Side::target, "CREATE EXTENSION citext; CREATE EXTENSION pg_trgm");
+    expect_failures(settings_of(databases), {});
+}
+
+}  // namespace
+}  // namespace segue::backfill
