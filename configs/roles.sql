@@ -1,0 +1,61 @@
+-- What Segue's role needs where it is not to be a superuser. Run it with psql as a superuser, connected to the
+-- database that is moved, on both servers before `segue check`, which asks for each of these:
+--
+--   psql -v side=source -v role=segue -d shop -f configs/roles.sql
+--   psql -v side=target -v role=segue -d shop -f configs/roles.sql
+--
+-- and give it a password: \password segue. It may be run again, as when tables of another owner have come.
+-- From PostgreSQL 15 on this is enough; before, only a superuser may set session_replication_role.
+--
+-- What is lost without superuser, and `segue check` says it: event triggers, so that the fence cannot refuse DDL;
+-- roles that only a superuser may create; grants on pg_catalog; extensions that are not trusted, and functions in C,
+-- which a superuser must create on the target.
+
+\set ON_ERROR_STOP on
+\if :{?side}
+\else
+\echo 'give the side: -v side=source or -v side=target'
+\quit
+\endif
+\if :{?role}
+\else
+\set role segue
+\endif
+
+SELECT format('CREATE ROLE %I LOGIN', :'role')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
+
+-- Reads the change log, keeps its record in schema segue, sees and ends sessions that are in the way of a cutover.
+ALTER ROLE :"role" REPLICATION;
+SELECT format('GRANT CONNECT, CREATE ON DATABASE %I TO %I', current_database(), :'role') \gexec
+GRANT pg_monitor, pg_signal_backend TO :"role";
+
+-- Writes rows without firing the application's triggers a second time.
+SELECT format('GRANT SET ON PARAMETER session_replication_role TO %I', :'role')
+WHERE current_setting('server_version_num')::int >= 150000 \gexec
+
+-- Compares, and on the target sets, the stored passwords, so that each client logs in on both sides with its own.
+GRANT SELECT ON pg_catalog.pg_authid TO :"role";
+
+-- Only owners may publish a table, put the fence on it, or set its sequence.
+SELECT DISTINCT format('GRANT %I TO %I', o.rolname, :'role')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\_%'
+  AND n.nspname NOT IN ('information_schema', 'segue') AND o.rolname <> :'role'
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+\gexec
+SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, :'role') FROM pg_namespace
+WHERE nspname NOT LIKE 'pg\_%' AND nspname NOT IN ('information_schema', 'segue') \gexec
+
+-- Where row security holds for owners too, it would hide rows from the copy. On the target `segue check` asks for it,
+-- when the source has such tables: ALTER ROLE ... BYPASSRLS.
+SELECT format('ALTER ROLE %I BYPASSRLS', :'role')
+WHERE EXISTS (SELECT FROM pg_class WHERE relforcerowsecurity) \gexec
+
+SELECT :'side' = 'target' AS on_target \gset
+\if :on_target
+-- Creates the roles of the applications ([target] roles = "sync"), and the tables for their owners. The second is
+-- needed until the copy is consistent: then REVOKE CREATE ON SCHEMA public FROM PUBLIC, if it was not there before.
+ALTER ROLE :"role" CREATEROLE;
+GRANT CREATE ON SCHEMA public TO PUBLIC;
+\endif
