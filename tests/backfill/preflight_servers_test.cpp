@@ -1,0 +1,126 @@
+// What `check` says of two servers that are set up differently, and of what runs on them.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/postgres/preflight_extensions.hpp"
+#include "backfill/preflight.hpp"
+#include "tests/support/postgres_server.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using test::PostgresServer;
+using ::testing::Contains;
+using ::testing::IsSupersetOf;
+using ::testing::Not;
+
+// "fail code of object", and the same for warn.
+std::set<std::string> told(const PostgresServer& source, const PostgresServer& target) {
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = source.url();
+    settings.url[1] = target.url();
+    const auto findings = postgres_preflight(settings);
+    EXPECT_TRUE(findings);
+    std::set<std::string> said;
+    for (const Finding& finding : *findings) {
+        if (finding.severity == Severity::information) continue;
+        said.insert((finding.severity == Severity::fail ? "fail " : "warn ") +
+                    std::string{finding.code.name()} + " of " + finding.object);
+    }
+    return said;
+}
+
+TEST(PreflightServers, ComparesHowTheyAreSetUp) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{{.settings = {"max_prepared_transactions=5",
+                                              "wal_sender_timeout=5s",
+                                              "max_connections=70",
+                                              "shared_preload_libraries=pg_stat_statements",
+                                              "synchronous_commit=off",
+                                              "logical_decoding_work_mem=1MB",
+                                              "max_slot_wal_keep_size=1GB"}}};
+    const PostgresServer target{{.settings = {"TimeZone=Asia/Tokyo",
+                                              "max_connections=10",
+                                              "max_prepared_transactions=0",
+                                              "default_transaction_read_only=on",
+                                              "synchronous_standby_names=one",
+                                              "superuser_reserved_connections=1",
+                                              "max_wal_senders=4"}}};
+    source.run(
+        "CREATE ROLE careless LOGIN; ALTER ROLE careless SET session_replication_role = replica");
+    source.run("SET password_encryption = md5; CREATE ROLE aged LOGIN PASSWORD 'a'");
+    EXPECT_THAT(told(source, target),
+                IsSupersetOf({"warn setting_differs of target: setting TimeZone",
+                              "fail max_connections of target",
+                              "warn two_phase of target",
+                              "warn preload_library of target: library pg_stat_statements",
+                              "warn wal_sender_timeout of source",
+                              "warn decoding_memory of source",
+                              "warn slot_keep_size of source",
+                              "warn commit_async of source: setting synchronous_commit",
+                              "warn replication_role_setting of source: role careless",
+                              "warn read_only_default of target",
+                              "warn synchronous_standbys of target",
+                              "warn durability of source: setting fsync",
+                              "warn md5_verifier of source: roles"}));
+}
+
+TEST(PreflightServers, NamesTheLimitsThatAreReached) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{{.settings = {"max_replication_slots=1",
+                                              "max_locks_per_transaction=10",
+                                              "max_connections=10",
+                                              "max_wal_senders=1",
+                                              "max_worker_processes=1",
+                                              "autovacuum_max_workers=1"}}};
+    const PostgresServer target;
+    source.run("SELECT pg_create_physical_replication_slot('taken')");
+    source.run(
+        "DO $$ BEGIN FOR i IN 1 .. 400 LOOP EXECUTE format('CREATE TABLE t%s (i int PRIMARY KEY)', "
+        "i);"
+        " COMMIT; END LOOP; END $$");
+    EXPECT_THAT(told(source, target),
+                IsSupersetOf({"fail replication_slots of source", "warn lock_table of source"}));
+}
+
+TEST(PreflightServers, SeesWhatRuns) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{{.settings = {"max_prepared_transactions=5"}}}, target;
+    source.run("CREATE TABLE t (i int PRIMARY KEY)");
+    test::Sql direct{source.socket_url()}, there{target.url()};
+    direct.query("SELECT pg_advisory_lock(1)");
+    direct.query("CREATE TEMPORARY TABLE mine (i int)");
+    direct.query("LISTEN news");
+    there.query("SELECT 1");
+    // Sessions that have just come may be going.
+    EXPECT_TRUE(test::eventually(std::chrono::seconds{20}, [&] {
+        return told(source, target)
+            .contains("warn direct_session of source: role postgres from a unix socket");
+    }));
+    EXPECT_THAT(told(source, target),
+                IsSupersetOf({"warn advisory_locks of source: role postgres",
+                              "warn session_state of source: LISTEN",
+                              "warn target_session of target: role postgres from 127.0.0.1"}));
+    EXPECT_THAT(told(source, target),
+                Not(Contains("warn direct_session of source: role postgres from 127.0.0.1")));
+}
+
+TEST(PreflightServers, OrderVersionsAsNumbers) {
+    const std::pair<const char*, const char*> rising[] = {
+        {"1.9", "1.10"}, {"1.0", "1.0.1"}, {"2", "10"}, {"1.4", "1.4devel"}, {"3.03", "3.4"}};
+    for (const auto& [lower, higher] : rising) {
+        EXPECT_LT(postgres::compare_versions(lower, higher), 0) << lower << " " << higher;
+        EXPECT_GT(postgres::compare_versions(higher, lower), 0) << lower << " " << higher;
+        EXPECT_EQ(postgres::compare_versions(lower, lower), 0);
+    }
+    EXPECT_EQ(postgres::compare_versions("1.01", "1.1"), 0);
+}
+
+}  // namespace
+}  // namespace segue::backfill
