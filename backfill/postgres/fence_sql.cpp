@@ -26,6 +26,13 @@ std::string guard_body(Side side) {
            here + " or the " + there + " takes the writes; see segue status.';\n  END IF;\n";
 }
 
+// What it does is no DDL of an application (ddl_capture.hpp). Only a superuser may give a function
+// such a setting, and only a superuser has the event trigger that calls it.
+constexpr const char* no_ddl_of_applications =
+    ";\nDO $do$ BEGIN IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) "
+    "THEN"
+    " ALTER FUNCTION segue.fence_new_tables() SET segue.ddl_own = 'on'; END IF; END $do$";
+
 }  // namespace
 
 std::string not_the_mover_sql(const std::string& role, const std::string& migration_id) {
@@ -44,11 +51,6 @@ std::string fence_functions_sql(Side side,
                                 const std::string& migration_id) {
     const std::string attributes =
         " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS ";
-    // What it does is no DDL of an application (ddl_capture.hpp).
-    const std::string own_attributes =
-        " LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET "
-        "segue.ddl_own "
-        "= 'on' AS ";
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
     const std::string guard = "BEGIN\n" + guard_body(side) + "  RETURN NULL;\nEND";
     // Temporary tables of sessions that are about to be moved here are made while the fence is
@@ -88,9 +90,9 @@ std::string fence_functions_sql(Side side,
            ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" + attributes +
            quote_literal(ddl) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" +
-           own_attributes + quote_literal(new_tables) +
+           attributes + quote_literal(new_tables) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" +
-           attributes + quote_literal(carried) +
+           attributes + quote_literal(carried) + no_ddl_of_applications +
            ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), "
            "segue.fence_new_tables(), segue.fence_carried()"
            " FROM PUBLIC";
