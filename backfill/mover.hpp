@@ -19,6 +19,7 @@
 
 #include "backfill/applied_position.hpp"
 #include "backfill/control.hpp"
+#include "backfill/verification.hpp"
 #include "protocol/position.hpp"
 #include "protocol/result.hpp"
 #include "router/side.hpp"
@@ -64,17 +65,36 @@ struct MoverStatus {
     std::string last_failure;  // Why the last of them ended; empty when none has.
 };
 
-struct VerifyDifference {
-    std::string table;  // schema.table
-    std::string
-        key;  // The key's text; the only place where a value leaves the mover. Empty: no key.
-    std::string kind;  // missing | extra | different
+struct VerifyRequest {
+    std::string asked_by, build;
+    std::uint64_t rows_per_second = 0;  // Zero: no limit.
+    bool anew = false;                  // Else one that was not ended is gone on with.
 };
 
-struct VerifyResult {
-    std::uint64_t rows_compared = 0;
-    std::uint64_t differences = 0;
-    std::vector<VerifyDifference> first_differences;  // At most verify_differences_max.
+// Verification in the background: round after round, at the pace that is set, while no other one
+// is asked for.
+struct BackgroundVerification {
+    std::uint64_t rows_per_second = 0;  // Zero: off.
+    std::uint64_t rows = 0;             // Compared since the program began.
+    std::uint64_t rounds = 0;           // Ended since then.
+    std::uint64_t differences = 0;      // Of the present round, or of the last one.
+    // Every row was found equal at some time since then, by rounds and by asked ones.
+    std::optional<WallTime> every_row_since;
+    std::string problem;  // Why it does not get on; empty when it does.
+};
+
+// What a repair has done, table by table.
+struct RepairRecord {
+    std::string id, verification, asked_by, role, state, at;
+    Side authority = Side::source;  // The other side was mended from it.
+    std::string schema, name;
+    std::uint64_t missing = 0, extra = 0, changed = 0;
+};
+struct RepairReport {
+    std::string id;
+    std::vector<RepairRecord> tables;
+    std::uint64_t rows = 0;
+    std::chrono::microseconds longest_hold{0};  // Of the stream, while a table's rows were written.
 };
 
 // A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the
@@ -99,7 +119,9 @@ struct MoverSettings {
     std::vector<std::string> exclude;          // "schema.table"
     std::uint64_t retained_log_bytes_max = 0;  // Law 11, per side.
     int copy_workers = 2;
-    std::string pg_bin;  // Where pg_dump is; empty: searched.
+    std::uint64_t background_rows_per_second = 0;  // Verification in the background; zero: none.
+    std::string build;                             // Named by what it verifies.
+    std::string pg_bin;                            // Where pg_dump is; empty: searched.
 };
 
 class Mover {
@@ -134,16 +156,26 @@ public:
     // all rows equal.
     virtual Status strays_mended(Side stream_of, std::uint64_t count) = 0;
 
-    // Key refresh (DESIGN 5, R6) of rows listed by a verification; those without a key are left as
-    // they are.
-    virtual Status refresh(const std::vector<VerifyDifference>& rows) = 0;
-
     virtual Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) = 0;
 
-    // Compares every table in chunks under twins. Blocks; `progress` (optional) is called with rows
-    // so far.
-    virtual Result<VerifyResult> verify() = 0;
+    // Compares every table in chunks under twins. Blocks. Goes on with a verification that was not
+    // ended (a crash, a repair), else begins one; kept on both sides as it goes.
+    virtual Result<Verification> verify(const VerifyRequest& request) = 0;
+    // The one whose verdict stands, from the record: the last that ended, or one that has found a
+    // difference already. Empty when there is none.
+    virtual Result<std::optional<Verification>> verified() = 0;
+    // Key refresh (DESIGN 5, R6) of the rows that it lists, from the authority, with an account on
+    // both sides. The tables concerned then wait to be compared again by verify().
+    virtual Result<RepairReport> repair(const std::string& asked_by) = 0;
+    // What was mended because of that verification.
+    virtual Result<std::vector<RepairRecord>> repairs(const std::string& verification) = 0;
     virtual std::uint64_t verify_rows_so_far() const = 0;
+    // Zero ends it. Any thread.
+    virtual void verify_in_background(std::uint64_t rows_per_second) = 0;
+    virtual BackgroundVerification background() const = 0;
+    // While it is held, nothing of it is at work: no lock, no snapshot, no hold of the stream is
+    // its own when this returns. Counted.
+    virtual void hold_background(bool held) = 0;
 };
 
 // Defined in backfill/postgres/mover.cpp.

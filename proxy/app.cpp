@@ -121,6 +121,7 @@ StatusInputs App::inputs() const {
     inputs.shadow = registry_.shadow_report();
     inputs.shift = registry_.shift_report();
     inputs.policy = config_.mirror_policy;
+    inputs.background = mover_->background();
     inputs.degraded = registry_.gate_status().degraded;
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
     inputs.accepted = config_.accepted;

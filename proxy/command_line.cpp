@@ -1,5 +1,8 @@
 #include "proxy/command_line.hpp"
 
+#include <pwd.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
@@ -55,11 +58,9 @@ constexpr VerbHelp plain_verbs[] = {
      "Stops copying and following until `segue resume`. The authority retains its log meanwhile, "
      "up to [limits] retained_log_mb."},
     {"resume", "Goes on with copying and following."},
-    {"verify",
-     "Compares every row of both databases while they are in use, and waits for the result. Exit "
-     "status 1 if a row differs; "
-     "the differences are listed."},
-    {"repair", "Copies again the rows that `segue verify` found to differ, and verifies."},
+    {"repair",
+     "Copies again, from the authority, the rows that `segue verify` found to differ, and compares "
+     "their tables again. Who mended what is on record in segue.repair on both sides."},
 };
 
 struct Options {
@@ -69,6 +70,9 @@ struct Options {
     bool force = false, unfence = false;
     std::string confirm;
     std::string code;
+    bool anew = false, last = false;
+    std::string certificate, check;
+    std::int64_t rate = -1, background = -1;
 };
 
 // CLI11's own range lets NaN pass.
@@ -122,6 +126,44 @@ void add_knobs(CLI::App& app, Options& options) {
         ->check(percentage);
 }
 
+void add_verify(CLI::App& app, Options& options) {
+    CLI::App* verify = app.add_subcommand(
+        "verify",
+        "Compares every row of both databases while they are in use, and waits for the result. "
+        "Exit status 1 if a row differs; the differences are listed. One that was interrupted goes "
+        "on where it was.");
+    verify->add_flag("--anew", options.anew, "Begin from the first table in any case");
+    verify
+        ->add_option("--rate",
+                     options.rate,
+                     "Rows a second at most, on each side; 0: no limit (default: [verify] "
+                     "rows_per_second)")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+        ->type_name("ROWS");
+    verify
+        ->add_option("--background",
+                     options.background,
+                     "Compare nothing now: from here on, and until `run` ends, verify in the "
+                     "background at so many rows a second; 0: no more (at start: [verify] "
+                     "background_rows_per_second)")
+        ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 40))
+        ->type_name("ROWS");
+    verify
+        ->add_option("--certificate",
+                     options.certificate,
+                     "Writes what was compared, at which positions, with hashes per table: JSON to "
+                     "FILE, the same for people to FILE.txt")
+        ->type_name("FILE");
+    CLI::Option* last =
+        verify->add_flag("--last", options.last, "Compare nothing: tell what the last one found");
+    verify
+        ->add_option("--check",
+                     options.check,
+                     "Compare nothing: whether that certificate is as it was issued")
+        ->type_name("FILE")
+        ->excludes(last);
+}
+
 void add_changes(CLI::App& app, Options& options) {
     const auto deadline = [&](CLI::App* verb) {
         verb->add_option("--deadline",
@@ -165,6 +207,14 @@ void add_changes(CLI::App& app, Options& options) {
                      "Opens the other side's fence too, also after an earlier finish");
 }
 
+// Who asks, for the account that is kept: not proven, as anybody at the admin address may say so.
+std::string own_name() {
+    const passwd* user = getpwuid(geteuid());
+    char host[256] = {};
+    if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+    return std::string{user != nullptr ? user->pw_name : "?"} + "@" + host;
+}
+
 nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     nlohmann::json arguments = nlohmann::json::object();
     if (verb == "mirror") arguments["mode"] = options.mode;
@@ -176,6 +226,13 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     }
     if (verb == "finish") arguments["unfence"] = options.unfence;
     if (verb == "explain") arguments["code"] = options.code;
+    if (verb == "verify" || verb == "repair") arguments["asked_by"] = own_name();
+    if (verb == "verify") {
+        arguments["anew"] = options.anew;
+        arguments["last"] = options.last;
+        if (options.background >= 0) arguments["background"] = options.background;
+        if (options.rate >= 0) arguments["rows_per_second"] = options.rate;
+    }
     return arguments;
 }
 
@@ -198,6 +255,7 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     app.add_flag("--json", invocation.json, "Print JSON");
     for (const VerbHelp& verb : plain_verbs) app.add_subcommand(verb.name, verb.text);
     add_knobs(app, options);
+    add_verify(app, options);
     add_changes(app, options);
     app.add_subcommand("explain",
                        "What a code of `segue check` means, why it matters and what to do; without "
@@ -222,6 +280,8 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
         return usage_error;
     }
     invocation.arguments = arguments_of(invocation.verb, options);
+    invocation.certificate_file = options.certificate;
+    invocation.check_file = options.check;
     return invocation;
 }
 

@@ -13,7 +13,8 @@ struct Invocation {
     std::string verb;
     std::string config_file;
     bool json = false;
-    bool watch = false;  // status
+    bool watch = false;                        // status
+    std::string certificate_file, check_file;  // verify
     nlohmann::json arguments =
         nlohmann::json::object();  // The verb's, as the admin address takes them.
 };

@@ -354,6 +354,15 @@ void read_change(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
+void read_verify(ConfigReader& reader, Config& config) {
+    reader.enter("verify");
+    config.verify_rows_per_second = static_cast<std::uint64_t>(
+        reader.whole("rows_per_second", 0, std::int64_t{1} << 40).value_or(0));
+    config.background_rows_per_second = static_cast<std::uint64_t>(
+        reader.whole("background_rows_per_second", 0, std::int64_t{1} << 40).value_or(0));
+    reader.leave();
+}
+
 void read_limits(ConfigReader& reader, Config& config) {
     reader.enter("limits");
     if (const auto value = reader.whole("retained_log_mb", 1, std::int64_t{1} << 40)) {
@@ -389,6 +398,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_accepted(reader, config);
     read_tables(reader, config);
     read_change(reader, config);
+    read_verify(reader, config);
     read_limits(reader, config);
     reader.check_sections();
     if (reader.complaints().empty()) return config;

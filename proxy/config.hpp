@@ -65,6 +65,8 @@ struct Config {
     std::chrono::milliseconds drain{2000};
     std::chrono::milliseconds deadline{5000};
     bool require_verify = false;
+    std::uint64_t verify_rows_per_second = 0;      // [verify]; zero: no limit.
+    std::uint64_t background_rows_per_second = 0;  // Likewise; zero: off.
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     // Ours beyond INTERFACE, all with defaults:

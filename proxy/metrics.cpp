@@ -135,6 +135,24 @@ void mover(Text& text, const StatusInputs& inputs) {
                  inputs.mover.stray_writes);
 }
 
+void verification(Text& text, const StatusInputs& inputs) {
+    const backfill::BackgroundVerification& background = inputs.background;
+    text.gauge("verify_differences",
+               "Differences of the verification whose verdict stands.",
+               static_cast<double>(inputs.board.verify.differences));
+    text.counter("verify_background_rows_total",
+                 "Rows compared in the background since Segue began.",
+                 background.rows);
+    text.counter("verify_background_rounds_total",
+                 "Verifications in the background that have ended.",
+                 background.rounds);
+    if (!background.every_row_since) return;
+    const auto since = background.every_row_since->time_since_epoch();
+    text.gauge("verify_every_row_since_seconds",
+               "Every row was found equal at some time since then (Unix time).",
+               std::chrono::duration<double>(since).count());
+}
+
 void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("sessions", "Client sessions.", static_cast<double>(inputs.sessions.total));
     text.gauge(
@@ -183,6 +201,7 @@ std::string metrics_text(const StatusInputs& inputs) {
     Text text;
     migration(text, inputs);
     mover(text, inputs);
+    verification(text, inputs);
     sessions(text, inputs);
     return text.take();
 }

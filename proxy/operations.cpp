@@ -85,6 +85,7 @@ void Operations::tick() {
     if (!mover_started_) start_mover();
     note_mover_failure();
     note_consistent();
+    note_background();
     if (follower_behind_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
@@ -136,7 +137,10 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     // Status says so as soon as the mover does: a verb that follows it must not meet the older
     // record.
     if (copying_or_later()) note_consistent();
+    // A change of authority waits for every snapshot there is; no verb meets one of the background.
+    parts_.change.mover.hold_background(true);
     VerbResult result = (this->*found->second)(arguments);
+    parts_.change.mover.hold_background(false);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
     const std::string detail = verb + ": " + (result.exit_code == 0 ? "done" : "refused or failed");
     if (result.exit_code == 0) {

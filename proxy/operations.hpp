@@ -62,10 +62,17 @@ private:
     VerbResult shift(const Json& arguments);
     VerbResult set_percent(const Json& arguments, const char* knob, double router::Knobs::*member);
 
-    // operations_life.cpp
-    VerbResult start(const Json& arguments);
+    // operations_verify.cpp
     VerbResult verify(const Json& arguments);
     VerbResult repair(const Json& arguments);
+    VerbResult last_verification(const Json& arguments);
+    VerbResult tell_verification(const backfill::Verification& verification);
+    Status load_verification();  // Once; what an earlier process found stands.
+    void note_verification(const backfill::Verification& verification);
+    void note_background();  // What it has found since stands like what was asked for.
+
+    // operations_life.cpp
+    VerbResult start(const Json& arguments);
     VerbResult finish(const Json& arguments);
     VerbResult begin_copying(backfill::ControlRecord record);
     VerbResult started_already();
@@ -77,7 +84,7 @@ private:
     VerbResult force_rollback(const Json& arguments);
     VerbResult change_to(Side to, const Json& arguments);
     VerbResult tell_change(const ChangeReport& report, const std::string& verb, Side to);
-    std::string refused_by_verification() const;
+    std::string refused_by_verification();
     ChangeLimits limits(const Json& arguments) const;
 
     std::string not_moving() const;      // Empty while something is being moved.
@@ -101,7 +108,8 @@ private:
     std::string last_waiting_for_;
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
     std::string last_failure_told_;
-    std::vector<backfill::VerifyDifference> differences_;  // Of the last verification.
+    bool verification_loaded_ = false;
+    std::uint64_t background_rounds_ = 0, background_differences_ = 0;  // As last seen.
 };
 
 }  // namespace segue::proxy

@@ -1,6 +1,5 @@
 #include <openssl/rand.h>
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -11,7 +10,6 @@
 namespace segue::proxy {
 
 using backfill::ControlRecord;
-using nlohmann::json;
 
 namespace {
 
@@ -28,22 +26,6 @@ std::string new_migration_id() {
         text.push_back(digits[byte & 15]);
     }
     return text;
-}
-
-bool has_key(const backfill::VerifyDifference& difference) { return !difference.key.empty(); }
-
-constexpr const char* keyless_remedy =
-    "\nRows of a table without a key cannot be copied again one by one: `segue finish`, drop "
-    "schema segue on both sides, empty"
-    " the target and `segue start` again.";
-
-json difference_list(const std::vector<backfill::VerifyDifference>& differences) {
-    json list = json::array();
-    for (const backfill::VerifyDifference& difference : differences) {
-        list.push_back(
-            {{"table", difference.table}, {"key", difference.key}, {"kind", difference.kind}});
-    }
-    return list;
 }
 
 }  // namespace
@@ -159,70 +141,6 @@ VerbResult Operations::begin_copying(ControlRecord record) {
     return VerbResult::refused("copying has not begun within " +
                                std::to_string(start_wait.count() / 1000) +
                                " s: see the log and `segue status`");
-}
-
-VerbResult Operations::verify(const Json&) {
-    if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
-    if (parts_.board.read().record->knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
-    if (const Status there = connected({parts_.board.read().record->authority}); !there)
-        return VerbResult::refused(there.error().detail);
-    const VerifyState before = parts_.board.read().verify;
-    const Side follower = other(parts_.board.read().record->authority);
-    const std::uint64_t strays = parts_.change.mover.strays(follower);
-    parts_.board.update([](BoardState& state) { state.verify.outcome = VerifyOutcome::running; });
-    const auto verified = parts_.change.mover.verify();
-    if (!verified) {
-        parts_.board.update([&](BoardState& state) { state.verify = before; });
-        return VerbResult::refused("verification could not be completed: " +
-                                   verified.error().detail);
-    }
-    const bool equal = verified->differences == 0;
-    differences_ = verified->first_differences;
-    parts_.board.update([&](BoardState& state) {
-        state.verify = {equal ? VerifyOutcome::equal : VerifyOutcome::different,
-                        verified->rows_compared,
-                        verified->differences,
-                        std::chrono::system_clock::now()};
-    });
-    const std::string counts = std::to_string(verified->rows_compared) + " rows compared, " +
-                               std::to_string(verified->differences) + " differences";
-    parts_.change.journal.event("verify", counts);
-    const json details = {{"rows_compared", verified->rows_compared},
-                          {"differences", verified->differences},
-                          {"first_differences", difference_list(differences_)}};
-    if (equal) {
-        if (const Status mended = parts_.change.mover.strays_mended(follower, strays); !mended)
-            return VerbResult::refused("equal: " + counts +
-                                       ", but the stray writes of earlier stay on record: " +
-                                       mended.error().detail + "; run `segue verify` again");
-        return VerbResult::done("equal: " + counts, details);
-    }
-    std::string text = "different: " + counts;
-    for (const backfill::VerifyDifference& difference : differences_) {
-        text += "\n  " + difference.kind + "  " + difference.table +
-                (difference.key.empty() ? "" : "  " + difference.key);
-    }
-    if (std::any_of(differences_.begin(), differences_.end(), has_key))
-        text += "\n`segue repair` copies these rows again.";
-    if (!std::all_of(differences_.begin(), differences_.end(), has_key)) text += keyless_remedy;
-    return VerbResult::refused(text, details);
-}
-
-VerbResult Operations::repair(const Json& arguments) {
-    if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
-    if (parts_.board.read().verify.outcome != VerifyOutcome::different) {
-        return VerbResult::done("no difference is known; `segue verify` looks for some");
-    }
-    if (const Status there = connected({parts_.board.read().record->authority}); !there)
-        return VerbResult::refused(there.error().detail);
-    const Status refreshed = parts_.change.mover.refresh(differences_);
-    if (!refreshed) return VerbResult::refused(refreshed.error().detail);
-    // Mended is only what a comparison says is equal.
-    const auto rows = std::count_if(differences_.begin(), differences_.end(), has_key);
-    VerbResult verified = verify(arguments);
-    verified.text = "repaired " + std::to_string(rows) + " rows; " + verified.text;
-    return verified;
 }
 
 VerbResult Operations::finish(const Json& arguments) {

@@ -235,6 +235,8 @@ void last(Screen& screen, const json& status) {
         text += ", " + count(verify["rows_compared"].get<double>()) + " rows compared, " +
                 count(verify["differences"].get<double>()) + " differences";
         if (verify["at"].is_string()) text += ", at " + verify["at"].get<std::string>();
+        const json& since = verify["every_row_verified_since"];
+        if (since.is_string()) text += "; every row since " + since.get<std::string>();
         screen.line("verify", text);
     }
 }

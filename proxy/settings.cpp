@@ -1,5 +1,7 @@
 #include "proxy/settings.hpp"
 
+#include "proxy/certificate.hpp"
+
 namespace segue::proxy {
 
 backfill::ServerSettings server_settings(const Config& config) {
@@ -25,6 +27,8 @@ backfill::MoverSettings mover_settings(const Config& config) {
     settings.exclude = config.exclude;
     settings.retained_log_bytes_max = config.retained_log_bytes_max;
     settings.copy_workers = config.copy_workers;
+    settings.background_rows_per_second = config.background_rows_per_second;
+    settings.build = build_text();
     settings.pg_bin = config.pg_bin;
     return settings;
 }

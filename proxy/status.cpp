@@ -125,11 +125,20 @@ std::string_view word(VerifyOutcome outcome) {
     return "";
 }
 
-json verify_json(const VerifyState& verify) {
+json verify_json(const VerifyState& verify, const backfill::BackgroundVerification& background) {
     return {{"state", word(verify.outcome)},
             {"rows_compared", verify.rows_compared},
             {"differences", verify.differences},
-            {"at", verify.at ? json(format_time(*verify.at)) : json(nullptr)}};
+            {"at", verify.at ? json(format_time(*verify.at)) : json(nullptr)},
+            {"every_row_verified_since",
+             background.every_row_since ? json(format_time(*background.every_row_since))
+                                        : json(nullptr)},
+            {"background",
+             {{"rows_per_second", background.rows_per_second},
+              {"rows_compared", background.rows},
+              {"rounds", background.rounds},
+              {"differences", background.differences},
+              {"problem", background.problem.empty() ? json(nullptr) : json(background.problem)}}}};
 }
 
 void stream_blockers(const StatusInputs& inputs, Side side, std::vector<std::string>& blockers) {
@@ -323,7 +332,7 @@ json status_json(const StatusInputs& inputs) {
         {"rollback_ready", known_or_null(inputs, blockers.empty())},
         {"rollback_blockers", blockers},
         {"last_change", change_json(board.last_change)},
-        {"verify", verify_json(board.verify)},
+        {"verify", verify_json(board.verify, inputs.background)},
         {"stray_writes", known_or_null(inputs, inputs.mover.stray_writes)},
         {"warnings", std::move(warning_list)},
         {"shadow_statements", statements_json(inputs.shadow.statements)},

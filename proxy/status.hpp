@@ -24,6 +24,7 @@ struct StatusInputs {
     ShiftReport shift;
     MirrorPolicy policy = MirrorPolicy::strict;
     bool degraded = false;
+    backfill::BackgroundVerification background;
     std::uint64_t retained_log_bytes_max = 0;
     std::vector<backfill::AcceptedFinding> accepted;
 };

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <iostream>
 #include <thread>
 
 #include "proxy/admin.hpp"
 #include "proxy/admin_client.hpp"
+#include "proxy/certificate.hpp"
 #include "proxy/explain.hpp"
 #include "proxy/findings.hpp"
 #include "proxy/preflight.hpp"
@@ -128,6 +130,31 @@ Result<json> do_verb(const Invocation& invocation,
     return ended;
 }
 
+// FILE and FILE.txt. Of a verification that found differences as well.
+Status write_certificate(const std::string& file, const json& ended) {
+    const json document = ended.value("details", json::object()).value("certificate", json{});
+    if (!document.is_object()) return Error{Errc::refused, "there is nothing to certify"};
+    const std::string text = file + ".txt";
+    std::ofstream json_file{file}, text_file{text};
+    json_file << document.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    text_file << certificate_text(document);
+    json_file.close();
+    text_file.close();
+    if (!json_file || !text_file)
+        return Error{Errc::io, file + " or " + text + " could not be written"};
+    return Done{};
+}
+
+int check_file(const Invocation& invocation) {
+    std::ifstream input{invocation.check_file};
+    const json document = json::parse(input, nullptr, false);
+    if (const Status good = check_certificate(document); !good)
+        return fail(invocation, invocation.check_file + ": " + good.error().detail);
+    std::cout << (invocation.json ? json{{"verb", invocation.verb}, {"exit_code", 0}}.dump() + "\n"
+                                  : certificate_text(document));
+    return 0;
+}
+
 int print_end(const Invocation& invocation, const json& ended) {
     const int code = ended.value("exit_code", failed);
     const std::string text = ended.value("text", "");
@@ -141,7 +168,9 @@ int print_end(const Invocation& invocation, const json& ended) {
         std::cout << text << "\n";
     }
     if (code != 0) std::cerr << "segue " << invocation.verb << ": " << text << "\n";
-    return code;
+    if (invocation.certificate_file.empty()) return code;
+    const Status written = write_certificate(invocation.certificate_file, ended);
+    return written ? code : fail(invocation, written.error().detail);
 }
 
 // The name must be given by somebody who has read what may be missing.
@@ -191,6 +220,7 @@ int run_explain(const Invocation& invocation) {
 
 int run_verb(const Invocation& invocation, const Config& config) {
     if (invocation.verb == "check") return check(invocation, config);
+    if (!invocation.check_file.empty()) return check_file(invocation);
     std::string token;
     if (!config.admin_token_file.empty()) {
         auto read = read_token(config.admin_token_file);

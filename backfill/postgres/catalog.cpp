@@ -154,6 +154,30 @@ Result<std::vector<Table>> read_tables(Connection& connection,
     return tables;
 }
 
+Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(
+    Connection& connection, const std::vector<std::string>& exclude) {
+    const auto rows = connection.execute(std::string{R"sql(
+        WITH moved AS MATERIALIZED (SELECT c.oid )sql"} +
+                                             moved_tables + R"sql()
+        SELECT n.nspname, c.relname, CASE
+            WHEN c.relkind = 'f' THEN 'a foreign table'
+            WHEN c.relkind = 'm' THEN 'a materialized view: refreshed, not moved'
+            WHEN c.relpersistence = 'u' THEN 'unlogged: its rows are not in the stream'
+            WHEN EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                         AND d.objid = c.oid AND d.deptype = 'e') THEN 'belongs to an extension'
+            ELSE '[tables] exclude' END
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'f', 'm') AND c.relpersistence <> 't'
+          AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
+          AND c.oid NOT IN (SELECT oid FROM moved))sql",
+                                         {text_array(exclude)});
+    if (!rows) return rows.error();
+    std::map<std::pair<std::string, std::string>, std::string> left_out;
+    for (int row = 0; row < rows->size(); ++row)
+        left_out[{rows->text(row, 0), rows->text(row, 1)}] = rows->text(row, 2);
+    return left_out;
+}
+
 namespace {
 
 // A sequence's place is in its own relation; the catalog alone does not tell an unused one from a

@@ -2,7 +2,9 @@
 // What the mover must know of a database's tables, read from the system catalog in a few queries.
 
 #include <cstdint>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backfill/postgres/connection.hpp"
@@ -59,6 +61,9 @@ struct Sequence {
 // extensions.
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude);
+// Relations with rows in user schemas that are not among the moved tables, each with the reason.
+Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(
+    Connection& connection, const std::vector<std::string>& exclude);
 Result<std::vector<Sequence>> read_sequences(Connection& connection);
 
 }  // namespace segue::backfill::postgres

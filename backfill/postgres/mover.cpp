@@ -12,7 +12,7 @@
 #include "backfill/postgres/other_progress.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/twin.hpp"
-#include "backfill/postgres/verifier.hpp"
+#include "backfill/postgres/verification_desk.hpp"
 
 namespace segue::backfill {
 
@@ -25,11 +25,13 @@ constexpr std::chrono::seconds good_run{10};
 // While another Segue is the mover, a commit of our clients under mirror sync waits up to so much
 // longer.
 constexpr std::chrono::milliseconds other_progress_interval{20};
-constexpr std::chrono::seconds refresh_time{30};
 
 class PostgresMover final : public Mover {
 public:
-    explicit PostgresMover(MoverSettings settings) { shared_.settings = std::move(settings); }
+    explicit PostgresMover(MoverSettings settings) {
+        shared_.settings = std::move(settings);
+        verifications_.verify_in_background(shared_.settings.background_rows_per_second);
+    }
     ~PostgresMover() override { stop(); }
 
     Status start(const ControlRecord& record) override;
@@ -43,10 +45,23 @@ public:
         return shared_.strays[index(stream_of)].count();
     }
     Status strays_mended(Side stream_of, std::uint64_t count) override;
-    Status refresh(const std::vector<VerifyDifference>& rows) override;
     Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
-    Result<VerifyResult> verify() override;
-    std::uint64_t verify_rows_so_far() const override { return verify_rows_.load(); }
+    Result<Verification> verify(const VerifyRequest& request) override;
+    Result<std::optional<Verification>> verified() override { return verifications_.verified(); }
+    Result<RepairReport> repair(const std::string& asked_by) override {
+        return verifications_.repair(asked_by);
+    }
+    Result<std::vector<RepairRecord>> repairs(const std::string& verification) override {
+        return verifications_.repairs(verification);
+    }
+    std::uint64_t verify_rows_so_far() const override { return verifications_.rows_so_far(); }
+    void verify_in_background(std::uint64_t rows_per_second) override {
+        verifications_.verify_in_background(rows_per_second);
+    }
+    BackgroundVerification background() const override { return verifications_.background(); }
+    void hold_background(bool held) override {
+        held ? verifications_.hold_background() : verifications_.let_background();
+    }
 
 private:
     void supervise();
@@ -66,8 +81,7 @@ private:
     bool stopping_ = false;
     bool alone_ = false;
     std::thread supervisor_;
-    std::atomic<std::uint64_t> verify_rows_{0};
-    std::atomic<bool> verify_stopping_{false};
+    VerificationDesk verifications_{shared_, [this] { return current(); }};
 };
 
 Status PostgresMover::start(const ControlRecord& record) {
@@ -89,8 +103,8 @@ Status PostgresMover::start(const ControlRecord& record) {
         const std::lock_guard lock{
             mutex_};  // It may have been stopped before: for a finish that failed.
         stopping_ = false;
-        verify_stopping_.store(false);
     }
+    verifications_.start();
     supervisor_ = std::thread{[this] { supervise(); }};
     return Done{};
 }
@@ -99,10 +113,11 @@ void PostgresMover::stop() {
     {
         const std::lock_guard lock{mutex_};
         stopping_ = true;
-        verify_stopping_.store(true);
+        verifications_.stop();
         if (run_) run_->stop();
     }
     wake_.notify_all();
+    verifications_.join();
     if (supervisor_.joinable()) supervisor_.join();
     const std::lock_guard lock{mutex_};
     run_.reset();  // Status must not speak of it any more.
@@ -249,12 +264,6 @@ Status PostgresMover::strays_mended(Side stream_of, std::uint64_t count) {
     return Done{};
 }
 
-Status PostgresMover::refresh(const std::vector<VerifyDifference>& rows) {
-    const auto run = current();
-    if (!run) return not_connected();
-    return refresh_rows(run, shared_, rows, Clock::now() + refresh_time);
-}
-
 Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadline) {
     const auto run = current();
     if (!run) return not_connected();
@@ -267,19 +276,10 @@ Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadlin
     return open_twin_of(run, shared_, deadline);
 }
 
-Result<VerifyResult> PostgresMover::verify() {
+Result<Verification> PostgresMover::verify(const VerifyRequest& request) {
     const auto run = current();
     if (!run || !run->authority_stream()) return not_connected();
-    verify_rows_ = 0;
-    const std::vector<Table> tables = run->authority_tables();
-    const OpenTwin open = [this]() -> Result<std::unique_ptr<TableTwin>> {
-        const auto now_running = current();
-        if (!now_running) return Error{Errc::closed, "the mover is not connected"};
-        auto twin = PostgresTwin::open(now_running, shared_);
-        if (!twin) return twin.error();
-        return std::unique_ptr<TableTwin>{std::move(*twin)};
-    };
-    return verify_tables(tables, open, verify_rows_, verify_stopping_);
+    return verifications_.verify(request);
 }
 
 void PostgresMover::add_tables(MoverStatus& status) const {

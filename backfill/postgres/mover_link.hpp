@@ -57,6 +57,7 @@ public:
 
     Connection& operator*() { return *connection_; }
     Connection* operator->() { return connection_.get(); }
+    const Connection* operator->() const { return connection_.get(); }
 
 private:
     MoverLink(std::unique_ptr<Connection> connection, Interrupts& interrupts);

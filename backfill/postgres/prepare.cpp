@@ -31,7 +31,7 @@ std::string some_of(const std::vector<std::string>& names) {
 }
 
 Status create_schema(Migration& migration, Side side) {
-    const auto made = migration.link(side).run(segue_schema_ddl);
+    const auto made = migration.link(side).run(std::string{segue_schema_ddl} + verify_schema_ddl);
     if (!made) return on_side(side, made.error());
     return Done{};
 }

@@ -1,8 +1,6 @@
-#include <map>
-
 #include "backfill/postgres/store.hpp"
-#include "backfill/postgres/text_array.hpp"
 #include "backfill/postgres/twin.hpp"
+#include "backfill/postgres/verify_query.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -10,16 +8,6 @@ namespace {
 
 // Writer number in segue.progress of a refresh.
 constexpr int refresh_writer = 1000;
-constexpr std::size_t refresh_keys_max = 1000;
-
-std::string key_text(const Table& table) {
-    std::string columns;
-    for (const int key : table.key) {
-        columns += (columns.empty() ? "" : ", ") +
-                   quote_identifier(table.columns[static_cast<std::size_t>(key)].name);
-    }
-    return "ROW(" + columns + ")::text";
-}
 
 Status copy_rows(Connection& from,
                  Connection& to,
@@ -54,32 +42,34 @@ Status copy_rows(Connection& from,
     return result;
 }
 
-using KeysByTable = std::map<std::string, std::vector<std::string>>;
+struct Refresh {
+    MoverRun& run;
+    Side authority;
+    const Table& table;
+    const std::string& condition;
+    const std::string& account;
+};
 
 // One mover transaction on the follower: removed and inserted, marked as ours.
-Status rewrite(MoverRun& run,
-               Side authority,
-               PostgresTwin& twin,
-               Connection& writer,
-               const std::vector<Table>& tables,
-               const KeysByTable& keys) {
+Status rewrite(const Refresh& refresh, PostgresTwin& twin, Connection& writer) {
     // An attempt that met a lock may have left its transaction.
     const bool idle = PQtransactionStatus(writer.raw()) == PQTRANS_IDLE;
     auto begun = writer.execute(idle ? "BEGIN" : "ROLLBACK; BEGIN");
     if (!begun) return begun.error();
-    for (const Table& table : tables) {
-        const std::string condition = key_text(table) + " = ANY (" +
-                                      quote_literal(text_array(keys.at(table.plain_name()))) +
-                                      "::text[])";
-        auto removed =
-            writer.execute("DELETE FROM ONLY " + table.qualified_name() + " WHERE " + condition);
-        if (!removed) return removed.error();
-        const Status copied = copy_rows(twin.connection(authority), writer, table, condition);
-        if (!copied) return copied;
-    }
+    auto removed = writer.execute("DELETE FROM ONLY " + refresh.table.qualified_name() + " WHERE " +
+                                  refresh.condition);
+    if (!removed) return removed.error();
+    const Status copied =
+        copy_rows(twin.connection(refresh.authority), writer, refresh.table, refresh.condition);
+    if (!copied) return copied;
+    auto noted = writer.execute(refresh.account);
+    if (!noted) return noted.error();
     auto pipeline = StatementPipeline::enter(writer);
     if (!pipeline) return pipeline.error();
-    Status sent = send_mark(*pipeline, authority, refresh_writer, run.generation(other(authority)));
+    Status sent = send_mark(*pipeline,
+                            refresh.authority,
+                            refresh_writer,
+                            refresh.run.generation(other(refresh.authority)));
     if (sent) sent = pipeline->finish();
     if (sent) sent = pipeline->query("COMMIT", {}, {{}, "COMMIT"});
     if (sent) sent = pipeline->finish();
@@ -88,24 +78,12 @@ Status rewrite(MoverRun& run,
 
 }  // namespace
 
-Status refresh_rows(std::shared_ptr<MoverRun> run,
-                    MoverShared& shared,
-                    const std::vector<VerifyDifference>& rows,
-                    Clock::time_point deadline) {
-    if (rows.size() > refresh_keys_max) {
-        return Error{
-            Errc::too_large,
-            "more rows than a refresh mends at once: find out why they differ before mending them"};
-    }
-    KeysByTable keys;
-    for (const VerifyDifference& row : rows) {
-        if (!row.key.empty()) keys[row.table].push_back(row.key);
-    }
-    if (keys.empty()) return Done{};
-    std::vector<Table> tables;
-    for (const Table& table : run->authority_tables()) {
-        if (keys.contains(table.plain_name())) tables.push_back(table);
-    }
+Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
+                                               MoverShared& shared,
+                                               const Table& table,
+                                               const std::vector<std::string>& keys,
+                                               const std::string& account,
+                                               Clock::time_point deadline) {
     Side authority;
     {
         const std::lock_guard lock{shared.mutex};
@@ -115,8 +93,17 @@ Status refresh_rows(std::shared_ptr<MoverRun> run,
     if (!twin) return twin.error();
     auto writer = run->link(other(authority), LinkKind::writer);
     if (!writer) return writer.error();
-    return (*twin)->at_same_state(
-        tables, deadline, [&] { return rewrite(*run, authority, **twin, **writer, tables, keys); });
+    const std::string condition = keys_condition(table, keys);
+    const Refresh refresh{*run, authority, table, condition, account};
+    std::chrono::microseconds took{0};
+    const Status done = (*twin)->at_same_state({table}, deadline, [&] {
+        const auto begun_at = Clock::now();
+        Status rewritten = rewrite(refresh, **twin, **writer);
+        took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun_at);
+        return rewritten;
+    });
+    if (!done) return done.error();
+    return took;
 }
 
 }  // namespace segue::backfill::postgres

@@ -83,6 +83,40 @@ CREATE TABLE IF NOT EXISTS segue.ddl_handled (
 CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;
 )sql";
 
+// What verifications and repairs leave behind, the same on both sides; `finish` keeps it. Apart,
+// because a migration that was started by an earlier build gets it when it is first needed.
+inline constexpr const char* verify_schema_ddl = R"sql(
+-- One row a verification (backfill/verification.hpp), the last ones of each kind.
+CREATE TABLE IF NOT EXISTS segue.verification (
+    id text PRIMARY KEY, kind text NOT NULL, verdict text NOT NULL, asked_by text NOT NULL, build text NOT NULL,
+    authority text NOT NULL, since pg_lsn NOT NULL, strays bigint NOT NULL,
+    begun_at timestamptz NOT NULL, ended_at timestamptz, noted_at timestamptz NOT NULL DEFAULT now());
+CREATE TABLE IF NOT EXISTS segue.verified_table (
+    verification text NOT NULL,
+    table_schema text NOT NULL, table_name text NOT NULL,
+    verdict text NOT NULL, problem text NOT NULL,      -- "excluded" is told here as well
+    source_rows numeric NOT NULL, source_sums text NOT NULL, target_rows numeric NOT NULL, target_sums text NOT NULL,
+    differences bigint NOT NULL,
+    source_from pg_lsn NOT NULL, source_to pg_lsn NOT NULL, target_from pg_lsn NOT NULL, target_to pg_lsn NOT NULL,
+    begun_at timestamptz, ended_at timestamptz,
+    low text[],                                        -- where the comparison of a large table goes on
+    sql text NOT NULL,                                 -- gives rows and sums on either server
+    PRIMARY KEY (verification, table_schema, table_name));
+-- The rows that differ, by key and kind: the first of them, see verify_differences_max.
+CREATE TABLE IF NOT EXISTS segue.difference (
+    verification text NOT NULL,
+    table_schema text NOT NULL, table_name text NOT NULL, number bigint NOT NULL, kind text NOT NULL, key text NOT NULL,
+    PRIMARY KEY (verification, table_schema, table_name, number));
+-- Who mended what. `begun` is written on the authority before the rows are; `done` with them, in one transaction,
+-- on the follower, and afterwards on the authority.
+CREATE TABLE IF NOT EXISTS segue.repair (
+    id text NOT NULL, table_schema text NOT NULL, table_name text NOT NULL, verification text NOT NULL,
+    asked_by text NOT NULL, role text NOT NULL DEFAULT current_user, authority text NOT NULL,
+    missing bigint NOT NULL, extra bigint NOT NULL, changed bigint NOT NULL,
+    state text NOT NULL CHECK (state IN ('begun', 'done')), at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id, table_schema, table_name));
+)sql";
+
 // Slots are unique in a server, so they carry the side. Lower case letters, digits and _ only.
 std::string slot_name(const std::string& migration, Side stream_of);
 std::string publication_name(const std::string& migration);

@@ -5,9 +5,8 @@
 #include <charconv>
 #include <chrono>
 #include <future>
+#include <set>
 #include <utility>
-
-#include "backfill/postgres/verifier.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -17,6 +16,12 @@ constexpr std::uint64_t bucket_rows = 1000;
 constexpr std::uint64_t buckets_min = 64, buckets_max = 1u << 16;
 // A range grows at most so much over the one before it.
 constexpr std::uint64_t growth_max = 4;
+// More rows of a range that seem to differ come of the order.
+constexpr std::size_t confirmed_max = 1000;
+// Where slices go on: number, of how many.
+constexpr std::size_t slice_texts = 2;
+constexpr std::size_t columns_max = 2000;  // A table has at most 1600.
+constexpr const char* undefined_column = "42703";
 
 std::uint64_t number(const std::string& text) {
     std::uint64_t value = 0;
@@ -25,6 +30,15 @@ std::uint64_t number(const std::string& text) {
 }
 
 std::string cell(const Twin::Row& row, std::size_t column) { return row[column].value_or(""); }
+
+// Modulo 2^64, of a number of any size.
+std::uint64_t wrapped(const std::string& text) {
+    std::uint64_t value = 0;
+    for (const char c : text) {
+        if (c >= '0' && c <= '9') value = value * 10 + static_cast<std::uint64_t>(c - '0');
+    }
+    return text.starts_with('-') ? 0 - value : value;
+}
 
 using Answer = Result<std::vector<Twin::Row>>;
 
@@ -47,46 +61,164 @@ RangeUse range_use(const Table& table) {
     return key_orders_alike(table) ? RangeUse::exact : RangeUse::equal;
 }
 
+TableComparison::TableComparison(const Table& table,
+                                 Side authority,
+                                 VerifiedTable& found,
+                                 std::size_t listed_max)
+    : table_(table),
+      authority_(authority),
+      found_(found),
+      listed_max_(listed_max),
+      use_(range_use(table)) {
+    // The key, or how its ranges can be used, may have changed since.
+    const std::size_t size = use_ == RangeUse::none ? slice_texts : table.key.size();
+    const bool begun = found_.sums[0].rows + found_.sums[1].rows > 0;
+    if (found_.low ? found_.low->size() != size : begun) begin_again(found_);
+    begin();
+}
+
+void TableComparison::begin() {
+    if (found_.sql.empty()) found_.sql = sums_query(table_);
+    if (!found_.begun_at) found_.begun_at = std::chrono::system_clock::now();
+    found_.verdict = TableVerdict::comparing;
+    slices_ = 1;
+    slice_ = 0;
+    if (use_ != RangeUse::none || !can_be_sliced(table_)) return;
+    const std::uint64_t wanted = std::bit_ceil(table_.rows_estimate / verify_slice_rows + 1);
+    // One that goes on has its own number of them.
+    slices_ = found_.low ? number(found_.low->back()) : std::min(wanted, verify_slices_max);
+    if (found_.low) slice_ = number(found_.low->front());
+}
+
 void TableComparison::make_smaller() {
     range_rows_ = std::max(range_rows_ / 2, verify_range_rows_min);
 }
 
+void TableComparison::limit_range(std::uint64_t rows) {
+    range_rows_max_ = std::clamp(rows, verify_range_rows_min, verify_range_rows_max);
+    range_rows_ = std::min(range_rows_, range_rows_max_);
+}
+
+Result<KeyRange> TableComparison::next_range(Twin& twin) const {
+    if (use_ == RangeUse::none) return KeyRange{{}, {}, {slice_, slices_}};
+    KeyRange range{found_.low, std::nullopt, {}};
+    auto end = range_end(twin, range);
+    if (!end) return end.error();
+    range.high = std::move(*end);
+    return range;
+}
+
+void TableComparison::go_on_above(const KeyRange& range) {
+    if (use_ == RangeUse::none) {
+        finished_ = ++slice_ == slices_;
+        // With a key it would be taken for a bound: there a crash begins the table anew.
+        if (table_.key.empty())
+            found_.low = std::vector<std::string>{std::to_string(slice_), std::to_string(slices_)};
+    } else {
+        finished_ = !range.high.has_value();
+        found_.low = range.high;
+    }
+    if (!finished_) return;
+    found_.low.reset();
+    found_.verdict = found_.differences == 0 ? TableVerdict::equal : TableVerdict::different;
+}
+
 Status TableComparison::next(Twin& twin) {
-    if (range_rows_ == 0) range_rows_ = verify_range_rows;
     const auto begun_at = std::chrono::steady_clock::now();
-    KeyRange range{low_, std::nullopt};
-    if (use_ != RangeUse::none) {
-        auto end = range_end(twin, range);
-        if (!end) return end.error();
-        range.high = std::move(*end);
+    if (!alike_) {
+        if (Status alike = columns_alike(twin); !alike) return alike;
+        alike_ = true;
     }
-    const std::uint64_t estimate = use_ == RangeUse::none ? table_.rows_estimate : range_rows_;
-    if (Status compared = compare(twin, range, estimate); !compared) return compared;
-    if (use_ == RangeUse::equal && !differences_.empty()) {
-        use_ = RangeUse::none;
-        low_.reset();
-        rows_ = 0;
-        differences_.clear();
-        return Done{};
+    const auto range = next_range(twin);
+    if (!range) return range.error();
+    const std::uint64_t estimate =
+        use_ == RangeUse::none ? table_.rows_estimate / slices_ : range_rows_;
+    RangeResult result;
+    if (Status compared = compare(twin, *range, estimate, result); !compared) return compared;
+    if (use_ == RangeUse::equal && result.differences > 0) {
+        const auto exact = confirmed(twin, result);
+        if (!exact) return exact.error();
+        if (!*exact) {
+            use_ = RangeUse::none;
+            begin_again(found_);
+            begin();
+            return Done{};
+        }
     }
-    const auto took = std::chrono::steady_clock::now() - begun_at + std::chrono::microseconds{1};
-    const double fitting = static_cast<double>(range_rows_) *
-                           (verify_range_time / std::chrono::duration<double>(took));
-    const auto most =
-        static_cast<double>(std::min(range_rows_ * growth_max, verify_range_rows_max));
-    range_rows_ = static_cast<std::uint64_t>(
-        std::clamp(fitting, static_cast<double>(verify_range_rows_min), most));
-    finished_ = !range.high.has_value();
-    low_ = std::move(range.high);
+    take(std::move(result));
+    fit_range(std::chrono::steady_clock::now() - begun_at);
+    go_on_above(*range);
     return Done{};
 }
 
-// The end of the next range as the source's snapshot has it; none: the rest of the table is one
+// Extra columns of one side would stay unseen otherwise.
+Status TableComparison::columns_alike(Twin& twin) const {
+    std::set<std::string> names[2];
+    for (const Side side : {Side::source, Side::target}) {
+        const auto rows = twin.query(side, columns_query(table_), {}, columns_max);
+        if (!rows) return rows.error();
+        for (const Twin::Row& row : *rows) names[index(side)].insert(cell(row, 0));
+    }
+    if (names[0] == names[1]) return Done{};
+    std::string detail = "its columns differ:";
+    for (const Side side : {Side::source, Side::target}) {
+        for (const std::string& one : names[index(side)]) {
+            if (!names[index(other(side))].contains(one))
+                detail += " " + one + " is only on the " + std::string{name(side)} + ";";
+        }
+    }
+    detail.pop_back();
+    return Error{Errc::server, detail, undefined_column};
+}
+
+Result<bool> TableComparison::confirmed(Twin& twin, const RangeResult& result) const {
+    if (result.differences > confirmed_max || result.listed.size() < result.differences)
+        return false;
+    std::vector<std::string> keys;
+    for (const VerifyDifference& one : result.listed) keys.push_back(one.key);
+    const std::string sql = keys_query(table_, keys);
+    const auto answers = ask_both(twin, sql, KeyRange{}, verify_listed_rows_max);
+    Listed listed[2];
+    for (const Side side : {Side::source, Side::target}) {
+        const Answer& answer = answers[index(side)];
+        if (!answer) return answer.error();
+        for (const Twin::Row& row : *answer)
+            listed[index(side)][{cell(row, 0), cell(row, 1), cell(row, 2)}] += number(cell(row, 3));
+    }
+    RangeResult by_key;
+    compare_listed(listed, by_key);
+    using Names = std::multiset<std::pair<std::string, std::string>>;
+    Names ranged, keyed;
+    for (const VerifyDifference& one : result.listed) ranged.emplace(one.key, one.kind);
+    for (const VerifyDifference& one : by_key.listed) keyed.emplace(one.key, one.kind);
+    return ranged == keyed;
+}
+
+void TableComparison::take(RangeResult result) {
+    for (const Side side : {Side::source, Side::target})
+        found_.sums[index(side)].add(result.sums[index(side)]);
+    found_.differences += result.differences;
+    for (VerifyDifference& one : result.listed) {
+        if (found_.listed.size() >= listed_max_) break;
+        found_.listed.push_back(std::move(one));
+    }
+}
+
+void TableComparison::fit_range(std::chrono::steady_clock::duration took) {
+    const double fitting =
+        static_cast<double>(range_rows_) *
+        (verify_range_time / std::chrono::duration<double>(took + std::chrono::microseconds{1}));
+    const auto most = static_cast<double>(std::min(range_rows_ * growth_max, range_rows_max_));
+    range_rows_ = static_cast<std::uint64_t>(
+        std::clamp(fitting, static_cast<double>(verify_range_rows_min), most));
+}
+
+// The end of the next range as the authority's snapshot has it; none: the rest of the table is one
 // range.
 Result<std::optional<std::vector<std::string>>> TableComparison::range_end(
     Twin& twin, const KeyRange& range) const {
     const auto rows = twin.query(
-        Side::source, range_end_query(table_, range, range_rows_), range_parameters(range), 1);
+        authority_, range_end_query(table_, range, range_rows_), range_parameters(range), 1);
     if (!rows) return rows.error();
     if (rows->empty()) return std::optional<std::vector<std::string>>{};
     std::vector<std::string> key;
@@ -94,33 +226,34 @@ Result<std::optional<std::vector<std::string>>> TableComparison::range_end(
     return std::optional{std::move(key)};
 }
 
-// Counts only when the whole range was compared.
-Status TableComparison::compare(Twin& twin, const KeyRange& range, std::uint64_t rows_estimate) {
+Status TableComparison::compare(Twin& twin,
+                                const KeyRange& range,
+                                std::uint64_t rows_estimate,
+                                RangeResult& result) {
     const std::uint64_t buckets =
         std::clamp(std::bit_ceil(rows_estimate / bucket_rows + 1), buckets_min, buckets_max);
     const auto answers = ask_both(twin, bucket_query(table_, range, buckets), range, buckets);
-    Sums sums[2];
+    Buckets sums[2];
     for (const Side side : {Side::source, Side::target}) {
         const Answer& answer = answers[index(side)];
         if (!answer) return answer.error();
-        for (const Twin::Row& row : *answer)
-            sums[index(side)][cell(row, 0)] = {cell(row, 1), cell(row, 2), cell(row, 3)};
+        for (const Twin::Row& row : *answer) {
+            Sums one{cell(row, 1), cell(row, 2), cell(row, 3)};
+            result.sums[index(side)].add(
+                {number(one.count), wrapped(one.first), wrapped(one.second)});
+            sums[index(side)][cell(row, 0)] = std::move(one);
+        }
     }
     const auto& [source, target] = sums;
-    std::vector<VerifyDifference> found;
-    std::uint64_t rows = 0;
     for (const auto& [bucket, sum] : source) {
-        rows += number(sum[0]);
         const auto same = target.find(bucket);
         if (same != target.end() && same->second == sum) continue;
-        if (auto listed = list(twin, range, buckets, bucket, found); !listed) return listed;
+        if (auto listed = list(twin, range, buckets, bucket, result); !listed) return listed;
     }
     for (const auto& [bucket, sum] : target) {
         if (source.contains(bucket)) continue;
-        if (auto listed = list(twin, range, buckets, bucket, found); !listed) return listed;
+        if (auto listed = list(twin, range, buckets, bucket, result); !listed) return listed;
     }
-    rows_ += rows;
-    std::move(found.begin(), found.end(), std::back_inserter(differences_));
     return Done{};
 }
 
@@ -128,7 +261,7 @@ Status TableComparison::list(Twin& twin,
                              const KeyRange& range,
                              std::uint64_t buckets,
                              const std::string& bucket,
-                             std::vector<VerifyDifference>& found) {
+                             RangeResult& result) {
     const auto answers = ask_both(
         twin, list_query(table_, range, buckets, number(bucket)), range, verify_listed_rows_max);
     Listed listed[2];
@@ -139,35 +272,45 @@ Status TableComparison::list(Twin& twin,
             listed[index(side)][{cell(row, 0), cell(row, 1), cell(row, 2)}] += number(cell(row, 3));
         }
     }
-    auto& [source, target] = listed;
+    compare_listed(listed, result);
+    return Done{};
+}
+
+void TableComparison::compare_listed(Listed (&listed)[2], RangeResult& result) const {
+    auto& ours = listed[index(authority_)];
+    auto& theirs = listed[index(other(authority_))];
     // What both have cancels out; what is left of a key on one side is missing or extra, on both
-    // different.
-    for (auto& [row, times] : source) {
-        const auto same = target.find(row);
-        if (same == target.end()) continue;
+    // changed.
+    for (auto& [row, times] : ours) {
+        const auto same = theirs.find(row);
+        if (same == theirs.end()) continue;
         const std::uint64_t both = std::min(times, same->second);
         times -= both;
         same->second -= both;
     }
     std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> by_key;
-    for (const auto& [row, times] : source) by_key[row[0]].first += times;
-    for (const auto& [row, times] : target) by_key[row[0]].second += times;
-    for (const auto& [key, times] : by_key) report(key, times.first, times.second, found);
-    return Done{};
+    const auto key = [&](const std::array<std::string, 3>& row) {
+        return table_.key.empty() ? hash_key(row[1], row[2]) : row[0];
+    };
+    for (const auto& [row, times] : ours) by_key[key(row)].first += times;
+    for (const auto& [row, times] : theirs) by_key[key(row)].second += times;
+    for (const auto& [name, times] : by_key) report(name, times.first, times.second, result);
 }
 
 void TableComparison::report(const std::string& key,
-                             std::uint64_t on_source,
-                             std::uint64_t on_target,
-                             std::vector<VerifyDifference>& found) const {
+                             std::uint64_t on_authority,
+                             std::uint64_t on_follower,
+                             RangeResult& result) const {
     // Without a key nothing tells which rows belong together: each is missing or extra.
-    const std::uint64_t different = table_.key.empty() ? 0 : std::min(on_source, on_target);
+    const std::uint64_t changed = table_.key.empty() ? 0 : std::min(on_authority, on_follower);
     const auto add = [&](std::uint64_t times, const char* kind) {
-        for (std::uint64_t i = 0; i < times; ++i) found.push_back({table_.plain_name(), key, kind});
+        result.differences += times;
+        for (std::uint64_t i = 0; i < times && result.listed.size() < listed_max_; ++i)
+            result.listed.push_back({table_.plain_name(), key, kind});
     };
-    add(different, "different");
-    add(on_source - different, "missing");
-    add(on_target - different, "extra");
+    add(changed, "changed");
+    add(on_authority - changed, "missing");
+    add(on_follower - changed, "extra");
 }
 
 }  // namespace segue::backfill::postgres

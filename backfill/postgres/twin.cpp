@@ -74,11 +74,11 @@ Status wait_until_seen(StreamPipe& pipe, Connection& prober, Clock::time_point d
 }
 
 // Under the hold. When it returns, the follower has exactly the commits that `reader`'s snapshot
-// sees.
-Status reach_same_state(MoverStream& stream,
-                        Connection& reader,
-                        Connection& prober,
-                        Clock::time_point deadline) {
+// sees; all of them stand below the position.
+Result<Position> reach_same_state(MoverStream& stream,
+                                  Connection& reader,
+                                  Connection& prober,
+                                  Clock::time_point deadline) {
     StreamPipe& pipe = stream.pipe();
     const auto taken = take_snapshot(reader);
     if (!taken) return taken.error();
@@ -97,7 +97,7 @@ Status reach_same_state(MoverStream& stream,
     for (;;) {
         const auto drained = pipe.wait_drained(step);
         if (!drained) return drained.error();
-        if (*drained) return Done{};
+        if (*drained) return taken->inserted;
         if (Clock::now() > deadline) return late();
     }
 }
@@ -187,7 +187,11 @@ Status PostgresTwin::try_same_state(const std::vector<Table>& tables,
     if (!hold) return hold.error();
     Status same = wait_until_seen(stream->pipe(), **prober_, deadline);
     if (same) same = begin_and_lock(connection(authority), tables);
-    if (same) same = reach_same_state(*stream, connection(authority), **prober_, deadline);
+    if (same) {
+        const auto reached = reach_same_state(*stream, connection(authority), **prober_, deadline);
+        if (reached) positions_[index(authority)] = *reached;
+        same = reached ? Status{Done{}} : Status{reached.error()};
+    }
     if (same) same = begin_and_lock(connection(other(authority)), tables);
     if (same) same = then();
     settle(stream->pipe());
@@ -208,9 +212,11 @@ Status PostgresTwin::at_same_state(const std::vector<Table>& tables,
 
 Status PostgresTwin::renew(const std::vector<Table>& tables, Clock::time_point deadline) {
     return at_same_state(tables, deadline, [this]() -> Status {
-        auto taken =
-            connection(other(authority_of(shared_))).execute("SELECT pg_current_snapshot()");
+        const Side follower = other(authority_of(shared_));
+        const auto taken = connection(follower).execute(
+            "SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()");
         if (!taken) return taken.error();
+        positions_[index(follower)] = parse_lsn(taken->at(0, 1)).value_or(Position{});
         return Done{};
     });
 }

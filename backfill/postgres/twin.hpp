@@ -22,6 +22,10 @@ public:
     // that comes for one of them ends the snapshots: queries then fail, and so does renew where a
     // connection is gone (Errc::closed: open another).
     virtual Status renew(const std::vector<Table>& tables, Clock::time_point deadline) = 0;
+    // Ends the snapshots and the locks; the connections stay for the next renew.
+    virtual Status release() = 0;
+    // Where that side's log stood when the snapshots were taken.
+    virtual Position position(Side side) const = 0;
 };
 
 // Shares the run, whose interruption breaks its connections. One thread; but the two sides may be
@@ -41,6 +45,8 @@ public:
                                    const std::vector<std::optional<std::string>>& parameters,
                                    std::size_t rows_max) override;
     Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override;
+    Status release() override { return end(); }
+    Position position(Side side) const override { return positions_[index(side)]; }
 
     // Calls `then` at a moment when the follower is exactly what the authority's connection shows,
     // before the stream goes on. May call it again where it met a lock.
@@ -48,6 +54,10 @@ public:
                          Clock::time_point deadline,
                          const std::function<Status()>& then);
     Connection& connection(Side side) { return *links_[index(side)]; }
+    // Any thread: what it is asked right now ends with an error.
+    void cancel() const {
+        for (const MoverLink& link : links_) link->cancel();
+    }
 
 private:
     Status try_same_state(const std::vector<Table>& tables,
@@ -62,6 +72,7 @@ private:
     std::optional<MoverLink> prober_;  // Of prober_side_.
     Side prober_side_ = Side::source;
     std::optional<TwinGuard::Entry> guard_;
+    Position positions_[2];
 };
 
 // A twin of all tables.
@@ -70,10 +81,13 @@ Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
                                            Clock::time_point deadline);
 
 // Copies the rows of these keys anew from the authority (R6), at a moment when the follower is
-// exactly what the authority's snapshot shows. Tables without a key are refused.
-Status refresh_rows(std::shared_ptr<MoverRun> run,
-                    MoverShared& shared,
-                    const std::vector<VerifyDifference>& rows,
-                    Clock::time_point deadline);
+// exactly what the authority's snapshot shows. Keys as a verification lists them. In the same
+// transaction of the follower goes `account`, a statement. Returns how long the stream was held.
+Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
+                                               MoverShared& shared,
+                                               const Table& table,
+                                               const std::vector<std::string>& keys,
+                                               const std::string& account,
+                                               Clock::time_point deadline);
 
 }  // namespace segue::backfill::postgres

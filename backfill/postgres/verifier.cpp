@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "backfill/postgres/table_comparison.hpp"
+#include "backfill/postgres/verify_pace.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -15,22 +16,22 @@ namespace {
 // Tables that are compared one after another under shared twins.
 using Group = std::vector<const Table*>;
 
-std::vector<Group> groups_of(const std::vector<Table>& tables) {
+std::vector<Group> groups_of(const std::vector<const Table*>& tables) {
     std::vector<Group> groups;
     Group small;
     std::uint64_t rows = 0;
-    for (const Table& table : tables) {
-        if (table.rows_estimate > verify_shared_rows_max) {
-            groups.push_back({&table});
+    for (const Table* table : tables) {
+        if (table->rows_estimate > verify_shared_rows_max) {
+            groups.push_back({table});
             continue;
         }
         if (small.size() == verify_shared_tables_max ||
-            rows + table.rows_estimate > verify_shared_rows_max) {
+            rows + table->rows_estimate > verify_shared_rows_max) {
             groups.push_back(std::exchange(small, {}));
             rows = 0;
         }
-        small.push_back(&table);
-        rows += table.rows_estimate;
+        small.push_back(table);
+        rows += table->rows_estimate;
     }
     if (!small.empty()) groups.push_back(std::move(small));
     return groups;
@@ -42,7 +43,7 @@ public:
     explicit TwinHolder(const OpenTwin& open) : open_(open) {}
 
     // A twin of `wanted`, the first of `tables`, and of the others if it is a new one.
-    Result<Twin*> get(const Group& tables) {
+    Result<TableTwin*> get(const Group& tables) {
         if (twin_ && covered_.contains(tables.front()) &&
             Clock::now() - taken_at_ <= verify_twin_age_max) {
             return twin_.get();
@@ -61,6 +62,11 @@ public:
         taken_at_ = Clock::now();
         return twin_.get();
     }
+    // Before a wait: no lock and no snapshot outlasts it.
+    void release() {
+        covered_.clear();
+        if (twin_ && !twin_->release()) twin_.reset();
+    }
     void drop() {
         twin_.reset();
         covered_.clear();
@@ -73,58 +79,94 @@ private:
     Clock::time_point taken_at_;
 };
 
-class Verification {
+// undefined_table, undefined_column, undefined_function (a type without an output or an order)
+bool is_unlike(const Error& error) {
+    return error.sqlstate == "42P01" || error.sqlstate == "42703" || error.sqlstate == "42883" ||
+           error.sqlstate == "3F000";
+}
+
+class VerificationRun {
 public:
-    Verification(const OpenTwin& open,
-                 std::atomic<std::uint64_t>& rows_so_far,
-                 const std::atomic<bool>& stopping,
-                 VerifyPauses pauses)
-        : twins_(open), rows_so_far_(rows_so_far), stopping_(stopping), pauses_(pauses) {}
+    VerificationRun(Verification& verification, const VerifyWork& work)
+        : verification_(verification),
+          work_(work),
+          twins_(work.open_twin),
+          pace_(work.rows_per_second, work.stopping) {}
 
     Status verify(Group group) {
         // The others of the group share the twin until it fails: one of them may be what spoils it.
         bool alone = group.size() == 1;
         while (!group.empty()) {
-            TableComparison comparison{*group.front()};
-            if (Status done = verify_first(group, comparison, alone); !done) return done;
-            result_.rows_compared += comparison.rows();
-            result_.differences += comparison.differences().size();
-            for (VerifyDifference& difference : comparison.differences()) {
-                if (result_.first_differences.size() >= verify_differences_max) break;
-                result_.first_differences.push_back(std::move(difference));
-            }
+            if (Status done = verify_first(group, alone); !done) return done;
             group.erase(group.begin());
         }
         return Done{};
     }
 
-    VerifyResult take() { return std::move(result_); }
-
 private:
-    Status verify_first(const Group& group, TableComparison& comparison, bool& alone) {
-        auto pause = pauses_.min;
+    Status verify_first(const Group& group, bool& alone) {
+        const Table& table = *group.front();
+        const Verification::TableName name{table.schema, table.name};
+        VerifiedTable& found = verification_.tables[name];
+        std::size_t listed = 0;
+        for (const auto& [other, one] : verification_.tables)
+            listed += &one == &found ? 0 : one.listed.size();
+        TableComparison comparison{
+            table, verification_.authority, found, verify_differences_max - listed};
+        auto pause = work_.pauses.min;
         for (int attempts = 0; !comparison.finished();) {
-            if (stopping_.load(std::memory_order_relaxed))
-                return Error{Errc::closed, "verification was stopped"};
-            auto twin = twins_.get(alone ? Group{group.front()} : group);
-            const std::uint64_t rows_before = comparison.rows();
-            const Status went = twin ? comparison.next(**twin) : Status{twin.error()};
-            rows_so_far_.fetch_add(comparison.rows() - rows_before, std::memory_order_relaxed);
+            if (work_.stopping.load(std::memory_order_relaxed)) return stopped();
+            if (const auto rows = pace_.range_rows_max()) comparison.limit_range(*rows);
+            auto twin = twins_.get(alone ? Group{&table} : group);
+            const Status went = twin ? next(**twin, comparison, found) : Status{twin.error()};
             if (went) {
                 attempts = 0;
-                pause = pauses_.min;
+                pause = work_.pauses.min;
+                if (comparison.finished()) found.ended_at = std::chrono::system_clock::now();
+                if (Status noted = work_.book.note(verification_, name); !noted) return noted;
                 continue;
             }
             twins_.drop();
             if (twin) comparison.make_smaller();
             if (!std::exchange(alone, true)) continue;
-            if (++attempts == verify_attempts_max) return gave_up(*group.front(), went.error());
+            ++attempts;
+            if (attempts >= verify_unlike_attempts_max && is_unlike(went.error()))
+                return unlike(name, found, went.error());
+            if (attempts == verify_attempts_max) return gave_up(table, went.error());
             std::this_thread::sleep_for(pause);
-            pause = std::min(pause * 2, pauses_.max);
+            pause = std::min(pause * 2, work_.pauses.max);
         }
         return Done{};
     }
 
+    Status next(TableTwin& twin, TableComparison& comparison, VerifiedTable& found) {
+        const std::uint64_t before = found.sums[index(verification_.authority)].rows;
+        if (Status went = comparison.next(twin); !went) return went;
+        const std::uint64_t now = found.sums[index(verification_.authority)].rows;
+        for (const Side side : {Side::source, Side::target}) {
+            const Position position = twin.position(side);
+            if (found.from[index(side)].value == 0) found.from[index(side)] = position;
+            found.to[index(side)] = position;
+        }
+        // Fewer where the table was begun anew.
+        work_.rows_so_far.fetch_add(now - before, std::memory_order_relaxed);
+        if (now <= before) return Done{};
+        if (const auto wait = pace_.owed(now - before)) {
+            twins_.release();
+            pace_.wait(*wait);
+        }
+        return Done{};
+    }
+
+    Status unlike(const Verification::TableName& name, VerifiedTable& found, const Error& why) {
+        begin_again(found);
+        found.verdict = TableVerdict::unlike;
+        found.problem = why.detail;
+        found.begun_at = found.ended_at = std::chrono::system_clock::now();
+        return work_.book.note(verification_, name);
+    }
+
+    static Error stopped() { return {Errc::closed, "verification was stopped"}; }
     static Error gave_up(const Table& table, const Error& last) {
         return {last.code,
                 table.plain_name() + ": given up after " + std::to_string(verify_attempts_max) +
@@ -132,25 +174,48 @@ private:
                 last.sqlstate};
     }
 
+    Verification& verification_;
+    const VerifyWork& work_;
     TwinHolder twins_;
-    std::atomic<std::uint64_t>& rows_so_far_;
-    const std::atomic<bool>& stopping_;
-    VerifyPauses pauses_;
-    VerifyResult result_;
+    VerifyPace pace_;
 };
+
+// What of `tables` is still to be compared; what is no longer among them is gone.
+std::vector<const Table*> left_of(const std::vector<Table>& tables, Verification& verification) {
+    std::vector<const Table*> left;
+    std::set<Verification::TableName> names;
+    for (const Table& table : tables) {
+        const auto name = *names.emplace(table.schema, table.name).first;
+        const TableVerdict verdict = verification.tables[name].verdict;
+        if (verdict == TableVerdict::waiting || verdict == TableVerdict::comparing)
+            left.push_back(&table);
+    }
+    for (auto& [name, found] : verification.tables) {
+        const bool open =
+            found.verdict == TableVerdict::waiting || found.verdict == TableVerdict::comparing;
+        if (open && !names.contains(name)) found.verdict = TableVerdict::gone;
+    }
+    return left;
+}
 
 }  // namespace
 
-Result<VerifyResult> verify_tables(const std::vector<Table>& tables,
-                                   const OpenTwin& open_twin,
-                                   std::atomic<std::uint64_t>& rows_so_far,
-                                   const std::atomic<bool>& stopping,
-                                   VerifyPauses pauses) {
-    Verification verification{open_twin, rows_so_far, stopping, pauses};
-    for (Group& group : groups_of(tables)) {
-        if (Status done = verification.verify(std::move(group)); !done) return done.error();
+Status verify_tables(const std::vector<Table>& tables,
+                     Verification& verification,
+                     const VerifyWork& work) {
+    const auto left = left_of(tables, verification);
+    VerificationRun run{verification, work};
+    Status went = Done{};
+    for (Group& group : groups_of(left)) {
+        went = run.verify(std::move(group));
+        if (!went) break;
     }
-    return verification.take();
+    if (went) {
+        verification.verdict = verification.all_equal() ? Verdict::equal : Verdict::different;
+        verification.ended_at = std::chrono::system_clock::now();
+    }
+    const Status closed = work.book.close(verification);
+    return went ? closed : went;
 }
 
 }  // namespace segue::backfill::postgres

@@ -25,10 +25,6 @@ namespace segue::backfill::postgres {
 // Connected; shows nothing yet.
 using OpenTwin = std::function<Result<std::unique_ptr<TableTwin>>()>;
 
-// Rows of one range: first this, then as many as one takes about verify_range_time for.
-inline constexpr std::uint64_t verify_range_rows = 20'000;
-inline constexpr std::uint64_t verify_range_rows_min = 500, verify_range_rows_max = 1'000'000;
-inline constexpr std::chrono::milliseconds verify_range_time{700};
 // A twin holds locks, and snapshots open on both sides and with them the dead rows; after this it
 // is taken anew.
 inline constexpr std::chrono::milliseconds verify_twin_age_max{1000};
@@ -38,24 +34,44 @@ inline constexpr std::chrono::seconds verify_twin_time{5};
 inline constexpr std::uint64_t verify_shared_rows_max = 50'000;
 inline constexpr std::size_t verify_shared_tables_max = 50;
 // A range whose twin was not to be had or was lost (a lock, a TRUNCATE, a broken connection) is
-// compared again under a new one; beyond this the verification fails and names the table.
+// compared again under a new one; beyond this the verification fails and names the table. What it
+// has compared stays, and the next one goes on there.
 inline constexpr int verify_attempts_max = 20;
+// Of a table or column that only one side has, or whose rows a side cannot show: the follower may
+// be about to get it; then the table is `unlike`, and the others go on.
+inline constexpr int verify_unlike_attempts_max = 6;
 // Pauses between these attempts, doubling: together they outlast DDL or a restart that takes some
 // seconds.
 struct VerifyPauses {
     std::chrono::milliseconds min{50}, max{1000};
 };
-// Rows listed of one bucket; far above what a bucket holds.
-inline constexpr std::size_t verify_listed_rows_max = 1'000'000;
-inline constexpr std::size_t verify_differences_max = 1000;
 
-// `tables` are the authority's, and are meant by name on both sides. `rows_so_far` grows as rows
-// are compared; `stopping` ends it with Errc::closed. An Error names the table that could not be
-// compared, and why.
-Result<VerifyResult> verify_tables(const std::vector<Table>& tables,
-                                   const OpenTwin& open_twin,
-                                   std::atomic<std::uint64_t>& rows_so_far,
-                                   const std::atomic<bool>& stopping,
-                                   VerifyPauses pauses = {});
+// Where a verification that goes on is kept.
+class VerifyBook {
+public:
+    virtual ~VerifyBook() = default;
+    // That table has got further. Not every call writes: what is lost in a crash is compared again.
+    virtual Status note(const Verification& verification, const Verification::TableName& table) = 0;
+    // All of it is durable on both sides when this returns.
+    virtual Status close(const Verification& verification) = 0;
+};
+
+struct VerifyWork {
+    const OpenTwin& open_twin;
+    VerifyBook& book;
+    std::atomic<std::uint64_t>& rows_so_far;  // Grows as rows are compared.
+    // Read before every range: at most so many rows a second; zero is no limit. A wait holds no
+    // twin.
+    const std::atomic<std::uint64_t>& rows_per_second;
+    const std::atomic<bool>& stopping;  // Ends it with Errc::closed.
+    VerifyPauses pauses = {};
+};
+
+// Compares what of `verification` is not done; `tables` are the authority's, and are meant by name
+// on both sides. Tables that it does not name yet are added. An Error names the table that could
+// not be compared, and why.
+Status verify_tables(const std::vector<Table>& tables,
+                     Verification& verification,
+                     const VerifyWork& work);
 
 }  // namespace segue::backfill::postgres

@@ -146,9 +146,9 @@ TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
         ASSERT_TRUE(source && target);
         EXPECT_EQ(*source, *target) << i;
     }
-    const auto verified = mover->verify();
+    const auto verified = mover->verify({});
     ASSERT_TRUE(verified) << verified.error().detail;
-    EXPECT_EQ(verified->differences, 0u);
+    EXPECT_EQ(verified->differences(), 0u);
     big.stop();
     catch_up();
     expect_same();
@@ -197,9 +197,9 @@ TEST_F(MoverTest, VerifyEndsWhileTablesAreTruncatedAllTheTime) {
     }};
     for (int i = 0; i < 5; ++i) {
         const int before = truncated;
-        const auto verified = mover->verify();
+        const auto verified = mover->verify({});
         EXPECT_TRUE(verified) << verified.error().detail;
-        EXPECT_TRUE(!verified || verified->differences == 0u);
+        EXPECT_TRUE(!verified || verified->differences() == 0u);
         EXPECT_TRUE(test::eventually(10s, [&] { return truncated > before; }));
     }
     over = true;
@@ -219,14 +219,15 @@ TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
     ASSERT_TRUE(rogue.execute(
         "SET session_replication_role = replica; UPDATE public.t SET v = 'w' WHERE a = 3;"
         " DELETE FROM public.t WHERE a = 4; INSERT INTO public.t VALUES (5000, 'extra', 'x')"));
-    const auto found = mover->verify();
+    const auto found = mover->verify({});
     ASSERT_TRUE(found) << found.error().detail;
-    EXPECT_EQ(found->differences, 3u);
-    const Status mended = mover->refresh(found->first_differences);
+    EXPECT_EQ(found->differences(), 3u);
+    const auto mended = mover->repair("somebody");
     ASSERT_TRUE(mended) << mended.error().detail;
-    const auto again = mover->verify();
+    EXPECT_EQ(mended->rows, 3u);
+    const auto again = mover->verify({});
     ASSERT_TRUE(again);
-    EXPECT_EQ(again->differences, 0u);
+    EXPECT_EQ(again->differences(), 0u);
     expect_same();
 }
 
@@ -287,10 +288,10 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     catch_up(Side::target);
     expect_same();
     EXPECT_EQ(mover->strays(Side::source), 0u);
-    const auto verified = mover->verify();
+    const auto verified = mover->verify({});
     ASSERT_TRUE(verified) << verified.error().detail;
-    EXPECT_EQ(verified->rows_compared, 2u);
-    EXPECT_EQ(verified->differences, 0u);
+    EXPECT_EQ(verified->rows(), 2u);
+    EXPECT_EQ(verified->differences(), 0u);
     // A rogue on the old authority, with its fence open.
     steps->release_fence_lock(Side::source);
     tell_record(Side::source, "phase = 'steady'");

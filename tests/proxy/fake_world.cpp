@@ -211,19 +211,35 @@ Status FakeMover::become(Side authority, Position since) {
     return Done{};
 }
 
-Status FakeMover::refresh(const std::vector<backfill::VerifyDifference>&) {
-    world_.differences = 0;
-    return Done{};
+Result<backfill::Verification> FakeMover::verify(const backfill::VerifyRequest& request) {
+    if (world_.call("verify") != Trouble::none) return broken();
+    backfill::Verification result;
+    result.id = "1";
+    result.asked_by = request.asked_by;
+    result.ended_at = std::chrono::system_clock::now();
+    for (const std::uint64_t strays : world_.strays)
+        result.strays = std::max(result.strays, strays);
+    backfill::VerifiedTable& table = result.tables[{"public", "t"}];
+    table.sums[0].rows = table.sums[1].rows = 100;
+    table.differences = world_.differences;
+    for (std::uint64_t i = 0; i < world_.differences; ++i)
+        table.listed.push_back({"public.t", "(1)", "missing"});
+    table.verdict =
+        world_.differences == 0 ? backfill::TableVerdict::equal : backfill::TableVerdict::different;
+    result.verdict =
+        world_.differences == 0 ? backfill::Verdict::equal : backfill::Verdict::different;
+    world_.verified = result;
+    return result;
 }
 
-Result<backfill::VerifyResult> FakeMover::verify() {
-    if (world_.call("verify") != Trouble::none) return broken();
-    backfill::VerifyResult result;
-    result.rows_compared = 100;
-    result.differences = world_.differences;
-    for (std::uint64_t i = 0; i < world_.differences; ++i)
-        result.first_differences.push_back({"public.t", "1", "missing"});
-    return result;
+Result<std::optional<backfill::Verification>> FakeMover::verified() { return world_.verified; }
+
+Result<backfill::RepairReport> FakeMover::repair(const std::string&) {
+    backfill::RepairReport report;
+    report.rows = world_.differences;
+    world_.differences = 0;
+    if (world_.verified) world_.verified->verdict = backfill::Verdict::mended;
+    return report;
 }
 
 Status FakeSessions::simple(const std::string& what) {

@@ -45,6 +45,8 @@ struct World {
     router::Backfill mover_backfill = router::Backfill::consistent;
     std::array<std::uint64_t, 2> strays = {0, 0};
     std::uint64_t differences = 0;
+    int background_held = 0;
+    std::optional<backfill::Verification> verified;  // What stands on record.
     std::vector<backfill::Blocker> blockers;
     bool gate = false;
     bool prepared_to_fail = false;
@@ -141,12 +143,19 @@ public:
         world_.strays[index(side)] -= count;
         return Done{};
     }
-    Status refresh(const std::vector<backfill::VerifyDifference>&) override;
     Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
         return Error{Errc::refused, "no twins here"};
     }
-    Result<backfill::VerifyResult> verify() override;
+    Result<backfill::Verification> verify(const backfill::VerifyRequest& request) override;
+    Result<std::optional<backfill::Verification>> verified() override;
+    Result<backfill::RepairReport> repair(const std::string& asked_by) override;
+    Result<std::vector<backfill::RepairRecord>> repairs(const std::string&) override {
+        return std::vector<backfill::RepairRecord>{};
+    }
     std::uint64_t verify_rows_so_far() const override { return 0; }
+    void verify_in_background(std::uint64_t) override {}
+    void hold_background(bool held) override { world_.background_held += held ? 1 : -1; }
+    backfill::BackgroundVerification background() const override { return {}; }
 
 private:
     World& world_;

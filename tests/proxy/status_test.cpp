@@ -93,7 +93,12 @@ void expect_shape(const json& status) {
               (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
     EXPECT_EQ(keys(status["sessions"]), (std::set<std::string>{"total", "held", "pinned", "pins"}));
     EXPECT_EQ(keys(status["verify"]),
-              (std::set<std::string>{"state", "rows_compared", "differences", "at"}));
+              (std::set<std::string>{"state",
+                                     "rows_compared",
+                                     "differences",
+                                     "at",
+                                     "every_row_verified_since",
+                                     "background"}));
 }
 
 TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {

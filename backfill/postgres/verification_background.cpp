@@ -1,0 +1,151 @@
+// Verification in the background: rounds in a thread of the desk's own, which gives way to whatever
+// is asked for and goes on where it was.
+
+#include <algorithm>
+
+#include "backfill/postgres/verification_desk.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+constexpr std::chrono::milliseconds look_again{200};
+// A range that is about to end may do so.
+constexpr std::chrono::milliseconds give_way_time{100};
+constexpr std::chrono::seconds pause_after_round{5};  // Also of one that failed.
+constexpr const char* asked_by_background = "background";
+
+bool is_over(TableVerdict verdict) {
+    return verdict != TableVerdict::waiting && verdict != TableVerdict::comparing;
+}
+
+}  // namespace
+
+void EqualSince::note(const Verification::TableName& name, const VerifiedTable& table) {
+    if (!is_over(table.verdict) || !table.begun_at || !table.ended_at) return;
+    const std::lock_guard lock{mutex_};
+    Seen& seen = tables_[name];
+    if (*table.ended_at < seen.ended_at) return;
+    seen = {*table.begun_at, *table.ended_at, table.verdict == TableVerdict::equal};
+}
+
+void EqualSince::note(const Verification& verification) {
+    for (const auto& [name, table] : verification.tables) note(name, table);
+}
+
+std::optional<WallTime> EqualSince::of_all(const std::vector<Table>& tables) const {
+    const std::lock_guard lock{mutex_};
+    std::optional<WallTime> oldest;
+    for (const Table& table : tables) {
+        const auto seen = tables_.find({table.schema, table.name});
+        if (seen == tables_.end() || !seen->second.equal) return std::nullopt;
+        oldest = std::min(oldest.value_or(seen->second.begun_at), seen->second.begun_at);
+    }
+    return oldest;
+}
+
+VerificationDesk::~VerificationDesk() {
+    stop();
+    join();
+}
+
+void VerificationDesk::start() {
+    stopping_.store(false);
+    background_ = std::thread{[this] { serve_background(); }};
+}
+
+void VerificationDesk::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_.store(true);
+        background_yields_.store(true);
+    }
+    changed_.notify_all();
+}
+
+void VerificationDesk::join() {
+    if (background_.joinable()) background_.join();
+}
+
+void VerificationDesk::verify_in_background(std::uint64_t rows_per_second) {
+    {
+        const std::lock_guard lock{mutex_};
+        background_rate_.store(rows_per_second);
+        if (rows_per_second == 0) background_yields_.store(true);
+    }
+    changed_.notify_all();
+}
+
+void VerificationDesk::hold_background() {
+    std::unique_lock lock{mutex_};
+    ++held_;
+    background_yields_.store(true);
+    // Again and again: a statement may begin just after it was told to end.
+    while (!changed_.wait_for(lock, give_way_time, [&] { return !at_work_; })) twins_.cancel();
+}
+
+void VerificationDesk::let_background() {
+    {
+        const std::lock_guard lock{mutex_};
+        --held_;
+    }
+    changed_.notify_all();
+}
+
+BackgroundVerification VerificationDesk::background() const {
+    BackgroundVerification result;
+    const auto run = current_();
+    if (run && consistent()) result.every_row_since = equal_since_.of_all(run->authority_tables());
+    result.rows_per_second = background_rate_.load();
+    result.rows = background_rows_.load();
+    const std::lock_guard lock{mutex_};
+    result.rounds = rounds_;
+    result.differences = differences_;
+    result.problem = problem_;
+    return result;
+}
+
+bool VerificationDesk::background_may_work() const {
+    return held_ == 0 && background_rate_.load() > 0 && !shared_.paused.load() && consistent();
+}
+
+void VerificationDesk::serve_background() {
+    std::unique_lock lock{mutex_};
+    while (!stopping_.load()) {
+        if (!background_may_work()) {
+            changed_.wait_for(lock, look_again);
+            continue;
+        }
+        at_work_ = true;
+        background_yields_.store(false);
+        lock.unlock();
+        const Status went = background_round();
+        lock.lock();
+        at_work_ = false;
+        changed_.notify_all();
+        const bool yielded = background_yields_.load();
+        problem_ = went || yielded ? "" : went.error().detail;
+        if (went || !yielded)
+            changed_.wait_for(lock, pause_after_round, [&] { return stopping_.load(); });
+    }
+}
+
+Status VerificationDesk::background_round() {
+    const auto run = current_();
+    if (!run || !run->authority_stream()) return Error{Errc::closed, "the mover is not connected"};
+    auto verification = begin(VerifyKind::background,
+                              {.asked_by = asked_by_background, .build = shared_.settings.build},
+                              *run);
+    if (!verification) return verification.error();
+    const Status went =
+        compare(*verification,
+                *run,
+                {background_rows_, background_rate_, background_yields_, &differences_});
+    if (!went) return went;
+    const std::lock_guard lock{mutex_};
+    differences_ = verification->differences();
+    ++rounds_;
+    return went;
+}
+
+}  // namespace segue::backfill::postgres

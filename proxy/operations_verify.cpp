@@ -1,0 +1,154 @@
+#include <nlohmann/json.hpp>
+
+#include "proxy/certificate.hpp"
+#include "proxy/operations.hpp"
+
+namespace segue::proxy {
+
+using backfill::Verdict;
+using backfill::Verification;
+using nlohmann::json;
+
+namespace {
+
+constexpr std::size_t asked_by_size_max = 200;
+
+std::string asked_by(const json& arguments) {
+    return arguments.value("asked_by", "").substr(0, asked_by_size_max);
+}
+
+std::uint64_t rows_per_second(const json& arguments, const Config& config) {
+    const json rate = arguments.value("rows_per_second", json{});
+    return rate.is_number_unsigned() ? rate.get<std::uint64_t>() : config.verify_rows_per_second;
+}
+
+}  // namespace
+
+void Operations::note_verification(const Verification& verification) {
+    const bool equal = verification.verdict == Verdict::equal;
+    verification_loaded_ = true;
+    parts_.board.update([&](BoardState& state) {
+        state.verify = {equal ? VerifyOutcome::equal : VerifyOutcome::different,
+                        verification.rows(),
+                        verification.differences(),
+                        verification.ended_at};
+    });
+}
+
+Status Operations::load_verification() {
+    const auto verification = parts_.change.mover.verified();
+    if (!verification) {
+        return Error{verification.error().code,
+                     "what was verified earlier cannot be read: " + verification.error().detail};
+    }
+    verification_loaded_ = true;
+    if (*verification) note_verification(**verification);
+    return Done{};
+}
+
+void Operations::note_background() {
+    if (!not_consistent().empty() || !parts_.change.mover.status().running) return;
+    const backfill::BackgroundVerification now = parts_.change.mover.background();
+    const bool news =
+        now.rounds != background_rounds_ || now.differences != background_differences_;
+    if (verification_loaded_ && !news) return;
+    // Tried again with the next tick; a change of authority waits for it and says why.
+    const bool known = parts_.board.read().verify.outcome == VerifyOutcome::different;
+    if (const Status loaded = load_verification(); !loaded) return;
+    if (!known && now.differences > background_differences_) {
+        parts_.change.journal.warning(
+            "verify",
+            std::to_string(now.differences) + " differences were found in the background");
+    }
+    background_rounds_ = now.rounds;
+    background_differences_ = now.differences;
+}
+
+VerbResult Operations::verify(const Json& arguments) {
+    if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
+    if (arguments.value("last", false)) return last_verification(arguments);
+    if (const json rate = arguments.value("background", json{}); rate.is_number_unsigned()) {
+        parts_.change.mover.verify_in_background(rate.get<std::uint64_t>());
+        return VerbResult::done(rate == 0 ? "no more verification in the background"
+                                          : "verifying in the background: see `segue status`");
+    }
+    if (parts_.board.read().record->knobs.paused)
+        return VerbResult::refused("following is paused: run `segue resume` first");
+    if (const Status there = connected({parts_.board.read().record->authority}); !there)
+        return VerbResult::refused(there.error().detail);
+    if (!verification_loaded_) {
+        if (const Status loaded = load_verification(); !loaded)
+            return VerbResult::refused(loaded.error().detail);
+    }
+    const VerifyState before = parts_.board.read().verify;
+    parts_.board.update([](BoardState& state) { state.verify.outcome = VerifyOutcome::running; });
+    const auto verified =
+        parts_.change.mover.verify({.asked_by = asked_by(arguments),
+                                    .build = build_text(),
+                                    .rows_per_second = rows_per_second(arguments, parts_.config),
+                                    .anew = arguments.value("anew", false)});
+    if (!verified) {
+        parts_.board.update([&](BoardState& state) { state.verify = before; });
+        // It may have found a difference before it broke off: that stands.
+        verification_loaded_ = false;
+        return VerbResult::refused(
+            "verification could not be completed: " + verified.error().detail +
+            "\n`segue verify` goes on where it was.");
+    }
+    note_verification(*verified);
+    parts_.change.journal.event("verify",
+                                std::to_string(verified->rows()) + " rows compared, " +
+                                    std::to_string(verified->differences()) + " differences");
+    if (verified->verdict != Verdict::equal) return tell_verification(*verified);
+    // What had been written there by others when it began has been compared.
+    const Side follower = other(parts_.board.read().record->authority);
+    const Status mended = parts_.change.mover.strays_mended(follower, verified->strays);
+    if (mended) return tell_verification(*verified);
+    return VerbResult::refused(verification_text(*verified) +
+                               ", but the stray writes of earlier stay on record: " +
+                               mended.error().detail + "; run `segue verify --anew`");
+}
+
+VerbResult Operations::last_verification(const Json&) {
+    if (const Status there = connected({parts_.board.read().record->authority}); !there)
+        return VerbResult::refused(there.error().detail);
+    const auto verified = parts_.change.mover.verified();
+    if (!verified) return VerbResult::refused(verified.error().detail);
+    if (!*verified) return VerbResult::refused("nothing has been verified yet: run `segue verify`");
+    return tell_verification(**verified);
+}
+
+VerbResult Operations::tell_verification(const Verification& verification) {
+    const auto repairs = parts_.change.mover.repairs(verification.id);
+    if (!repairs) return VerbResult::refused(repairs.error().detail);
+    const json details =
+        verification_details(verification,
+                             *repairs,
+                             {parts_.config.migration, parts_.board.read().record->migration_id});
+    const std::string text = verification_text(verification);
+    if (verification.verdict != Verdict::equal) return VerbResult::refused(text, details);
+    return VerbResult::done(text, details);
+}
+
+VerbResult Operations::repair(const Json& arguments) {
+    if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
+    if (const Status there = connected({parts_.board.read().record->authority}); !there)
+        return VerbResult::refused(there.error().detail);
+    if (!verification_loaded_) {
+        if (const Status loaded = load_verification(); !loaded)
+            return VerbResult::refused(loaded.error().detail);
+    }
+    if (parts_.board.read().verify.outcome != VerifyOutcome::different) {
+        return VerbResult::done("no difference is known; `segue verify` looks for some");
+    }
+    const auto repaired = parts_.change.mover.repair(asked_by(arguments));
+    if (!repaired) return VerbResult::refused(repaired.error().detail);
+    parts_.change.journal.event("repair", std::to_string(repaired->rows) + " rows");
+    // Mended is only what a comparison says is equal: of the tables that were written to.
+    VerbResult verified = verify(arguments);
+    verified.text = repair_text(*repaired) + "\n" + verified.text;
+    verified.details["repaired"] = repair_json(repaired->tables);
+    return verified;
+}
+
+}  // namespace segue::proxy
