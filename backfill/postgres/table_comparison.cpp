@@ -125,10 +125,7 @@ void TableComparison::go_on_above(const KeyRange& range) {
 
 Status TableComparison::next(Twin& twin) {
     const auto begun_at = std::chrono::steady_clock::now();
-    if (!alike_) {
-        if (Status alike = columns_alike(twin); !alike) return alike;
-        alike_ = true;
-    }
+    if (Status alike = columns_alike(twin); !alike) return alike;
     const auto range = next_range(twin);
     if (!range) return range.error();
     const std::uint64_t estimate =
@@ -151,7 +148,7 @@ Status TableComparison::next(Twin& twin) {
     return Done{};
 }
 
-// Extra columns of one side would stay unseen otherwise.
+// Extra columns of one side, or new ones of both, would stay unseen otherwise.
 Status TableComparison::columns_alike(Twin& twin) const {
     std::set<std::string> names[2];
     for (const Side side : {Side::source, Side::target}) {
@@ -159,7 +156,11 @@ Status TableComparison::columns_alike(Twin& twin) const {
         if (!rows) return rows.error();
         for (const Twin::Row& row : *rows) names[index(side)].insert(cell(row, 0));
     }
-    if (names[0] == names[1]) return Done{};
+    std::set<std::string> known;
+    for (const Column& column : table_.columns) known.insert(column.name);
+    if (names[0] == names[1] && names[0] == known) return Done{};
+    if (names[0] == names[1])
+        return Error{Errc::server, "its columns have changed", undefined_column};
     std::string detail = "its columns differ:";
     for (const Side side : {Side::source, Side::target}) {
         for (const std::string& one : names[index(side)]) {

@@ -101,7 +101,6 @@ private:
     RangeUse use_;
     std::uint64_t range_rows_ = verify_range_rows, range_rows_max_ = verify_range_rows_max;
     std::uint64_t slice_ = 0, slices_ = 1;
-    bool alike_ = false;
     bool finished_ = false;
 };
 

@@ -136,7 +136,12 @@ Status VerificationDesk::compare(Verification& verification, MoverRun& run, cons
         if (!twin) return twin.error();
         return twins_.watch(std::move(*twin));
     };
-    const VerifyWork work{open, book, pace.rows_so_far, pace.rows_per_second, pace.stopping};
+    const auto tables_now = [this]() -> std::vector<Table> {
+        const auto now_running = current_();
+        return now_running ? now_running->authority_tables() : std::vector<Table>{};
+    };
+    const VerifyWork work{
+        open, book, pace.rows_so_far, pace.rows_per_second, pace.stopping, tables_now};
     const std::vector<Table> tables = run.authority_tables();
     return verify_tables(tables, verification, work);
 }

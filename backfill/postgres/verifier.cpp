@@ -1,6 +1,7 @@
 #include "backfill/postgres/verifier.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -105,29 +106,37 @@ public:
 
 private:
     Status verify_first(const Group& group, bool& alone) {
-        const Table& table = *group.front();
+        Table table = *group.front();
         const Verification::TableName name{table.schema, table.name};
         VerifiedTable& found = verification_.tables[name];
         std::size_t listed = 0;
         for (const auto& [other, one] : verification_.tables)
             listed += &one == &found ? 0 : one.listed.size();
-        TableComparison comparison{
-            table, verification_.authority, found, verify_differences_max - listed};
+        std::optional<TableComparison> comparison;
+        const auto begin = [&] {
+            comparison.emplace(
+                table, verification_.authority, found, verify_differences_max - listed);
+        };
+        begin();
         auto pause = work_.pauses.min;
-        for (int attempts = 0; !comparison.finished();) {
+        for (int attempts = 0; !comparison->finished();) {
             if (work_.stopping.load(std::memory_order_relaxed)) return stopped();
-            if (const auto rows = pace_.range_rows_max()) comparison.limit_range(*rows);
-            auto twin = twins_.get(alone ? Group{&table} : group);
-            const Status went = twin ? next(**twin, comparison, found) : Status{twin.error()};
+            if (const auto rows = pace_.range_rows_max()) comparison->limit_range(*rows);
+            auto twin = twins_.get(alone ? Group{group.front()} : group);
+            const Status went = twin ? next(**twin, *comparison, found) : Status{twin.error()};
             if (went) {
                 attempts = 0;
                 pause = work_.pauses.min;
-                if (comparison.finished()) found.ended_at = std::chrono::system_clock::now();
+                if (comparison->finished()) found.ended_at = std::chrono::system_clock::now();
                 if (Status noted = work_.book.note(verification_, name); !noted) return noted;
                 continue;
             }
             twins_.drop();
-            if (twin) comparison.make_smaller();
+            if (twin) comparison->make_smaller();
+            if (is_unlike(went.error()) && redefined(table)) {
+                begin_again(found);
+                begin();
+            }
             if (!std::exchange(alone, true)) continue;
             ++attempts;
             if (attempts >= verify_unlike_attempts_max && is_unlike(went.error()))
@@ -137,6 +146,33 @@ private:
             pause = std::min(pause * 2, work_.pauses.max);
         }
         return Done{};
+    }
+
+    bool dropped(const Verification::TableName& name) const {
+        if (!work_.tables_now) return false;
+        const std::vector<Table> tables = work_.tables_now();
+        // None at all: the mover is between two runs.
+        return !tables.empty() &&
+               std::none_of(tables.begin(), tables.end(), [&](const Table& table) {
+                   return table.schema == name.first && table.name == name.second;
+               });
+    }
+
+    // Takes the table's definition as it is now. True where that is another one.
+    bool redefined(Table& table) const {
+        if (!work_.tables_now) return false;
+        for (Table& now : work_.tables_now()) {
+            if (now.schema != table.schema || now.name != table.name) continue;
+            const auto names = [](const Table& one) {
+                std::vector<std::string> all;
+                for (const Column& column : one.columns) all.push_back(column.name);
+                return all;
+            };
+            const bool changed = names(now) != names(table) || now.key != table.key;
+            table = std::move(now);
+            return changed;
+        }
+        return false;
     }
 
     Status next(TableTwin& twin, TableComparison& comparison, VerifiedTable& found) {
@@ -160,8 +196,8 @@ private:
 
     Status unlike(const Verification::TableName& name, VerifiedTable& found, const Error& why) {
         begin_again(found);
-        found.verdict = TableVerdict::unlike;
-        found.problem = why.detail;
+        found.verdict = dropped(name) ? TableVerdict::gone : TableVerdict::unlike;
+        if (found.verdict == TableVerdict::unlike) found.problem = why.detail;
         found.begun_at = found.ended_at = std::chrono::system_clock::now();
         return work_.book.note(verification_, name);
     }

@@ -64,6 +64,8 @@ struct VerifyWork {
     // twin.
     const std::atomic<std::uint64_t>& rows_per_second;
     const std::atomic<bool>& stopping;  // Ends it with Errc::closed.
+    // The tables as the mover knows them now: DDL may have changed one.
+    std::function<std::vector<Table>()> tables_now;
     VerifyPauses pauses = {};
 };
 

@@ -87,7 +87,8 @@ protected:
             if (twins_to_fail-- > 0) return Error{Errc::timed_out, "no twin"};
             return std::unique_ptr<TableTwin>{std::make_unique<QuietTwin>(databases())};
         };
-        const VerifyWork work{open, notes, rows_so_far, rows_per_second, stopping, pauses};
+        const VerifyWork work{
+            open, notes, rows_so_far, rows_per_second, stopping, tables_now, pauses};
         const Status done = verify_tables(*tables, verification, work);
         if (!done) return done.error();
         return verification;
@@ -110,6 +111,7 @@ protected:
     }
 
     std::function<void(std::vector<Table>&)> change_tables;
+    std::function<std::vector<Table>()> tables_now;
     int twins_to_fail = 0;
     VerifyPauses pauses{std::chrono::milliseconds{1}, std::chrono::milliseconds{4}};
     std::atomic<std::uint64_t> rows_so_far{0};
@@ -280,6 +282,28 @@ TEST_F(Verifier, ReportsTablesThatCannotBeComparedAndGoesOnWithTheOthers) {
     }
     EXPECT_EQ(result->tables.at({"public", "c"}).problem,
               "its columns differ: more is only on the target");
+}
+
+// DDL that is carried to both sides while a verification goes on.
+TEST_F(Verifier, TakesATableAsItIsNowWhereItsColumnsHaveChanged) {
+    both(
+        "CREATE TABLE t (i int PRIMARY KEY, old text); INSERT INTO t SELECT generate_series(1, 9)");
+    change_tables = [this](std::vector<Table>&) {
+        both("ALTER TABLE t DROP old; ALTER TABLE t ADD fresh int DEFAULT 5");
+    };
+    tables_now = [this] {
+        Connection source = databases().open(Side::source);
+        auto tables = read_tables(source, {});
+        EXPECT_TRUE(tables);
+        return *tables;
+    };
+    const auto result = verify();
+    ASSERT_TRUE(result) << result.error().detail;
+    EXPECT_EQ(result->verdict, Verdict::equal);
+    EXPECT_EQ(result->rows(), 9u);
+    change_tables = nullptr;
+    databases().run(Side::target, "UPDATE t SET fresh = 6 WHERE i = 3");
+    EXPECT_EQ(differences(), (Found{{"public.t", "(3)", "changed"}}));
 }
 
 TEST_F(Verifier, CountsDifferencesBeyondThoseThatItLists) {
