@@ -22,11 +22,13 @@ bool is_over(TableVerdict verdict) {
 }  // namespace
 
 void EqualSince::note(const Verification::TableName& name, const VerifiedTable& table) {
-    if (!is_over(table.verdict) || !table.begun_at || !table.ended_at) return;
+    // A difference counts when it is found, being equal when the table is over.
+    if (!table.begun_at || (!is_over(table.verdict) && table.differences == 0)) return;
+    const WallTime known_at = table.ended_at.value_or(*table.begun_at);
     const std::lock_guard lock{mutex_};
     Seen& seen = tables_[name];
-    if (*table.ended_at < seen.ended_at) return;
-    seen = {*table.begun_at, *table.ended_at, table.verdict == TableVerdict::equal};
+    if (known_at < seen.ended_at) return;
+    seen = {*table.begun_at, known_at, table.verdict == TableVerdict::equal};
 }
 
 void EqualSince::note(const Verification& verification) {
