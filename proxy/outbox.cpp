@@ -6,19 +6,18 @@
 
 namespace segue::proxy {
 
-namespace {
-
 // Writes until the peer takes no more. False: the connection is broken. `size` counts what was
 // taken.
-bool write_all(Transport& peer, Bytes from, std::size_t& size) {
+bool Outbox::write_all(Transport& peer, Bytes from, std::size_t& size) const {
     while (size < from.size()) {
-        const IoOutcome wrote = peer.write_some(from.subspan(size));
+        const Bytes rest = from.subspan(size);
+        const IoOutcome wrote = sealed_ ? peer.write_sealed(rest) : peer.write_some(rest);
         switch (wrote.io) {
             case Io::ok:
                 size += wrote.size;
                 // A plain socket that took less than it was given takes no more now: asking again
                 // would only cost a call. TLS takes a record at a time.
-                if (!peer.uses_tls()) return true;
+                if (sealed_ || !peer.uses_tls()) return true;
                 break;
             case Io::want_read:
             case Io::want_write:
@@ -31,15 +30,21 @@ bool write_all(Transport& peer, Bytes from, std::size_t& size) {
     return true;
 }
 
-}  // namespace
-
 bool Outbox::send(Transport& peer, Bytes from, const SendLater& later) {
-    const bool with_ring = later.ring != nullptr && !peer.uses_tls() && peer.is_open();
+    const bool with_ring = later.ring != nullptr && peer.is_open();
     if (with_ring && submission_ == later.ring->submission()) later.ring->submit();
     if (broken_) return false;
     if (!empty()) {
+        if (sealed_) return peer.seal(from, bytes_);
         bytes_ += text(from);
         return true;
+    }
+    sealed_ = with_ring && peer.uses_tls();
+    if (sealed_) {
+        std::string& records = later.ring->scratch();
+        records.clear();
+        if (!peer.seal(from, records)) return false;
+        from = bytes(records);
     }
     if (with_ring && from.size() <= gathered_size_max) {
         later.ring->send(peer.fd(), from, *this, later.key);

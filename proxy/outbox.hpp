@@ -38,10 +38,13 @@ public:
     void refused(Bytes rest, bool broken);
 
 private:
+    bool write_all(Transport& peer, Bytes from, std::size_t& size) const;
+
     std::string bytes_;
     std::size_t sent_ = 0;
     std::uint64_t submission_ = 0;  // The last one with which something was left.
     bool broken_ = false;
+    bool sealed_ = false;  // By Transport::seal: bytes_, and what was left with a ring.
 };
 
 }  // namespace segue::proxy

@@ -153,7 +153,7 @@ void RelayThread::settle(Slot& slot) {
 void RelayThread::watch(Slot& slot) {
     const auto update =
         [this](Watched& watched, Transport* transport, std::uint32_t wanted, std::uint64_t data) {
-            if (ring_ && watched.once && (data & other_bit) == 0)
+            if (ring_ && (data & other_bit) == 0)
                 wanted = watch_by_ring(watched, transport, wanted, data);
             if (wanted == watched.events) return;
             // Without interest the socket is taken out altogether: epoll reports errors of what it

@@ -20,6 +20,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "protocol/bytes.hpp"
@@ -74,6 +75,9 @@ public:
     std::uint64_t submission() const { return submission_; }
     void submit();
 
+    // Memory for whoever prepares what is to be sent.
+    std::string& scratch() { return scratch_; }
+
     // Submits and waits until something completes, up to `timeout`; negative: for ever. Returns at
     // once while completions are left.
     void wait(std::chrono::milliseconds timeout);
@@ -121,6 +125,7 @@ private:
     std::vector<std::byte> gathered_bytes_;  // Of fixed size: the kernel is given addresses in it.
     std::size_t gathered_size_ = 0;
     std::vector<Gathered> gathered_;
+    std::string scratch_;
     std::uint64_t submission_ = 1;
 };
 

@@ -52,6 +52,65 @@ int tls_size(std::size_t size) { return static_cast<int>(std::min<std::size_t>(s
 
 }  // namespace
 
+struct Transport::Bio {
+    static BIO* make(Transport* transport) {
+        static BIO_METHOD* const method = make_method();
+        BIO* bio = BIO_new(method);
+        BIO_set_data(bio, transport);
+        BIO_set_init(bio, 1);
+        return bio;
+    }
+
+private:
+    static BIO_METHOD* make_method() {
+        BIO_METHOD* method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "transport");
+        BIO_meth_set_read(method, read);
+        BIO_meth_set_write(method, write);
+        BIO_meth_set_ctrl(method, control);
+        return method;
+    }
+
+    static int read(BIO* bio, char* into, int size) {
+        auto& transport = *static_cast<Transport*>(BIO_get_data(bio));
+        BIO_clear_flags(bio, BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY | BIO_FLAGS_IN_EOF);
+        const IoOutcome got = transport.read_socket(
+            {reinterpret_cast<std::byte*>(into), static_cast<std::size_t>(size)});
+        switch (got.io) {
+            case Io::ok:
+                return static_cast<int>(got.size);
+            case Io::want_read:
+            case Io::want_write:
+                BIO_set_retry_read(bio);
+                return -1;
+            case Io::closed:
+                BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+                return 0;
+            case Io::failed:
+                return -1;
+        }
+        return -1;
+    }
+
+    static int write(BIO* bio, const char* from, int size) {
+        auto& transport = *static_cast<Transport*>(BIO_get_data(bio));
+        BIO_clear_retry_flags(bio);
+        const std::string_view all{from, static_cast<std::size_t>(size)};
+        if (transport.sealing_ != nullptr) {
+            *transport.sealing_ += all;
+            return size;
+        }
+        const IoOutcome wrote = transport.write_sealed(bytes(all));
+        if (wrote.io == Io::ok) return static_cast<int>(wrote.size);
+        if (wrote.io == Io::want_write) BIO_set_retry_write(bio);
+        return -1;
+    }
+
+    static long control(BIO* bio, int command, long, void*) {
+        if (command == BIO_CTRL_EOF) return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0 ? 1 : 0;
+        return command == BIO_CTRL_FLUSH ? 1 : 0;
+    }
+};
+
 Transport::Transport(int fd) : fd_(fd) {
     if (fd_ < 0) return;
     const int flags = ::fcntl(fd_, F_GETFL);
@@ -67,8 +126,11 @@ Transport::Transport(int fd) : fd_(fd) {
 Transport::Transport(Transport&& from) noexcept
     : fd_(std::exchange(from.fd_, -1)),
       ssl_(std::move(from.ssl_)),
-      input_(std::exchange(from.input_, {})) {
+      input_(std::exchange(from.input_, {})),
+      unasked_(std::exchange(from.unasked_, {})),
+      seals_(std::exchange(from.seals_, false)) {
     assert(input_.bytes.empty());
+    tell_bio();
 }
 
 Transport& Transport::operator=(Transport&& from) noexcept {
@@ -77,7 +139,10 @@ Transport& Transport::operator=(Transport&& from) noexcept {
         fd_ = std::exchange(from.fd_, -1);
         ssl_ = std::move(from.ssl_);
         input_ = std::exchange(from.input_, {});
+        unasked_ = std::exchange(from.unasked_, {});
+        seals_ = std::exchange(from.seals_, false);
         assert(input_.bytes.empty());
+        tell_bio();
     }
     return *this;
 }
@@ -86,12 +151,41 @@ Transport::~Transport() { close(); }
 
 IoOutcome Transport::read_some(MutableBytes into) {
     if (fd_ < 0) return {Io::failed, 0};
-    if (!ssl_) return read_plain(into);
+    if (!ssl_) return read_socket(into);
     ERR_clear_error();
-    return tls_outcome(ssl_.get(), SSL_read(ssl_.get(), into.data(), tls_size(into.size())));
+    // An answer of TLS's own may not overtake records that somebody else still has to send.
+    if (seals_) sealing_ = &unasked_;
+    const IoOutcome got =
+        tls_outcome(ssl_.get(), SSL_read(ssl_.get(), into.data(), tls_size(into.size())));
+    sealing_ = nullptr;
+    return got;
 }
 
-IoOutcome Transport::read_plain(MutableBytes into) {
+bool Transport::seal(Bytes from, std::string& into) {
+    if (!ssl_) {
+        into += text(from);
+        return is_open();
+    }
+    into += std::exchange(unasked_, {});
+    seals_ = true;
+    ERR_clear_error();
+    sealing_ = &into;
+    bool good = is_open();
+    while (good && !from.empty()) {
+        const int wrote = SSL_write(ssl_.get(), from.data(), tls_size(from.size()));
+        good = wrote > 0;
+        if (good) from = from.subspan(static_cast<std::size_t>(wrote));
+    }
+    sealing_ = nullptr;
+    return good;
+}
+
+IoOutcome Transport::write_sealed(Bytes from) {
+    if (fd_ < 0) return {Io::failed, 0};
+    return plain_outcome(::send(fd_, from.data(), from.size(), MSG_NOSIGNAL), Io::want_write);
+}
+
+IoOutcome Transport::read_socket(MutableBytes into) {
     if (input_.has_some()) return take_received(into);
     if (input_.end != Io::ok) return {input_.end, 0};
     if (input_.receiving) return {Io::want_read, 0};
@@ -136,8 +230,13 @@ void Transport::keep_received() {
 
 IoOutcome Transport::write_some(Bytes from) {
     if (fd_ < 0) return {Io::failed, 0};
-    if (!ssl_)
-        return plain_outcome(::send(fd_, from.data(), from.size(), MSG_NOSIGNAL), Io::want_write);
+    if (!ssl_) return write_sealed(from);
+    if (!unasked_.empty()) {
+        const IoOutcome wrote = write_sealed(bytes(unasked_));
+        if (wrote.io != Io::ok) return wrote;
+        unasked_.erase(0, wrote.size);
+        if (!unasked_.empty()) return {Io::want_write, 0};
+    }
     ERR_clear_error();
     return tls_outcome(ssl_.get(), SSL_write(ssl_.get(), from.data(), tls_size(from.size())));
 }
@@ -150,7 +249,12 @@ bool Transport::has_buffered_input() const {
 
 void Transport::start_tls(SSL* ssl) {
     ssl_.reset(ssl);
-    SSL_set_fd(ssl, fd_);
+    BIO* bio = Bio::make(this);
+    SSL_set_bio(ssl, bio, bio);
+}
+
+void Transport::tell_bio() {
+    if (ssl_) BIO_set_data(SSL_get_rbio(ssl_.get()), this);
 }
 
 void Transport::close() {

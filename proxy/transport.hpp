@@ -33,11 +33,18 @@ public:
     IoOutcome read_some(MutableBytes into);
     IoOutcome write_some(Bytes from);
 
+    // For who sends by himself: appends what has to go over the socket for `from`, with TLS its
+    // records. False: the connection is broken. Everything that was sealed goes out, in order and
+    // before anything that is written by write_some.
+    bool seal(Bytes from, std::string& into);
+    // Writes such bytes.
+    IoOutcome write_sealed(Bytes from);
+
     // True when there is input that no readiness of the descriptor will announce: bytes that TLS
     // holds, decrypted or not, or what a receive by others has brought.
     bool has_buffered_input() const;
 
-    // Somebody else reads this plain socket (socket_ring.hpp) until `received`: reads find nothing.
+    // Somebody else reads this socket (socket_ring.hpp) until `received`: reads find nothing.
     void receiving() { input_.receiving = true; }
     // What that has brought comes before anything that is read here. `more`: there is probably more
     // in the socket. `end`: how the stream has ended, `ok` if it has not. What is left of `bytes`
@@ -70,12 +77,19 @@ private:
         bool has_some() const { return !bytes.empty() || !kept.empty(); }
     };
 
-    IoOutcome read_plain(MutableBytes into);
+    // OpenSSL's way to the socket.
+    struct Bio;
+
+    IoOutcome read_socket(MutableBytes into);
     IoOutcome take_received(MutableBytes into);
+    void tell_bio();
 
     int fd_ = -1;
     std::unique_ptr<SSL, FreeSsl> ssl_;
     Input input_;
+    std::string* sealing_ = nullptr;  // Where TLS writes to in place of the socket.
+    std::string unasked_;             // What TLS wrote while it read, after something was sealed.
+    bool seals_ = false;
 };
 
 }  // namespace segue::proxy
