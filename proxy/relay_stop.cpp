@@ -69,6 +69,9 @@ bool Relay::try_stop(Time now) {
         return false;
     // The client has not been told of its last commit yet, or may want a sequence's value.
     if (!gate_.empty() || in_sequence_grace(now) || has_shifted_read()) return false;
+    // What was left with the ring may be refused: the server has not got it all then.
+    send_now();
+    if (!to_server_.empty()) return false;
     motion_ = Motion::stopped;
     if (!stopped_input_.empty()) waiting_since_ = now;
     return true;

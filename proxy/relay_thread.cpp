@@ -247,9 +247,21 @@ void RelayThread::end_all(const std::string& last_words) {
     for (const auto& [id, slot] : slots_) ids.push_back(id);
     for (const std::uint64_t id : ids) {
         Slot& slot = *find(id);
-        if (slot.relay.session() != nullptr) slot.relay.end_with(bytes(last_words));
+        if (slot.relay.session() == nullptr) {
+            remove_away(slot);
+            continue;
+        }
+        leave_ring(slot);
+        if (!slot.relay.finished()) slot.relay.end_with(bytes(last_words));
         remove(slot);
     }
+}
+
+// Closed by whoever has the session, because nobody takes it back. Until then epoll would tell of
+// its client.
+void RelayThread::remove_away(Slot& slot) {
+    if (slot.client.events != 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, slot.client.fd, nullptr);
+    remove(slot);
 }
 
 }  // namespace segue::proxy

@@ -175,6 +175,8 @@ private:
                                 std::uint32_t wanted,
                                 std::uint64_t key);
     void leave_ring(Slot& slot);
+    void cancel_server_receive(Slot& slot);
+    void remove_away(Slot& slot);
     void forget_in_ring(Slot& slot);
     void bury();
     void open_ring();

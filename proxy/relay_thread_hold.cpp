@@ -127,7 +127,10 @@ std::size_t RelayThread::swap(Side side) {
     std::size_t ended = 0;
     const std::string last_words = protocol::postgres::encode_error_response(cannot_move);
     std::vector<Slot*> all;
-    for (const auto& [id, slot] : slots_) all.push_back(slot.get());
+    for (const auto& [id, slot] : slots_) {
+        all.push_back(slot.get());
+        if (slot->relay.motion() == Motion::stopped) cancel_server_receive(*slot);
+    }
     for (Slot* slot : all) {
         Session* session = slot->relay.session();
         // One whose server has ended only delivers its last words.
@@ -138,7 +141,12 @@ std::size_t RelayThread::swap(Side side) {
         if (!ready) {
             ++ended;
             if (session == nullptr) {
-                remove(*slot);  // Away: closed by whoever has it, because nobody takes it back.
+                remove_away(*slot);
+                continue;
+            }
+            leave_ring(*slot);  // Unread input would be in the way of the last words.
+            if (slot->relay.finished()) {
+                settle(*slot);
                 continue;
             }
             slot->relay.end_with(bytes(last_words));

@@ -13,6 +13,9 @@ namespace segue::proxy {
 
 namespace {
 
+// In a long turn the first answers do not wait for the last.
+constexpr int completions_per_submission = 64;
+
 // As epoll would tell of it.
 std::uint32_t events_of(RingOutcome outcome) {
     switch (outcome) {
@@ -46,12 +49,13 @@ void RelayThread::take_events(std::chrono::milliseconds timeout) {
     }
     ring_->wait(timeout);
     begin_turn();
-    while (const auto completion = ring_->next()) {
+    for (int taken = 1; const auto completion = ring_->next(); ++taken) {
         if (completion->outcome == RingOutcome::epoll) {
             take_epoll_events(std::chrono::milliseconds{0});
         } else {
             take_completion(*completion);
         }
+        if (taken % completions_per_submission == 0) ring_->submit();
     }
 }
 
@@ -138,6 +142,7 @@ void RelayThread::leave_ring(Slot& slot) {
     Session* session = slot.relay.session();
     const auto end = [&](Watched& watched, Transport& transport, std::uint64_t key) {
         if (!watched.receiving) return std::uint32_t{0};
+        if (!watched.cancelling) ring_->cancel(key);
         const RingCompletion completion = ring_->await(key);
         watched.receiving = watched.cancelling = false;
         transport.received(completion.bytes, completion.filled, end_of(completion.outcome));
@@ -149,6 +154,14 @@ void RelayThread::leave_ring(Slot& slot) {
     end(slot.server, session->backend.transport, key | server_bit);
     // That the client has sent something is known to nobody else.
     tell(slot, false, end(slot.client, session->client, key));
+    ring_->submit();  // It may have been answered.
+}
+
+// Of many sessions that are about to leave it: together, and not each by a call of its own.
+void RelayThread::cancel_server_receive(Slot& slot) {
+    if (!slot.server.receiving || slot.server.cancelling) return;
+    ring_->cancel(reinterpret_cast<std::uint64_t>(&slot) | server_bit);
+    slot.server.cancelling = true;
 }
 
 void RelayThread::forget_in_ring(Slot& slot) {

@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cassert>
@@ -18,9 +19,12 @@ namespace segue::proxy {
 namespace {
 
 constexpr unsigned submissions_max = 1024;  // Handed in together; more are handed in earlier.
-constexpr unsigned completions_max = 4096;  // Beyond them the kernel keeps a list.
+// Three for each of ten thousand sessions; beyond them the kernel keeps a list.
+constexpr unsigned completions_max = 32768;
 constexpr int buffer_group = 0;
 constexpr std::size_t page = 4096;
+constexpr int send_flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
+constexpr std::size_t too_much_to_send = 1 << 20;
 // No addresses, of which other keys are made.
 constexpr std::uint64_t cancel_key = 0;
 constexpr std::uint64_t epoll_key = ~std::uint64_t{0};
@@ -32,6 +36,12 @@ RingOutcome outcome_of(int result) {
     if (result == -ECANCELED) return RingOutcome::cancelled;
     if (result == -ENOBUFS || result == -EAGAIN || result == -EINTR) return RingOutcome::ready;
     return RingOutcome::broken;
+}
+
+// Whatever else a call says can never end well by calling again.
+void check_call(int result) {
+    assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY ||
+           result == -ETIME);
 }
 
 }  // namespace
@@ -66,7 +76,34 @@ bool SocketRing::set_up() {
         buffer_in_use_ = number;
         give_buffer_back();
     }
-    return true;
+    return io_uring_get_events(&ring_) >= 0 && tells_of_short_sends();
+}
+
+// `send` relies on it that a send is tried while it is handed in, and that one that was cut short
+// or refused has told so, with what was taken, when that is done.
+bool SocketRing::tells_of_short_sends() {
+    int ends[2];
+    if (::socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+    std::vector<std::byte> much(too_much_to_send);
+    const auto told = [&]() -> std::optional<int> {
+        io_uring_sqe* asked = io_uring_get_sqe(&ring_);
+        io_uring_prep_send(asked, ends[0], much.data(), much.size(), send_flags);
+        asked->flags |= IOSQE_CQE_SKIP_SUCCESS;
+        io_uring_cqe* completed = nullptr;
+        if (io_uring_submit(&ring_) != 1 || io_uring_peek_cqe(&ring_, &completed) != 0) return {};
+        const int result = completed->res;
+        io_uring_cqe_seen(&ring_, completed);
+        return result;
+    };
+    const std::optional<int> cut_short = told();
+    const std::optional<int> refused = told();
+    const ssize_t there = ::recv(ends[1], much.data(), much.size(), MSG_DONTWAIT);
+    ssize_t all = std::max<ssize_t>(there, 0);
+    for (ssize_t more = there; more > 0; all += std::max<ssize_t>(more, 0))
+        more = ::recv(ends[1], much.data(), much.size(), MSG_DONTWAIT);
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return cut_short && *cut_short > 0 && *cut_short == all && refused && *refused == -EAGAIN;
 }
 
 SocketRing::~SocketRing() {
@@ -95,6 +132,7 @@ void SocketRing::receive(int fd, std::uint64_t key) {
 void SocketRing::cancel(std::uint64_t key) {
     io_uring_sqe& asked = entry();
     io_uring_prep_cancel64(&asked, key, 0);
+    asked.flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(&asked, cancel_key);
 }
 
@@ -106,7 +144,7 @@ void SocketRing::send(int fd, Bytes from, Outbox& outbox, std::uint64_t key) {
     io_uring_sqe& asked = entry();
     std::byte* const copy = gathered_bytes_.data() + gathered_size_;
     std::memcpy(copy, from.data(), from.size());
-    io_uring_prep_send(&asked, fd, copy, from.size(), MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_send(&asked, fd, copy, from.size(), send_flags);
     asked.flags |= IOSQE_CQE_SKIP_SUCCESS;
     io_uring_sqe_set_data64(&asked, key | send_bit);
     gathered_.push_back({key, &outbox, gathered_size_, from.size()});
@@ -114,7 +152,7 @@ void SocketRing::send(int fd, Bytes from, Outbox& outbox, std::uint64_t key) {
 }
 
 void SocketRing::submit() {
-    while (io_uring_sq_ready(&ring_) > 0) io_uring_submit(&ring_);
+    while (io_uring_sq_ready(&ring_) > 0) check_call(io_uring_submit(&ring_));
     submitted();
 }
 
@@ -131,19 +169,31 @@ void SocketRing::wait(std::chrono::milliseconds timeout) {
     next_ = 0;
     watch_epoll();
     if (!entries_.empty() || timeout.count() == 0) {
-        io_uring_submit_and_get_events(&ring_);
+        check_call(io_uring_submit_and_get_events(&ring_));
     } else if (timeout.count() < 0) {
-        io_uring_submit_and_wait(&ring_, 1);
+        check_call(io_uring_submit_and_wait(&ring_, 1));
     } else {
         __kernel_timespec time{timeout.count() / 1000, timeout.count() % 1000 * 1'000'000};
         io_uring_cqe* first = nullptr;
-        io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr);
+        check_call(io_uring_submit_and_wait_timeout(&ring_, &first, 1, &time, nullptr));
     }
     submit();  // What an interrupted call has left.
 }
 
-// Takes what has completed. Everything that was to be sent has been tried.
+// Everything that was to be sent has been tried. What was refused is behind all that has completed
+// before, also in the kernel's own list.
 void SocketRing::submitted() {
+    take_completed();
+    while (io_uring_cq_has_overflow(&ring_)) {
+        check_call(io_uring_get_events(&ring_));
+        take_completed();
+    }
+    gathered_.clear();
+    gathered_size_ = 0;
+    ++submission_;
+}
+
+void SocketRing::take_completed() {
     unsigned head = 0;
     unsigned count = 0;
     io_uring_cqe* completed = nullptr;
@@ -156,9 +206,6 @@ void SocketRing::submitted() {
         entries_.push_back({completed->user_data, completed->res, completed->flags});
     }
     io_uring_cq_advance(&ring_, count);
-    gathered_.clear();
-    gathered_size_ = 0;
-    ++submission_;
 }
 
 void SocketRing::take_refused(std::uint64_t key, int result) {
@@ -196,6 +243,7 @@ RingCompletion SocketRing::completion(const Entry& from) {
 
 std::optional<RingCompletion> SocketRing::next() {
     if (buffer_in_use_) give_buffer_back();
+    while (next_ < entries_.size() && entries_[next_].key == cancel_key) ++next_;
     if (next_ == entries_.size()) return std::nullopt;
     const Entry next = entries_[next_++];
     if (next.key == epoll_key) {
@@ -207,19 +255,24 @@ std::optional<RingCompletion> SocketRing::next() {
     return completion(next);
 }
 
+bool SocketRing::taken() const {
+    return std::all_of(entries_.begin() + static_cast<std::ptrdiff_t>(next_),
+                       entries_.end(),
+                       [](const Entry& left) { return left.key == cancel_key; });
+}
+
 RingCompletion SocketRing::await(std::uint64_t key) {
     if (buffer_in_use_) give_buffer_back();
-    cancel(key);
     for (;;) {
         const auto found = std::find_if(entries_.begin() + static_cast<std::ptrdiff_t>(next_),
                                         entries_.end(),
                                         [key](const Entry& of) { return of.key == key; });
         if (found != entries_.end()) {
             const Entry awaited = *found;
-            entries_.erase(found);
+            found->key = cancel_key;  // Passed over in its turn.
             return completion(awaited);
         }
-        io_uring_submit_and_wait(&ring_, 1);
+        check_call(io_uring_submit_and_wait(&ring_, 1));
         submit();
     }
 }

@@ -4,7 +4,7 @@
 // be sent is gathered; one system call a turn hands both in and brings what has come. What the ring
 // does no better stays with the thread's epoll, which the ring watches as one more descriptor.
 //
-// The kernel reads only inside `wait` and `await` (IORING_SETUP_DEFER_TASKRUN), and once for each
+// The kernel reads only inside calls of this (IORING_SETUP_DEFER_TASKRUN), and once for each
 // `receive`. Between that and its completion the socket's input is the ring's alone: whoever read
 // it himself could overtake bytes that the ring has.
 //
@@ -55,7 +55,8 @@ struct RingCompletion {
 
 class SocketRing {
 public:
-    // Null where the kernel does not offer it: before 6.1, or forbidden, as in many containers.
+    // Null where the kernel does not offer it: before 6.1, or forbidden, as in many containers; and
+    // where it does not tell of a send that was cut short as it is relied on here.
     static std::unique_ptr<SocketRing> open(int epoll_fd);
     ~SocketRing();
     SocketRing(const SocketRing&) = delete;
@@ -83,8 +84,8 @@ public:
     void wait(std::chrono::milliseconds timeout);
     std::optional<RingCompletion> next();
     // No completions are left.
-    bool taken() const { return next_ == entries_.size(); }
-    // Cancels the receive with that key and returns its completion, before its turn.
+    bool taken() const;
+    // The completion of the receive with that key, which was cancelled, before its turn.
     RingCompletion await(std::uint64_t key);
 
 private:
@@ -107,7 +108,9 @@ private:
     bool set_up();
     io_uring_sqe& entry();
     void watch_epoll();
+    bool tells_of_short_sends();
     void submitted();
+    void take_completed();
     void take_refused(std::uint64_t key, int result);
     void give_buffer_back();
     RingCompletion completion(const Entry& entry);
