@@ -46,8 +46,8 @@ boost::asio::awaitable<Probed> probe_state(Transport& backend,
                                            MoveDeadline deadline);
 
 // Puts off those prepared statements of `state` that the session's own backend, at a boundary,
-// could not execute either (statement_check.hpp). `patience`: for the answer to one round trip. An error
-// leaves the connection unusable.
+// could not execute either (statement_check.hpp). `patience`: for the answer to one round trip. An
+// error leaves the connection unusable.
 struct Checked {
     Status checked;
     std::string for_client;

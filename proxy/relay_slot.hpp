@@ -30,7 +30,7 @@ struct RelayThread::Slot {
     Clock::time_point lend_until{};  // no longer than until here.
     int cancels = 0;                 // On their way to its server.
     bool passed_through = false;
-    bool newcomer = false;     // Let in during a hold; not stopped before the next one.
+    bool newcomer = false;  // Let in during a hold; not stopped before the next one.
     bool removed = false;
     bool in_gated = false;     // Listed in gated_.
     bool in_buffered = false;  // Listed in buffered_.

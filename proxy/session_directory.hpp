@@ -48,7 +48,8 @@ public:
     std::optional<std::pair<std::uint64_t, Entry>> find(std::int32_t client_pid,
                                                         std::string_view key) const;
     std::optional<Entry> entry(std::uint64_t id) const;
-    // Of sessions that a change of authority concerns: not those passed through. Ids grow with time.
+    // Of sessions that a change of authority concerns: not those passed through. Ids grow with
+    // time.
     std::vector<std::uint64_t> ids(std::uint64_t first = 0) const;
     std::vector<int> backend_pids(Side side) const;
     bool any_listening() const;

@@ -30,7 +30,8 @@ Coded coded(const ServerSettings& settings, Severity severity) {
     Coded result;
     for (const Finding& finding : *findings) {
         EXPECT_FALSE(finding.reason.empty()) << finding.code.name();
-        // The tests' servers do not wait for their disks, and their own sessions may still be going.
+        // The tests' servers do not wait for their disks, and their own sessions may still be
+        // going.
         if (finding.code == "durability" || finding.code == "target_session") continue;
         if (finding.severity == severity) result.emplace(finding.code.name(), finding.object);
     }

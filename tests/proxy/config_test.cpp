@@ -70,7 +70,8 @@ TEST(Config, TakesEveryKey) {
         "[tables]\nexclude = [\"public.junk\"]\nwithout_key = \"refuse\"\n"
         "[mirror]\npolicy = \"bounded\"\nbound_ms = 50\n"
         "[cutover]\ndrain_ms = 10\ndeadline_ms = 20\nrequire_verify = true\n"
-        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\nio_uring = false\ncopy_workers = 4\nclients = 5\nlogin_ms "
+        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\nio_uring = false\ncopy_workers = "
+        "4\nclients = 5\nlogin_ms "
         "= 6\n"
         "[sessions]\ncarry_temporary_kb = 7\n"
         "[tools]\npg_bin = \"\"\n");
