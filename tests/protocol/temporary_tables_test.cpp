@@ -89,8 +89,8 @@ constexpr const char* look[] = {
     "SELECT count(*) FROM pg_stats WHERE tablename = 'child'",
     R"(INSERT INTO "my T" (n) VALUES (7) RETURNING id || ',' || s)",
     "SELECT nextval('loose')",
-    "BEGIN; INSERT INTO forgetful VALUES (1, '1010'); SELECT count(*) FROM forgetful; COMMIT; "
-    "SELECT count(*) FROM forgetful",
+    ("BEGIN; INSERT INTO forgetful VALUES (1, '1010'); SELECT count(*) FROM forgetful; COMMIT; "
+     "SELECT count(*) FROM forgetful"),
     "BEGIN; INSERT INTO emptied VALUES (1); COMMIT; SELECT count(*) FROM emptied",
     "SELECT count(*) FROM empty",
     R"(DELETE FROM "my T" WHERE id = 3; SELECT count(*) FROM child)",
