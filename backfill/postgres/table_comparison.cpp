@@ -40,6 +40,15 @@ std::uint64_t wrapped(const std::string& text) {
     return text.starts_with('-') ? 0 - value : value;
 }
 
+// Of the definition that a bound belongs to: under another one it says nothing of what is below it.
+std::string bound_mark(const Table& table) {
+    std::string mark = table.key.empty() ? "slices" : "key";
+    for (const int column : table.key) mark += " " + std::to_string(column);
+    for (const Column& column : table.columns)
+        mark += ", " + column.name + " " + column.type + (column.collation_c ? " C" : "");
+    return mark;
+}
+
 using Answer = Result<std::vector<Twin::Row>>;
 
 // Both sides work at the same time. By index(side).
@@ -70,11 +79,16 @@ TableComparison::TableComparison(const Table& table,
       found_(found),
       listed_max_(listed_max),
       use_(range_use(table)) {
-    // The key, or how its ranges can be used, may have changed since.
-    const std::size_t size = use_ == RangeUse::none ? slice_texts : table.key.size();
-    const bool begun = found_.sums[0].rows + found_.sums[1].rows > 0;
-    if (found_.low ? found_.low->size() != size : begun) begin_again(found_);
+    if (!goes_on()) begin_again(found_);
     begin();
+}
+
+// The table's definition may have changed since.
+bool TableComparison::goes_on() const {
+    if (!found_.sql.empty() && found_.sql != sums_query(table_)) return false;
+    if (!found_.low) return found_.sums[0].rows + found_.sums[1].rows == 0;
+    const std::size_t size = use_ == RangeUse::none ? slice_texts : table_.key.size();
+    return found_.low->size() == size + 1 && found_.low->back() == bound_mark(table_);
 }
 
 void TableComparison::begin() {
@@ -86,8 +100,10 @@ void TableComparison::begin() {
     if (use_ != RangeUse::none || !can_be_sliced(table_)) return;
     const std::uint64_t wanted = std::bit_ceil(table_.rows_estimate / verify_slice_rows + 1);
     // One that goes on has its own number of them.
-    slices_ = found_.low ? number(found_.low->back()) : std::min(wanted, verify_slices_max);
-    if (found_.low) slice_ = number(found_.low->front());
+    slices_ = std::min(wanted, verify_slices_max);
+    if (!found_.low) return;
+    slices_ = std::max<std::uint64_t>(number(found_.low->at(1)), 1);
+    slice_ = std::min(number(found_.low->front()), slices_ - 1);
 }
 
 void TableComparison::make_smaller() {
@@ -102,6 +118,7 @@ void TableComparison::limit_range(std::uint64_t rows) {
 Result<KeyRange> TableComparison::next_range(Twin& twin) const {
     if (use_ == RangeUse::none) return KeyRange{{}, {}, {slice_, slices_}};
     KeyRange range{found_.low, std::nullopt, {}};
+    if (range.low) range.low->pop_back();  // The mark.
     auto end = range_end(twin, range);
     if (!end) return end.error();
     range.high = std::move(*end);
@@ -118,7 +135,10 @@ void TableComparison::go_on_above(const KeyRange& range) {
         finished_ = !range.high.has_value();
         found_.low = range.high;
     }
-    if (!finished_) return;
+    if (!finished_) {
+        if (found_.low) found_.low->push_back(bound_mark(table_));
+        return;
+    }
     found_.low.reset();
     found_.verdict = found_.differences == 0 ? TableVerdict::equal : TableVerdict::different;
 }

@@ -90,6 +90,7 @@ private:
                 std::uint64_t on_authority,
                 std::uint64_t on_follower,
                 RangeResult& result) const;
+    bool goes_on() const;  // Where `found` was.
     void begin();
     void take(RangeResult result);
     void fit_range(std::chrono::steady_clock::duration took);

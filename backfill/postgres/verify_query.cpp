@@ -17,11 +17,13 @@ constexpr int slice_seed = 7;
 // Of a table without a key, columns that a slice goes by: few, so that they cost less than the row.
 constexpr std::size_t slice_columns_max = 3;
 
+// Never a text: in C on one side, it may have another collation on the other.
 bool plainly_ordered(const Column& column) {
-    return column.collation_c ||
-           std::find(plainly_ordered_types.begin(), plainly_ordered_types.end(), column.type_oid) !=
-               plainly_ordered_types.end();
+    return std::find(plainly_ordered_types.begin(), plainly_ordered_types.end(), column.type_oid) !=
+           plainly_ordered_types.end();
 }
+
+bool sliceable(const Column& column) { return column.collation_c || plainly_ordered(column); }
 
 std::string key_list(const Table& table) {
     std::string list;
@@ -60,7 +62,7 @@ std::string slice_text(const Table& table) {
     std::string list;
     std::size_t columns = 0;
     for (const Column& column : table.columns) {
-        if (!plainly_ordered(column) || columns == slice_columns_max) continue;
+        if (!sliceable(column) || columns == slice_columns_max) continue;
         list += (columns++ > 0 ? ", " : "") + quote_identifier(column.name);
     }
     return "ROW(" + list + ")::text";
@@ -105,8 +107,7 @@ bool key_orders_alike(const Table& table) {
 }
 
 bool can_be_sliced(const Table& table) {
-    return !table.key.empty() ||
-           std::any_of(table.columns.begin(), table.columns.end(), plainly_ordered);
+    return !table.key.empty() || std::any_of(table.columns.begin(), table.columns.end(), sliceable);
 }
 
 std::vector<std::optional<std::string>> range_parameters(const KeyRange& range) {

@@ -238,6 +238,30 @@ TEST_F(Verifier, GoesOnWhereAnEarlierOneWasAndKeepsWhatThatFound) {
     EXPECT_EQ(ended->listed()[1].key, "(69999)");
 }
 
+TEST_F(Verifier, BeginsATableAnewWhoseDefinitionIsAnotherThanThatOfItsBound) {
+    for (const char* change : {"ALTER TABLE large ADD COLUMN extra int",
+                               "ALTER TABLE large ALTER COLUMN j TYPE numeric",
+                               "ALTER TABLE large DROP CONSTRAINT large_pkey",
+                               "ALTER TABLE large DROP CONSTRAINT large_pkey;"
+                               " ALTER TABLE large ADD PRIMARY KEY (j)"}) {
+        both(
+            "DROP TABLE IF EXISTS large; CREATE TABLE large (i int PRIMARY KEY, j int NOT NULL);"
+            " INSERT INTO large SELECT g, -g FROM generate_series(1, 70000) g");
+        notes.stopping = &stopping;
+        notes.stop_after = 1;
+        notes.noted.clear();
+        EXPECT_EQ(verify().error().code, Errc::closed);
+        stopping = false;
+        const Verification half = notes.last;
+        both(change);
+        databases().run(Side::target, "DELETE FROM large WHERE i = 3");
+        const auto ended = verify(half);
+        ASSERT_TRUE(ended) << ended.error().detail;
+        EXPECT_EQ(ended->rows(), 70000u) << change;
+        EXPECT_EQ(ended->differences(), 1u) << change;
+    }
+}
+
 TEST_F(Verifier, ComparesLargeTablesWithoutAKeyInSlicesThatCoverEveryRow) {
     both(
         "CREATE TABLE loose (a int, b text, c numeric);"
