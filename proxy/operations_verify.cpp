@@ -95,11 +95,22 @@ VerbResult Operations::verify(const Json& arguments) {
             "verification could not be completed: " + verified.error().detail +
             "\n`segue verify` goes on where it was.");
     }
-    note_verification(*verified);
+    // One that went on says nothing of what the background has found since in the tables before.
+    const auto standing = parts_.change.mover.verified();
+    const bool outdated = verified->verdict == Verdict::equal && standing && *standing &&
+                          (*standing)->verdict != Verdict::equal;
+    note_verification(outdated ? **standing : *verified);
     parts_.change.journal.event("verify",
                                 std::to_string(verified->rows()) + " rows compared, " +
                                     std::to_string(verified->differences()) + " differences");
     if (verified->verdict != Verdict::equal) return tell_verification(*verified);
+    if (!standing) {
+        parts_.board.update([&](BoardState& state) { state.verify = before; });
+        verification_loaded_ = false;
+        return VerbResult::refused("what was verified earlier cannot be read: " +
+                                   standing.error().detail);
+    }
+    if (outdated) return tell_verification(**standing);
     // What had been written there by others when it began has been compared.
     const Side follower = other(parts_.board.read().record->authority);
     const Status mended = parts_.change.mover.strays_mended(follower, verified->strays);

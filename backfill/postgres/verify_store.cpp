@@ -99,16 +99,20 @@ Status write_head(Connection& connection, const Verification& verification) {
          milliseconds(verification.begun_at),
          milliseconds(verification.ended_at)}));
     if (!written) return written;
+    // What an unfinished one has found stands until this one has ended.
     // Not by foreign keys: the mover's sessions, as replicas, do not fire their triggers.
     return ran(connection.execute(
-        "WITH old AS (DELETE FROM segue.verification WHERE kind = $1 AND id <> $2 AND (ended_at IS "
-        "NULL OR id NOT IN (SELECT id FROM segue.verification WHERE kind = $1 ORDER BY begun_at "
-        "DESC LIMIT " +
+        "WITH old AS (DELETE FROM segue.verification v WHERE v.kind = $1 AND v.id <> $2 AND "
+        "(v.ended_at IS NULL AND ($3::boolean OR NOT EXISTS (SELECT FROM segue.verified_table t "
+        "WHERE t.verification = v.id AND (t.differences > 0 OR t.verdict = 'unlike'))) OR v.id NOT "
+        "IN (SELECT id FROM segue.verification WHERE kind = $1 ORDER BY begun_at DESC LIMIT " +
             std::to_string(verifications_kept_max) +
-            ")) RETURNING id), tables AS (DELETE FROM segue.verified_table t USING old WHERE "
+            ")) RETURNING v.id), tables AS (DELETE FROM segue.verified_table t USING old WHERE "
             "t.verification = old.id) DELETE FROM segue.difference d USING old WHERE "
             "d.verification = old.id",
-        {std::string{name(verification.kind)}, verification.id}));
+        {std::string{name(verification.kind)},
+         verification.id,
+         verification.verdict == Verdict::running ? "false" : "true"}));
 }
 
 constexpr std::size_t table_columns = 17;
