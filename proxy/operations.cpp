@@ -24,6 +24,12 @@ std::string percent_text(double percent) {
     return text + " percent";
 }
 
+// Of the verification in the background.
+bool needs_rest(std::string_view verb) {
+    return verb == "verify" || verb == "repair" || verb == "rehearse" || verb == "cutover" ||
+           verb == "rollback" || verb == "finish";
+}
+
 }  // namespace
 
 bool Operations::recover() {
@@ -137,10 +143,11 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     // Status says so as soon as the mover does: a verb that follows it must not meet the older
     // record.
     if (copying_or_later()) note_consistent();
-    // A change of authority waits for every snapshot there is; no verb meets one of the background.
-    parts_.change.mover.hold_background(true);
+    // A change of authority waits for every snapshot there is; it meets none of the background.
+    const bool alone = needs_rest(verb);
+    if (alone) parts_.change.mover.hold_background(true);
     VerbResult result = (this->*found->second)(arguments);
-    parts_.change.mover.hold_background(false);
+    if (alone) parts_.change.mover.hold_background(false);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
     const std::string detail = verb + ": " + (result.exit_code == 0 ? "done" : "refused or failed");
     if (result.exit_code == 0) {

@@ -1,5 +1,6 @@
 #include "backfill/postgres/connection.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdio>
@@ -150,10 +151,13 @@ void Connection::cancel() const {
 }
 
 std::string without_values(std::string_view message, std::string_view sqlstate, bool raised) {
-    if (raised)
+    if (raised || sqlstate == "P0004")
         return "an error that a function of the database raised (its text may hold values of rows "
                "and is in that server's log)";
     if (!sqlstate.starts_with("22")) return std::string{message};  // Data exceptions quote values.
+    // Other languages have quotation marks of their own.
+    if (std::any_of(message.begin(), message.end(), [](unsigned char c) { return c >= 0x80; }))
+        return "a data exception (its text may hold values of rows and is in that server's log)";
     const std::size_t open = message.find('"'), close = message.rfind('"');
     if (open == std::string_view::npos) return std::string{message};
     // A value may hold quotes of its own, and bytes may stand behind the name of their encoding.

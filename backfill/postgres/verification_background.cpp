@@ -83,7 +83,11 @@ void VerificationDesk::hold_background() {
     ++held_;
     background_yields_.store(true);
     // Again and again: a statement may begin just after it was told to end.
-    while (!changed_.wait_for(lock, give_way_time, [&] { return !at_work_; })) twins_.cancel();
+    while (!changed_.wait_for(lock, give_way_time, [&] { return !at_work_; })) {
+        lock.unlock();  // A server that does not answer must not keep a status waiting.
+        twins_.cancel();
+        lock.lock();
+    }
 }
 
 void VerificationDesk::let_background() {

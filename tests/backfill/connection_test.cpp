@@ -34,6 +34,10 @@ TEST(PostgresConnection, ShowsNoValuesOfWhatTheServerSays) {
          "invalid byte sequence for encoding \"...\""},
         {"one \"quote", "22000", false, "one \"...\""},
         {"division by zero", "22012", false, "division by zero"},
+        {"ung\u00fcltige Eingabesyntax f\u00fcr Typ integer: \u00bb4711\u00ab",
+         "22P02",
+         false,
+         "a data exception (its text may hold values of rows and is in that server's log)"},
     };
     for (const Case& one : cases)
         EXPECT_EQ(without_values(one.message, one.sqlstate, one.raised), one.shown);
