@@ -115,9 +115,9 @@ inline constexpr auto finding_texts_roles = std::to_array<FindingText>({
      "Repeat them on the target, if an application needs them."},
     {"ddl_not_captured",
      "Segue's role is no superuser and cannot create event triggers.",
-     "DDL during the move is not carried: the stream stops before a row of a table that it has "
-     "changed, different tables refuse the cutover, and the fence cannot refuse DDL on the old "
-     "side.",
+     "The fence cannot refuse DDL on the old side. (DDL is not carried in any case: the stream "
+     "stops "
+     "before a row of a table that it has changed, and different tables refuse the cutover.)",
      "Do not change the schema until finish, or use a superuser."},
     {"md5_verifier",
      "A role's password is stored as an md5 hash.",

@@ -199,6 +199,7 @@ void read_server(ConfigReader& reader,
 void read_development(ConfigReader& reader, Config& config) {
     reader.enter("development");
     config.move_percent = static_cast<int>(reader.whole("move_percent", 0, 100).value_or(0));
+    config.carry_ddl = reader.boolean("carry_ddl").value_or(false);
     reader.leave();
 }
 

@@ -76,7 +76,8 @@ struct Config {
     std::uint32_t clients_max = 10000;  // [limits] clients
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms
     std::size_t carry_temporary_max =
-        1024 * 1024;       // [sessions] carry_temporary_kb, in bytes; 0: none are carried.
+        1024 * 1024;         // [sessions] carry_temporary_kb, in bytes; 0: none are carried.
+    bool carry_ddl = false;  // [development] carry_ddl
     int move_percent = 0;  // [development] move_percent; above 0 both sides are the same database,
                            // and nothing can be started.
 };

@@ -15,6 +15,7 @@ backfill::ServerSettings server_settings(const Config& config) {
     settings.sync_roles = config.roles == RoleSync::sync;
     settings.full_identity_without_key = config.without_key == WithoutKey::full;
     settings.retained_log_bytes_max = config.retained_log_bytes_max;
+    settings.carry_ddl = config.carry_ddl;
     settings.pg_bin = config.pg_bin;
     return settings;
 }

@@ -61,6 +61,10 @@ struct Sequence {
 // extensions.
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude);
+// Of these, "schema.table" in order, those that the publication does not have.
+Result<std::vector<std::string>> unpublished_tables(Connection& connection,
+                                                    const std::vector<std::string>& exclude,
+                                                    const std::string& publication);
 // Relations with rows in user schemas that are not among the moved tables, each with the reason.
 Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(
     Connection& connection, const std::vector<std::string>& exclude);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
@@ -167,6 +168,24 @@ private:
     std::unique_ptr<Migration> migration_;  // Empty until its id is known.
 };
 
+// Tables that were made, or made permanent, since the start: their rows are in no stream, however
+// alike both sides are.
+Status find_unpublished(Migration& migration, Side side, std::vector<Blocker>& found) {
+    const ServerSettings& settings = migration.settings();
+    const auto connection = migration.link(side).connection();
+    if (!connection) return on_side(side, connection.error());
+    const auto tables =
+        unpublished_tables(**connection, settings.exclude, publication_name(settings.migration));
+    if (!tables) return on_side(side, tables.error());
+    for (std::size_t i = 0; i < tables->size() && i < blockers_of_kind_max; ++i) {
+        found.push_back({"unpublished_table",
+                         std::string{name(side)} + ": " + (*tables)[i] +
+                             " was created after the start and is not moved; drop it on both sides"
+                             " and create it after finish, or name it in [tables] exclude"});
+    }
+    return Done{};
+}
+
 Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     const auto migration = known();
     if (!migration) return migration.error();
@@ -202,6 +221,8 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     }
     std::vector<SchemaObject> schemas[2];
     for (const Side which : {Side::source, Side::target}) {
+        if (const Status looked = find_unpublished(**migration, which, found); !looked)
+            return looked.error();
         const auto connection = (*migration)->link(which).connection();
         if (!connection) return on_side(which, connection.error());
         auto schema = retry_locked(

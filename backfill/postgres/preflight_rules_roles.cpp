@@ -68,8 +68,8 @@ constexpr std::array rules = {
                ' not carried', 'repeat them on the target, if an application needs them'
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
     Rule{Where::both, information, "ddl_not_captured", R"sql(
-        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: DDL during the'
-               ' move is not carried; the stream stops before a row of a table that it has changed',
+        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: the fence cannot'
+               ' refuse DDL on the old side',
                'do not change the schema until finish'
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
 };

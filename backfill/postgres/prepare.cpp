@@ -215,6 +215,7 @@ Status synchronise_roles(Migration& migration) {
 
 // Before the slot, so that no command can be missed behind the copy's beginning.
 Status capture_ddl(Migration& migration) {
+    if (!migration.settings().carry_ddl) return Done{};
     for (const Side side : {Side::source, Side::target}) {
         const auto may = may_capture_ddl(migration.link(side));
         if (!may) return on_side(side, may.error());

@@ -205,6 +205,10 @@ TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
     EXPECT_EQ(codes(), std::set<std::string>{"unfenced_table"});
     ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
     EXPECT_EQ(codes(), std::set<std::string>{});
+    databases_->run(Side::source, "CREATE TABLE made_later (i int)");
+    EXPECT_TRUE(codes().contains("unpublished_table"));
+    databases_->run(Side::source, "DROP TABLE made_later");
+    EXPECT_EQ(codes(), std::set<std::string>{});
     databases_->run(Side::source, "ALTER TABLE keyless ADD COLUMN c int");
     EXPECT_EQ(codes(), std::set<std::string>{"schema_differs"});
     databases_->run(Side::source,

@@ -14,6 +14,12 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds look_again{100};
 
+MigrationOptions carried() {
+    MigrationOptions options;
+    options.lines = {{"development", "carry_ddl = true"}};
+    return options;
+}
+
 // The same catalog and the same rows, soon.
 void expect_same(Migration& move) {
     const std::string source = move.superuser(move.source());
@@ -105,7 +111,7 @@ const std::vector<std::string> everyday = {
 
 TEST(Ddl, IsCarriedUnderLoadInBothDirections) {
     SEGUE_NEEDS_POSTGRES();
-    Migration move;
+    Migration move{carried()};
     ASSERT_TRUE(move.copy());
     Workload workload{{move.through()}};
     workload.start();
@@ -141,7 +147,7 @@ TEST(Ddl, IsCarriedUnderLoadInBothDirections) {
 // has dealt with it; nothing behind it is lost.
 TEST(Ddl, StopsAtACommandWhoseTextIsNotKnownUntilItIsHandled) {
     SEGUE_NEEDS_POSTGRES();
-    Migration move;
+    Migration move{carried()};
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
     client.query("DO $$ BEGIN ALTER TABLE app.keyed ADD COLUMN hidden int DEFAULT 7; END $$");
@@ -169,7 +175,7 @@ TEST(Ddl, ThatWasNotCapturedStopsTheTableBeforeAWrongRow) {
                                   "ALTER TABLE app.keyed RENAME COLUMN body TO text_of_it",
                                   "ALTER TABLE app.keyed ALTER COLUMN extra TYPE bigint",
                                   "ALTER TABLE app.keyed ALTER COLUMN text_of_it TYPE varchar(99)"};
-    Migration move;
+    Migration move{carried()};
     ASSERT_TRUE(move.copy());
     Sql captured{move.superuser(move.source())};
     for (const char* const statement : missed) {
@@ -203,7 +209,7 @@ TEST(Ddl, IsCarriedWhileTablesAreCopied) {
          "CREATE TABLE app.measured_alps PARTITION OF app.measured FOR VALUES IN ('Alps')",
          "INSERT INTO app.measured VALUES ('Alps', 9001, 1)",
          "DROP TABLE app.loose"}};
-    Migration move;
+    Migration move{carried()};
     move.segue().run("copy.after_read");
     move.segue().verb({"start"});
     ASSERT_TRUE(move.segue().wait_for_end(20s));

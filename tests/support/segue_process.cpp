@@ -55,6 +55,7 @@ SegueProcess::SegueProcess(const SegueOptions& options)
                                 "cutover",
                                 "sessions",
                                 "limits",
+                                "development",
                                 "tools"}) {
         std::string body;
         for (const auto& [of, line] : lines) {
