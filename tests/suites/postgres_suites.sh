@@ -86,6 +86,16 @@ start_server() {
     as_server "$bin/pg_ctl" -D "$work/data" -w -s -l "$work/data/server.log" start
 }
 
+# As the suite's own program makes it, which would make it only after Segue has looked for it.
+make_database() {
+    "$bin/psql" -X -q -h 127.0.0.1 -p "$server_port" -U postgres -d postgres -c "CREATE DATABASE $1 TEMPLATE template0"
+    local setting
+    for setting in "lc_messages TO 'C'" "lc_monetary TO 'C'" "lc_numeric TO 'C'" "lc_time TO 'C'" \
+        "bytea_output TO 'hex'" "timezone_abbreviations TO 'Default'"; do
+        "$bin/psql" -X -q -h 127.0.0.1 -p "$server_port" -U postgres -d postgres -c "ALTER DATABASE $1 SET $setting"
+    done
+}
+
 start_segue() {  # source database, target database, further lines of the configuration
     cat >"$work/segue.toml" <<CONF
 [listen]
@@ -143,7 +153,10 @@ run() {  # suite, way: its results come to $out/<suite>/<way>
     fi
     case $way in
         direct) port=$server_port ;;
-        segue) start_segue $database not_migrated "" ;;
+        segue)
+            make_database $database
+            program+=(--use-existing)
+            start_segue $database not_migrated "" ;;
         moves) start_segue $database $database "[development]
 move_percent = $percent" ;;
         *) echo "unknown way $way" >&2; exit 2 ;;
