@@ -100,18 +100,10 @@ int column_index(const Table& table, int number) {
 
 }  // namespace
 
-Result<std::vector<std::string>> unpublished_tables(Connection& connection,
-                                                    const std::vector<std::string>& exclude,
-                                                    const std::string& publication) {
-    const auto rows = connection.execute(
-        std::string{"SELECT n.nspname || '.' || c.relname"} + moved_tables +
-            " AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p"
-            " ON p.oid = r.prpubid WHERE p.pubname = $2 AND r.prrelid = c.oid) ORDER BY 1",
-        Parameters{text_array(exclude), publication});
-    if (!rows) return rows.error();
-    std::vector<std::string> names;
-    for (int row = 0; row < rows->size(); ++row) names.push_back(rows->text(row, 0));
-    return names;
+std::string unpublished_tables_sql() {
+    return std::string{"SELECT n.nspname || '.' || c.relname"} + moved_tables +
+           " AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p"
+           " ON p.oid = r.prpubid WHERE p.pubname = $2 AND r.prrelid = c.oid) ORDER BY 1";
 }
 
 Result<std::vector<Table>> read_tables(Connection& connection,

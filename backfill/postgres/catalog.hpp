@@ -61,10 +61,9 @@ struct Sequence {
 // extensions.
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude);
-// Of these, "schema.table" in order, those that the publication does not have.
-Result<std::vector<std::string>> unpublished_tables(Connection& connection,
-                                                    const std::vector<std::string>& exclude,
-                                                    const std::string& publication);
+// The same, as "schema.table" in order, that a publication does not have. $1: `exclude` as an
+// array's text, $2: the publication's name.
+std::string unpublished_tables_sql();
 // Relations with rows in user schemas that are not among the moved tables, each with the reason.
 Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(
     Connection& connection, const std::vector<std::string>& exclude);

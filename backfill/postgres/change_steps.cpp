@@ -9,6 +9,7 @@
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/sequences.hpp"
+#include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill {
 
@@ -172,14 +173,14 @@ private:
 // alike both sides are.
 Status find_unpublished(Migration& migration, Side side, std::vector<Blocker>& found) {
     const ServerSettings& settings = migration.settings();
-    const auto connection = migration.link(side).connection();
-    if (!connection) return on_side(side, connection.error());
-    const auto tables =
-        unpublished_tables(**connection, settings.exclude, publication_name(settings.migration));
+    // `run` opens the connection anew where its server has been restarted.
+    const auto tables = migration.link(side).run(
+        unpublished_tables_sql(),
+        Parameters{text_array(settings.exclude), publication_name(settings.migration)});
     if (!tables) return on_side(side, tables.error());
-    for (std::size_t i = 0; i < tables->size() && i < blockers_of_kind_max; ++i) {
+    for (int row = 0; row < tables->size() && found.size() < blockers_of_kind_max; ++row) {
         found.push_back({"unpublished_table",
-                         std::string{name(side)} + ": " + (*tables)[i] +
+                         std::string{name(side)} + ": " + tables->text(row, 0) +
                              " was created after the start and is not moved; drop it on both sides"
                              " and create it after finish, or name it in [tables] exclude"});
     }
