@@ -115,8 +115,9 @@ void Operations::note_mover_failure() {
 void Operations::note_consistent() {
     const BoardState state = parts_.board.read();
     if (state.record->backfill == router::Backfill::consistent) return;
-    const backfill::MoverStatus status = parts_.change.mover.status();
-    if (!status.running || status.backfill != router::Backfill::consistent) return;
+    // Also where its connections broke right after.
+    if (!mover_started_) return;
+    if (parts_.change.mover.status().backfill != router::Backfill::consistent) return;
     const auto written = update_record(
         [](ControlRecord& record) { record.backfill = router::Backfill::consistent; });
     if (written) parts_.change.journal.event("backfill", "the databases are consistent");
