@@ -44,11 +44,10 @@ ChangeLimits Operations::limits(const Json& arguments) const {
 }
 
 std::string Operations::refused_by_verification() {
-    if (!verification_loaded_) {
-        const Status there = connected({parts_.board.read().record->authority});
-        if (!there) return there.error().detail;
-        if (const Status loaded = load_verification(); !loaded) return loaded.error().detail;
-    }
+    // Read anew: the background may have found something since the last tick.
+    const Status there = connected({parts_.board.read().record->authority});
+    if (!there) return there.error().detail;
+    if (const Status loaded = load_verification(); !loaded) return loaded.error().detail;
     const VerifyState verified = parts_.board.read().verify;
     if (verified.outcome == VerifyOutcome::different) {
         return "verification found differences: run `segue repair`, then `segue verify`";

@@ -232,7 +232,14 @@ Result<backfill::Verification> FakeMover::verify(const backfill::VerifyRequest& 
     return result;
 }
 
-Result<std::optional<backfill::Verification>> FakeMover::verified() { return world_.verified; }
+Result<std::optional<backfill::Verification>> FakeMover::verified() {
+    auto standing = world_.verified;
+    if (world_.found_meanwhile) {
+        if (!standing) standing.emplace();
+        standing->verdict = backfill::Verdict::different;
+    }
+    return standing;
+}
 
 Result<backfill::RepairReport> FakeMover::repair(const std::string&) {
     backfill::RepairReport report;

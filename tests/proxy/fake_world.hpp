@@ -47,6 +47,7 @@ struct World {
     std::uint64_t differences = 0;
     int background_held = 0;
     std::optional<backfill::Verification> verified;  // What stands on record.
+    bool found_meanwhile = false;  // What stands is a difference that the background has found.
     std::vector<backfill::Blocker> blockers;
     bool gate = false;
     bool prepared_to_fail = false;

@@ -87,6 +87,22 @@ TEST(Operations, StartBeginsToCopyAndIsIdempotent) {
     EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
 }
 
+// It says so on the source before anybody has asked it; then its server goes away.
+TEST(Operations, RememberThatItIsConsistentWhileTheMoverReconnects) {
+    World world = consistent_world();
+    world.records[0]->backfill = world.records[1]->backfill = router::Backfill::copying;
+    world.mover_backfill = router::Backfill::copying;
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.mover_backfill = router::Backfill::consistent;
+    world.mover_between_runs = true;
+    world.mover_failure = "a standby was promoted";
+    const VerbResult refused = desk.run("cutover");
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.text.find("a standby was promoted"), std::string::npos) << refused.text;
+    EXPECT_EQ(world.records[0]->backfill, router::Backfill::consistent);
+}
+
 TEST(Operations, StartRefusesWhatCheckFindsAndTouchesNothing) {
     World world;
     Desk desk{world};
@@ -287,6 +303,18 @@ TEST(Operations, VerificationDecidesAboutACutover) {
     EXPECT_EQ(desk.run("repair").exit_code, 0);
     EXPECT_EQ(desk.board.read().verify.outcome, VerifyOutcome::equal);
     EXPECT_EQ(desk.run("cutover").exit_code, 0);
+}
+
+TEST(Operations, WhatTheBackgroundFoundStandsAgainstAnOlderEqual) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("verify").exit_code, 0);
+    world.found_meanwhile = true;
+    EXPECT_EQ(desk.run("cutover").exit_code, 1) << "it was found after the last tick";
+    EXPECT_EQ(desk.run("verify").exit_code, 1) << "one that went on had compared the table earlier";
+    EXPECT_EQ(desk.board.read().verify.outcome, VerifyOutcome::different);
+    EXPECT_EQ(desk.board.read().record->authority, Side::source);
 }
 
 TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
