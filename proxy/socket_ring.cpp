@@ -18,9 +18,6 @@ namespace segue::proxy {
 
 namespace {
 
-constexpr unsigned submissions_max = 1024;  // Handed in together; more are handed in earlier.
-// Three for each of ten thousand sessions; beyond them the kernel keeps a list.
-constexpr unsigned completions_max = 32768;
 constexpr int buffer_group = 0;
 constexpr std::size_t page = 4096;
 constexpr int send_flags = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL;
@@ -48,17 +45,17 @@ void check_call(int result) {
 
 void SocketRing::Free::operator()(io_uring_buf_ring* memory) const { std::free(memory); }
 
-std::unique_ptr<SocketRing> SocketRing::open(int epoll_fd) {
+std::unique_ptr<SocketRing> SocketRing::open(int epoll_fd, RingSizes sizes) {
     std::unique_ptr<SocketRing> ring{new SocketRing{epoll_fd}};
-    return ring->set_up() ? std::move(ring) : nullptr;
+    return ring->set_up(sizes) ? std::move(ring) : nullptr;
 }
 
-bool SocketRing::set_up() {
+bool SocketRing::set_up(RingSizes sizes) {
     io_uring_params parameters{};
     parameters.flags =
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
-    parameters.cq_entries = completions_max;
-    if (io_uring_queue_init_params(submissions_max, &ring_, &parameters) < 0) return false;
+    parameters.cq_entries = sizes.completions;
+    if (io_uring_queue_init_params(sizes.submissions, &ring_, &parameters) < 0) return false;
     opened_ = true;
     buffer_ring_.reset(static_cast<io_uring_buf_ring*>(
         std::aligned_alloc(page, receive_buffers * sizeof(io_uring_buf))));

@@ -53,11 +53,17 @@ struct RingCompletion {
     bool filled = false;  // The buffer is full: there may be more.
 };
 
+struct RingSizes {
+    unsigned submissions = 1024;  // Handed in together; more are handed in earlier.
+    // Three for each of ten thousand sessions; beyond them the kernel keeps a list.
+    unsigned completions = 32768;
+};
+
 class SocketRing {
 public:
     // Null where the kernel does not offer it: before 6.1, or forbidden, as in many containers; and
     // where it does not tell of a send that was cut short as it is relied on here.
-    static std::unique_ptr<SocketRing> open(int epoll_fd);
+    static std::unique_ptr<SocketRing> open(int epoll_fd, RingSizes sizes = {});
     ~SocketRing();
     SocketRing(const SocketRing&) = delete;
     SocketRing& operator=(const SocketRing&) = delete;
@@ -105,7 +111,7 @@ private:
     };
 
     explicit SocketRing(int epoll_fd) : epoll_fd_(epoll_fd) {}
-    bool set_up();
+    bool set_up(RingSizes sizes);
     io_uring_sqe& entry();
     void watch_epoll();
     bool tells_of_short_sends();

@@ -153,6 +153,34 @@ TEST_F(Ring, SendsWhatWasGatheredWithTheNextSubmission) {
     EXPECT_FALSE(turn());
 }
 
+// As when thousands of sessions stop together: what does not fit waits in a list of the kernel, and
+// everything that completes later behind it.
+TEST_F(Ring, KnowsOfARefusedSendBehindMoreCompletionsThanItHasRoomFor) {
+    constexpr std::uint64_t others = 24;
+    ring.reset();
+    ring = SocketRing::open(epoll_fd, {.submissions = 8, .completions = 8});
+    ASSERT_TRUE(ring);
+    const std::string much(1 << 20, 'x');
+    while (socket.write_some(bytes(much)).io == Io::ok) continue;  // Until the peer has no room.
+    std::vector<std::pair<int, int>> pairs;
+    for (std::uint64_t i = 1; i <= others; ++i) {
+        pairs.push_back(tcp_pair());
+        ring->receive(pairs.back().first, key * (i + 1));
+    }
+    ring->submit();
+    for (const auto& [near, far] : pairs) ::close(far);
+    ring->wait(5s);
+    Outbox outbox;
+    EXPECT_TRUE(outbox.send(socket, bytes("refused"), {ring.get(), key}));
+    ring->submit();
+    EXPECT_FALSE(outbox.empty());
+    std::map<RingOutcome, std::uint64_t> seen;
+    while (const auto completion = ring->next()) ++seen[completion->outcome];
+    EXPECT_EQ(seen[RingOutcome::ended], others);
+    EXPECT_EQ(seen[RingOutcome::unsent], 1u);
+    for (const auto& [near, far] : pairs) ::close(near);
+}
+
 TEST_F(Ring, TellsTheOutboxOfABrokenConnection) {
     peer->close();
     Outbox outbox;
