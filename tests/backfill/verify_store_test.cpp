@@ -126,6 +126,23 @@ TEST_F(VerifyStore, ReplacesWhatHasChangedAndKeepsTheLastOnes) {
         "t");
 }
 
+// What was found refuses a change of authority; it may not be gone before somebody has looked
+// again.
+TEST_F(VerifyStore, KeepsAnUnfinishedOneWithDifferencesUntilTheNextHasEnded) {
+    ASSERT_TRUE(write(some("1", 1000)));
+    Verification next = some("2", 2000);
+    next.tables.begin()->second.differences = 0;
+    next.tables.begin()->second.listed.clear();
+    ASSERT_TRUE(write(next));
+    EXPECT_EQ(read().size(), 2u);
+    next.verdict = Verdict::equal;
+    next.ended_at = at(2100);
+    ASSERT_TRUE(write(next));
+    const auto all = read();
+    ASSERT_EQ(all.size(), 1u);
+    EXPECT_EQ(all.front().id, "2");
+}
+
 TEST_F(VerifyStore, TellsOfARepairOnceHoweverOftenItIsTold) {
     const RepairNote note{.id = "9",
                           .verification = "1",
