@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <thread>
+#include <algorithm>
 
 #include "tests/support/migration.hpp"
 
@@ -11,8 +11,6 @@ namespace segue::test {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::chrono::milliseconds look_again{100};
 
 MigrationOptions carried() {
     MigrationOptions options;
@@ -24,30 +22,24 @@ MigrationOptions carried() {
 void expect_same(Migration& move) {
     const std::string source = move.superuser(move.source());
     const std::string target = move.superuser(move.target());
-    const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (!compare_catalogs(source, target).empty() &&
-           std::chrono::steady_clock::now() < deadline) {
-        std::this_thread::sleep_for(look_again);
-    }
-    for (const std::string& difference : compare_catalogs(source, target))
-        ADD_FAILURE() << difference;
+    std::vector<std::string> differences;
+    eventually(30s, [&] { return (differences = compare_catalogs(source, target)).empty(); });
+    for (const std::string& difference : differences) ADD_FAILURE() << difference;
     move.expect_equal_soon();
 }
 
 // A problem in status that has all these pieces; the last status otherwise.
 bool wait_problem(Migration& move, const std::vector<std::string>& pieces) {
     std::string last;
-    const auto deadline = std::chrono::steady_clock::now() + 30s;
-    while (std::chrono::steady_clock::now() < deadline) {
+    const bool told = eventually(30s, [&] {
         const auto status = move.segue().status();
         last = status ? status->dump() : "";
-        bool all = true;
-        for (const std::string& piece : pieces) all = all && last.find(piece) != std::string::npos;
-        if (all) return true;
-        std::this_thread::sleep_for(look_again);
-    }
-    ADD_FAILURE() << last;
-    return false;
+        return std::all_of(pieces.begin(), pieces.end(), [&](const std::string& piece) {
+            return last.find(piece) != std::string::npos;
+        });
+    });
+    if (!told) ADD_FAILURE() << last;
+    return told;
 }
 
 // What an application's migrations are made of, most of it in transactions of its own.
