@@ -125,24 +125,7 @@ TEST(MappedLogin, APasswordThatTheServerRefusesIsNamedAsTheOperators) {
 // A certificate that is its own authority.
 struct SelfSigned {
     SelfSigned(const std::filesystem::path& folder, const std::string& name) : path(folder / name) {
-        const auto made = test::run_command({{"openssl",
-                                              "req",
-                                              "-x509",
-                                              "-newkey",
-                                              "ec",
-                                              "-pkeyopt",
-                                              "ec_paramgen_curve:prime256v1",
-                                              "-nodes",
-                                              "-days",
-                                              "2",
-                                              "-subj",
-                                              "/CN=" + name,
-                                              "-keyout",
-                                              key(),
-                                              "-out",
-                                              certificate()}});
-        EXPECT_EQ(made.exit_code, 0) << made.err;
-        std::filesystem::permissions(key(), std::filesystem::perms{0600});
+        test::make_certificate(key(), certificate(), name);
     }
     std::string certificate() const { return path.string() + ".crt"; }
     std::string key() const { return path.string() + ".key"; }

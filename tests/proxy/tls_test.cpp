@@ -96,23 +96,7 @@ struct AskingServer {
     AskingServer() : server{tls_scram} {
         create_roles(server);
         const auto path = [this](const char* file) { return (server.folder() / file).string(); };
-        const auto made = test::run_command({{"openssl",
-                                              "req",
-                                              "-x509",
-                                              "-newkey",
-                                              "ec",
-                                              "-pkeyopt",
-                                              "ec_paramgen_curve:prime256v1",
-                                              "-nodes",
-                                              "-days",
-                                              "2",
-                                              "-subj",
-                                              "/CN=app",
-                                              "-keyout",
-                                              path("segue.key"),
-                                              "-out",
-                                              path("segue.crt")}});
-        EXPECT_EQ(made.exit_code, 0) << made.err;
+        test::make_certificate(path("segue.key"), path("segue.crt"), "app");
         server.run("ALTER SYSTEM SET ssl_ca_file = '" + path("segue.crt") + "'");
         config = config_of(server);
         config.connection = server.socket_url();  // Segue's own way in is not what is tested.

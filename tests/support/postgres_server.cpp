@@ -94,27 +94,11 @@ void give_identity(const fs::path& data) {
     as_server({PostgresServer::binaries() / "pg_resetwal", "-f", "-D", data});
 }
 
-void make_certificate(const fs::path& folder) {
-    const CommandResult made = run_command({{"openssl",
-                                             "req",
-                                             "-x509",
-                                             "-newkey",
-                                             "ec",
-                                             "-pkeyopt",
-                                             "ec_paramgen_curve:prime256v1",
-                                             "-nodes",
-                                             "-days",
-                                             "2",
-                                             "-subj",
-                                             "/CN=localhost",
-                                             "-addext",
-                                             "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                                             "-keyout",
-                                             folder / "server.key",
-                                             "-out",
-                                             folder / "server.crt"}});
-    if (made.exit_code != 0) ADD_FAILURE() << made.err;
-    fs::permissions(folder / "server.key", fs::perms{0600});
+void make_server_certificate(const fs::path& folder) {
+    make_certificate(folder / "server.key",
+                     folder / "server.crt",
+                     "localhost",
+                     {"-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"});
     own(folder / "server.key");
     own(folder / "server.crt");
 }
@@ -134,6 +118,32 @@ const char* method_of(ServerAuth auth) {
 }
 
 }  // namespace
+
+void make_certificate(const fs::path& key,
+                      const fs::path& certificate,
+                      const std::string& name,
+                      const std::vector<std::string>& more) {
+    std::vector<std::string> command = {"openssl",
+                                        "req",
+                                        "-x509",
+                                        "-newkey",
+                                        "ec",
+                                        "-pkeyopt",
+                                        "ec_paramgen_curve:prime256v1",
+                                        "-nodes",
+                                        "-days",
+                                        "2",
+                                        "-subj",
+                                        "/CN=" + name,
+                                        "-keyout",
+                                        key,
+                                        "-out",
+                                        certificate};
+    command.insert(command.end(), more.begin(), more.end());
+    const CommandResult made = run_command({command});
+    if (made.exit_code != 0) ADD_FAILURE() << made.err;
+    fs::permissions(key, fs::perms{0600});
+}
 
 fs::path PostgresServer::binaries() {
     fs::path newest;
@@ -169,7 +179,7 @@ void PostgresServer::create() {
     } else {  // Servers without client programs have no pg_resetwal.
         initialise(program("initdb"), folder_);
     }
-    if (options_.tls) make_certificate(folder_);
+    if (options_.tls) make_server_certificate(folder_);
     write_access();
     std::string text =
         "listen_addresses='127.0.0.1'\nport=" + std::to_string(port_) +

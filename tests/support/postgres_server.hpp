@@ -24,6 +24,13 @@ struct ServerOptions {
     std::filesystem::path bin = {};          // Of another version; empty: the newest installed one.
 };
 
+// A throwaway certificate that is its own authority, and its key. `more`: further arguments of
+// `openssl req`.
+void make_certificate(const std::filesystem::path& key,
+                      const std::filesystem::path& certificate,
+                      const std::string& name,
+                      const std::vector<std::string>& more = {});
+
 class PostgresServer {
 public:
     // Where the binaries are, the newest version; empty when there are none.
