@@ -8,21 +8,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-bool send(PGconn* connection, const std::string& sql, const Parameters& parameters) {
-    std::vector<const char*> values;
-    values.reserve(parameters.size());
-    for (const auto& parameter : parameters)
-        values.push_back(parameter ? parameter->c_str() : nullptr);
-    return PQsendQueryParams(connection,
-                             sql.c_str(),
-                             static_cast<int>(values.size()),
-                             nullptr,
-                             values.data(),
-                             nullptr,
-                             nullptr,
-                             0) == 1;
-}
-
 Status wait_for_result(Connection& connection,
                        std::chrono::milliseconds limit,
                        Clock::time_point deadline) {
@@ -48,7 +33,7 @@ Result<Rows> execute_within(Connection& connection,
                             const std::string& sql,
                             const Parameters& parameters) {
     const auto deadline = Clock::now() + limit;
-    if (!send(connection.raw(), sql, parameters)) return connection.error("statement");
+    if (!send_statement(connection.raw(), sql, parameters)) return connection.error("statement");
     Rows rows{nullptr};
     // Up to the null that says that the server is ready again: that message, too, may never come.
     for (;;) {

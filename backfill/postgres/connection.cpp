@@ -110,6 +110,21 @@ Result<Rows> Connection::execute(const std::string& sql) {
     return error("statement", rows.raw());
 }
 
+bool send_statement(PGconn* connection, const std::string& sql, const Parameters& parameters) {
+    std::vector<const char*> values;
+    values.reserve(parameters.size());
+    for (const auto& parameter : parameters)
+        values.push_back(parameter ? parameter->c_str() : nullptr);
+    return PQsendQueryParams(connection,
+                             sql.c_str(),
+                             static_cast<int>(values.size()),
+                             nullptr,
+                             values.data(),
+                             nullptr,
+                             nullptr,
+                             0) == 1;
+}
+
 Result<Rows> Connection::execute(const std::string& sql, const Parameters& parameters) {
     std::vector<const char*> values;
     values.reserve(parameters.size());

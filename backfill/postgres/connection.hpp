@@ -47,6 +47,9 @@ private:
 
 using Parameters = std::vector<std::optional<std::string>>;
 
+// Sends one statement whose answer comes as text, and waits for nothing. False: libpq says why.
+bool send_statement(PGconn* connection, const std::string& sql, const Parameters& parameters);
+
 class Connection {
 public:
     struct Options {

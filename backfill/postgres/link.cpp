@@ -80,22 +80,9 @@ Result<Rows> execute_before(Connection& connection,
     if (auto set = collect(connection, deadline); !set && set.error().code != Errc::server) {
         return set.error();
     }
-    int sent = 0;
-    if (parameters) {
-        std::vector<const char*> values;
-        for (const auto& value : *parameters) values.push_back(value ? value->c_str() : nullptr);
-        sent = PQsendQueryParams(connection.raw(),
-                                 sql.c_str(),
-                                 static_cast<int>(values.size()),
-                                 nullptr,
-                                 values.data(),
-                                 nullptr,
-                                 nullptr,
-                                 0);
-    } else {
-        sent = PQsendQuery(connection.raw(), sql.c_str());
-    }
-    if (sent == 0) return connection.error("statement");
+    const bool sent = parameters ? send_statement(connection.raw(), sql, *parameters)
+                                 : PQsendQuery(connection.raw(), sql.c_str()) == 1;
+    if (!sent) return connection.error("statement");
     return collect(connection, deadline);
 }
 
