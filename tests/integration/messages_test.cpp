@@ -2,17 +2,11 @@
 // memory, fastpath calls, portals with row limits, flushes, COPY that fails in its middle, and
 // peers that vanish.
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <libpq/libpq-fs.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cstring>
-#include <sstream>
 
 #include "tests/support/migration.hpp"
+#include "tests/support/raw_client.hpp"
 
 namespace segue::test {
 namespace {
@@ -21,15 +15,6 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t large = 32u << 20;
 constexpr long memory_grown_max_kb = 8 * 1024;  // Of Segue: a fourth of one message.
-
-// The most memory that a process ever had, in kB.
-long memory_peak_kb(pid_t pid) {
-    std::istringstream status{read_file("/proc/" + std::to_string(pid) + "/status")};
-    for (std::string line; std::getline(status, line);) {
-        if (line.starts_with("VmHWM:")) return std::atol(line.c_str() + 6);
-    }
-    return 0;
-}
 
 void expect_large_messages_pass(Sql& client) {
     const std::string text(large, 'x');
@@ -67,92 +52,12 @@ TEST(Messages, OfAnySizePassInBoundedMemory) {
             SCOPED_TRACE(std::string{gate} + " " + mode);
             Sql client{move.through() + "?sslmode=" + mode};
             ASSERT_TRUE(client.connected()) << client.error();
-            const long before = memory_peak_kb(move.segue().pid());
+            const long before = move.segue().memory_peak_kb();
             expect_large_messages_pass(client);
-            EXPECT_LT(memory_peak_kb(move.segue().pid()) - before, memory_grown_max_kb);
+            EXPECT_LT(move.segue().memory_peak_kb() - before, memory_grown_max_kb);
         }
     }
 }
-
-// One client that writes the protocol's bytes itself; for what libpq does not do. The server trusts
-// it.
-class RawClient {
-public:
-    explicit RawClient(int port) : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
-        sockaddr_in address{};
-        address.sin_family = AF_INET;
-        address.sin_port = htons(static_cast<std::uint16_t>(port));
-        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        const timeval patience{20, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-        EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
-        const std::string body = std::string{"\0\3\0\0user\0app\0database\0shop\0\0", 28};
-        send(big_endian(body.size() + 4) + body);
-        EXPECT_EQ(hear_until('Z').back(), 'Z');
-    }
-    ~RawClient() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-
-    static std::string big_endian(std::size_t number) {
-        const std::uint32_t swapped = htonl(static_cast<std::uint32_t>(number));
-        return {reinterpret_cast<const char*>(&swapped), 4};
-    }
-    static std::string message(char tag, const std::string& body) {
-        return tag + big_endian(body.size() + 4) + body;
-    }
-    static std::string query(const std::string& sql) {
-        return message('Q', sql + std::string(1, '\0'));
-    }
-    static std::string execute(std::size_t rows) {
-        return message('E', std::string(1, '\0') + big_endian(rows));
-    }
-    // Of the unnamed statement and portal.
-    static std::string parse_and_bind(const std::string& sql) {
-        return message('P', std::string(1, '\0') + sql + std::string(3, '\0')) +
-               message('B', std::string(8, '\0'));
-    }
-
-    void send(const std::string& bytes) const {
-        EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL),
-                  static_cast<ssize_t>(bytes.size()));
-    }
-    // The tags of what comes, up to the first `last`; ends early with '!' when nothing more comes.
-    // Bodies are added to `heard`.
-    std::string hear_until(char last) {
-        std::string tags;
-        while (tags.empty() || tags.back() != last) {
-            char header[5];
-            if (!take(header, sizeof header)) return tags + "!";
-            std::uint32_t size = 0;
-            std::memcpy(&size, header + 1, 4);
-            std::string body(ntohl(size) - 4, '\0');
-            if (!take(body.data(), body.size())) return tags + "!";
-            heard += body;
-            tags += header[0];
-        }
-        return tags;
-    }
-    void end_stream() const { ::shutdown(fd_, SHUT_WR); }
-    void reset() {
-        const linger at_once{1, 0};
-        ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        ::close(std::exchange(fd_, -1));
-    }
-
-    std::string heard;
-
-private:
-    bool take(char* into, std::size_t size) const {
-        for (std::size_t got = 0; got < size;) {
-            const ssize_t more = ::recv(fd_, into + got, size - got, 0);
-            if (more <= 0) return false;
-            got += static_cast<std::size_t>(more);
-        }
-        return true;
-    }
-    int fd_;
-};
 
 // Two servers that trust everybody; sessions that are not at a boundary keep a change waiting for
 // 300 ms.
@@ -170,7 +75,7 @@ TEST(Messages, APortalThatIsSuspendedKeepsItsSessionWhereItIs) {
     SEGUE_NEEDS_POSTGRES();
     Migration move{trusting()};
     ASSERT_TRUE(move.copy());
-    RawClient client{move.segue().port()};
+    RawClient client = RawClient::logged_in(move.segue().port());
     // Nothing tells that a transaction is open: there has been no ReadyForQuery since.
     client.send(RawClient::parse_and_bind("SELECT generate_series(1, 7)") + RawClient::execute(3) +
                 flush);
@@ -192,7 +97,7 @@ TEST(Messages, AnErrorBeforeAFlushIsToldAndEverythingUpToTheSyncSkipped) {
     SEGUE_NEEDS_POSTGRES();
     Migration move{trusting()};
     ASSERT_TRUE(move.copy());
-    RawClient client{move.segue().port()};
+    RawClient client = RawClient::logged_in(move.segue().port());
     client.send(RawClient::parse_and_bind("SELECT 1/0") + RawClient::execute(0) + flush);
     EXPECT_EQ(client.hear_until('E'), "1E");
     client.send(RawClient::query("SELECT 1") +
@@ -230,7 +135,7 @@ TEST(Messages, ACopyThatFailsInItsMiddleLeavesItsSessionWhole) {
     Migration move{trusting()};
     Sql{move.source().socket_url("shop", "app")}.query("CREATE TABLE t (i int)");
     ASSERT_TRUE(move.copy());
-    RawClient client{move.segue().port()};
+    RawClient client = RawClient::logged_in(move.segue().port());
     const auto query = &RawClient::query;
     const std::string good = RawClient::message('d', "1\n"), bad = RawClient::message('d', "one\n"),
                       done = RawClient::message('c', "");
@@ -274,7 +179,8 @@ TEST(Messages, AClientThatVanishesTakesItsServerAlong) {
         return move.source().value("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'");
     };
     {
-        RawClient idle{move.segue().port()}, busy{move.segue().port()};
+        RawClient idle = RawClient::logged_in(move.segue().port());
+        RawClient busy = RawClient::logged_in(move.segue().port());
         busy.send(RawClient::query("SELECT repeat('x', 100000) FROM generate_series(1, 10000)"));
         EXPECT_EQ(busy.hear_until('D'), "TD");
         EXPECT_EQ(theirs(), "3");
@@ -282,7 +188,7 @@ TEST(Messages, AClientThatVanishesTakesItsServerAlong) {
         busy.reset();
     }
     EXPECT_TRUE(eventually(10s, [&] { return theirs() == "1"; })) << theirs();
-    RawClient half{move.segue().port()};
+    RawClient half = RawClient::logged_in(move.segue().port());
     half.send(RawClient::query("SELECT pg_sleep(0.3)"));
     half.end_stream();
     EXPECT_EQ(half.hear_until('Z'), "TDCZ") << "who has only ended its own side is still answered";

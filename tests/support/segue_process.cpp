@@ -154,6 +154,18 @@ std::string SegueProcess::url(const std::string& database,
            database;
 }
 
+long SegueProcess::memory_peak_kb() const {
+    const std::string status = read_file("/proc/" + std::to_string(pid()) + "/status");
+    const std::size_t at = status.find("VmHWM:");
+    return at == std::string::npos ? 0 : std::atol(status.c_str() + at + 6);
+}
+
+std::size_t SegueProcess::open_files() const {
+    std::error_code gone;
+    const fs::directory_iterator files{"/proc/" + std::to_string(pid()) + "/fd", gone};
+    return static_cast<std::size_t>(std::distance(begin(files), end(files)));
+}
+
 void SegueProcess::keep_failure_output() const {
     const std::string text = log();
     const std::size_t from = text.size() > log_shown_max ? text.size() - log_shown_max : 0;

@@ -62,6 +62,8 @@ public:
     int port() const { return port_; }
     int admin_port() const { return admin_port_; }
     pid_t pid() const { return process_.pid(); }
+    long memory_peak_kb() const;  // The most that the running process ever had.
+    std::size_t open_files() const;
     const std::filesystem::path& config() const { return config_; }
     const std::filesystem::path& folder() const { return folder_; }
     std::string log() const { return read_file(folder_ / "log"); }
