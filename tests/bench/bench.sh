@@ -28,8 +28,12 @@ work=$(mktemp -d /tmp/segue-bench-XXXXXX)
 chmod 777 "$work"
 as_server() { if [ "$(id -u)" = 0 ]; then runuser -u postgres -- "$@"; else "$@"; fi; }
 segue_pid= bouncer_pid= haproxy_pid=
+# With it each backend is a group of its own, and on few and busy cores the kernel leaves single ones without any for up to a second.
+autogroup=/proc/sys/kernel/sched_autogroup_enabled grouped=
+if [ -w $autogroup ] && [ "$(cat $autogroup)" = 1 ]; then grouped=yes; echo 0 >$autogroup; fi
 ended() {
     set +e
+    [ -z "$grouped" ] || echo 1 >$autogroup
     kill $segue_pid $bouncer_pid $haproxy_pid 2>/dev/null
     wait 2>/dev/null
     for side in source target; do as_server pg_ctl -D "$work/$side" -m immediate -s stop >/dev/null 2>&1; done
@@ -62,7 +66,8 @@ CONF
 }
 start_server source "$source_port"
 start_server target "$target_port"
-pgbench -i -q -s 20 -h 127.0.0.1 -p "$source_port" -U bench shop >/dev/null 2>&1
+fill() { pgbench -i -q -s "$1" -h 127.0.0.1 -p "$source_port" -U bench shop >/dev/null 2>&1; }  # scale
+fill 1
 
 cat >"$work/segue.toml" <<CONF
 [listen]
@@ -165,6 +170,7 @@ PY
 }
 
 change() {
+    fill 20  # Sixteen clients shall not wait for each other's branch.
     segue start >/dev/null
     /usr/bin/python3 configs/demo_support.py progress "127.0.0.1:$admin_port" /dev/null 300 >/dev/null
     psql -X -q -h 127.0.0.1 -p "$source_port" -U bench -d shop -c CHECKPOINT

@@ -2,7 +2,8 @@
 """The relay beside other proxies: throughput, CPU time of the proxy's process, latency of one client, a large COPY.
 
 Knows only ports and process ids. Every comparison is made in interleaved rounds; what is printed is the median of the
-rounds and the median of the rounds' ratios to the first proxy that is named.
+rounds and the median of the rounds' ratios to the first proxy that is named. The first seconds of a run do not count:
+a pooler's server connections are warm already, those of the others begin with empty caches and page tables.
 """
 import argparse
 import glob
@@ -16,6 +17,7 @@ import time
 
 MODES = ("simple", "extended", "prepared")
 COPY_ROW = 1000  # Bytes a row, about.
+WARM_UP = 2  # Seconds of each run before those that count.
 
 
 class Proxy:
@@ -39,12 +41,14 @@ def environment(tls):
 
 
 def pgbench(args, proxy, tls, *options):
-    command = ["pgbench", "-n", "-S", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", args.user, *options, args.database]
+    command = ["pgbench", "-n", "-S", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", args.user, "-P", "1",
+               "-T", str(WARM_UP + args.seconds), *options, args.database]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(tls), check=False)
     found = re.search(r"actually processed: (\d+)", done.stdout)
     if done.returncode != 0 or found is None:
         sys.exit(f"pgbench through {proxy.name}: {done.stderr.strip() or done.stdout.strip()}")
-    return int(found.group(1)), float(re.search(r"^tps = ([\d.]+)", done.stdout, re.M).group(1))
+    seconds = [float(tps) for tps in re.findall(r"^progress: [\d.]+ s, ([\d.]+) tps", done.stderr, re.M)]
+    return int(found.group(1)), statistics.fmean(seconds[WARM_UP:])
 
 
 def interleaved(proxies, rounds, measure):
@@ -70,7 +74,7 @@ def throughput(args, proxies):
             for clients in args.clients:
                 def measure(proxy):
                     before = proxy.cpu_seconds()
-                    count, tps = pgbench(args, proxy, tls, "-M", mode, "-c", str(clients), "-j", str(min(2, clients)), "-T", str(args.seconds))
+                    count, tps = pgbench(args, proxy, tls, "-M", mode, "-c", str(clients), "-j", str(min(2, clients)))
                     return tps, (proxy.cpu_seconds() - before) / count * 1e5
                 results = interleaved(able, args.rounds, measure)
                 for proxy in able:
@@ -88,9 +92,11 @@ def latency(args, proxies):
         def measure(proxy):
             with tempfile.TemporaryDirectory() as folder:
                 prefix = os.path.join(folder, "log")
-                pgbench(args, proxy, tls, "-M", "prepared", "-c", "1", "-T", str(args.seconds), "-l", f"--log-prefix={prefix}")
+                pgbench(args, proxy, tls, "-M", "prepared", "-c", "1", "-l", f"--log-prefix={prefix}")
                 with open(glob.glob(prefix + "*")[0]) as file:
-                    times = sorted(int(line.split()[2]) / 1000 for line in file)
+                    entries = [line.split() for line in file]
+                began = int(entries[0][4]) + WARM_UP
+                times = sorted(int(entry[2]) / 1000 for entry in entries if int(entry[4]) >= began)
             return statistics.fmean(times), times[len(times) // 2], times[len(times) * 99 // 100]
         results = interleaved(able, args.rounds, measure)
         for proxy in able:
