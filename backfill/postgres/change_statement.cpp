@@ -84,10 +84,14 @@ private:
             const std::string value = parameter(change_.old_row() != OldRow::none, i);
             const std::string quoted = quote_identifier(column(i));
             // Texts, because not every type has an equality, and none of another than the copy's.
-            condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + "::text"
+            // A cast to text is not always what the stream writes (true for t): both are cast.
+            const Column* const known = table_.column(column(i));
+            const std::string cast = known ? "::" + known->type + "::text" : "::text";
+            condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + cast
                                : quoted + table_.equals(column(i)) + value;
             if (whole) condition += prefilter(i, quoted);
         }
+        if (condition.empty() && whole) condition = "true";  // No columns: all rows are equal.
         if (condition.empty()) {
             return Error{
                 Errc::bad_value,

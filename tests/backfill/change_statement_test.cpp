@@ -69,8 +69,8 @@ TEST(ChangeStatement, WithoutAKeyOneOfTheEqualRowsIsMeant) {
     const Relation whole = relation(true);
     const std::string expected =
         R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE ctid = (SELECT ctid FROM )"
-        R"(ONLY "public"."t" WHERE "id"::text IS NOT DISTINCT FROM $3::text AND )"
-        R"(("id" = $4 OR $4 IS NULL) AND "body"::text IS NOT DISTINCT FROM $5::text LIMIT 1))";
+        R"(ONLY "public"."t" WHERE "id"::text IS NOT DISTINCT FROM $3::integer::text AND )"
+        R"(("id" = $4 OR $4 IS NULL) AND "body"::text IS NOT DISTINCT FROM $5::text::text LIMIT 1))";
     EXPECT_EQ(sql(table(false), update(whole, OldRow::full, "0", false)), expected);
     // A key on the follower is enough, however much was sent.
     EXPECT_EQ(sql(table(true), update(whole, OldRow::full, "0", false)),
