@@ -125,19 +125,20 @@ private:
 std::string batch_shape(const FollowerTable& table, const Change& change) {
     if (change.kind() == ChangeKind::truncate) return "";
     const Relation& relation = change.relation();
-    bool named = false, sets = false;
+    bool named = false, sets = false, written = false;
     std::string unchanged;
     for (std::size_t i = 0; i < relation.columns.size(); ++i) {
         if (!table.column(relation.columns[i].name))
             return "";  // The single statement lets the server name it.
         named = named || names_row(table, relation, i);
+        written = written || !is_generated(table, relation, i);
         if (change.kind() != ChangeKind::update) continue;
         sets = sets || is_set(table, change, i);
         if (change.new_cell(i).kind == CellKind::unchanged) unchanged += std::to_string(i) + ",";
     }
     switch (change.kind()) {
         case ChangeKind::insert:
-            return "insert";
+            return written ? "insert" : "";
         case ChangeKind::remove:
             return named ? "remove" : "";
         case ChangeKind::update:

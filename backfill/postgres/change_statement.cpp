@@ -58,8 +58,10 @@ private:
             columns += (columns.empty() ? "" : ", ") + quote_identifier(column(i));
             values += (values.empty() ? "" : ", ") + parameter(false, i);
         }
-        statement_.sql = "INSERT INTO " + qualified(relation_.schema, relation_.name) + " (" +
-                         columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
+        statement_.sql = "INSERT INTO " + qualified(relation_.schema, relation_.name);
+        statement_.sql +=
+            columns.empty() ? " DEFAULT VALUES"
+                            : " (" + columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
     }
 
     // Equal texts are equal values: where a type has a cheap equality it goes first (the server

@@ -187,8 +187,9 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
     const std::string columns = column_list(table);
     const auto begun = follower_->execute("BEGIN");
     if (!begun) return begun.error();
-    const auto into =
-        follower_->execute("COPY " + table.qualified_name() + " (" + columns + ") FROM STDIN");
+    // A table may have no columns, or none that is written: then nothing names them.
+    const std::string list = columns.empty() ? "" : " (" + columns + ")";
+    const auto into = follower_->execute("COPY " + table.qualified_name() + list + " FROM STDIN");
     if (!into) return await_schema(into.error());
     const auto from =
         authority_->execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() +
