@@ -212,7 +212,9 @@ Status read_places(Connection& connection,
 
 Result<std::vector<Sequence>> read_sequences(Connection& connection) {
     const auto rows = connection.execute(R"sql(
-        SELECT n.nspname, c.relname, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle
+        SELECT n.nspname, c.relname, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
+               (SELECT d.refobjid::regclass::text FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                  AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1)
         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relpersistence <> 't'
@@ -229,7 +231,8 @@ Result<std::vector<Sequence>> read_sequences(Connection& connection) {
                                      .min_value = rows->number(row, 3),
                                      .max_value = rows->number(row, 4),
                                      .cache = rows->number(row, 5),
-                                     .cycle = rows->truth(row, 6)});
+                                     .cycle = rows->truth(row, 6),
+                                     .owner = rows->text(row, 7)});
     }
     for (std::size_t from = 0; from < sequences.size(); from += sequence_batch_max) {
         const std::size_t to = std::min(sequences.size(), from + sequence_batch_max);

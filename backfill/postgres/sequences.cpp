@@ -40,6 +40,18 @@ std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& t
     return place;
 }
 
+namespace {
+
+// It belongs to a column of a table that is not moved.
+Result<bool> belongs_elsewhere(Connection& to, const Sequence& sequence) {
+    if (sequence.owner.empty()) return false;
+    const auto there = to.execute("SELECT to_regclass($1) IS NULL", {sequence.owner});
+    if (!there) return there.error();
+    return there->truth(0, 0);
+}
+
+}  // namespace
+
 Status set_sequences_ahead(Connection& from, Connection& to) {
     const auto wanted = read_sequences(from);
     if (!wanted) return wanted.error();
@@ -61,6 +73,9 @@ Status set_sequences_ahead(Connection& from, Connection& to) {
     for (const Sequence& sequence : *wanted) {
         const auto found = by_name.find({sequence.schema, sequence.name});
         if (found == by_name.end()) {
+            const auto elsewhere = belongs_elsewhere(to, sequence);
+            if (!elsewhere) return elsewhere.error();
+            if (*elsewhere) continue;
             return Error{Errc::refused,
                          "sequence " + sequence.schema + "." + sequence.name +
                              " is missing on one side; create it there with the same definition"};

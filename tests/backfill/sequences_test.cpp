@@ -91,6 +91,11 @@ TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {
     ASSERT_TRUE(set_sequences_ahead(target, source));
     EXPECT_EQ(databases.value(Side::source, "SELECT nextval('\"O''Dd\".\"s \"\"1\"')"), "2003");
 
+    // Of tables that are not moved.
+    databases.run(Side::source,
+                  "CREATE TABLE \"Left out\" (i serial, j int GENERATED ALWAYS AS IDENTITY)");
+    ASSERT_TRUE(set_sequences_ahead(source, target));
+
     databases.run(Side::source, "CREATE SEQUENCE lonely");
     const Status missing = set_sequences_ahead(source, target);
     ASSERT_FALSE(missing);
