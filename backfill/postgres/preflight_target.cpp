@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
@@ -12,17 +13,24 @@ namespace {
 
 constexpr std::size_t differences_named_max = 3;
 
-// By name what a type is, as far as it decides which values there are and how they sort.
+// By name what a type is, as far as it decides which values there are and how they sort: (name,
+// that, the name as SQL). Names of constraints, and the path under which a default was written, are
+// no part of it.
 constexpr const char* types_query = R"sql(
     SELECT n.nspname || '.' || t.typname, CASE t.typtype
         WHEN 'e' THEN 'enum (' || (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
                                    FROM pg_enum e WHERE e.enumtypid = t.oid) || ')'
         WHEN 'd' THEN concat_ws(' ', 'domain of', format_type(t.typbasetype, t.typtypmod), CASE WHEN t.typnotnull THEN 'NOT NULL' END,
-                                'default ' || t.typdefault, (SELECT string_agg(pg_get_constraintdef(o.oid), ' ' ORDER BY o.conname)
-                                                             FROM pg_constraint o WHERE o.contypid = t.oid AND o.contype = 'c'))
+                                'default ' || pg_get_expr(t.typdefaultbin, 0),
+                                (SELECT 'collate ' || t.typcollation::regcollation FROM pg_type b
+                                 WHERE b.oid = t.typbasetype AND b.typcollation <> t.typcollation),
+                                (SELECT string_agg(x.text, ' ' ORDER BY x.text COLLATE "C")
+                                 FROM (SELECT pg_get_constraintdef(o.oid) AS text FROM pg_constraint o
+                                       WHERE o.contypid = t.oid AND o.contype = 'c') x))
         WHEN 'r' THEN 'range of ' || (SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE r.rngtypid = t.oid)
         ELSE 'composite (' || (SELECT string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum)
-                               FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) || ')' END
+                               FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) || ')' END,
+        t.oid::regtype
     FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace LEFT JOIN pg_class c ON c.oid = t.typrelid
     WHERE (t.typtype IN ('e', 'd', 'r') OR t.typtype = 'c' AND c.relkind = 'c')
       AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
@@ -61,23 +69,24 @@ void check_tables(const ServerSettings& settings,
                   std::vector<Finding>& findings) {
     const auto conflicts = target_conflicts(source, target, settings.exclude);
     if (!conflicts) return unreadable(Side::target, conflicts.error(), findings);
-    std::map<std::string, std::vector<std::string>> by_table;
-    for (const std::string& conflict : *conflicts) {
-        constexpr std::string_view filled = " is not empty";
-        const bool rows = conflict.ends_with(filled) && conflict.find(": ") == std::string::npos;
-        if (!rows) {
-            by_table[conflict.substr(0, conflict.find(": "))].push_back(conflict);
+    std::map<std::string, std::pair<std::string, std::vector<std::string>>> by_table;
+    for (const TargetConflict& conflict : *conflicts) {
+        if (conflict.kind == TargetConflict::Kind::different) {
+            auto& [sql, differences] = by_table[conflict.table];
+            sql = conflict.table_sql;
+            differences.push_back(conflict.text);
             continue;
         }
-        const std::string table = conflict.substr(0, conflict.size() - filled.size());
         findings.push_back(
             {Severity::fail,
              "table_not_empty",
-             "target: " + table,
+             "target: " + conflict.table,
              "the table exists there and holds rows that no migration of this name copied",
-             "TRUNCATE " + table + ";  -- on the target; or name it in [tables] exclude"});
+             "TRUNCATE " + conflict.table_sql +
+                 ";  -- on the target; or name it in [tables] exclude"});
     }
-    for (const auto& [table, differences] : by_table) {
+    for (const auto& [table, found] : by_table) {
+        const auto& [sql, differences] = found;
         std::string reason;
         for (std::size_t i = 0; i < differences.size() && i < differences_named_max; ++i)
             reason += (i == 0 ? "" : "; ") + differences[i];
@@ -87,7 +96,7 @@ void check_tables(const ServerSettings& settings,
              "table_different",
              "target: " + table,
              reason,
-             "DROP TABLE " + table + ";  -- on the target: Segue creates it; or make it equal"});
+             "DROP TABLE " + sql + ";  -- on the target: Segue creates it; or make it equal"});
     }
 }
 
@@ -96,18 +105,19 @@ void check_types_there(Connection& source, Connection& target, std::vector<Findi
     if (!from) return unreadable(Side::source, from.error(), findings);
     const auto to = target.execute(types_query);
     if (!to) return unreadable(Side::target, to.error(), findings);
-    std::map<std::string_view, std::string_view> wanted;
-    for (int row = 0; row < from->size(); ++row) wanted.emplace(from->at(row, 0), from->at(row, 1));
+    std::map<std::string, std::string> wanted;
+    for (int row = 0; row < from->size(); ++row)
+        wanted.emplace(from->text(row, 0), canonical_definition(from->text(row, 1)));
     for (int row = 0; row < to->size(); ++row) {
-        const auto found = wanted.find(to->at(row, 0));
-        if (found == wanted.end() || found->second == to->at(row, 1)) continue;
-        findings.push_back(
-            {Severity::fail,
-             "type_different",
-             "target: type " + to->text(row, 0),
-             "it is " + to->text(row, 1) + " there, on the source " + std::string{found->second},
-             "DROP TYPE " + to->text(row, 0) +
-                 ";  -- on the target: Segue creates it; or make it equal"});
+        const auto found = wanted.find(to->text(row, 0));
+        const std::string there = canonical_definition(to->text(row, 1));
+        if (found == wanted.end() || found->second == there) continue;
+        findings.push_back({Severity::fail,
+                            "type_different",
+                            "target: type " + to->text(row, 0),
+                            "it is " + there + " there, on the source " + found->second,
+                            "DROP TYPE " + to->text(row, 2) +
+                                ";  -- on the target: Segue creates it; or make it equal"});
     }
 }
 

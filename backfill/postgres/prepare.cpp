@@ -159,8 +159,10 @@ Status check_target(Migration& migration) {
     });
     if (!conflicts) return conflicts.error();
     if (!conflicts->empty()) {
+        std::vector<std::string> told;
+        for (const TargetConflict& conflict : *conflicts) told.push_back(conflict.text);
         return Error{Errc::refused,
-                     "target: tables that cannot be used as they are: " + some_of(*conflicts) +
+                     "target: tables that cannot be used as they are: " + some_of(told) +
                          "; drop or empty them there"};
     }
     if (const Status cleared = drop_secondary_unique(**from, **to); !cleared) return cleared;

@@ -1,8 +1,12 @@
 #include "backfill/postgres/schema_signature.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
+#include <optional>
 #include <set>
 #include <tuple>
+#include <utility>
 
 #include "backfill/postgres/text_array.hpp"
 
@@ -57,28 +61,30 @@ bool before(const SchemaObject& a, const SchemaObject& b) {
     return std::tie(a.table, a.kind, a.name) < std::tie(b.table, b.kind, b.name);
 }
 
-// Those of the names (on both sides) that hold a row on the target.
+// Of the target's tables with these names: schema.table, and quoted where it must be.
+Result<std::map<std::string, std::string>> quoted_names(Connection& target,
+                                                        const std::vector<std::string>& tables) {
+    const auto rows = target.execute(R"sql(
+        SELECT n.nspname || '.' || c.relname, c.oid::regclass
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY ($1::text[]))sql",
+                                     {text_array(tables)});
+    if (!rows) return rows.error();
+    std::map<std::string, std::string> names;
+    for (int row = 0; row < rows->size(); ++row) names[rows->text(row, 0)] = rows->text(row, 1);
+    return names;
+}
+
+// Those that hold a row on the target. A partitioned table holds none itself.
 Result<std::vector<std::string>> not_empty(Connection& target,
-                                           const std::vector<std::string>& tables) {
+                                           const std::map<std::string, std::string>& quoted) {
     std::vector<std::string> filled;
-    for (std::size_t from = 0; from < tables.size(); from += emptiness_batch_max) {
-        const std::vector<std::string> batch(
-            tables.begin() + static_cast<std::ptrdiff_t>(from),
-            tables.begin() +
-                static_cast<std::ptrdiff_t>(std::min(tables.size(), from + emptiness_batch_max)));
-        const auto names = target.execute(R"sql(
-            SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind = 'r' AND n.nspname || '.' || c.relname = ANY ($1::text[]))sql",
-                                          {text_array(batch)});
-        if (!names) return names.error();
+    for (auto table = quoted.begin(); table != quoted.end();) {
         std::string sql;
-        for (int row = 0; row < names->size(); ++row) {
-            if (row > 0) sql += " UNION ALL ";
-            sql += "SELECT " + quote_literal(names->text(row, 0) + "." + names->text(row, 1)) +
-                   " WHERE EXISTS (SELECT FROM ONLY " +
-                   qualified(names->text(row, 0), names->text(row, 1)) + ")";
+        for (std::size_t i = 0; i < emptiness_batch_max && table != quoted.end(); ++i, ++table) {
+            sql += (i > 0 ? " UNION ALL SELECT " : "SELECT ") + quote_literal(table->first) +
+                   " WHERE EXISTS (SELECT FROM ONLY " + table->second + ")";
         }
-        if (sql.empty()) continue;
         const auto rows = target.execute(sql);
         if (!rows) return rows.error();
         for (int row = 0; row < rows->size(); ++row) filled.push_back(rows->text(row, 0));
@@ -86,7 +92,78 @@ Result<std::vector<std::string>> not_empty(Connection& target,
     return filled;
 }
 
+// The end of the literal that begins at `at`; npos when there is none.
+std::size_t literal_end(std::string_view text, std::size_t at) {
+    if (text.substr(at).starts_with("E'")) ++at;  // Backslashes are doubled in it, as quotes are.
+    if (at >= text.size() || text[at] != '\'') return std::string_view::npos;
+    for (++at; at < text.size(); ++at) {
+        if (text[at] != '\'') continue;
+        if (at + 1 < text.size() && text[at + 1] == '\'') {
+            ++at;
+            continue;
+        }
+        return at + 1;
+    }
+    return std::string_view::npos;
+}
+
+constexpr std::string_view array_begin = "ARRAY[", varchar_cast = "::character varying";
+
+// Of "'a'::character varying, 'b'::character varying])::text[]", where the list is nothing else:
+// "'a'::text, 'b'::text]", and how much of the text that was.
+std::optional<std::pair<std::string, std::size_t>> typed_list(std::string_view text) {
+    std::string list;
+    for (std::size_t at = 0;;) {
+        const std::size_t end = literal_end(text, at);
+        if (end == std::string_view::npos || !text.substr(end).starts_with(varchar_cast))
+            return std::nullopt;
+        list += std::string{text.substr(at, end - at)} + "::text";
+        at = end + varchar_cast.size();
+        constexpr std::string_view rest = "])::text[]";
+        if (text.substr(at).starts_with(rest)) return std::pair{list + "]", at + rest.size()};
+        if (!text.substr(at).starts_with(", ")) return std::nullopt;
+        list += ", ";
+        at += 2;
+    }
+}
+
+// The same of "('a'::character varying)::text, ('b'::character varying)::text]".
+std::optional<std::pair<std::string, std::size_t>> dumped_list(std::string_view text) {
+    std::string list;
+    for (std::size_t at = 0;;) {
+        if (!text.substr(at).starts_with("(")) return std::nullopt;
+        const std::size_t end = literal_end(text, ++at);
+        constexpr std::string_view cast = "::character varying)::text";
+        if (end == std::string_view::npos || !text.substr(end).starts_with(cast))
+            return std::nullopt;
+        list += std::string{text.substr(at, end - at)} + "::text";
+        at = end + cast.size();
+        if (text.substr(at).starts_with("]")) return std::pair{list + "]", at + 1};
+        if (!text.substr(at).starts_with(", ")) return std::nullopt;
+        list += ", ";
+        at += 2;
+    }
+}
+
 }  // namespace
+
+std::string canonical_definition(std::string_view definition) {
+    std::string text;
+    for (;;) {
+        const std::size_t found = definition.find(array_begin);
+        if (found == std::string_view::npos) return text.append(definition);
+        const std::string_view list = definition.substr(found + array_begin.size());
+        text.append(definition.substr(0, found));
+        auto known = dumped_list(list);
+        if (!known && text.ends_with("(")) {
+            known = typed_list(list);
+            if (known) text.pop_back();
+        }
+        text.append(array_begin);
+        if (known) text.append(known->first);
+        definition = list.substr(known ? known->second : 0);
+    }
+}
 
 std::string schema_signature_sql(const std::string& which) {
     return signature_begin + which + signature_end;
@@ -95,13 +172,19 @@ std::string schema_signature_sql(const std::string& which) {
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
                                                         const std::vector<std::string>& exclude) {
     const auto rows = connection.execute(
-        schema_signature_sql("n.nspname || '.' || c.relname <> ALL ($1::text[])"),
+        schema_signature_sql(R"sql(n.nspname || '.' || c.relname <> ALL ($1::text[])
+          AND NOT (c.relispartition AND $1::text[] <> '{}' AND EXISTS (
+              SELECT FROM pg_partition_ancestors(c.oid) a JOIN pg_class p ON p.oid = a.relid
+              JOIN pg_namespace pn ON pn.oid = p.relnamespace
+              WHERE pn.nspname || '.' || p.relname = ANY ($1::text[]))))sql"),
         {text_array(exclude)});
     if (!rows) return rows.error();
     std::vector<SchemaObject> objects;
     for (int row = 0; row < rows->size(); ++row) {
-        objects.push_back(
-            {rows->text(row, 0), rows->text(row, 1), rows->text(row, 2), rows->text(row, 3)});
+        objects.push_back({rows->text(row, 0),
+                           rows->text(row, 1),
+                           rows->text(row, 2),
+                           canonical_definition(rows->at(row, 3))});
     }
     std::sort(objects.begin(), objects.end());
     return objects;
@@ -129,9 +212,9 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
     return lines;
 }
 
-Result<std::vector<std::string>> target_conflicts(Connection& source,
-                                                  Connection& target,
-                                                  const std::vector<std::string>& exclude) {
+Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
+                                                     Connection& target,
+                                                     const std::vector<std::string>& exclude) {
     const auto wanted = read_schema_signature(source, exclude);
     if (!wanted) return wanted.error();
     const auto present = read_schema_signature(target, exclude);
@@ -140,34 +223,47 @@ Result<std::vector<std::string>> target_conflicts(Connection& source,
     std::set<std::string> on_source, on_target;
     for (const auto& object : *wanted) on_source.insert(object.table);
     for (const auto& object : *present) on_target.insert(object.table);
-    std::vector<std::string> conflicts, shared;
-    for (const std::string& table : on_target) {
-        if (on_source.contains(table)) shared.push_back(table);
-    }
+    std::vector<std::string> shared;
+    std::set_intersection(on_source.begin(),
+                          on_source.end(),
+                          on_target.begin(),
+                          on_target.end(),
+                          std::back_inserter(shared));
+    const auto quoted = quoted_names(target, shared);
+    if (!quoted) return quoted.error();
+    std::vector<TargetConflict> conflicts;
+    const auto add = [&](TargetConflict::Kind kind, const std::string& table, std::string text) {
+        const auto sql = quoted->find(table);
+        conflicts.push_back(
+            {kind, table, sql == quoted->end() ? table : sql->second, std::move(text)});
+    };
     const auto find = [](const std::vector<SchemaObject>& objects,
                          const SchemaObject& wanted_object) {
         const auto found = std::lower_bound(objects.begin(), objects.end(), wanted_object, before);
         return found != objects.end() && same_object(*found, wanted_object) ? &*found : nullptr;
     };
+    constexpr auto different = TargetConflict::Kind::different;
     for (const SchemaObject& object : *present) {
         if (!on_source.contains(object.table)) continue;
         const SchemaObject* original = find(*wanted, object);
         if (!original) {
-            conflicts.push_back(label(object) + " is not on the source");
+            add(different, object.table, label(object) + " is not on the source");
         } else if (original->definition != object.definition) {
-            conflicts.push_back(label(object) + " differs from the source: " + object.definition +
-                                " instead of " + original->definition);
+            add(different,
+                object.table,
+                label(object) + " differs from the source: " + object.definition + " instead of " +
+                    original->definition);
         }
     }
     for (const SchemaObject& object : *wanted) {
         const bool needed = on_target.contains(object.table) && object.kind == "column";
-        if (needed && !find(*present, object)) {
-            conflicts.push_back(label(object) + " is missing on the target");
-        }
+        if (needed && !find(*present, object))
+            add(different, object.table, label(object) + " is missing on the target");
     }
-    const auto filled = not_empty(target, shared);
+    const auto filled = not_empty(target, *quoted);
     if (!filled) return filled.error();
-    for (const std::string& table : *filled) conflicts.push_back(table + " is not empty");
+    for (const std::string& table : *filled)
+        add(TargetConflict::Kind::filled, table, table + " is not empty");
     return conflicts;
 }
 

@@ -4,7 +4,9 @@
 // identities) are left out.
 
 #include <compare>
+#include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "backfill/postgres/connection.hpp"
@@ -16,7 +18,7 @@ struct SchemaObject {
     std::string table;       // schema.table
     std::string kind;        // table, column, constraint, index
     std::string name;        // Empty for the table itself.
-    std::string definition;  // As the server prints it, with everything qualified.
+    std::string definition;  // As the server prints it, with everything qualified; canonical.
 
     friend auto operator<=>(const SchemaObject&, const SchemaObject&) = default;
 };
@@ -34,11 +36,22 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
                                             const std::vector<SchemaObject>& target,
                                             std::size_t lines_max);
 
-// One line for each table of the target that is also on the source and cannot be used as it is:
-// other columns, constraints or indexes that the source does not have, or rows. What is missing on
-// the target is no conflict.
-Result<std::vector<std::string>> target_conflicts(Connection& source,
-                                                  Connection& target,
-                                                  const std::vector<std::string>& exclude);
+// A table of the target that is also on the source and cannot be used as it is: other columns,
+// constraints or indexes that the source does not have, or rows. What is missing on the target is
+// no conflict.
+struct TargetConflict {
+    enum class Kind : std::uint8_t { different, filled };
+    Kind kind = Kind::different;
+    std::string table;      // schema.table
+    std::string table_sql;  // The same, quoted where it must be.
+    std::string text;       // One line, with the table's name.
+};
+Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
+                                                     Connection& target,
+                                                     const std::vector<std::string>& exclude);
+
+// A definition as it reads when it has been written down and read again: PostgreSQL prints
+// varchar IN ('a') in one way when it was typed, and in another when it came from pg_dump. Pure.
+std::string canonical_definition(std::string_view definition);
 
 }  // namespace segue::backfill::postgres

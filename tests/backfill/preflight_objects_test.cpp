@@ -181,6 +181,35 @@ TEST(PreflightObjects, ComparesWhatTheTargetHasAlready) {
     expect_found(settings_of(databases), {{warn, "extension_version", "target: extension hstore"}});
 }
 
+// As a dump makes them: under no search_path, with names that the server has chosen.
+TEST(PreflightObjects, TakesTypesOfOneMeaningForEqual) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE SEQUENCE s; CREATE DOMAIN d AS int DEFAULT nextval('s') CONSTRAINT low CHECK (VALUE > 0) CONSTRAINT high CHECK (VALUE < 9);
+        CREATE DOMAIN state AS varchar(9) CHECK (VALUE IN ('on', 'off'));
+        CREATE TYPE "Odd type" AS ENUM ('a'); CREATE TABLE "Odd ""table" (i int PRIMARY KEY); CREATE TABLE "Full one" (i int PRIMARY KEY))sql");
+    databases.run(Side::target, R"sql(
+        CREATE SEQUENCE public.s; SET search_path = pg_catalog;
+        CREATE DOMAIN public.d AS int DEFAULT nextval('public.s'::regclass) CONSTRAINT a CHECK (VALUE < 9) CONSTRAINT b CHECK (VALUE > 0);
+        CREATE DOMAIN public.state AS character varying(9) CHECK
+            (((VALUE)::text = ANY ((ARRAY['on'::character varying, 'off'::character varying])::text[]))))sql");
+    expect_failures(settings_of(databases), {});
+    databases.run(Side::target, R"sql(
+        CREATE TYPE "Odd type" AS ENUM ('b'); CREATE TABLE "Odd ""table" (i bigint); CREATE TABLE "Full one" (i int PRIMARY KEY);
+        INSERT INTO "Full one" VALUES (1))sql");
+    expect_failures(settings_of(databases),
+                    {{fail, "type_different", "target: type public.Odd type"},
+                     {fail, "table_different", "target: public.Odd \"table"},
+                     {fail, "table_not_empty", "target: public.Full one"}});
+    // The remedies are commands that work.
+    const auto findings = postgres_preflight(settings_of(databases));
+    ASSERT_TRUE(findings);
+    for (const Finding& finding : *findings)
+        if (finding.severity == fail) databases.run(Side::target, finding.remedy);
+    expect_failures(settings_of(databases), {});
+}
+
 TEST(PreflightObjects, NamesExtensionsThatAreMissingOrElsewhere) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;

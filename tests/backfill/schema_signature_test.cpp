@@ -1,0 +1,67 @@
+#include "backfill/postgres/schema_signature.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/backfill/databases.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+TEST(SchemaSignature, ListsOfVarcharReadTheSameHoweverTheyWereWritten) {
+    const char* const typed =
+        "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'it''s, ])'::character "
+        "varying])::text[])))";
+    const char* const dumped =
+        "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('it''s, ])'::character "
+        "varying)::text])))";
+    EXPECT_EQ(canonical_definition(typed), canonical_definition(dumped));
+    EXPECT_EQ(canonical_definition(dumped),
+              "CHECK (((s)::text = ANY (ARRAY['a'::text, 'it''s, ])'::text])))");
+    EXPECT_EQ(canonical_definition(R"((ARRAY[E'\\'::character varying])::text[])"),
+              R"(ARRAY[E'\\'::text])");
+    // Lists that are something else stay as they are, as does everything around them.
+    for (const char* other : {"",
+                              "int DEFAULT 1",
+                              "ARRAY[",
+                              "(ARRAY[",
+                              "(ARRAY['a",
+                              "(ARRAY['a'::character varying",
+                              "(ARRAY['a'::character varying, 5])::text[]",
+                              "(ARRAY['a'::character varying])::character varying(1)[]",
+                              "ARRAY['a'::character varying, 'b'::character varying]",
+                              "ARRAY[('a'::character varying)::text, b]",
+                              "ANY (ARRAY['a'::bpchar, 'b'::bpchar])"}) {
+        EXPECT_EQ(canonical_definition(other), other);
+    }
+    const std::string twice = std::string{typed} + " AND " + dumped;
+    EXPECT_EQ(canonical_definition(twice),
+              canonical_definition(dumped) + " AND " + canonical_definition(dumped));
+}
+
+// What was typed on the source, and what a dump of it makes.
+TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE t (i int PRIMARY KEY, s varchar(9) DEFAULT 'a' CHECK (s IN ('a', 'b')));
+        CREATE INDEX ON t (i) WHERE s NOT IN ('a', 'c'))sql");
+    databases.run(Side::target, R"sql(
+        CREATE TABLE t (i int PRIMARY KEY, s character varying(9) DEFAULT 'a'::character varying,
+            CONSTRAINT t_s_check CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))));
+        CREATE INDEX t_i_idx ON t USING btree (i)
+            WHERE ((s)::text <> ALL ((ARRAY['a'::character varying, 'c'::character varying])::text[])))sql");
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    const auto conflicts = target_conflicts(source, target, {});
+    ASSERT_TRUE(conflicts);
+    for (const TargetConflict& conflict : *conflicts) ADD_FAILURE() << conflict.text;
+    databases.run(Side::target,
+                  "ALTER TABLE t DROP CONSTRAINT t_s_check, ADD CHECK (s IN ('a', 'c'))");
+    const auto different = target_conflicts(source, target, {});
+    ASSERT_TRUE(different);
+    EXPECT_EQ(different->size(), 1u);
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
