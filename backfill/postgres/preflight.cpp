@@ -4,12 +4,15 @@
 #include "backfill/preflight.hpp"
 
 #include <array>
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "backfill/change_steps.hpp"
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/pg_tools.hpp"
+#include "backfill/postgres/preflight_excluded.hpp"
 #include "backfill/postgres/preflight_keys.hpp"
 #include "backfill/postgres/preflight_live.hpp"
 #include "backfill/postgres/preflight_pair.hpp"
@@ -27,9 +30,11 @@ namespace {
 
 constexpr int version_min = 130000;
 constexpr int version_unknown = 190000;
+// The rule about prepared transactions says the same of their age.
+constexpr std::chrono::milliseconds prepared_age{2200}, prepared_pause{100};
 
 // What the rules may use (preflight_rules.hpp). $1: the excluded tables; $2, $3: our slot and
-// publication; $4: the cap on retained log.
+// publication; $4: the cap on retained log; $5: the side.
 constexpr const char* relations_prefix = R"sql(
     WITH all_relations AS (
         SELECT c.oid, n.nspname AS schema, c.relname AS name, n.nspname || '.' || c.relname AS label
@@ -38,13 +43,15 @@ constexpr const char* relations_prefix = R"sql(
           AND c.relkind IN ('r', 'p', 'f', 'm')
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
                           AND d.objid = c.oid AND d.deptype = 'e')
-          AND n.nspname || '.' || c.relname <> ALL ($1::text[])),
+          AND n.nspname || '.' || c.relname <> ALL ($1::text[])
+          AND NOT (c.relispartition AND $1::text[] <> '{}' AND EXISTS (
+              SELECT FROM pg_partition_ancestors(c.oid) a JOIN pg_class p ON p.oid = a.relid
+              JOIN pg_namespace pn ON pn.oid = p.relnamespace
+              WHERE pn.nspname || '.' || p.relname = ANY ($1::text[])))),
     moved AS (SELECT a.* FROM all_relations a JOIN pg_class c USING (oid)
               WHERE c.relkind = 'r' AND c.relpersistence = 'p'),
-    excluded AS (SELECT c.oid, x.label FROM unnest($1::text[]) AS x(label)
-                 JOIN pg_namespace n ON x.label LIKE replace(n.nspname, '_', '\_') || '.%'
-                 JOIN pg_class c ON c.relnamespace = n.oid AND n.nspname || '.' || c.relname = x.label),
-    ours AS (SELECT $2::text AS slot, $3::text AS publication, $4::bigint AS retained_log_bytes)
+    ours AS (SELECT $2::text AS slot, $3::text AS publication, $4::bigint AS retained_log_bytes,
+             $5::boolean AS on_source)
 )sql";
 
 std::string object_on(Side side, std::string_view object) {
@@ -113,7 +120,8 @@ void run_rules(Side side,
     const Parameters parameters = {text_array(settings.exclude),
                                    slot_name(settings.migration, side),
                                    publication_name(settings.migration),
-                                   std::to_string(settings.retained_log_bytes_max)};
+                                   std::to_string(settings.retained_log_bytes_max),
+                                   side == Side::source ? "true" : "false"};
     for (const Rule& rule : preflight_rules()) {
         if (!applies(rule.where, side)) continue;
         const auto rows =
@@ -133,6 +141,17 @@ void run_rules(Side side,
                                 rows->text(row, 1),
                                 rows->text(row, 2)});
         }
+    }
+}
+
+// Those that a rule would take for left behind if they stay; most are about to end.
+void await_young_prepared(Connection& connection) {
+    const auto deadline = std::chrono::steady_clock::now() + prepared_age;
+    while (std::chrono::steady_clock::now() < deadline) {
+        const auto young = connection.execute(
+            "SELECT FROM pg_prepared_xacts WHERE prepared >= now() - interval '2 seconds' LIMIT 1");
+        if (!young || young->size() == 0) return;
+        std::this_thread::sleep_for(prepared_pause);
     }
 }
 
@@ -226,6 +245,7 @@ void check_side(Side side,
                 std::vector<Finding>& findings) {
     check_version(side, connection, findings);
     check_replica_role(side, connection, findings);
+    await_young_prepared(connection);
     run_rules(side, connection, settings, findings);
     check_leftovers(side, settings, connection, findings);
     check_collations(side, connection, findings);
@@ -250,6 +270,7 @@ Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) 
         tell_size(*source, findings);
     }
     if (source && target) {
+        check_excluded(settings, *source, *target, findings);
         check_pair(settings, *source, *target, findings);
         check_types(*source, *target, findings);
         const auto from = measure_distance(Side::source, *source, findings);

@@ -4,7 +4,6 @@
 #include <string>
 
 #include "backfill/postgres/catalog.hpp"
-#include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -18,34 +17,12 @@ Finding unreadable(const Error& error) {
             "grant what is missing and check again"};
 }
 
-// A misspelt name would leave the table in the move without a word.
-void check_excluded(const ServerSettings& settings,
-                    Connection& source,
-                    std::vector<Finding>& findings) {
-    const auto rows = source.execute(
-        "SELECT e.label FROM unnest($1::text[]) AS e(label) WHERE NOT EXISTS (SELECT FROM pg_class "
-        "c JOIN pg_namespace n"
-        " ON n.oid = c.relnamespace WHERE n.nspname || '.' || c.relname = e.label AND c.relkind "
-        "NOT IN ('i', 'I', 't', 'c'))",
-        {text_array(settings.exclude)});
-    if (!rows) return findings.push_back(unreadable(rows.error()));
-    for (int row = 0; row < rows->size(); ++row) {
-        findings.push_back({Severity::fail,
-                            "exclude_unknown",
-                            "source: " + rows->text(row, 0),
-                            "[tables] exclude names it, and there is no such table",
-                            "write \"schema.table\" as the source's catalog spells it, without "
-                            "quotes, or strike it out"});
-    }
-}
-
 }  // namespace
 
 // Asks what the mover itself will be told. A table with REPLICA IDENTITY NOTHING is said by a rule.
 void check_keys(const ServerSettings& settings,
                 Connection& source,
                 std::vector<Finding>& findings) {
-    check_excluded(settings, source, findings);
     const auto tables = read_tables(source, settings.exclude);
     if (!tables) return findings.push_back(unreadable(tables.error()));
     const auto mute = source.execute(

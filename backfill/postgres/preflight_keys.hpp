@@ -1,6 +1,5 @@
 #pragma once
-// The part of the check that depends on section [tables] of the configuration: tables without a
-// key, and names that exclude nothing.
+// The part of the check that is about tables without a key.
 
 #include <vector>
 

@@ -5,8 +5,8 @@
 // preflight.cpp puts relations and parameters in front of each query:
 //   all_relations (oid, schema, name, label)  tables, views with rows and foreign tables of users
 //   moved         (the same)                  those whose rows are moved
-//   excluded      (oid, label)                those that [tables] exclude names
-//   ours          (slot, publication, retained_log_bytes)  of this migration, on this side
+//   ours          (slot, publication, retained_log_bytes, on_source)  of this migration, on this
+//   side
 
 #include <span>
 #include <string_view>

@@ -1,4 +1,4 @@
-// Objects other than tables, and what depends on excluded tables.
+// Objects other than tables.
 
 #include <array>
 
@@ -38,24 +38,6 @@ constexpr std::array rules = {
         SELECT 'extension ' || extname, 'it keeps rows of the application in tables of its own, which are not moved as tables',
                'move that database with the extension''s own tools; or DROP EXTENSION if nobody uses it'
         FROM pg_extension WHERE extname IN ('timescaledb', 'citus', 'citus_columnar', 'age', 'pg_pathman', 'orioledb') ORDER BY 1)sql"},
-    // What pg_dump would create and could not.
-    Rule{Where::source, fail, "exclude_dependent", R"sql(
-        SELECT o.conrelid::regclass::text, format('its foreign key %s refers to %s, which [tables] exclude names', o.conname, x.label),
-               format('ALTER TABLE %s DROP CONSTRAINT %I;  -- or exclude both tables, or none', o.conrelid::regclass, o.conname)
-        FROM excluded x JOIN pg_constraint o ON o.confrelid = x.oid AND o.contype = 'f' AND o.conparentid = 0
-        WHERE o.conrelid NOT IN (SELECT oid FROM excluded)
-        UNION
-        SELECT v.oid::regclass::text, format('the view reads %s, which [tables] exclude names', x.label),
-               format('DROP VIEW %s;  -- or do not exclude the table', v.oid::regclass)
-        FROM excluded x JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = x.oid
-             AND d.classid = 'pg_rewrite'::regclass
-        JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class v ON v.oid = r.ev_class AND v.oid <> x.oid
-        WHERE v.oid NOT IN (SELECT oid FROM excluded)
-        UNION
-        SELECT c.oid::regclass::text, format('it inherits from %s, which [tables] exclude names', x.label),
-               format('ALTER TABLE %s NO INHERIT %s;  -- or exclude both tables, or none', c.oid::regclass, x.oid::regclass)
-        FROM excluded x JOIN pg_inherits h ON h.inhparent = x.oid JOIN pg_class c ON c.oid = h.inhrelid AND c.relkind = 'r'
-        WHERE NOT c.relispartition AND c.oid NOT IN (SELECT oid FROM excluded) ORDER BY 1)sql"},
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 // What runs now and would be in the way. Prepared transactions of applications that use them all
-// the time come and go: the start waits for those; one that is older than 10 seconds was left
-// behind, or is somebody's to end. A slot waits for every transaction of the server that has an id,
-// of all databases.
+// the time come and go: the start waits for those. A slot waits for every transaction of the server
+// that has an id, of all databases, and only while it is created: the target's is when all is
+// copied.
 
 #include <array>
 
@@ -17,25 +17,28 @@ constexpr std::array rules = {
     Rule{Where::both, fail, "prepared_transaction", R"sql(
         SELECT 'transaction ' || quote_literal(gid), format('prepared at %s in database %s and still open: no consistent start'
                ' is possible before it ends', prepared, database), format('COMMIT PREPARED %L;  -- or ROLLBACK PREPARED', gid)
-        FROM pg_prepared_xacts WHERE prepared < now() - interval '10 seconds')sql"},
+        FROM pg_prepared_xacts WHERE prepared < now() - interval '2 seconds')sql"},
     Rule{Where::both, fail, "subscription", R"sql(
         SELECT 'subscription ' || s.subname, 'its worker writes rows beside the application and the mover',
                format('DROP SUBSCRIPTION %I;  -- or end it when its data is complete', s.subname)
         FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database())sql"},
-    Rule{Where::both, fail, "long_transaction", R"sql(
-        SELECT 'process ' || pid, format('a transaction of %s that has written is open since %s: no slot is created before it'
-               ' ends', usename, xact_start), format('SELECT pg_terminate_backend(%s);  -- if it is not needed', pid)
+    // One that is at work will come to its end.
+    Rule{Where::source, fail, "long_transaction", R"sql(
+        SELECT 'process ' || pid, format('a transaction of %s that has written is open since %s and idle: no slot is created'
+               ' before it ends', usename, xact_start), format('SELECT pg_terminate_backend(%s);  -- if it is not needed', pid)
         FROM pg_stat_activity WHERE backend_type = 'client backend' AND backend_xid IS NOT NULL
-          AND xact_start < now() - interval '10 minutes' AND pid <> pg_backend_pid()
-          AND application_name NOT LIKE 'segue%')sql"},
+          AND state LIKE 'idle in transaction%' AND xact_start < now() - interval '10 minutes' AND pid <> pg_backend_pid()
+          AND application_name NOT LIKE 'segue%' AND NOT EXISTS (SELECT FROM pg_replication_slots, ours WHERE slot_name = slot))sql"},
     Rule{Where::both, warn, "long_transaction", R"sql(
-        SELECT 'process ' || pid, format('a transaction of %s is open since %s: start may wait for it', usename, xact_start),
-               format('SELECT pg_terminate_backend(%s);  -- if it is not needed', pid)
-        FROM pg_stat_activity WHERE backend_type = 'client backend'
-          AND (datname = current_database() OR backend_xid IS NOT NULL)
-          AND NOT (backend_xid IS NOT NULL AND xact_start < now() - interval '10 minutes')
-          AND xact_start < now() - interval '1 minute' AND pid <> pg_backend_pid()
-          AND application_name NOT LIKE 'segue%')sql"},
+        SELECT 'process ' || a.pid, format('a transaction of %s%s is open since %s: start may wait for it, and a cutover does not',
+               a.usename, CASE WHEN a.backend_xid IS NULL THEN '' ELSE ' that has written' END, a.xact_start),
+               format('SELECT pg_terminate_backend(%s);  -- if it is not needed', a.pid)
+        FROM pg_stat_activity a, (SELECT on_source, EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = slot) AS made FROM ours) s
+        WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid() AND a.application_name NOT LIKE 'segue%'
+          AND a.xact_start < now() - CASE WHEN a.backend_xid IS NULL THEN interval '1 minute' ELSE interval '10 seconds' END
+          AND (a.datname = current_database() OR a.backend_xid IS NOT NULL AND NOT s.made)
+          AND (s.made OR NOT s.on_source OR a.backend_xid IS NULL OR a.state NOT LIKE 'idle in transaction%'
+               OR a.xact_start >= now() - interval '10 minutes'))sql"},
     // Those that have just come may be going as well.
     Rule{Where::source, warn, "direct_session", R"sql(
         SELECT format('role %s from %s', usename, coalesce(host(client_addr), 'a unix socket')),

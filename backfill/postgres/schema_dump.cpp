@@ -9,6 +9,7 @@
 #include <thread>
 #include <utility>
 
+#include "backfill/postgres/text_array.hpp"
 #include "protocol/crypto.hpp"
 
 namespace segue::backfill::postgres {
@@ -64,7 +65,25 @@ Result<SchemaDump> empty_dump(const SchemaSettings& settings, Connection& source
     return SchemaDump{std::move(*tools), std::move(*folder)};
 }
 
-Result<ToolRun> dump_run(const SchemaSettings& settings, const SchemaDump& dump) {
+// With the partitions of excluded tables: they are not moved either, and could not be attached.
+Result<std::vector<std::string>> left_out(const SchemaSettings& settings, Connection& source) {
+    const auto rows = source.execute(R"sql(
+        WITH named AS (SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                       WHERE n.nspname || '.' || c.relname = ANY ($1::text[]))
+        SELECT DISTINCT n.nspname, c.relname
+        FROM (SELECT oid FROM named UNION SELECT t.relid FROM named, pg_partition_tree(named.oid) t) x
+        JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace)sql",
+                                     {text_array(settings.exclude)});
+    if (!rows) return rows.error();
+    std::vector<std::string> names;
+    for (int row = 0; row < rows->size(); ++row)
+        names.push_back(qualified(rows->at(row, 0), rows->at(row, 1)));
+    return names;
+}
+
+Result<ToolRun> dump_run(const SchemaSettings& settings,
+                         const SchemaDump& dump,
+                         Connection& source) {
     const auto url = split_password(settings.source_url);
     if (!url) return url.error();
     ToolRun run{.arguments = {dump.tools.dump,
@@ -76,12 +95,9 @@ Result<ToolRun> dump_run(const SchemaSettings& settings, const SchemaDump& dump)
                               "--exclude-schema=segue",
                               dump_lock_wait,
                               "--file=" + dump.file()}};
-    for (const std::string& table : settings.exclude) {
-        const std::size_t dot = table.find('.');
-        if (dot == std::string::npos) continue;
-        run.arguments.push_back("--exclude-table=" +
-                                qualified(table.substr(0, dot), table.substr(dot + 1)));
-    }
+    const auto names = left_out(settings, source);
+    if (!names) return names.error();
+    for (const std::string& table : *names) run.arguments.push_back("--exclude-table=" + table);
     run.arguments.push_back("--dbname=" + url->without_password +
                             " application_name='segue pg_dump'");
     if (!url->password.empty()) run.environment.emplace_back("PGPASSWORD", url->password);
@@ -106,7 +122,7 @@ Result<SchemaDump> take_dump(const SchemaSettings& settings,
                              Connection& target) {
     auto dump = empty_dump(settings, source);
     if (!dump) return dump.error();
-    auto run = dump_run(settings, *dump);
+    auto run = dump_run(settings, *dump, source);
     if (!run) return run.error();
     for (int tries = 1;; ++tries) {
         run->in_the_way = in_the_way(source, std::min(patience_step * (tries - 1), patience_max));

@@ -147,14 +147,49 @@ TEST(PreflightObjects, NamesWhatDependsOnExcludedTables) {
         CREATE TABLE heir (k int PRIMARY KEY) INHERITS (junk); CREATE VIEW seen AS SELECT * FROM junk;
         CREATE TABLE away (i int PRIMARY KEY REFERENCES "j_nk");
         CREATE TABLE parts (i int PRIMARY KEY) PARTITION BY RANGE (i);
-        CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (9))sql");
+        CREATE TABLE parts_1 PARTITION OF parts FOR VALUES FROM (1) TO (9);
+        CREATE TABLE of_part (i int PRIMARY KEY REFERENCES parts_1); CREATE TABLE holder (i int PRIMARY KEY, j junk[]);
+        CREATE FUNCTION counted() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(*) FROM junk; END;
+        CREATE TABLE guarded (i int PRIMARY KEY); CREATE POLICY p ON guarded USING (EXISTS (SELECT FROM junk));
+        CREATE RULE r AS ON INSERT TO guarded DO ALSO DELETE FROM junk)sql");
     ServerSettings settings = settings_of(databases);
     expect_failures(settings, {});
     settings.exclude = {"public.junk", "public.parts"};
     expect_failures(settings,
                     {{fail, "exclude_dependent", "source: public.lines"},
                      {fail, "exclude_dependent", "source: public.heir"},
-                     {fail, "exclude_dependent", "source: public.seen"}});
+                     {fail, "exclude_dependent", "source: public.seen"},
+                     {fail, "exclude_dependent", "source: public.of_part"},
+                     {fail, "exclude_dependent", "source: public.holder"},
+                     {fail, "exclude_dependent", "source: function public.counted()"},
+                     {fail, "exclude_dependent", "source: public.guarded"}});
+    // What the operator has made there serves those that need it.
+    databases.run(Side::target,
+                  "CREATE TABLE junk (i int PRIMARY KEY, v int); CREATE TABLE parts (i int);"
+                  " CREATE TABLE parts_1 (i int PRIMARY KEY)");
+    expect_failures(settings, {});
+    expect_found(settings,
+                 {{warn, "exclude_dependent", "source: public.lines"},
+                  {warn, "exclude_dependent", "source: public.seen"}});
+}
+
+// One configuration may serve many databases; but nobody means a table that is nearly there.
+TEST(PreflightObjects, WarnsOfNamesThatExcludeNothingAndRefusesSlips) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(
+        Side::source,
+        "CREATE TABLE junk (i int PRIMARY KEY); CREATE TABLE \"Odd.one\" (i int PRIMARY KEY)");
+    databases.run(Side::target, "CREATE TABLE own (i int)");
+    ServerSettings settings = settings_of(databases);
+    settings.exclude = {"public.elsewhere", "public.own", "public.Odd.one"};
+    expect_failures(settings, {});
+    expect_found(settings, {{warn, "exclude_unknown", "source: public.elsewhere"}});
+    settings.exclude = {"Public.Junk", "junk", "public.\"Odd.one\""};
+    expect_failures(settings,
+                    {{fail, "exclude_unknown", "source: Public.Junk"},
+                     {fail, "exclude_unknown", "source: junk"},
+                     {fail, "exclude_unknown", "source: public.\"Odd.one\""}});
 }
 
 TEST(PreflightObjects, ComparesWhatTheTargetHasAlready) {

@@ -111,6 +111,21 @@ TEST(PreflightServers, SeesWhatRuns) {
                 Not(Contains("warn direct_session of source: role postgres from 127.0.0.1")));
 }
 
+// One that is left behind is found at once, however young it is; one that ends is none.
+TEST(PreflightServers, TellsPreparedTransactionsThatStayFromThoseThatEnd) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{{.settings = {"max_prepared_transactions=5"}}}, target;
+    source.run("CREATE TABLE t (i int PRIMARY KEY)");
+    source.run("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'left behind'");
+    EXPECT_THAT(told(source, target),
+                Contains("fail prepared_transaction of source: transaction 'left behind'"));
+    source.run("COMMIT PREPARED 'left behind'");
+    test::Sql waiting{source.url()};
+    waiting.query("BEGIN; INSERT INTO t VALUES (2)");
+    EXPECT_THAT(told(source, target),
+                Not(Contains(::testing::StartsWith("fail long_transaction"))));
+}
+
 TEST(PreflightServers, OrderVersionsAsNumbers) {
     const std::pair<const char*, const char*> rising[] = {
         {"1.9", "1.10"}, {"1.0", "1.0.1"}, {"2", "10"}, {"1.4", "1.4devel"}, {"3.03", "3.4"}};

@@ -93,9 +93,9 @@ TEST(Preflight, NamesEveryObjectThatCannotBeMovedExactly) {
         std::count_if(
             fails.begin(), fails.end(), [](const auto& f) { return f.first == "exclude_unknown"; }),
         0);
-    excluding.exclude.push_back("public.kache");
+    excluding.exclude.push_back("public.Cache");
     EXPECT_TRUE(
-        coded(excluding, Severity::fail).contains({"exclude_unknown", "source: public.kache"}));
+        coded(excluding, Severity::fail).contains({"exclude_unknown", "source: public.Cache"}));
 }
 
 TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
