@@ -37,13 +37,26 @@ WHERE current_setting('server_version_num')::int >= 150000 \gexec
 -- Compares, and on the target sets, the stored passwords, so that each client logs in on both sides with its own.
 GRANT SELECT ON pg_catalog.pg_authid TO :"role";
 
--- Only owners may publish a table, put the fence on it, or set its sequence.
-SELECT DISTINCT format('GRANT %I TO %I', o.rolname, :'role')
+-- Only owners may publish a table, put the fence on it, or set its sequence. Who is given a superuser's role is one as
+-- well, so that such owners are not given but named.
+CREATE TEMPORARY VIEW segue_owned AS
+SELECT o.rolname AS owner, o.rolsuper AS by_superuser, format('ALTER %s %s OWNER TO ...;', CASE c.relkind WHEN 'v' THEN 'VIEW'
+    WHEN 'm' THEN 'MATERIALIZED VIEW' WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, format('%I.%I', n.nspname, c.relname)) AS command
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles o ON o.oid = c.relowner
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\_%'
-  AND n.nspname NOT IN ('information_schema', 'segue') AND o.rolname <> :'role'
+  AND n.nspname NOT IN ('information_schema', 'segue')
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-\gexec
+  -- Those of a serial or identity column change hands with their table.
+  AND NOT (c.relkind = 'S' AND EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+                                       AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')));
+SELECT DISTINCT format('GRANT %I TO %I', owner, :'role') FROM segue_owned WHERE NOT by_superuser AND owner <> :'role' \gexec
+SELECT count(*) > 0 AS by_superuser FROM segue_owned WHERE by_superuser AND owner <> :'role' \gset
+\if :by_superuser
+\warn 'Superusers own what stands below, and to move it without superuser its owner must be another role, such as that of the'
+\warn 'application. Name one and run these commands, then this file again; or let Segue''s role be a superuser.'
+SELECT owner, command FROM segue_owned WHERE by_superuser AND owner <> :'role' ORDER BY 1, 2;
+\endif
+DROP VIEW segue_owned;
 SELECT format('GRANT USAGE ON SCHEMA %I TO %I', nspname, :'role') FROM pg_namespace
 WHERE nspname NOT LIKE 'pg\_%' AND nspname NOT IN ('information_schema', 'segue') \gexec
 

@@ -58,6 +58,7 @@ std::set<std::string> names_of(const Rows& rows) {
 struct TargetRoles {
     std::set<std::string> present, ours;  // Ours: our role is a member.
     std::set<std::string> beyond;         // Only a superuser could create them.
+    std::set<std::string> superusers;     // On either side.
     bool superuser = false;
     bool same_name = false;  // Our role has one name on both sides: its memberships are carried.
 };
@@ -82,6 +83,11 @@ Result<TargetRoles> read_target(Connection& source, Connection& target) {
     const auto beyond = roles_beyond_us(*from, *to, target);
     if (!beyond) return beyond.error();
     roles.beyond = {beyond->begin(), beyond->end()};
+    for (Connection* side : {&source, &target}) {
+        const auto powerful = side->execute("SELECT rolname FROM pg_roles WHERE rolsuper");
+        if (!powerful) return powerful.error();
+        roles.superusers.merge(names_of(*powerful));
+    }
     return roles;
 }
 
@@ -110,8 +116,13 @@ void check_owner(const ServerSettings& settings,
                         "target: role " + role,
                         "it owns objects on the source, and our role may not give it any on the "
                         "target: it is no member of it",
-                        "GRANT " + quote_identifier(role) + " TO " + quote_identifier(our_name) +
-                            ";  -- on the target, as a superuser"});
+                        // A superuser's role makes superusers.
+                        there.superusers.contains(role)
+                            ? "ALTER TABLE ... OWNER TO ...;  -- on the source, to a role without "
+                              "superuser: configs/roles.sql names them"
+                            : "GRANT " + quote_identifier(role) + " TO " +
+                                  quote_identifier(our_name) +
+                                  ";  -- on the target, as a superuser"});
 }
 
 void check_superuser_objects(Connection& source,

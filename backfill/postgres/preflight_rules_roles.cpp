@@ -19,16 +19,20 @@ constexpr std::array rules = {
         WHERE NOT has_database_privilege(current_database(), 'CREATE'))sql"},
     Rule{Where::both, fail, "role_owner", R"sql(
         SELECT 'role ' || current_user,
-               format('the role is not a member of %s, who owns %s of the tables: it cannot publish or fence them',
-                      o.rolname, count(*)),
-               format('GRANT %I TO %I;', o.rolname, current_user)
+               format('the role is not a member of %s, who %sowns %s of the tables: it cannot publish or fence them',
+                      o.rolname, CASE WHEN o.rolsuper THEN 'is a superuser and ' ELSE '' END, count(*)),
+               -- A superuser's role makes superusers.
+               CASE WHEN o.rolsuper THEN format('ALTER TABLE %s OWNER TO ...;  -- a role without superuser%s', min(m.oid::regclass::text),
+                                                CASE WHEN count(*) > 1 THEN format('; and %s more', count(*) - 1) ELSE '' END)
+                    ELSE format('GRANT %I TO %I;', o.rolname, current_user) END
         FROM moved m JOIN pg_class c USING (oid) JOIN pg_roles o ON o.oid = c.relowner
-        WHERE NOT pg_has_role(current_user, c.relowner, 'USAGE') GROUP BY o.rolname)sql"},
+        WHERE NOT pg_has_role(current_user, c.relowner, 'USAGE') GROUP BY o.rolname, o.rolsuper)sql"},
     Rule{Where::both, fail, "role_owner", R"sql(
         SELECT 'role ' || current_user,
                format('the role is not a member of %s, who owns sequence %s%s: it may not read and set it', o.rolname, min(s.name),
                       CASE WHEN count(*) > 1 THEN format(' and %s more', count(*) - 1) ELSE '' END),
-               format('GRANT %I TO %I;', o.rolname, current_user)
+               CASE WHEN o.rolsuper THEN format('GRANT SELECT, UPDATE ON SEQUENCE %s TO %I;', min(s.oid::regclass::text), current_user)
+                    ELSE format('GRANT %I TO %I;', o.rolname, current_user) END
         FROM (SELECT c.oid, c.relowner, n.nspname || '.' || c.relname AS name
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
               WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\_%'
@@ -38,7 +42,7 @@ constexpr std::array rules = {
         WHERE NOT pg_has_role(current_user, s.relowner, 'USAGE')
           AND NOT (has_sequence_privilege(s.oid, 'SELECT') AND has_sequence_privilege(s.oid, 'UPDATE'))
           AND NOT EXISTS (SELECT FROM moved m JOIN pg_class c USING (oid) WHERE c.relowner = s.relowner)
-        GROUP BY o.rolname)sql"},
+        GROUP BY o.rolname, o.rolsuper)sql"},
     Rule{Where::both, fail, "role_usage", R"sql(
         SELECT 'schema ' || n.nspname, 'our role may not look into the schema',
                format('GRANT USAGE ON SCHEMA %I TO %I;', n.nspname, current_user)

@@ -10,7 +10,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-void run_roles_sql(const PostgresServer& server, const std::string& side) {
+// Returns what it says.
+std::string run_roles_sql(const PostgresServer& server, const std::string& side) {
     const CommandResult done = run_command({{(PostgresServer::binaries() / "psql").string(),
                                              "-X",
                                              "-q",
@@ -21,9 +22,13 @@ void run_roles_sql(const PostgresServer& server, const std::string& side) {
                                              "-f",
                                              std::string{TEST_FOLDER} + "/../../configs/roles.sql",
                                              server.socket_url("shop")}});
-    ASSERT_EQ(done.exit_code, 0) << done.err;
+    EXPECT_EQ(done.exit_code, 0) << done.err;
     server.run("ALTER ROLE least PASSWORD 'least'");
-    ASSERT_EQ(server.value("SELECT rolsuper FROM pg_roles WHERE rolname = 'least'"), "f");
+    EXPECT_EQ(server.value("SELECT rolsuper FROM pg_roles WHERE rolname = 'least'"), "f");
+    EXPECT_EQ(server.value("SELECT count(*) FROM pg_roles WHERE rolsuper AND pg_has_role('least', "
+                           "oid, 'MEMBER')"),
+              "0");
+    return done.out + done.err;
 }
 
 SegueOptions with_least(Migration& move) {
@@ -150,7 +155,8 @@ TEST(LeastPrivilege, CheckNamesWhatOnlyASuperuserCouldCreate) {
         "CREATE ROLE powerful SUPERUSER; CREATE TABLE theirs (i int PRIMARY KEY); ALTER TABLE "
         "theirs OWNER TO powerful",
         "shop");
-    run_roles_sql(move.source(), "source");
+    const std::string said = run_roles_sql(move.source(), "source");
+    EXPECT_NE(said.find("ALTER TABLE public.theirs OWNER TO"), std::string::npos) << said;
     run_roles_sql(move.target(), "target");
     SegueProcess least{with_least(move)};
     const CommandResult checked = least.verb({"check"});
@@ -161,8 +167,14 @@ TEST(LeastPrivilege, CheckNamesWhatOnlyASuperuserCouldCreate) {
                              "owner_missing             target: role powerful",
                              "owner_not_ours            target: role powerful"})
         EXPECT_NE(checked.out.find(told), std::string::npos) << told << "\n" << checked.out;
+    EXPECT_NE(checked.out.find("ALTER TABLE public.theirs OWNER TO"), std::string::npos);
+    EXPECT_EQ(checked.out.find("GRANT powerful"), std::string::npos);
     move.target().run("CREATE EXTENSION file_fdw", "shop");
     EXPECT_EQ(least.verb({"check"}).out.find("extension file_fdw"), std::string::npos);
+    // The owner that the file asks for, and it is enough.
+    move.source().run("ALTER TABLE theirs OWNER TO app", "shop");
+    EXPECT_EQ(run_roles_sql(move.source(), "source").find("OWNER TO"), std::string::npos);
+    EXPECT_EQ(least.verb({"check"}).out.find("powerful"), std::string::npos);
 }
 
 }  // namespace
