@@ -20,7 +20,8 @@ Migration::Migration(MigrationOptions options)
     }
     segue_options_ = {.source_url = mover_url(*source_, cables_[0].get()),
                       .target_url = mover_url(*target_, cables_[1].get()),
-                      .lines = options.lines};
+                      .lines = options.lines,
+                      .environment = options.environment};
     segue_ = std::make_unique<SegueProcess>(segue_options_);
 }
 

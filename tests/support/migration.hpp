@@ -21,6 +21,7 @@ struct MigrationOptions {
     bool cables = false;  // Segue reaches each server through a relay that can be cut.
     std::vector<std::pair<std::string, std::string>> lines =
         {};  // Of the configuration, by section.
+    std::vector<std::pair<std::string, std::string>> environment = {};  // Of Segue, added to ours.
 
     static ServerOptions scram() {
         ServerOptions options;

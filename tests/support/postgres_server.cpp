@@ -212,11 +212,12 @@ void PostgresServer::write_access() const {
 void PostgresServer::start() {
     // A backend of the server before may live for a moment after a crash and keep the shared
     // memory: try again.
+    auto environment = options_.environment;
+    environment.emplace_back("LC_ALL", "C.UTF-8");
     for (int attempt = 0; attempt < 10; ++attempt) {
-        process_ = Child{
-            {{program("postgres"), "-D", data()}, {{"LC_ALL", "C.UTF-8"}}, {}, server_account()},
-            folder_ / "log",
-            SIGQUIT};
+        process_ = Child{{{program("postgres"), "-D", data()}, environment, {}, server_account()},
+                         folder_ / "log",
+                         SIGQUIT};
         const bool ready = eventually(seconds{60}, [&] {
             return !process_.running() || PQping(socket_url().c_str()) == PQPING_OK;
         });

@@ -21,7 +21,8 @@ struct ServerOptions {
     bool tls = false;                        // With a throwaway certificate for localhost.
     bool tls_only = false;                   // hostssl in pg_hba.conf.
     std::vector<std::string> settings = {};  // "name=value", last, so they win.
-    std::filesystem::path bin = {};          // Of another version; empty: the newest installed one.
+    std::vector<std::pair<std::string, std::string>> environment = {};  // Added to ours.
+    std::filesystem::path bin = {};  // Of another version; empty: the newest installed one.
 };
 
 // A throwaway certificate that is its own authority, and its key. `more`: further arguments of
