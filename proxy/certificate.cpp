@@ -26,10 +26,6 @@ constexpr const char* method =
     "pair. hash: the sums, modulo 2^64, of two 64-bit hashes of the rows' texts, which depend "
     "neither on the order of the rows nor on the ranges. On a server where nobody writes, query "
     "gives the same rows and hash as here, under the settings.";
-constexpr const char* settings =
-    "SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle = 'postgres'; SET bytea_output "
-    "= 'hex'; SET extra_float_digits = 3; SET xmloption = 'content'; SET search_path = pg_catalog; "
-    "SET client_encoding = 'UTF8'";
 constexpr const char* digest_of =
     "this document without the member digest, as JSON with sorted keys, no white space, UTF-8";
 constexpr int document_version = 1;
@@ -194,7 +190,7 @@ json certificate(const Verification& verification,
         {"tables", std::move(tables)},
         {"excluded", excluded_json(verification)},
         {"method", method},
-        {"settings", settings},
+        {"settings", backfill::postgres::normalised_settings_sql()},
     };
     document["digest"] = {
         {"algorithm", "sha256"}, {"of", digest_of}, {"value", certificate_digest(document)}};

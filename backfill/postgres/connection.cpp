@@ -43,11 +43,28 @@ bool raised(PGresult* result) {
     return context == nullptr || !std::string_view{context}.starts_with("PL/pgSQL function segue.");
 }
 
+struct NamedSetting {
+    const char *name, *value;
+};
+
 // One text of a value means the same on both servers, whatever their own settings are.
-constexpr const char* normalised_settings =
-    "-c DateStyle=ISO -c IntervalStyle=postgres -c TimeZone=UTC -c bytea_output=hex"
-    " -c extra_float_digits=3 -c xmloption=content -c lc_monetary=C -c statement_timeout=0"
-    " -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c search_path=pg_catalog";
+constexpr NamedSetting normalised_settings[] = {{"DateStyle", "ISO"},
+                                                {"IntervalStyle", "postgres"},
+                                                {"TimeZone", "UTC"},
+                                                {"bytea_output", "hex"},
+                                                {"extra_float_digits", "3"},
+                                                {"xmloption", "content"},
+                                                {"lc_monetary", "C"},
+                                                {"search_path", "pg_catalog"}};
+constexpr const char* no_timeouts =
+    " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
+
+std::string normalised_options() {
+    std::string options;
+    for (const NamedSetting& one : normalised_settings)
+        options += std::string{options.empty() ? "-c " : " -c "} + one.name + "=" + one.value;
+    return options + no_timeouts;
+}
 
 }  // namespace
 
@@ -58,7 +75,7 @@ long long Rows::number(int row, int column) const {
 long long Rows::affected() const { return parse_number<long long>(PQcmdTuples(result_.get())); }
 
 Result<Connection> Connection::open(const std::string& url, const Options& options) {
-    std::string startup = options.normalised ? normalised_settings : "";
+    std::string startup = options.normalised ? normalised_options() : "";
     for (const auto& [setting, value] : options.settings) {
         startup += " -c " + setting + "=" + escape_option(value);
     }
@@ -227,6 +244,13 @@ std::string quote_literal(std::string_view value) {
     }
     quoted.push_back('\'');
     return quoted;
+}
+
+std::string normalised_settings_sql() {
+    std::string sql;
+    for (const NamedSetting& one : normalised_settings)
+        sql += std::string{"SET "} + one.name + " = '" + one.value + "'; ";
+    return sql + "SET client_encoding = 'UTF8'";
 }
 
 std::string qualified(std::string_view schema, std::string_view name) {

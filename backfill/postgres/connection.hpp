@@ -92,6 +92,9 @@ private:
     std::unique_ptr<PGconn, Finish> connection_;
 };
 
+// What a normalised session has set, for whoever repeats a query of ours in another one.
+std::string normalised_settings_sql();
+
 // A server's primary message without what may be the value of a row: data exceptions (class 22)
 // quote them, and what a function of the application raises says whatever it likes.
 std::string without_values(std::string_view message, std::string_view sqlstate, bool raised);

@@ -92,5 +92,21 @@ TEST(PostgresConnection, WritesMoneyTheSameForEveryDatabase) {
     EXPECT_EQ(shown->at(0, 0), "C");
 }
 
+// What a certificate says to set, so that its queries give the same again.
+TEST(PostgresConnection, TellsTheSettingsOfItsSessionsAsSql) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    Connection ours = databases.open(Side::source);
+    const std::string shown =
+        "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings"
+        " WHERE source IN ('client', 'session') AND name !~ 'timeout|application_name'";
+    const auto wanted = ours.execute(shown);
+    ASSERT_TRUE(wanted);
+    EXPECT_NE(wanted->text(0, 0).find("lc_monetary=C"), std::string::npos);
+    test::Sql theirs{databases.url(Side::source)};
+    theirs.query(normalised_settings_sql());
+    EXPECT_EQ(theirs.value(shown), wanted->text(0, 0));
+}
+
 }  // namespace
 }  // namespace segue::backfill::postgres
