@@ -3,6 +3,7 @@
 #include <fstream>
 #include <iterator>
 #include <sstream>
+#include <utility>
 
 #include "backfill/postgres/connection.hpp"
 #include "protocol/crypto.hpp"
@@ -211,53 +212,76 @@ Status check_certificate(const json& certificate) {
     return Done{};
 }
 
+namespace {
+
+// What a document of another version lacks is a question mark.
+std::string shown(const json& object, const char* member) {
+    const json value = object.is_object() ? object.value(member, json{}) : json{};
+    if (value.is_string()) return value.get<std::string>();
+    return value.is_null() ? "?" : value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+json list_in(const json& object, const char* member) {
+    const json value = object.is_object() ? object.value(member, json{}) : json{};
+    return value.is_array() ? value : json::array();
+}
+
+json object_in(const json& object, const char* member) {
+    const json value = object.is_object() ? object.value(member, json{}) : json{};
+    return value.is_object() ? value : json::object();
+}
+
+std::string table_of(const json& one) { return shown(one, "schema") + "." + shown(one, "name"); }
+
+void write_table(const json& table, std::ostringstream& text) {
+    text << "  " << table_of(table) << ": " << shown(table, "verdict");
+    if (table.is_object() && table.contains("problem"))
+        text << " (" << shown(table, "problem") << ")";
+    text << "\n";
+    for (const char* name : {"source", "target"}) {
+        const json side = object_in(table, name);
+        text << "    " << name << "  " << shown(side, "rows") << " rows, hash "
+             << shown(side, "hash") << ", " << shown(side, "from") << " to " << shown(side, "to")
+             << "\n";
+    }
+}
+
+void write_repairs(const json& repairs, std::ostringstream& text) {
+    text << "\nREPAIRS\n";
+    for (const json& one : repairs) {
+        text << "  " << shown(one, "at") << "  " << table_of(one) << ": " << shown(one, "missing")
+             << " missing, " << shown(one, "extra") << " extra, " << shown(one, "changed")
+             << " changed, by " << shown(one, "asked_by") << " (" << shown(one, "state") << ")\n";
+    }
+    if (repairs.empty()) text << "  none\n";
+}
+
+}  // namespace
+
 std::string certificate_text(const json& certificate) {
     std::ostringstream text;
-    const auto line = [&](const char* what, const char* member) {
-        const json& value = certificate[member];
-        text << what << (value.is_string() ? value.get<std::string>() : value.dump()) << "\n";
-    };
     text << "CERTIFICATE OF EQUALITY: "
-         << (certificate["verdict"] == "equal" ? "EQUAL" : "NOT EQUAL") << "\n\n";
-    line("migration          ", "migration");
-    line("verification       ", "verification");
-    line("asked by           ", "asked_by");
-    line("build              ", "build");
-    line("authority          ", "authority");
-    line("begun              ", "begun_at");
-    line("ended              ", "ended_at");
-    line("every row since    ", "every_row_verified_since");
-    line("rows compared      ", "rows_compared");
-    line("differences        ", "differences");
+         << (shown(certificate, "verdict") == "equal" ? "EQUAL" : "NOT EQUAL") << "\n\n";
+    for (const auto& [what, member] : {std::pair{"migration          ", "migration"},
+                                       std::pair{"verification       ", "verification"},
+                                       std::pair{"asked by           ", "asked_by"},
+                                       std::pair{"build              ", "build"},
+                                       std::pair{"authority          ", "authority"},
+                                       std::pair{"begun              ", "begun_at"},
+                                       std::pair{"ended              ", "ended_at"},
+                                       std::pair{"every row since    ", "every_row_verified_since"},
+                                       std::pair{"rows compared      ", "rows_compared"},
+                                       std::pair{"differences        ", "differences"}})
+        text << what << shown(certificate, member) << "\n";
     text << "\nTABLES (rows and hash of source and target, positions in their logs)\n";
-    for (const json& table : certificate["tables"]) {
-        text << "  " << table["schema"].get<std::string>() << "."
-             << table["name"].get<std::string>() << ": " << table["verdict"].get<std::string>();
-        if (table.contains("problem")) text << " (" << table["problem"].get<std::string>() << ")";
-        text << "\n";
-        for (const char* side : {"source", "target"}) {
-            text << "    " << side << "  " << table[side]["rows"] << " rows, hash "
-                 << table[side]["hash"].get<std::string>() << ", "
-                 << table[side]["from"].get<std::string>() << " to "
-                 << table[side]["to"].get<std::string>() << "\n";
-        }
-    }
+    for (const json& table : list_in(certificate, "tables")) write_table(table, text);
     text << "\nEXCLUDED\n";
-    for (const json& one : certificate["excluded"]) {
-        text << "  " << one["schema"].get<std::string>() << "." << one["name"].get<std::string>()
-             << ": " << one["reason"].get<std::string>() << "\n";
-    }
-    if (certificate["excluded"].empty()) text << "  nothing\n";
-    text << "\nREPAIRS\n";
-    for (const json& one : certificate["repairs"]) {
-        text << "  " << one["at"].get<std::string>() << "  " << one["schema"].get<std::string>()
-             << "." << one["name"].get<std::string>() << ": " << one["missing"] << " missing, "
-             << one["extra"] << " extra, " << one["changed"] << " changed, by "
-             << one["asked_by"].get<std::string>() << " (" << one["state"].get<std::string>()
-             << ")\n";
-    }
-    if (certificate["repairs"].empty()) text << "  none\n";
-    text << "\nsha256 " << certificate["digest"]["value"].get<std::string>() << "\n";
+    const json excluded = list_in(certificate, "excluded");
+    for (const json& one : excluded)
+        text << "  " << table_of(one) << ": " << shown(one, "reason") << "\n";
+    if (excluded.empty()) text << "  nothing\n";
+    write_repairs(list_in(certificate, "repairs"), text);
+    text << "\nsha256 " << shown(object_in(certificate, "digest"), "value") << "\n";
     return text.str();
 }
 

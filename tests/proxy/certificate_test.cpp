@@ -60,6 +60,25 @@ TEST(Certificate, IsTheSameAgainAndShowsEveryChange) {
     EXPECT_FALSE(check_certificate(json{{"document", 5}, {"digest", 5}}));
 }
 
+// Of another version, or made by somebody else with a digest that fits.
+TEST(Certificate, IsShownWhateverItLacks) {
+    const json whole = certificate(equal_one(), {}, {"segue", "id"});
+    for (const auto& [member, value] : whole.items()) {
+        for (const json& instead :
+             {json(nullptr), json(5), json::array({1, json::array()}), json::object()}) {
+            json other = whole;
+            other[member] = instead;
+            EXPECT_NE(certificate_text(other).find("CERTIFICATE"), std::string::npos) << member;
+        }
+        json without = whole;
+        without.erase(member);
+        EXPECT_NE(certificate_text(without).find("CERTIFICATE"), std::string::npos) << member;
+    }
+    EXPECT_NE(certificate_text({{"document", "segue certificate"}}).find("NOT EQUAL"),
+              std::string::npos);
+    EXPECT_NE(certificate_text(json::array()).find("NOT EQUAL"), std::string::npos);
+}
+
 TEST(Certificate, TextsAreBoundedAndSayWhereTheRestIs) {
     Verification one = equal_one();
     one.verdict = backfill::Verdict::different;
