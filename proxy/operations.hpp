@@ -32,6 +32,8 @@ struct OperationParts {
 // A forced rollback must be above every epoch that the lost side may have used for changes that
 // were given up.
 inline constexpr std::uint64_t forced_epoch_step = 1000;
+// [cutover] require_verify: a verdict that is older says too little of what is there now.
+inline constexpr std::chrono::hours required_verdict_age_max{24};
 inline constexpr const char* copy_invalid =
     "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
     "segue on both sides, "
@@ -84,15 +86,15 @@ private:
     VerbResult force_rollback(const Json& arguments);
     VerbResult change_to(Side to, const Json& arguments);
     VerbResult tell_change(const ChangeReport& report, const std::string& verb, Side to);
-    std::string refused_by_verification();
+    std::string refused_by_verification(Side to);
     ChangeLimits limits(const Json& arguments) const;
 
     std::string not_moving() const;      // Empty while something is being moved.
     std::string not_consistent() const;  // Likewise, once it is consistent.
     bool copying_or_later() const;       // The mover has something to do.
     Status connected(std::initializer_list<Side> streams) const;  // After a moment's wait.
-    // Once something is copied both sides can be reached and hold its record. Without: another
-    // database than the one that is moved is configured, or it was made anew.
+    // Once something is copied both sides can be reached (else Errc::closed) and hold its record.
+    // Without: another database than the one that is moved is configured, or it was made anew.
     Status both_take_part() const;
     // Changes the authority's record by compare-and-set; on the board when it is written.
     Result<backfill::ControlRecord> update_record(

@@ -43,7 +43,8 @@ ChangeLimits Operations::limits(const Json& arguments) const {
     return result;
 }
 
-std::string Operations::refused_by_verification() {
+// Going back is refused by what is known to differ, and not by what is unknown.
+std::string Operations::refused_by_verification(Side to) {
     // Read anew: the background may have found something since the last tick.
     const Status there = connected({parts_.board.read().record->authority});
     if (!there) return there.error().detail;
@@ -52,8 +53,13 @@ std::string Operations::refused_by_verification() {
     if (verified.outcome == VerifyOutcome::different) {
         return "verification found differences: run `segue repair`, then `segue verify`";
     }
-    if (parts_.config.require_verify && verified.outcome != VerifyOutcome::equal) {
+    if (!parts_.config.require_verify || to != Side::target) return "";
+    if (verified.outcome != VerifyOutcome::equal)
         return "[cutover] require_verify is set and nothing has been verified: run `segue verify`";
+    const auto oldest = std::chrono::system_clock::now() - required_verdict_age_max;
+    if (!verified.at || *verified.at < oldest) {
+        return "[cutover] require_verify is set and the last verification is older than " +
+               std::to_string(required_verdict_age_max.count()) + " hours: run `segue verify`";
     }
     return "";
 }
@@ -78,7 +84,7 @@ VerbResult Operations::rollback(const Json& arguments) {
 }
 
 VerbResult Operations::change_to(Side to, const Json& arguments) {
-    if (std::string reason = refused_by_verification(); !reason.empty())
+    if (std::string reason = refused_by_verification(to); !reason.empty())
         return VerbResult::refused(reason);
     const std::string verb = to == Side::target ? "cutover" : "rollback";
     const ChangeReport report = change_authority(parts_.change, limits(arguments), to);

@@ -69,8 +69,7 @@ Status Operations::both_take_part() const {
     for (const Side side : {Side::source, Side::target}) {
         const auto read = parts_.change.steps.control(side).read();
         const std::string where = "the " + std::string{name(side)};
-        if (!read)
-            return Error{Errc::refused, where + " cannot be reached: " + read.error().detail};
+        if (!read) return Error{Errc::closed, where + " cannot be reached: " + read.error().detail};
         if (*read || state.record->backfill == router::Backfill::none) continue;
         return Error{Errc::refused,
                      where + " holds no record of this migration: is [" + std::string{name(side)} +
@@ -84,8 +83,14 @@ Status Operations::both_take_part() const {
 // A mover that was started goes on by itself, also after runs that failed: between two of them
 // nothing is to be prepared, and preparing again would be in the way of the next one.
 VerbResult Operations::started_already() {
-    if (const Status both = both_take_part(); !both)
+    const std::string begun =
+        "started already: " + std::string{name(parts_.board.read().record->backfill)};
+    if (const Status both = both_take_part(); !both && both.error().code == Errc::closed) {
+        return VerbResult::done(begun + "\n" + both.error().detail +
+                                "\nIt goes on by itself when that side is back.");
+    } else if (!both) {
         return VerbResult::refused(both.error().detail);
+    }
     const auto deadline = backfill::Clock::now() + start_wait;
     backfill::MoverStatus status = parts_.change.mover.status();
     while (!status.running && !parts_.change.stopping && backfill::Clock::now() < deadline) {
@@ -97,8 +102,7 @@ VerbResult Operations::started_already() {
     for (const std::string& problem : status.problems) problems += "\n" + problem;
     if (!status.running)
         return VerbResult::refused("started already, but the mover does not run" + problems);
-    return VerbResult::done(
-        "started already: " + std::string{name(parts_.board.read().record->backfill)} + problems);
+    return VerbResult::done(begun + problems);
 }
 
 VerbResult Operations::begin_copying(ControlRecord record) {

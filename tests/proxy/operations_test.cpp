@@ -305,6 +305,48 @@ TEST(Operations, VerificationDecidesAboutACutover) {
     EXPECT_EQ(desk.run("cutover").exit_code, 0);
 }
 
+TEST(Operations, AnOldVerdictIsNoneWhereOneIsRequired) {
+    World world = consistent_world();
+    Desk desk{world};
+    desk.config.require_verify = true;
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("verify").exit_code, 0);
+    world.verified->ended_at =
+        std::chrono::system_clock::now() - required_verdict_age_max - std::chrono::minutes{1};
+    const VerbResult old = desk.run("cutover");
+    EXPECT_EQ(old.exit_code, 1);
+    EXPECT_NE(old.text.find("older than 24 hours"), std::string::npos) << old.text;
+    world.verified->ended_at = std::chrono::system_clock::now() - std::chrono::hours{1};
+    EXPECT_EQ(desk.run("cutover").exit_code, 0);
+    // The way back is not barred by age.
+    world.verified->ended_at = backfill::WallTime{};
+    EXPECT_EQ(desk.run("rollback").exit_code, 0);
+}
+
+TEST(Operations, StartIsDoneAlreadyWhileTheOtherSideIsAway) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.down[1] = true;
+    world.mover_between_runs = true;
+    const VerbResult again = desk.run("start");
+    EXPECT_EQ(again.exit_code, 0) << again.text;
+    EXPECT_NE(again.text.find("the target cannot be reached"), std::string::npos) << again.text;
+    world.down[1] = false;
+    world.records[1].reset();
+    EXPECT_EQ(desk.run("start").exit_code, 1) << "another database is configured";
+}
+
+TEST(Operations, CutNoCharacterOfWhoAsked) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    std::string name(199, 'a');
+    EXPECT_EQ(desk.run("verify", {{"asked_by", name + "\u00e9\u00e9"}}).exit_code, 0);
+    EXPECT_EQ(world.verified->asked_by, name);
+    EXPECT_EQ(desk.run("verify", {{"asked_by", 5}}).exit_code, 0);
+}
+
 TEST(Operations, WhatTheBackgroundFoundStandsAgainstAnOlderEqual) {
     World world = consistent_world();
     Desk desk{world};
