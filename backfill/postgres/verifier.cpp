@@ -104,6 +104,9 @@ public:
         return Done{};
     }
 
+    // No table of those so far is meant any more.
+    void release() { twins_.release(); }
+
 private:
     Status verify_first(const Group& group, bool& alone) {
         Table table = *group.front();
@@ -239,12 +242,19 @@ std::vector<const Table*> left_of(const std::vector<Table>& tables, Verification
 Status verify_tables(const std::vector<Table>& tables,
                      Verification& verification,
                      const VerifyWork& work) {
-    const auto left = left_of(tables, verification);
     VerificationRun run{verification, work};
     Status went = Done{};
-    for (Group& group : groups_of(left)) {
-        went = run.verify(std::move(group));
-        if (!went) break;
+    std::vector<Table> now = tables;
+    for (auto left = left_of(now, verification); went && !left.empty();
+         left = left_of(now, verification)) {
+        for (Group& group : groups_of(left)) {
+            went = run.verify(std::move(group));
+            if (!went) break;
+        }
+        // Those that were created or renamed meanwhile.
+        if (!work.tables_now) break;
+        run.release();  // It names the tables by where they stand.
+        if (auto known = work.tables_now(); !known.empty()) now = std::move(known);
     }
     if (went) {
         verification.verdict = verification.all_equal() ? Verdict::equal : Verdict::different;

@@ -308,6 +308,29 @@ TEST_F(Verifier, ReportsTablesThatCannotBeComparedAndGoesOnWithTheOthers) {
               "its columns differ: more is only on the target");
 }
 
+TEST_F(Verifier, ComparesTablesThatWereCreatedOrRenamedMeanwhileAsWell) {
+    both(
+        "CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE old (i int PRIMARY KEY);"
+        " INSERT INTO old VALUES (1)");
+    change_tables = [this](std::vector<Table>&) {
+        both("ALTER TABLE old RENAME TO renamed; CREATE TABLE fresh (i int PRIMARY KEY)");
+        databases().run(Side::target, "INSERT INTO fresh VALUES (7)");
+    };
+    tables_now = [this] {
+        Connection source = databases().open(Side::source);
+        auto tables = read_tables(source, {});
+        EXPECT_TRUE(tables);
+        return *tables;
+    };
+    const auto result = verify();
+    ASSERT_TRUE(result) << result.error().detail;
+    EXPECT_EQ(result->tables.at({"public", "old"}).verdict, TableVerdict::gone);
+    EXPECT_EQ(result->tables.at({"public", "renamed"}).verdict, TableVerdict::equal);
+    EXPECT_EQ(result->tables.at({"public", "fresh"}).verdict, TableVerdict::different);
+    ASSERT_EQ(result->listed().size(), 1u);
+    EXPECT_EQ(result->listed()[0].kind, "extra");
+}
+
 // DDL that is carried to both sides while a verification goes on.
 TEST_F(Verifier, TakesATableAsItIsNowWhereItsColumnsHaveChanged) {
     both(
