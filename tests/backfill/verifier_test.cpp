@@ -131,7 +131,11 @@ TEST_F(Verifier, FindsEveryPlantedDifferenceAndNothingElse) {
         INSERT INTO pair SELECT g % 5, md5(g::text)::uuid FROM generate_series(1, 500) g;
         CREATE TABLE named (k text PRIMARY KEY, v jsonb); INSERT INTO named VALUES ('a', '{}'), ('B', NULL);
         CREATE TABLE keyless (a int, b text);
-        INSERT INTO keyless VALUES (1, 'x'), (1, 'x'), (2, NULL), (3, ''))sql");
+        INSERT INTO keyless VALUES (1, 'x'), (1, 'x'), (2, NULL), (3, '');
+        CREATE TABLE kinds (i int PRIMARY KEY, b bytea, f double precision, j jsonb, js json, a int[], c char(4), at timestamptz, z text,
+                            iv interval, r int4range, x xml, m money, e text COLLATE "en-x-icu");
+        INSERT INTO kinds SELECT g, '\x00ff', 1.5, '{"a": 1}', '{"a":1}', '{1,2}', 'ab', '2024-01-01 00:00:00Z', 'e', '1 day', '[1,3)', '<a/>', 1, 'ss'
+            FROM generate_series(1, 20) g)sql");
     EXPECT_EQ(differences(), Found{});
     databases().run(Side::target, R"sql(
         DELETE FROM plain WHERE i = 7;                          -- missing
@@ -143,9 +147,31 @@ TEST_F(Verifier, FindsEveryPlantedDifferenceAndNothingElse) {
         DELETE FROM pair WHERE (a, b) = (0, md5('5')::uuid);
         UPDATE named SET v = 'null' WHERE k = 'B';              -- JSON null for NULL
         DELETE FROM keyless WHERE ctid IN (SELECT ctid FROM keyless WHERE a = 1 LIMIT 1);
-        UPDATE keyless SET b = '' WHERE a = 2)sql");
+        UPDATE keyless SET b = '' WHERE a = 2;
+        UPDATE kinds SET b = '\x01ff' WHERE i = 1;             -- one bit
+        UPDATE kinds SET f = '1.5000000000000002' WHERE i = 2;  -- the last one
+        UPDATE kinds SET f = '-0', j = '{"a": 1.0}' WHERE i = 3;
+        UPDATE kinds SET js = '{"a": 1}' WHERE i = 4;           -- JSON as it was written
+        UPDATE kinds SET a = '[0:1]={1,2}' WHERE i = 5;         -- where an array begins
+        UPDATE kinds SET at = at + interval '1 us' WHERE i = 6;
+        UPDATE kinds SET z = U&'e\0301' WHERE i = 7;            -- another letter that looks the same
+        UPDATE kinds SET iv = '24 hours' WHERE i = 8;           -- equal to a day, and not the same
+        UPDATE kinds SET e = U&'\00df' WHERE i = 9;
+        UPDATE kinds SET x = '<a></a>', m = 1.01 WHERE i = 10)sql");
+    databases().run(Side::target,
+                    "UPDATE kinds SET r = '[1,2]', c = 'ab  ' WHERE i = 11");  // Equal.
     EXPECT_EQ(differences(),
-              (Found{{"public.plain", "(7)", "missing"},
+              (Found{{"public.kinds", "(1)", "changed"},
+                     {"public.kinds", "(2)", "changed"},
+                     {"public.kinds", "(3)", "changed"},
+                     {"public.kinds", "(4)", "changed"},
+                     {"public.kinds", "(5)", "changed"},
+                     {"public.kinds", "(6)", "changed"},
+                     {"public.kinds", "(7)", "changed"},
+                     {"public.kinds", "(8)", "changed"},
+                     {"public.kinds", "(9)", "changed"},
+                     {"public.kinds", "(10)", "changed"},
+                     {"public.plain", "(7)", "missing"},
                      {"public.plain", "(2000)", "extra"},
                      {"public.plain", "(8)", "changed"},
                      {"public.plain", "(9)", "changed"},
