@@ -93,8 +93,15 @@ struct RepairRecord {
 struct RepairReport {
     std::string id;
     std::vector<RepairRecord> tables;
+    std::vector<std::string> failed;  // Tables that could not be mended, each with the reason.
     std::uint64_t rows = 0;
     std::chrono::microseconds longest_hold{0};  // Of the stream, while a table's rows were written.
+};
+
+// What a stream that stood still has gone on without.
+struct PassedOver {
+    std::vector<std::string> tables;
+    std::uint64_t changes = 0;
 };
 
 // A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the

@@ -140,6 +140,7 @@ std::string repair_text(const backfill::RepairReport& report) {
                 " missing, " + std::to_string(one.extra) + " extra, " +
                 std::to_string(one.changed) + " changed";
     }
+    for (const std::string& one : report.failed) text += "\n  could not be repaired: " + one;
     if (report.rows > 0) {
         text += "\nThe stream was held " + std::to_string(report.longest_hold.count() / 1000) +
                 " ms at most; the account is in table segue.repair on both sides.";

@@ -162,10 +162,14 @@ VerbResult Operations::repair(const Json& arguments) {
     const auto repaired = parts_.change.mover.repair(asked_by(arguments));
     if (!repaired) return VerbResult::refused(repaired.error().detail);
     parts_.change.journal.event("repair", std::to_string(repaired->rows) + " rows");
+    if (repaired->tables.empty() && !repaired->failed.empty())
+        return VerbResult::refused(repair_text(*repaired));
     // Mended is only what a comparison says is equal: of the tables that were written to.
     VerbResult verified = verify(arguments);
     verified.text = repair_text(*repaired) + "\n" + verified.text;
     verified.details["repaired"] = repair_json(repaired->tables);
+    verified.details["failed"] = repaired->failed;
+    if (!repaired->failed.empty()) verified.exit_code = 1;
     return verified;
 }
 

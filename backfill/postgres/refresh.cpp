@@ -9,19 +9,31 @@ namespace {
 // Writer number in segue.progress of a refresh.
 constexpr int refresh_writer = 1000;
 
-Status copy_rows(Connection& from,
-                 Connection& to,
-                 const Table& table,
-                 const std::string& condition) {
+constexpr const char* unique_violation = "23505";
+// Rows on their way into the table, on the follower, within one transaction.
+constexpr const char* fresh_table = "pg_temp.segue_fresh";
+
+// Those that are written; the others are computed.
+std::string column_list(const Table& table) {
     std::string columns;
     for (const Column& column : table.columns) {
         if (column.generated) continue;
         columns += (columns.empty() ? "" : ", ") + quote_identifier(column.name);
     }
+    return columns;
+}
+
+Status copy_rows(Connection& from,
+                 Connection& to,
+                 const Table& table,
+                 const std::string& condition,
+                 const std::string& into) {
+    const std::string columns = column_list(table);
     auto reading = from.execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() +
                                 " WHERE " + condition + ") TO STDOUT");
     if (!reading) return reading.error();
-    auto writing = to.execute("COPY " + table.qualified_name() + " (" + columns + ") FROM STDIN");
+    auto writing =
+        to.execute("COPY " + into + (columns.empty() ? "" : " (" + columns + ")") + " FROM STDIN");
     if (!writing) return writing.error();
     for (;;) {
         char* row = nullptr;
@@ -50,8 +62,47 @@ struct Refresh {
     const std::string& account;
 };
 
+// What else of the follower's rows holds a unique value that the authority has in one of the rows
+// that come: they are wrong as well, and beyond those that a verification lists.
+Status make_room(const Refresh& refresh, Connection& writer) {
+    const std::string table = refresh.table.qualified_name();
+    const auto indexes = writer.execute(
+        "SELECT (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, false), ', ' ORDER BY k)"
+        " FROM generate_series(1, i.indnkeyatts) k), coalesce(pg_get_expr(i.indpred, i.indrelid), "
+        "'true') FROM pg_index i WHERE i.indrelid = " +
+        quote_literal(table) + "::regclass AND i.indisunique AND i.indislive");
+    if (!indexes) return indexes.error();
+    for (int row = 0; row < indexes->size(); ++row) {
+        const std::string key = indexes->text(row, 0), which = indexes->text(row, 1);
+        const auto removed = writer.execute("DELETE FROM ONLY " + table + " WHERE (" + which +
+                                            ") AND (" + key + ") IN (SELECT " + key + " FROM " +
+                                            fresh_table + " WHERE " + which + ")");
+        if (!removed) return removed.error();
+    }
+    return Done{};
+}
+
+Status insert_rows(const Refresh& refresh, PostgresTwin& twin, Connection& writer) {
+    const std::string table = refresh.table.qualified_name(), columns = column_list(refresh.table);
+    const auto made =
+        writer.execute("CREATE TEMPORARY TABLE segue_fresh ON COMMIT DROP AS SELECT " + columns +
+                       " FROM ONLY " + table + " WHERE false");
+    if (!made) return made.error();
+    const Status copied = copy_rows(
+        twin.connection(refresh.authority), writer, refresh.table, refresh.condition, fresh_table);
+    if (!copied) return copied;
+    if (const Status room = make_room(refresh, writer); !room) return room;
+    const auto inserted =
+        writer.execute("INSERT INTO " + table + " (" + columns +
+                       ") OVERRIDING SYSTEM VALUE SELECT " + columns + " FROM " + fresh_table);
+    if (!inserted) return inserted.error();
+    return Done{};
+}
+
+enum class Room { is_there, is_made };
+
 // One mover transaction on the follower: removed and inserted, marked as ours.
-Status rewrite(const Refresh& refresh, PostgresTwin& twin, Connection& writer) {
+Status rewrite(const Refresh& refresh, PostgresTwin& twin, Connection& writer, Room room) {
     // An attempt that met a lock may have left its transaction.
     const bool idle = PQtransactionStatus(writer.raw()) == PQTRANS_IDLE;
     auto begun = writer.execute(idle ? "BEGIN" : "ROLLBACK; BEGIN");
@@ -59,8 +110,12 @@ Status rewrite(const Refresh& refresh, PostgresTwin& twin, Connection& writer) {
     auto removed = writer.execute("DELETE FROM ONLY " + refresh.table.qualified_name() + " WHERE " +
                                   refresh.condition);
     if (!removed) return removed.error();
-    const Status copied =
-        copy_rows(twin.connection(refresh.authority), writer, refresh.table, refresh.condition);
+    const Status copied = room == Room::is_made ? insert_rows(refresh, twin, writer)
+                                                : copy_rows(twin.connection(refresh.authority),
+                                                            writer,
+                                                            refresh.table,
+                                                            refresh.condition,
+                                                            refresh.table.qualified_name());
     if (!copied) return copied;
     auto noted = writer.execute(refresh.account);
     if (!noted) return noted.error();
@@ -98,7 +153,9 @@ Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
     std::chrono::microseconds took{0};
     const Status done = (*twin)->at_same_state({table}, deadline, [&] {
         const auto begun_at = Clock::now();
-        Status rewritten = rewrite(refresh, **twin, **writer);
+        Status rewritten = rewrite(refresh, **twin, **writer, Room::is_there);
+        if (!rewritten && rewritten.error().sqlstate == unique_violation)
+            rewritten = rewrite(refresh, **twin, **writer, Room::is_made);
         took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun_at);
         return rewritten;
     });

@@ -11,16 +11,6 @@ namespace {
 
 constexpr std::chrono::seconds refresh_time{30};
 
-// Unique among one migration's, and in the order in which they were made.
-std::string new_id(WallTime now) {
-    static std::atomic<unsigned> number{0};
-    const auto us =
-        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
-    return std::to_string(us) + "-" + std::to_string(number.fetch_add(1));
-}
-
-Error not_connected() { return {Errc::closed, "the mover is not connected"}; }
-
 RepairRecord repair_record(const Repair& repair) {
     const RepairNote& note = repair.note;
     return {note.id,
@@ -38,6 +28,15 @@ RepairRecord repair_record(const Repair& repair) {
 }
 
 }  // namespace
+
+std::string new_id(WallTime now) {
+    static std::atomic<unsigned> number{0};
+    const auto us =
+        std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
+    return std::to_string(us) + "-" + std::to_string(number.fetch_add(1));
+}
+
+Error not_connected() { return {Errc::closed, "the mover is not connected"}; }
 
 Side VerificationDesk::authority() const {
     const std::lock_guard lock{shared_.mutex};
@@ -246,32 +245,59 @@ std::vector<std::string> keys_of(const VerifiedTable& table) {
 
 }  // namespace
 
-Status VerificationDesk::mend(const Verification& verification,
-                              const std::vector<RepairNote>& notes,
-                              RepairReport& report) {
+Status VerificationDesk::mend_table(const Verification& verification,
+                                    const RepairNote& note,
+                                    RepairReport& report) {
+    const auto run = current_();
+    if (!run) return not_connected();
+    const std::vector<Table>& tables = run->authority_tables();
+    const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
+        return one.schema == note.schema && one.name == note.table;
+    });
+    if (table == tables.end()) return Done{};  // Dropped meanwhile.
+    const auto keys = keys_of(verification.tables.at({note.schema, note.table}));
+    const auto held = refresh_rows(run,
+                                   shared_,
+                                   *table,
+                                   keys,
+                                   repair_sql(note, RepairState::done),
+                                   Clock::now() + refresh_time);
+    if (!held) return held.error();
+    report.longest_hold = std::max(report.longest_hold, *held);
+    report.rows += keys.size();
+    report.tables.push_back(repair_record({note, "", "done", ""}));
+    return Done{};
+}
+
+// One table that cannot be mended keeps no other from it. Returns those that were.
+std::vector<RepairNote> VerificationDesk::mend(const Verification& verification,
+                                               const std::vector<RepairNote>& notes,
+                                               RepairReport& report) {
+    std::vector<RepairNote> mended;
     for (const RepairNote& note : notes) {
-        const auto run = current_();
-        if (!run) return not_connected();
-        const std::vector<Table>& tables = run->authority_tables();
-        const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
-            return one.schema == note.schema && one.name == note.table;
-        });
-        if (table == tables.end()) continue;  // Dropped meanwhile.
-        const auto keys = keys_of(verification.tables.at({note.schema, note.table}));
-        const auto held = refresh_rows(run,
-                                       shared_,
-                                       *table,
-                                       keys,
-                                       repair_sql(note, RepairState::done),
-                                       Clock::now() + refresh_time);
-        if (!held) {
-            Error error = held.error();
-            error.detail = note.schema + "." + note.table + ": " + error.detail;
-            return error;
+        if (const Status done = mend_table(verification, note, report); done)
+            mended.push_back(note);
+        else
+            report.failed.push_back(note.schema + "." + note.table + ": " + done.error().detail);
+    }
+    return mended;
+}
+
+// What the background has found in these tables in its unfinished round is of the past as well.
+Status VerificationDesk::compare_again(Connection& connection, const std::set<TableName>& tables) {
+    auto all = last_ones(connection);
+    if (!all) return all.error();
+    for (Verification& one : *all) {
+        if (one.verdict != Verdict::running) continue;
+        bool touched = false;
+        for (auto& [name, table] : one.tables) {
+            if (table.differences == 0 || !tables.contains(name)) continue;
+            begin_again(table);
+            touched = true;
         }
-        report.longest_hold = std::max(report.longest_hold, *held);
-        report.rows += keys.size();
-        report.tables.push_back(repair_record({note, "", "done", ""}));
+        if (!touched) continue;
+        PostgresVerifyBook book{current_, one.authority, stopping_};
+        if (Status kept = book.open(one); !kept) return kept;
     }
     return Done{};
 }
@@ -288,16 +314,23 @@ Result<RepairReport> VerificationDesk::repair(const std::string& asked_by) {
     RecordLink record{current_, side};
     // Intent before action: who reads the record of a repair that broke off sees that it was begun.
     if (Status told = tell(record, notes, RepairState::begun); !told) return told.error();
-    if (Status mended = mend(found, notes, report); !mended) return mended.error();
-    if (Status told = tell(record, notes, RepairState::done); !told) return told.error();
+    const auto mended = mend(found, notes, report);
+    if (Status told = tell(record, mended, RepairState::done); !told) return told.error();
+    std::set<TableName> again;
+    for (const RepairNote& note : mended) again.insert({note.schema, note.table});
+    for (auto& [name, table] : found.tables) {
+        if (table.verdict == TableVerdict::unlike) again.insert(name);
+        if (again.contains(name)) begin_again(table);
+    }
+    if (again.empty()) return report;
     found.kind = VerifyKind::asked;
     found.verdict = Verdict::mended;
     found.ended_at = std::chrono::system_clock::now();
-    for (auto& [name, table] : found.tables) {
-        if (table.differences > 0 || table.verdict == TableVerdict::unlike) begin_again(table);
-    }
     PostgresVerifyBook book{current_, side, stopping_};
     if (Status kept = book.open(found); !kept) return kept.error();
+    auto connection = record.get();
+    if (!connection) return connection.error();
+    if (Status begun = compare_again(**connection, again); !begun) return begun.error();
     return report;
 }
 

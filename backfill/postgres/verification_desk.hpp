@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +19,10 @@
 #include "backfill/postgres/verify_book.hpp"
 
 namespace segue::backfill::postgres {
+
+// Unique among one migration's, and in the order in which they were made.
+std::string new_id(WallTime now);
+Error not_connected();
 
 // One that was not ended is gone on with when it was begun within that time.
 inline constexpr std::chrono::hours verify_resume_age_max{24};
@@ -73,11 +78,17 @@ private:
     Result<std::vector<Verification>> last_ones(Connection& connection);
     Result<std::optional<Verification>> unfinished(VerifyKind kind, Connection& connection);
     Status excluded(Verification& verification, MoverRun& run);
+    Status try_note_unequal(const std::set<TableName>& tables, const std::string& asked_by);
+    Status note_unequal(const std::set<TableName>& tables, const std::string& asked_by);
     Side authority() const;
     bool consistent() const;
-    Status mend(const Verification& verification,
-                const std::vector<RepairNote>& notes,
-                RepairReport& report);
+    Status mend_table(const Verification& verification,
+                      const RepairNote& note,
+                      RepairReport& report);
+    std::vector<RepairNote> mend(const Verification& verification,
+                                 const std::vector<RepairNote>& notes,
+                                 RepairReport& report);
+    Status compare_again(Connection& connection, const std::set<TableName>& tables);
     void serve_background();
     bool background_may_work() const;  // With the mutex held.
     Status background_round();

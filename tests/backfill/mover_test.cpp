@@ -231,6 +231,80 @@ TEST_F(MoverTest, VerifyFindsWhatARogueChangedAndRefreshMendsIt) {
     expect_same();
 }
 
+// Rows that are wrong beyond those that are listed hold the unique values that the listed ones
+// need. Another table cannot be mended at all, and keeps nobody from it.
+TEST_F(MoverTest, RepairsMoreRowsThanAreListedHoweverTheirUniqueValuesCollide) {
+    const std::string rows = std::to_string(verify_differences_max + 3000);
+    databases->run(Side::source,
+                   "CREATE TABLE t (a int PRIMARY KEY, v int UNIQUE, w text);"
+                   " CREATE UNIQUE INDEX ON t (lower(w)) WHERE a > 5;"
+                   " INSERT INTO t SELECT i, i, 'W' || i FROM generate_series(1, " +
+                       rows +
+                       ") i;"
+                       " CREATE TABLE broken (a int PRIMARY KEY); INSERT INTO broken VALUES (1)");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(
+        rogue.execute("SET session_replication_role = replica; DELETE FROM public.broken;"
+                      " ALTER TABLE public.broken ADD CHECK (a > 1);"
+                      " BEGIN; UPDATE public.t SET v = -v, w = '-' || w; UPDATE public.t SET v = 1 "
+                      "- v, w = 'w' || (a + 1); COMMIT"));
+    auto found = mover->verify({});
+    ASSERT_TRUE(found) << found.error().detail;
+    EXPECT_GT(found->differences(), verify_differences_max);
+    int rounds = 0;
+    for (; found->differences() > 1 && rounds < 5; ++rounds) {
+        const auto mended = mover->repair("somebody");
+        ASSERT_TRUE(mended) << mended.error().detail;
+        ASSERT_EQ(mended->failed.size(), 1u);
+        EXPECT_TRUE(mended->failed.front().starts_with("public.broken: "));
+        found = mover->verify({});
+        ASSERT_TRUE(found) << found.error().detail;
+    }
+    EXPECT_EQ(found->differences(), 1u) << "after " << rounds << " rounds";
+    ASSERT_TRUE(rogue.execute("ALTER TABLE public.broken DROP CONSTRAINT broken_a_check"));
+    ASSERT_TRUE(mover->repair("somebody"));
+    found = mover->verify({});
+    EXPECT_EQ(found->differences(), 0u);
+    expect_same();
+}
+
+// A round of the background that has found what is repaired then forgets it.
+TEST_F(MoverTest, TheBackgroundComparesWhatWasRepairedAgain) {
+    databases->run(Side::source,
+                   "CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE z (i int PRIMARY KEY);"
+                   " INSERT INTO a SELECT generate_series(1, 60000);"
+                   " INSERT INTO z SELECT generate_series(1, 120000); ANALYZE");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(
+        rogue.execute("SET session_replication_role = replica; DELETE FROM public.a WHERE i = 1"));
+    mover->verify_in_background(50'000);
+    ASSERT_TRUE(test::eventually(60s, [&] { return mover->background().differences == 1; }));
+    mover->verify_in_background(500);  // It is at work on the second table for a long time.
+    mover->hold_background(true);
+    const auto mended = mover->repair("somebody");
+    ASSERT_TRUE(mended) << mended.error().detail;
+    EXPECT_EQ(mended->rows, 1u);
+    const auto verified = mover->verify({});
+    ASSERT_TRUE(verified) << verified.error().detail;
+    EXPECT_EQ(verified->differences(), 0u);
+    const auto read = [&](const std::string& sql) { return databases->value(Side::source, sql); };
+    EXPECT_EQ(read("SELECT sum(t.differences) FROM segue.verified_table t"), "0");
+    const std::uint64_t rounds = mover->background().rounds;
+    mover->verify_in_background(10'000'000);
+    mover->hold_background(false);
+    ASSERT_TRUE(test::eventually(60s, [&] { return mover->background().rounds > rounds; }));
+    EXPECT_EQ(mover->background().differences, 0u);
+    const auto standing = mover->verified();
+    ASSERT_TRUE(standing && *standing);
+    EXPECT_EQ((*standing)->verdict, Verdict::equal);
+}
+
 TEST_F(MoverTest, AMissStopsTheTableAndIsNeverPaperedOver) {
     databases->run(
         Side::source,
