@@ -174,6 +174,11 @@ public:
     // Key refresh (DESIGN 5, R6) of the rows that it lists, from the authority, with an account on
     // both sides. The tables concerned then wait to be compared again by verify().
     virtual Result<RepairReport> repair(const std::string& asked_by) = 0;
+    // On the operator's word only: where the stream stands still before a change that its table
+    // does not take, it goes on without it, and so do later ones of those tables, until what the
+    // authority has now is applied. The record says first that these tables differ; verify() then
+    // compares them. Nothing where no table has stopped it.
+    virtual Result<PassedOver> pass_stopped(const std::string& asked_by) = 0;
     // What was mended because of that verification.
     virtual Result<std::vector<RepairRecord>> repairs(const std::string& verification) = 0;
     virtual std::uint64_t verify_rows_so_far() const = 0;

@@ -67,6 +67,9 @@ private:
     // operations_verify.cpp
     VerbResult verify(const Json& arguments);
     VerbResult repair(const Json& arguments);
+    VerbResult repair_differences(const Json& arguments);
+    VerbResult pass_stopped(const Json& arguments);
+    std::string refused_passing() const;
     VerbResult last_verification(const Json& arguments);
     VerbResult tell_verification(const backfill::Verification& verification);
     Status load_verification();  // Once; what an earlier process found stands.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "proxy/certificate.hpp"
@@ -27,6 +28,12 @@ std::string asked_by(const json& arguments) {
 std::uint64_t rows_per_second(const json& arguments, const Config& config) {
     const json rate = arguments.value("rows_per_second", json{});
     return rate.is_number_unsigned() ? rate.get<std::uint64_t>() : config.verify_rows_per_second;
+}
+
+bool is_stopped(const backfill::MoverStatus& status) {
+    return std::any_of(status.tables.begin(), status.tables.end(), [](const auto& table) {
+        return !table.stopped_because.empty();
+    });
 }
 
 }  // namespace
@@ -148,8 +155,50 @@ VerbResult Operations::tell_verification(const Verification& verification) {
     return VerbResult::done(text, details);
 }
 
+// Why a stream that a table has stopped may not be passed on now. Empty: it may.
+std::string Operations::refused_passing() const {
+    const router::Knobs knobs = parts_.board.read().record->knobs;
+    const char* remedy = knobs.mirror == router::Mirror::sync
+                             ? "commits wait for the follower: run `segue mirror async` first"
+                         : knobs.shift_percent > 0
+                             ? "reads are shifted to the follower: run `segue shift 0` first"
+                         : knobs.paused ? "following is paused: run `segue resume` first"
+                                        : "";
+    if (*remedy == '\0') return "";
+    return std::string{"the stream is stopped by a table, and "} + remedy;
+}
+
+// Where a table has stopped the stream there is nothing to compare before it goes on.
+VerbResult Operations::pass_stopped(const Json& arguments) {
+    if (std::string reason = refused_passing(); !reason.empty()) return VerbResult::refused(reason);
+    const auto passed = parts_.change.mover.pass_stopped(asked_by(arguments));
+    // It may have noted that tables differ before it broke off: that stands.
+    verification_loaded_ = false;
+    if (!passed) return VerbResult::refused(passed.error().detail);
+    std::string tables;
+    for (const std::string& table : passed->tables) tables += (tables.empty() ? "" : ", ") + table;
+    const std::string text = "the stream goes on; " + std::to_string(passed->changes) +
+                             " changes were passed over that did not fit " + tables;
+    parts_.change.journal.warning("repair", text);
+    VerbResult verified = verify(arguments);
+    verified.text = text + "\n" + verified.text;
+    return verified;
+}
+
 VerbResult Operations::repair(const Json& arguments) {
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
+    std::string passed;
+    if (is_stopped(parts_.change.mover.status())) {
+        VerbResult verified = pass_stopped(arguments);
+        if (parts_.board.read().verify.outcome != VerifyOutcome::different) return verified;
+        passed = verified.text + "\n";
+    }
+    VerbResult repaired = repair_differences(arguments);
+    repaired.text = passed + repaired.text;
+    return repaired;
+}
+
+VerbResult Operations::repair_differences(const Json& arguments) {
     if (const Status there = connected({parts_.board.read().record->authority}); !there)
         return VerbResult::refused(there.error().detail);
     if (!verification_loaded_) {

@@ -145,6 +145,7 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                     twins_.cancel({change.truncated(i).schema, change.truncated(i).name});
                 }
                 const Relation& relation = change.relation();
+                if (may_be_passed_over(relation)) return write_or_pass_over(pipeline, change);
                 Status added = alone_left_ > 0 ? writer_.write(pipeline, change)
                                                : batch_.add(pipeline, std::move(change));
                 if (!added) stopped_table_ = relation.schema + "." + relation.name;
@@ -177,6 +178,27 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
             [&](const ForgetTable& table) { return forget(table); },
         },
         item);
+}
+
+bool Applier::may_be_passed_over(const Relation& relation) const {
+    if (!shared_.passes_over.load(std::memory_order_relaxed)) return false;
+    const std::lock_guard lock{shared_.mutex};
+    return shared_.passed_over_tables.contains({relation.schema, relation.name});
+}
+
+// A change that does not hit its row, or breaks a constraint, leaves nothing; others fail as ever.
+Status Applier::write_or_pass_over(StatementPipeline& pipeline, const Change& change) {
+    if (const Status sent = batch_.flush(pipeline); !sent) return sent;
+    if (change.kind() == ChangeKind::truncate) return writer_.write(pipeline, change);
+    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
+    const auto hit = writer_.write_if_it_fits(*follower_, change);
+    if (!hit) {
+        if (hit.error().code != Errc::closed)
+            stopped_table_ = change.relation().schema + "." + change.relation().name;
+        return hit.error();
+    }
+    if (!*hit) shared_.passed_over.fetch_add(1);
+    return pipeline.resume();
 }
 
 Status Applier::read_tables_anew(StatementPipeline& pipeline) {

@@ -74,6 +74,8 @@ private:
     Status loop(StatementPipeline& pipeline);
     Status process(StatementPipeline& pipeline, ApplyItem& item);
     Status change_schema(StatementPipeline& pipeline, const SchemaChange& change);
+    bool may_be_passed_over(const Relation& relation) const;
+    Status write_or_pass_over(StatementPipeline& pipeline, const Change& change);
     bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
     Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);

@@ -51,6 +51,9 @@ public:
     Result<RepairReport> repair(const std::string& asked_by) override {
         return verifications_.repair(asked_by);
     }
+    Result<PassedOver> pass_stopped(const std::string& asked_by) override {
+        return verifications_.pass_stopped(asked_by);
+    }
     Result<std::vector<RepairRecord>> repairs(const std::string& verification) override {
         return verifications_.repairs(verification);
     }
@@ -180,11 +183,13 @@ bool PostgresMover::rest(Clock::duration time, bool another_works) {
 void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
     const std::lock_guard lock{shared_.mutex};
     const Side authority = shared_.authority;
-    shared_.stream_problem[index(authority)] = reason.detail;
+    std::string& problem = shared_.stream_problem[index(authority)];
+    problem = reason.detail;
     alone_ = !run.stopped_table().empty();
     for (auto& [name, figures] : shared_.tables) {
-        figures.stopped_because =
-            run.stopped_table() == name.first + "." + name.second ? reason.detail : std::string{};
+        const bool stopped = run.stopped_table() == name.first + "." + name.second;
+        figures.stopped_because = stopped ? reason.detail : std::string{};
+        if (stopped) problem += "; mend it there, or run `segue repair`";
     }
     ++runs_failed_;
     last_failure_ = reason.detail;

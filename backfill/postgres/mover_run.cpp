@@ -13,6 +13,7 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr std::chrono::milliseconds keep_interval{250};
+constexpr std::chrono::seconds good_run{10};
 constexpr std::chrono::milliseconds nudge_time_max{2000};
 constexpr std::chrono::milliseconds nudge_step{20};
 // A side that has not answered a keeper for so long has lost our connections, though no error tells
@@ -314,8 +315,16 @@ Status MoverRun::read_changed_tables() {
     return Done{};
 }
 
+// A stream that has gone on for a while has passed what stopped the run before.
+void MoverRun::forget_stopped_tables() {
+    const std::lock_guard lock{shared_.mutex};
+    for (auto& [name, figures] : shared_.tables) figures.stopped_because.clear();
+}
+
 Status MoverRun::keep() {
+    const auto begun_at = std::chrono::steady_clock::now();
     while (!stopping_.load()) {
+        if (std::chrono::steady_clock::now() - begun_at > good_run) forget_stopped_tables();
         if (const auto failure = first_failure()) return *failure;
         if (const Status read = read_changed_tables(); !read) return read;
         for (const Side side : both_sides) {

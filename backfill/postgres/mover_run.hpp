@@ -69,6 +69,7 @@ private:
     Status probe(MoverStream& stream);
     Status keep();
     Status read_changed_tables();
+    void forget_stopped_tables();
     bool retained_log_is_over() const;
     Status yield_to_waiters(Side authority);
     std::optional<Error> first_failure() const;

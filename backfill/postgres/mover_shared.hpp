@@ -61,6 +61,9 @@ struct MoverShared {
     // to it.
     std::atomic<std::uint64_t> since{0};
     std::atomic<bool> paused{false};
+    // Changes that a table of the set does not take are passed over, on the operator's word.
+    std::atomic<bool> passes_over{false};
+    std::atomic<std::uint64_t> passed_over{0};  // So many were.
     // How often an applier has made changes of the schema durable.
     std::atomic<std::uint64_t> schema_changes{0};
 
@@ -70,6 +73,7 @@ struct MoverShared {
     bool indexing = false;
     SideFigures sides[2];
     std::map<std::pair<std::string, std::string>, TableFigures> tables;
+    std::set<std::pair<std::string, std::string>> passed_over_tables;
     std::vector<std::string> problems;
     std::string stream_problem[2];
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.

@@ -75,6 +75,34 @@ Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {
     return pipeline.execute((*statement)->name, values_, {1, subject(change.relation())});
 }
 
+Result<bool> RowWriter::write_if_it_fits(Connection& follower, const Change& change) {
+    const Relation& relation = change.relation();
+    const auto table = tables_.find({relation.schema, relation.name});
+    if (table == tables_.end())
+        return Error{Errc::bad_value, subject(relation) + ": the follower has no such table"};
+    if (const Status same = check_described(table->second, relation); !same) return same.error();
+    const auto statement = change_statement(table->second, change);
+    if (!statement) return statement.error();
+    Parameters values;
+    for (const auto& parameter : statement->parameters) {
+        const Cell cell = parameter.old_row ? change.old_cell(parameter.column)
+                                            : change.new_cell(parameter.column);
+        values.push_back(cell.kind == CellKind::text ? std::optional{std::string{cell.text}}
+                                                     : std::nullopt);
+    }
+    if (const auto begun = follower.execute("SAVEPOINT segue_change"); !begun) return begun.error();
+    const auto written = follower.execute(statement->sql, values);
+    constexpr std::string_view integrity = "23";  // Class of SQLSTATE.
+    if (!written && !std::string_view{written.error().sqlstate}.starts_with(integrity))
+        return written.error();
+    const bool fits = written && written->affected() == 1;
+    const auto ended = follower.execute(fits ? "RELEASE SAVEPOINT segue_change"
+                                             : "ROLLBACK TO SAVEPOINT segue_change;"
+                                               " RELEASE SAVEPOINT segue_change");
+    if (!ended) return ended.error();
+    return fits;
+}
+
 Status RowWriter::forget(StatementPipeline& pipeline, const ForgetChunk& chunk) {
     const auto table = tables_.find(chunk.table);
     if (table == tables_.end())

@@ -26,6 +26,9 @@ public:
 
     // Errors of the database come at the pipeline's finish(); the change may be destroyed at once.
     Status write(StatementPipeline& pipeline, const Change& change);
+    // Outside the pipeline. False, and nothing of it is left, where it does not hit one row or
+    // breaks a constraint.
+    Result<bool> write_if_it_fits(Connection& follower, const Change& change);
     // Tables were changed: every statement is made anew when it is needed.
     Status forget_statements(StatementPipeline& pipeline);
     // The chunk's record and its rows.

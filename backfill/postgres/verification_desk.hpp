@@ -53,6 +53,8 @@ public:
     Result<Verification> verify(const VerifyRequest& request);
     Result<std::optional<Verification>> verified();
     Result<RepairReport> repair(const std::string& asked_by);
+    // pass_stopped.cpp
+    Result<PassedOver> pass_stopped(const std::string& asked_by);
     Result<std::vector<RepairRecord>> repairs(const std::string& verification);
 
     // Round after round in a thread of its own, while the mover is started.

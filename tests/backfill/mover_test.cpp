@@ -336,6 +336,59 @@ TEST_F(MoverTest, AMissStopsTheTableAndIsNeverPaperedOver) {
     expect_same();
 }
 
+// An update and a delete that miss, an insert that meets a row, and another table that stops next.
+TEST_F(MoverTest, AStoppedStreamGoesOnOnTheOperatorsWordAndIsMended) {
+    databases->run(
+        Side::source,
+        "CREATE TABLE t (id int PRIMARY KEY, v int UNIQUE); INSERT INTO t SELECT i, i FROM "
+        "generate_series(1, 9) i; CREATE TABLE u (id int PRIMARY KEY, v text); INSERT INTO u "
+        "VALUES (1, 'a'), (2, 'b')");
+    prepare();
+    start();
+    wait_consistent();
+    EXPECT_TRUE(mover->pass_stopped("somebody")->tables.empty()) << "nothing has stopped";
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(rogue.execute(
+        "SET session_replication_role = replica; DELETE FROM public.t WHERE id IN (1, 2); INSERT "
+        "INTO public.t VALUES (50, 50), (70, 7000); DELETE FROM public.u WHERE id = 2"));
+    databases->run(Side::source,
+                   "UPDATE t SET v = 10 WHERE id = 1; UPDATE t SET v = 30 WHERE id = 3");
+    databases->run(Side::source,
+                   "DELETE FROM t WHERE id = 2; INSERT INTO t VALUES (51, 50), (70, 70)");
+    databases->run(Side::source, "UPDATE u SET v = 'c' WHERE id = 2");
+    databases->run(Side::source, "UPDATE u SET v = 'd' WHERE id = 1");
+    const auto stopped = [&](const char* table) {
+        for (const TableProgress& one : mover->status().tables)
+            if (one.name == table && one.state == "stopped") return true;
+        return false;
+    };
+    ASSERT_TRUE(test::eventually(60s, [&] { return stopped("t"); })) << problems();
+    const auto passed = mover->pass_stopped("somebody");
+    ASSERT_TRUE(passed) << passed.error().detail;
+    EXPECT_EQ(passed->tables, (std::vector<std::string>{"public.t", "public.u"}));
+    EXPECT_EQ(passed->changes, 5u);
+    EXPECT_FALSE(stopped("t") || stopped("u"));
+    catch_up();
+    EXPECT_EQ(databases->value(Side::target, "SELECT v FROM t WHERE id = 3"), "30");
+    EXPECT_EQ(databases->value(Side::target, "SELECT v FROM u WHERE id = 1"), "d");
+    // It stands as a difference until it has been compared.
+    const auto standing = mover->verified();
+    ASSERT_TRUE(standing && *standing);
+    EXPECT_EQ((*standing)->verdict, Verdict::mended);
+    const auto found = mover->verify({});
+    ASSERT_TRUE(found) << found.error().detail;
+    EXPECT_EQ(found->differences(), 5u) << "rows 1, 50, 51 and 70 of t, and 2 of u";
+    ASSERT_TRUE(mover->repair("somebody"));
+    const auto again = mover->verify({});
+    ASSERT_TRUE(again);
+    EXPECT_EQ(again->differences(), 0u);
+    expect_same();
+    // Strict as ever afterwards.
+    ASSERT_TRUE(rogue.execute("DELETE FROM public.t WHERE id = 3"));
+    databases->run(Side::source, "UPDATE t SET v = 31 WHERE id = 3");
+    EXPECT_TRUE(test::eventually(60s, [&] { return stopped("t"); })) << problems();
+}
+
 TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     databases->run(Side::source,
                    "CREATE TABLE t (id int PRIMARY KEY, v int); INSERT INTO t VALUES (1, 1)");

@@ -198,6 +198,10 @@ backfill::MoverStatus FakeMover::status() const {
         stream.lag_bytes = 0;
     }
     world_.mover_connects_after = std::max(0, world_.mover_connects_after - 1);
+    if (world_.table_stopped) {
+        status.tables.push_back({"public", "t", "stopped", 0, std::nullopt, "a change hit 0 rows"});
+        status.streams[index(world_.mover_follows)].problem = "a change hit 0 rows";
+    }
     return status;
 }
 
@@ -247,6 +251,13 @@ Result<backfill::RepairReport> FakeMover::repair(const std::string&) {
     world_.differences = 0;
     if (world_.verified) world_.verified->verdict = backfill::Verdict::mended;
     return report;
+}
+
+Result<backfill::PassedOver> FakeMover::pass_stopped(const std::string&) {
+    if (world_.call("pass_stopped") != Trouble::none) return broken();
+    world_.table_stopped = false;
+    world_.differences += 2;
+    return backfill::PassedOver{{"public.t"}, 2};
 }
 
 Status FakeSessions::simple(const std::string& what) {

@@ -45,6 +45,7 @@ struct World {
     router::Backfill mover_backfill = router::Backfill::consistent;
     std::array<std::uint64_t, 2> strays = {0, 0};
     std::uint64_t differences = 0;
+    bool table_stopped = false;  // public.t does not take a change, which two rows then lack.
     int background_held = 0;
     std::optional<backfill::Verification> verified;  // What stands on record.
     bool found_meanwhile = false;  // What stands is a difference that the background has found.
@@ -150,6 +151,7 @@ public:
     Result<backfill::Verification> verify(const backfill::VerifyRequest& request) override;
     Result<std::optional<backfill::Verification>> verified() override;
     Result<backfill::RepairReport> repair(const std::string& asked_by) override;
+    Result<backfill::PassedOver> pass_stopped(const std::string&) override;
     Result<std::vector<backfill::RepairRecord>> repairs(const std::string&) override {
         return std::vector<backfill::RepairRecord>{};
     }

@@ -9,42 +9,16 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/proxy/fake_world.hpp"
+#include "tests/proxy/desk.hpp"
 
 namespace segue::proxy {
 namespace {
 
 using nlohmann::json;
 using test::consistent_world;
-using test::Program;
+using test::Desk;
 using test::Trouble;
 using test::World;
-
-struct Desk {
-    explicit Desk(World& of) : program(of) {
-        operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
-        operations.change_limits.retry_pause = operations.change_limits.connect =
-            std::chrono::milliseconds{0};
-    }
-    VerbResult run(const std::string& verb, const json& arguments = json::object()) {
-        return operations.run(verb, arguments);
-    }
-
-    Config config;
-    Program program;
-    StateBoard board;
-    std::vector<backfill::Finding> findings;
-    Operations operations{
-        {config,
-         {program.steps,
-          program.mover,
-          program.sessions,
-          program.traffic,
-          program.journal,
-          program.stopping},
-         board,
-         [this]() -> Result<std::vector<backfill::Finding>> { return findings; }}};
-};
 
 TEST(Operations, ServeTheSourceWhereNothingIsMoved) {
     World world;
@@ -189,20 +163,6 @@ TEST(Operations, GiveTheMoverAMomentToConnect) {
     }
 }
 
-TEST(Operations, LetStrayWritesBeOnceAVerificationThatBeganAfterThemFindsAllEqual) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    world.strays[index(Side::target)] = 2;
-    world.differences = 1;
-    EXPECT_EQ(desk.run("verify").exit_code, 1);
-    EXPECT_EQ(world.strays[index(Side::target)], 2u);
-    EXPECT_EQ(desk.run("cutover").exit_code, 1);
-    EXPECT_EQ(desk.run("repair").exit_code, 0);
-    EXPECT_EQ(world.strays[index(Side::target)], 0u);
-    EXPECT_EQ(desk.run("cutover").exit_code, 0);
-}
-
 TEST(Operations, TellOnceWhyTheMoverStartedAnew) {
     World world = consistent_world();
     Desk desk{world};
@@ -289,40 +249,6 @@ TEST(Operations, AChangeThatIsGivenUpSaysWhyAndIsAnAbort) {
     EXPECT_EQ(state.record->authority, Side::source);
 }
 
-TEST(Operations, VerificationDecidesAboutACutover) {
-    World world = consistent_world();
-    Desk desk{world};
-    desk.config.require_verify = true;
-    ASSERT_TRUE(desk.operations.recover());
-    EXPECT_EQ(desk.run("cutover").exit_code, 1);
-    world.differences = 2;
-    const VerbResult different = desk.run("verify");
-    EXPECT_EQ(different.exit_code, 1);
-    EXPECT_NE(different.text.find("public.t"), std::string::npos);
-    EXPECT_EQ(desk.run("cutover").exit_code, 1);
-    EXPECT_EQ(desk.run("repair").exit_code, 0);
-    EXPECT_EQ(desk.board.read().verify.outcome, VerifyOutcome::equal);
-    EXPECT_EQ(desk.run("cutover").exit_code, 0);
-}
-
-TEST(Operations, AnOldVerdictIsNoneWhereOneIsRequired) {
-    World world = consistent_world();
-    Desk desk{world};
-    desk.config.require_verify = true;
-    ASSERT_TRUE(desk.operations.recover());
-    EXPECT_EQ(desk.run("verify").exit_code, 0);
-    world.verified->ended_at =
-        std::chrono::system_clock::now() - required_verdict_age_max - std::chrono::minutes{1};
-    const VerbResult old = desk.run("cutover");
-    EXPECT_EQ(old.exit_code, 1);
-    EXPECT_NE(old.text.find("older than 24 hours"), std::string::npos) << old.text;
-    world.verified->ended_at = std::chrono::system_clock::now() - std::chrono::hours{1};
-    EXPECT_EQ(desk.run("cutover").exit_code, 0);
-    // The way back is not barred by age.
-    world.verified->ended_at = backfill::WallTime{};
-    EXPECT_EQ(desk.run("rollback").exit_code, 0);
-}
-
 TEST(Operations, StartIsDoneAlreadyWhileTheOtherSideIsAway) {
     World world = consistent_world();
     Desk desk{world};
@@ -335,28 +261,6 @@ TEST(Operations, StartIsDoneAlreadyWhileTheOtherSideIsAway) {
     world.down[1] = false;
     world.records[1].reset();
     EXPECT_EQ(desk.run("start").exit_code, 1) << "another database is configured";
-}
-
-TEST(Operations, CutNoCharacterOfWhoAsked) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    std::string name(199, 'a');
-    EXPECT_EQ(desk.run("verify", {{"asked_by", name + "\u00e9\u00e9"}}).exit_code, 0);
-    EXPECT_EQ(world.verified->asked_by, name);
-    EXPECT_EQ(desk.run("verify", {{"asked_by", 5}}).exit_code, 0);
-}
-
-TEST(Operations, WhatTheBackgroundFoundStandsAgainstAnOlderEqual) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    EXPECT_EQ(desk.run("verify").exit_code, 0);
-    world.found_meanwhile = true;
-    EXPECT_EQ(desk.run("cutover").exit_code, 1) << "it was found after the last tick";
-    EXPECT_EQ(desk.run("verify").exit_code, 1) << "one that went on had compared the table earlier";
-    EXPECT_EQ(desk.board.read().verify.outcome, VerifyOutcome::different);
-    EXPECT_EQ(desk.board.read().record->authority, Side::source);
 }
 
 TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
