@@ -153,6 +153,7 @@ struct SchemaChange {
     std::string what;                 // The kind of command, for people.
     std::vector<TableId> tables;      // Whose definition or existence it changes.
     bool reshapes_tables = false;     // Rows of theirs may be others afterwards.
+    bool creates_tables = false;      // They begin here: every row of theirs follows.
     // The dispatcher's: where its transaction starts, and which of the tables are to be emptied
     // before it, because their copy begins anew behind it.
     Position start;

@@ -104,6 +104,7 @@ Status Dispatcher::schema_change(SchemaChange change, std::vector<ApplyItem>& ou
             change.start = transaction_->start;
             for (const SchemaChange::TableId& id : change.tables) {
                 TableInCopy* const in = table({id.schema, id.name});
+                if (in && change.creates_tables) take_for_whole(*in);
                 if (!in || !change.reshapes_tables || in->chunks.settled(transaction_->start))
                     continue;
                 begin_again(*in, out);

@@ -162,6 +162,7 @@ private:
     void deliver(TableChunks::Target at, Change change, std::vector<ApplyItem>& out);
     void forget_chunk(TableInCopy& table, std::uint64_t number, std::vector<ApplyItem>& out);
     void begin_again(TableInCopy& table, std::vector<ApplyItem>& out);
+    void take_for_whole(TableInCopy& table);
     void drop_buffer(Chunk& chunk);
     Result<const RelationRoute*> route_of(const Relation& relation);
 

@@ -170,6 +170,19 @@ void Dispatcher::begin_again(TableInCopy& in, std::vector<ApplyItem>& out) {
     out.emplace_back(ForgetTable{in.name});
 }
 
+// It begins in the stream, which has every row of it: those of its own transaction too. A chunk
+// that was opened, because the authority had the table already, is gone.
+void Dispatcher::take_for_whole(TableInCopy& in) {
+    for (const auto& chunk : in.chunks.chunks()) drop_buffer(*chunk);
+    in.chunks.clear();
+    in.altered = false;
+    const auto whole = in.chunks.add(in.next_number++, ChunkRange{});
+    assert(whole);  // Nothing is there that it could overlap.
+    (*whole)->state = ChunkState::loaded;
+    (*whole)->loaded_at = transaction_->start;
+    in.chunks.update_complete();
+}
+
 Status Dispatcher::apply_truncate(Change change, std::vector<ApplyItem>& out) {
     for (std::size_t i = 0; i < change.truncated_size(); ++i) {
         const Relation& relation = change.truncated(i);

@@ -79,7 +79,7 @@ Status Applier::loop(StatementPipeline& pipeline) {
     if (!sent) return sent;
     // What a former run made durable is durable; its slot may be told so.
     checkpointed_at_ = std::chrono::steady_clock::now() - checkpoint_interval;
-    for (;;) {
+    while (!ended_) {
         if (next_ == items_.size()) {
             items_.clear();
             next_ = 0;
@@ -87,6 +87,7 @@ Status Applier::loop(StatementPipeline& pipeline) {
             const bool idle = !in_transaction_ && pipe_.queue_is_empty();
             if (idle) {
                 if (const Status finished = finish(pipeline); !finished) return finished;
+                if (ended_) break;
                 if (readers_wait()) visibility_.when_idle(highest_);
             }
             if (!pipe_.take(items_, readers_wait() ? readers_tick : tick)) return Done{};
@@ -99,6 +100,7 @@ Status Applier::loop(StatementPipeline& pipeline) {
             if (const Status finished = finish(pipeline); !finished) return finished;
         }
     }
+    return Done{};
 }
 
 // Also inside a transaction: one that is bigger than the queue would else wait for itself for ever.
@@ -312,8 +314,10 @@ void Applier::wake_for_readers() {
 void Applier::publish() {
     // Before anybody who copies learns that the change is there: how a table is read was decided
     // when this run began.
-    if (group_changed_schema_ && is_copying())
+    if (group_changed_schema_ && is_copying()) {
         pipe_.fail(Error{Errc::closed, "the schema was changed: tables are read anew"});
+        ended_ = true;
+    }
     if (checkpoint_in_flight_) {
         checkpointed_ = *checkpoint_in_flight_;
         checkpointed_at_ = std::chrono::steady_clock::now();

@@ -108,6 +108,7 @@ private:
     std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
     std::size_t alone_left_ = 0;
     bool group_changed_schema_ = false;
+    bool ended_ = false;  // This run's; what is queued was decided upon for tables of the past.
     std::vector<StrayWrite> group_strays_;
     Position checkpointed_;
     std::optional<Position> checkpoint_in_flight_;

@@ -184,6 +184,8 @@ StreamDecoder::Event StreamDecoder::schema_change(const Relation& relation,
         change.record.push_back(value);
     }
     change.reshapes_tables = change.what == "ALTER TABLE" || change.what.starts_with("DROP ");
+    change.creates_tables =
+        change.what.starts_with("CREATE TABLE") || change.what == "CREATE SCHEMA";
     if (schemas.size() != names.size())
         return malformed("segue.ddl names tables that have no name");
     for (std::size_t i = 0; i < names.size(); ++i) {

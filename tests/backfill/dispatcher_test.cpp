@@ -230,6 +230,48 @@ TEST(Dispatcher, ATableThatIsAlteredWhileItIsCopiedBeginsAgainAndTakesNothingUnt
     EXPECT_EQ(stream.given(), "C135");
 }
 
+// The authority had it before the stream told of it: no chunk of it is needed, and none may take or
+// drop its rows.
+TEST(Dispatcher, ATableThatBeginsInTheStreamIsWholeFromItsFirstRowOn) {
+    Stream stream;
+    TableInCopy& table = stream.copy_table();
+    Chunk& open = read_chunk(stream, table, up_to("9"));
+    const std::uint64_t number = open.number;
+    const auto begun = TransactionBegin{110, {}, Position{110}};
+    ASSERT_TRUE(stream.dispatcher.on(begun, stream.out));
+    SchemaChange change;
+    change.what = "CREATE";
+    change.tables = {{"public", "t"}};
+    change.creates_tables = true;
+    ASSERT_TRUE(stream.dispatcher.on(std::move(change), stream.out));
+    ASSERT_TRUE(stream.dispatcher.on(stream.insert("5"), stream.out));
+    ASSERT_TRUE(
+        stream.dispatcher.on(TransactionCommit{110, Position{115}, {}, false, true}, stream.out));
+    EXPECT_EQ(stream.given(), "DCREATE@110 i5 C115");
+    EXPECT_EQ(table.chunks.find(number), nullptr);
+    EXPECT_TRUE(table.chunks.complete());
+    ASSERT_TRUE(stream.transaction(120, 120, list(stream.rename("5", "6"))));
+    EXPECT_EQ(stream.given(), "u6 C125");
+}
+
+// What was dropped and is made anew under its name is not the table that was being copied.
+TEST(Dispatcher, ATableThatIsDroppedAndMadeAnewWhileItIsCopiedTakesItsRows) {
+    Stream stream;
+    TableInCopy& table = stream.copy_table();
+    load(stream, table, read_chunk(stream, table, up_to("3")));
+    ASSERT_TRUE(alter(stream, 110));
+    EXPECT_TRUE(table.altered);
+    SchemaChange change;
+    change.tables = {{"public", "t"}};
+    change.creates_tables = true;
+    ASSERT_TRUE(stream.dispatcher.on(TransactionBegin{120, {}, Position{120}}, stream.out));
+    ASSERT_TRUE(stream.dispatcher.on(std::move(change), stream.out));
+    ASSERT_TRUE(stream.dispatcher.on(stream.insert("7"), stream.out));
+    ASSERT_TRUE(
+        stream.dispatcher.on(TransactionCommit{120, Position{125}, {}, false, true}, stream.out));
+    EXPECT_EQ(stream.given(), "T DALTER@110 C115 D@120 i7 C125");
+}
+
 // Of a table that is whole on the follower only the command itself is needed.
 TEST(Dispatcher, ATableThatIsAlteredAfterItsCopyStays) {
     Stream stream;
