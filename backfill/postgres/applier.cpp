@@ -156,7 +156,6 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
             [&](const SchemaChange& change) { return change_schema(pipeline, change); },
             [&](const CommitDone& commit) -> Status {
                 in_transaction_ = false;
-                ddl_.transaction_ended();
                 ++group_commits_;
                 progress_.committed(commit.start, commit.position);
                 highest_ = std::max(highest_, commit.position);

@@ -103,7 +103,8 @@ int column_index(const Table& table, int number) {
 std::string unpublished_tables_sql() {
     return std::string{"SELECT n.nspname || '.' || c.relname"} + moved_tables +
            " AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p"
-           " ON p.oid = r.prpubid WHERE p.pubname = $2 AND r.prrelid = c.oid) ORDER BY 1";
+           " ON p.oid = r.prpubid WHERE p.pubname = ANY ($2::text[]) AND r.prrelid = c.oid) ORDER "
+           "BY 1";
 }
 
 Result<std::vector<Table>> read_tables(Connection& connection,

@@ -62,8 +62,8 @@ struct Sequence {
 // extensions.
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude);
-// The same, as "schema.table" in order, that a publication does not have. $1: `exclude` as an
-// array's text, $2: the publication's name.
+// The same, as "schema.table" in order, that no publication of ours has. $1: `exclude` as an
+// array's text, $2: the publications' names, likewise.
 std::string unpublished_tables_sql();
 // Relations with rows in user schemas that are not among the moved tables, each with the reason.
 Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(

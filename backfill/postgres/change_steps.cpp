@@ -174,9 +174,10 @@ private:
 Status find_unpublished(Migration& migration, Side side, std::vector<Blocker>& found) {
     const ServerSettings& settings = migration.settings();
     // `run` opens the connection anew where its server has been restarted.
-    const auto tables = migration.link(side).run(
-        unpublished_tables_sql(),
-        Parameters{text_array(settings.exclude), publication_name(settings.migration)});
+    const auto tables =
+        migration.link(side).run(unpublished_tables_sql(),
+                                 Parameters{text_array(settings.exclude),
+                                            text_array(publication_names(settings.migration))});
     if (!tables) return on_side(side, tables.error());
     for (int row = 0; row < tables->size() && found.size() < blockers_of_kind_max; ++row) {
         found.push_back({"unpublished_table",

@@ -1,6 +1,8 @@
 #include "backfill/postgres/ddl_apply.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <utility>
 #include <vector>
 
@@ -12,7 +14,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 struct Record {
-    std::string id, tag, command, refusal;
+    std::string id, tag, command, refusal, role;
+    int place = 1;
     std::vector<std::string> objects, settings, look, missing;
     std::vector<std::string> schemas, names;
     bool without_constraints = false;  // They are not compared.
@@ -27,10 +30,16 @@ Record read_record(const SchemaChange& change) {
         if (column == "tag") record.tag = value;
         if (column == "command") record.command = value;
         if (column == "refusal") record.refusal = value;
+        if (column == "place") record.place = std::atoi(value.c_str());
         if (column == "objects") record.objects = parse_text_array(value);
         if (column == "settings") record.settings = parse_text_array(value);
         if (column == "look") record.look = parse_text_array(value);
         if (column == "missing") record.missing = parse_text_array(value);
+    }
+    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
+    if (role != record.settings.end() && role + 1 != record.settings.end()) {
+        record.role = *(role + 1);
+        record.settings.erase(role, role + 2);
     }
     for (const auto& table : change.tables) {
         record.schemas.push_back(table.schema);
@@ -46,41 +55,11 @@ std::vector<std::string> plain_names(const Record& record) {
     return names;
 }
 
-// The settings of the one who ran it, for this transaction; the answer puts them back.
-Result<std::string> take_settings(Connection& follower, const Record& record) {
-    std::string read, set;
-    for (std::size_t i = 0; i + 1 < record.settings.size(); i += 2) {
-        const std::string name = quote_literal(record.settings[i]);
-        read += (read.empty() ? "SELECT current_setting(" : ", current_setting(") + name + ")";
-        // The role comes last: it may not be allowed to set the others.
-        if (record.settings[i] == "role") continue;
-        set += (set.empty() ? "SELECT set_config(" : ", set_config(") + name + ", " +
-               quote_literal(record.settings[i + 1]) + ", true)";
-    }
-    if (read.empty()) return std::string{};
-    const auto before = follower.execute(read);
-    if (!before) return before.error();
-    std::string restore = "SET LOCAL ROLE NONE; SELECT ";
-    for (std::size_t i = 0, column = 0; i + 1 < record.settings.size(); i += 2, ++column) {
-        if (record.settings[i] == "role") continue;
-        restore += (restore.ends_with("SELECT ") ? "set_config(" : ", set_config(") +
-                   quote_literal(record.settings[i]) + ", " +
-                   quote_literal(before->at(0, static_cast<int>(column))) + ", true)";
-    }
-    if (const auto done = follower.execute(set); !done) return done.error();
-    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
-    if (role != record.settings.end()) {
-        const auto done = follower.execute("SET LOCAL ROLE " + quote_identifier(*(role + 1)));
-        if (!done) return done.error();
-    }
-    return restore;
-}
-
 // Until the copy is whole the follower has neither indexes but keys nor constraints, triggers or
 // policies; they are taken from the authority as it is then.
 bool comes_with_the_rest(const std::string& tag) {
-    return tag.ends_with(" INDEX") || tag.ends_with(" TRIGGER") || tag.ends_with(" POLICY") ||
-           tag.ends_with(" RULE");
+    return (tag.ends_with(" INDEX") && tag != "DROP INDEX") || tag.ends_with(" TRIGGER") ||
+           tag.ends_with(" POLICY") || tag.ends_with(" RULE");
 }
 
 bool is_left_for_later(const std::string& line) {
@@ -151,33 +130,162 @@ Result<bool> is_so_already(Connection& follower,
     return first_difference(record.look, *look).empty();
 }
 
-// One candidate. Refused with the reason when it is not what was run on the authority.
-Status run(Connection& follower, const Record& record, const std::string& statement) {
-    if (const auto cleared = follower.execute("SELECT set_config('segue.ddl_did', '', true)");
-        !cleared)
-        return cleared.error();
-    const auto restore = take_settings(follower, record);
-    if (!restore) return restore.error();
-    // With parameters, so that the server takes one command only.
-    const auto done = follower.execute(statement, Parameters{});
+// One value that a function of ours gives.
+Result<std::string> ask(Connection& follower, const std::string& sql, const Parameters& with) {
+    const auto rows = follower.execute(sql, with);
+    if (!rows) return rows.error();
+    return rows->size() == 1 ? rows->text(0, 0) : std::string{};
+}
+
+// Runs it in the sandbox, and reads what it did there: a command may do more than its text says,
+// through functions that it calls.
+Status run_in_sandbox(Connection& follower, const Record& record, const std::string& statement) {
+    if (const auto watched = follower.execute(
+            "SELECT set_config('segue.ddl_watch', 'on', true); DELETE FROM segue.ddl_did");
+        !watched)
+        return watched.error();
+    const auto before = ask(follower, "SELECT segue.ddl_writes()", {});
+    if (!before) return before.error();
+    const auto done = follower.execute("SELECT segue.ddl_as($1, $2::text[], $3)",
+                                       {record.role, text_array(record.settings), statement});
     if (!done) return done.error();
-    if (!restore->empty()) {
-        if (const auto put_back = follower.execute(*restore); !put_back) return put_back.error();
-    }
-    const auto did = follower.execute("SELECT current_setting('segue.ddl_did', true)");
+    const auto after = ask(follower, "SELECT segue.ddl_writes()", {});
+    if (!after) return after.error();
+    const auto did = follower.execute(
+        "WITH did AS (DELETE FROM segue.ddl_did WHERE xid = pg_current_xact_id() RETURNING did)"
+        " SELECT did FROM did WHERE set_config('segue.ddl_watch', '', true) = ''");
     if (!did) return did.error();
-    std::vector<std::string> wanted = record.objects, found = parse_text_array(did->at(0, 0));
+    std::vector<std::string> wanted = record.objects, found;
+    if (did->size() == 1) found = parse_text_array(did->at(0, 0));
     wanted.push_back(record.tag);
     std::sort(wanted.begin(), wanted.end());  // A drop lists its objects in no order of meaning.
     std::sort(found.begin(), found.end());
-    if (found != wanted) {
+    if (found != wanted)
         return Error{Errc::refused, "there it does not do the same to the same objects"};
+    if (*before != *after) return Error{Errc::refused, "it writes rows by itself"};
+    return Done{};
+}
+
+// Commands that can give a table code to run without naming it.
+bool may_change_code(const std::string& tag) {
+    constexpr std::array<std::string_view, 9> kinds = {" FUNCTION",
+                                                       " ROUTINE",
+                                                       " PROCEDURE",
+                                                       " AGGREGATE",
+                                                       " DOMAIN",
+                                                       " TYPE",
+                                                       " OPERATOR",
+                                                       " OPERATOR CLASS",
+                                                       " OPERATOR FAMILY"};
+    return !tag.starts_with("DROP ") &&
+           std::any_of(
+               kinds.begin(), kinds.end(), [&](const auto kind) { return tag.ends_with(kind); });
+}
+
+// Functions of others that the mover's own writes call, with its own rights.
+Result<std::vector<std::string>> foreign_code(Connection& follower,
+                                              const Record& record,
+                                              bool other_tables) {
+    const auto code = ask(follower,
+                          "SELECT segue.ddl_code($1::text[], $2)",
+                          {text_array(plain_names(record)), other_tables ? "true" : "false"});
+    if (!code) return code.error();
+    return parse_text_array(*code);
+}
+
+// Those that it brings: what is written to other tables calls them already, and nobody minded.
+Result<std::vector<std::string>> new_code(Connection& follower,
+                                          const Record& record,
+                                          const std::vector<std::string>& before) {
+    const bool anywhere = record.names.empty() && may_change_code(record.tag);
+    auto after = foreign_code(follower, record, anywhere);
+    if (!after) return after.error();
+    const auto drop = [&](const std::vector<std::string>& known) {
+        std::erase_if(*after, [&](const std::string& code) {
+            const bool touched = std::any_of(
+                record.objects.begin(), record.objects.end(), [&](const std::string& object) {
+                    const std::size_t name = object.find(' ');
+                    return name != std::string::npos &&
+                           code.starts_with(object.substr(name + 1) + " of role ");
+                });
+            return !touched && std::find(known.begin(), known.end(), code) != known.end();
+        });
+    };
+    drop(before);
+    if (anywhere || after->empty()) return after;
+    const auto elsewhere = foreign_code(follower, record, true);
+    if (!elsewhere) return elsewhere.error();
+    drop(*elsewhere);
+    return after;
+}
+
+Result<std::string> what_fires(Connection& follower, const Record& record) {
+    return ask(follower,
+               "SELECT coalesce(segue.ddl_fires($1::text[]), '')",
+               {text_array(plain_names(record))});
+}
+
+Error fires_twice(const std::string& what) {
+    return Error{Errc::refused,
+                 what +
+                     " fires always, there also for rows that it has fired for on the authority;"
+                     " make it one that fires for its origin only"};
+}
+
+// What the command must not have brought: code that runs with the mover's rights, and triggers that
+// fire here although they have fired on the authority already.
+struct Code {
+    std::vector<std::string> functions;
+    std::string fires;
+};
+
+Result<Code> read_code(Connection& follower, const Record& record) {
+    auto functions =
+        foreign_code(follower, record, record.names.empty() && may_change_code(record.tag));
+    if (!functions) return functions.error();
+    auto fires = what_fires(follower, record);
+    if (!fires) return fires.error();
+    return Code{std::move(*functions), std::move(*fires)};
+}
+
+Status refuse_code(Connection& follower, const Record& record, const Code& before) {
+    const auto brought = new_code(follower, record, before.functions);
+    if (!brought) return brought.error();
+    if (!brought->empty()) {
+        return Error{Errc::refused,
+                     "whoever writes to the table runs function " + brought->front() +
+                         " by it, and there the mover writes, with the rights of Segue's role"};
     }
+    const auto fires = what_fires(follower, record);
+    if (!fires) return fires.error();
+    if (fires->empty() || *fires == before.fires) return Done{};
+    return fires_twice(*fires);
+}
+
+// Refused with the reason when it is not what was run on the authority.
+Status run(Connection& follower, const Record& record, const std::string& statement) {
+    const auto code = read_code(follower, record);
+    if (!code) return code.error();
+    const Status ran = run_in_sandbox(follower, record, statement);
+    if (!ran) return ran;
+    if (const Status sound = refuse_code(follower, record, *code); !sound) return sound;
     const auto look = look_of(follower, record);
     if (!look) return look.error();
     if (const std::string differs = first_difference(record.look, *look); !differs.empty()) {
         return Error{Errc::refused, "after it the table is not the same there: " + differs};
     }
+    return Done{};
+}
+
+// What the operator has made of it by hand.
+Status agrees_with(Connection& follower, const Record& record) {
+    const auto look = look_of(follower, record);
+    if (!look) return look.error();
+    const std::string differs = first_difference(record.look, *look);
+    if (!differs.empty()) return Error{Errc::refused, differs};
+    const auto fires = what_fires(follower, record);
+    if (!fires) return fires.error();
+    if (!fires->empty()) return fires_twice(*fires);
     return Done{};
 }
 
@@ -238,6 +346,19 @@ Status note_copied(Connection& follower, const Record& record, Position start) {
     return Done{};
 }
 
+// What the command's text relies on is there.
+Status may_run(Connection& follower, const Record& record) {
+    const auto role = follower.execute("SELECT FROM pg_roles WHERE rolname = $1", {record.role});
+    if (!role) return role.error();
+    if (role->size() == 0)
+        return Error{Errc::refused, "role " + record.role + " does not exist there"};
+    const auto strings =
+        std::find(record.settings.begin(), record.settings.end(), "standard_conforming_strings");
+    if (strings != record.settings.end() && *(strings + 1) == "off")
+        return Error{Errc::refused, "its session has standard_conforming_strings off"};
+    return Done{};
+}
+
 Status note(Connection& follower, Side stream, const Record& record) {
     const auto noted = follower.execute(
         "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
@@ -259,6 +380,13 @@ Status adopt(Connection& follower, Side stream, const Record& record, Position s
         " = c.relname))",
         {text_array(record.schemas), text_array(record.names)});
     if (!adopted) return adopted.error();
+    // What named the rows of a table may have gone with something else.
+    const auto named = follower.execute("SELECT segue.ddl_adopt(segue.ddl_nameless())");
+    if (!named) return named.error();
+    // The command may have disabled or dropped the fence's triggers with others.
+    const auto armed =
+        follower.execute("SELECT segue.ddl_arm($1::text[])", {text_array(plain_names(record))});
+    if (!armed) return armed.error();
     return note(follower, stream, record);
 }
 
@@ -267,11 +395,9 @@ Error stopped(Connection& follower, Side stream, const Record& record, const std
     std::string objects;
     for (const std::string& object : record.objects)
         objects += (objects.empty() ? "" : ", ") + object;
-    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
     const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
     return Error{Errc::bad_value,
-                 record.tag + " of " + objects + " by role " +
-                     (role == record.settings.end() ? "" : *(role + 1)) + " on the " + here +
+                 record.tag + " of " + objects + " by role " + record.role + " on the " + here +
                      " cannot be carried to the " + there + ": " + why +
                      ". Its text stands in segue.ddl of the " + here + ", id " + record.id +
                      ". Make the same change on the " + there + " (as Segue's own role, after SET" +
@@ -287,17 +413,17 @@ Status DdlApplier::apply(Connection& follower,
                          const FollowerTables& before,
                          bool copying) {
     Record record = read_record(change);
-    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
     if (copying) leave_for_later(record);
     const auto handled = is_handled(follower, stream_, record);
     if (!handled) return handled.error();
     if (*handled) {
-        const auto look = look_of(follower, record);
-        if (!look) return look.error();
-        const std::string differs = first_difference(record.look, *look);
-        if (differs.empty()) return adopt(follower, stream_, record, change.start);
-        return stopped(follower, stream_, record, "it is marked as handled, but " + differs);
+        const Status agrees = agrees_with(follower, record);
+        if (agrees) return adopt(follower, stream_, record, change.start);
+        return stopped(
+            follower, stream_, record, "it is marked as handled, but " + agrees.error().detail);
     }
+    if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
+    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
     const bool renamed =
         record.tag == "ALTER TABLE" &&
         std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
@@ -310,38 +436,26 @@ Status DdlApplier::apply(Connection& follower,
                        "a table was renamed before the copy was consistent; rename it back, or"
                        " finish and start anew");
     }
-    if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
-
-    const std::vector<std::string_view> statements = statements_of(record.command);
-    if (record.command != text_ || next_ >= statements.size()) {
-        text_ = record.command;
-        next_ = 0;
+    std::string why;
+    const auto statement =
+        statement_at(statements_of(record.command), record.tag, record.place, why);
+    if (!statement) return stopped(follower, stream_, record, why);
+    const Status able = may_run(follower, record);
+    if (!able) return stopped(follower, stream_, record, able.error().detail);
+    if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
+    const Status ran =
+        run(follower, record, without_rows(record, without_concurrently(*statement)));
+    if (ran) {
+        const Status taken = take_missing_values(follower, record, before);
+        return taken ? adopt(follower, stream_, record, change.start) : taken;
     }
-    std::optional<Error> failure;
-    for (std::size_t i = next_; i < statements.size(); ++i) {
-        if (!may_be(statements[i], record.tag)) continue;
-        if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
-        Status ran =
-            run(follower, record, without_rows(record, without_concurrently(statements[i])));
-        if (ran) {
-            next_ = i + 1;
-            Status taken = take_missing_values(follower, record, before);
-            return taken ? adopt(follower, stream_, record, change.start) : taken;
-        }
-        if (!follower.good()) return ran;
-        if (auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_ddl"); !undone)
-            return undone.error();
-        const auto so = is_so_already(follower, record, ran.error(), copying);
-        if (!so) return so.error();
-        if (*so) return adopt(follower, stream_, record, change.start);
-        if (!failure) failure = ran.error();
-    }
-    return stopped(follower,
-                   stream_,
-                   record,
-                   failure ? failure->detail
-                           : "its text is not such a command: it was run inside a function, a"
-                             " procedure or a DO block");
+    if (!follower.good()) return ran;
+    if (auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_ddl"); !undone)
+        return undone.error();
+    const auto so = is_so_already(follower, record, ran.error(), copying);
+    if (!so) return so.error();
+    if (*so) return adopt(follower, stream_, record, change.start);
+    return stopped(follower, stream_, record, ran.error().detail);
 }
 
 }  // namespace segue::backfill::postgres

@@ -3,9 +3,6 @@
 // transaction of the rows around it. It counts as carried only when the follower's server says that
 // it did the same to the same objects, and the tables it touched look as they did on the authority.
 
-#include <cstddef>
-#include <string>
-
 #include "backfill/change.hpp"
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/follower_tables.hpp"
@@ -25,13 +22,9 @@ public:
                  const SchemaChange& change,
                  const FollowerTables& before,
                  bool copying);
-    // Commands of one transaction may come from one text, each from a later part of it.
-    void transaction_ended() { text_.clear(); }
 
 private:
     Side stream_;
-    std::string text_;      // Of the last command, in this transaction.
-    std::size_t next_ = 0;  // The statement of it that comes next.
 };
 
 }  // namespace segue::backfill::postgres

@@ -18,7 +18,7 @@ Result<bool> may_capture_ddl(Link& link);
 // Idempotent.
 Status install_ddl_capture(Link& link,
                            const std::string& migration_id,
-                           const std::string& publication,
+                           const std::string& migration,
                            const std::vector<std::string>& exclude);
 Status remove_ddl_capture(Link& link);
 

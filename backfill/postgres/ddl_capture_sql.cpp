@@ -3,8 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/ddl_sandbox_sql.hpp"
 #include "backfill/postgres/fence_sql.hpp"
-#include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
@@ -12,12 +13,12 @@ namespace segue::backfill::postgres {
 namespace {
 
 // What a command's meaning may depend on. Read as the one who runs it: a function with a search
-// path of its own would see that one. Nothing is recorded of what Segue's own functions do.
+// path of its own would see that one. Written anew right before it is read (the event triggers fire
+// in the order of their names), so whatever an application had set there is gone.
 constexpr const char* context_body = R"sql(
 BEGIN
-  PERFORM pg_catalog.set_config('segue.ddl_context', CASE
-    WHEN pg_catalog.current_setting('segue.ddl_own', true) OPERATOR(pg_catalog.=) 'on' THEN ''
-    ELSE ARRAY['role', current_user::pg_catalog.text,
+  PERFORM pg_catalog.set_config('segue.ddl_context',
+    ARRAY['role', current_user::pg_catalog.text,
       'search_path', pg_catalog.current_setting('search_path'),
       'TimeZone', pg_catalog.current_setting('TimeZone'),
       'DateStyle', pg_catalog.current_setting('DateStyle'),
@@ -31,54 +32,172 @@ BEGIN
       'xmloption', pg_catalog.current_setting('xmloption'),
       'array_nulls', pg_catalog.current_setting('array_nulls'),
       'transform_null_equals', pg_catalog.current_setting('transform_null_equals')
-      ]::pg_catalog.text[]::pg_catalog.text END, true);
+      ]::pg_catalog.text[]::pg_catalog.text, true);
 END)sql";
 
-// What the moved tables of these names look like, the same text on both sides.
-constexpr const char* look_body = R"sql(
-  SELECT coalesce(array_agg(concat_ws(' | ', t.name, t.kind, t.object, t.definition)
-                            ORDER BY t.name, t.kind, t.object), '{}')
-  FROM (%SIGNATURE%) AS t(name, kind, object, definition))sql";
-
-// Tables that rows are to be moved of: published, and with a name for each row.
-constexpr const char* adopt_body = R"sql(
-DECLARE made record;
+// Every event comes here. What is below it in the call stack tells whether a client has sent the
+// command itself: only then its text is known. Cancels are not caught: they are the client's.
+constexpr const char* event_body = R"sql(
+DECLARE
+  stack text;
+  settings text[] := '{}';
 BEGIN
-  FOR made IN
-    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity,
-      NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-                  WHERE r.prrelid = c.oid AND p.pubname = %PUBLICATION%) AS unpublished,
+  GET DIAGNOSTICS stack = PG_CONTEXT;
+  IF current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token) THEN RETURN; END IF;
+  IF NOT (%NOT_MOVER%) THEN
+    PERFORM segue.ddl_told(TG_EVENT, TG_TAG);
+    RETURN;
+  END IF;
+  BEGIN
+    -- Read before anything else: commands of our own functions come here too, and write it anew.
+    IF TG_EVENT <> 'table_rewrite' THEN settings := current_setting('segue.ddl_context')::text[]; END IF;
+    IF TG_EVENT = 'ddl_command_end' THEN
+      PERFORM segue.ddl_made(TG_TAG, settings, strpos(stack, E'\n') > 0);
+    ELSIF TG_EVENT = 'sql_drop' THEN
+      PERFORM segue.ddl_dropped(TG_TAG, settings, strpos(stack, E'\n') > 0);
+    ELSE
+      INSERT INTO segue.ddl_rewrite VALUES (pg_current_xact_id(), pg_event_trigger_table_rewrite_oid(),
+                                            pg_event_trigger_table_rewrite_reason());
+    END IF;
+  EXCEPTION WHEN OTHERS THEN
+    PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
+  END;
+END)sql";
+
+// What a command has made, changed or dropped, as the server names it; NULL where that is nothing
+// of an application's that is moved.
+constexpr const char* objects_body = R"sql(
+BEGIN
+  IF tag LIKE '% PUBLICATION' OR tag LIKE '% SUBSCRIPTION' OR tag = 'REINDEX'
+     OR (tag LIKE 'DROP %') <> (event = 'sql_drop') THEN
+    RETURN NULL;
+  END IF;
+  IF event = 'sql_drop' THEN
+    RETURN (SELECT array_agg(d.object_type || ' ' || coalesce(d.object_identity, ''))
+      FROM pg_event_trigger_dropped_objects() d
+      WHERE d.original AND NOT d.is_temporary AND coalesce(d.schema_name, '') <> 'segue'
+        AND coalesce(d.object_identity, '') !~ '(^segue_fence on |(^| on )(pg_temp(_[0-9]+)?|segue)\.)'
+        AND NOT (d.object_type = 'table'
+                 AND coalesce(d.schema_name || '.' || d.object_name = ANY (%EXCLUDE%), false)));
+  END IF;
+  RETURN (SELECT array_agg(d.object_type || ' ' || coalesce(d.object_identity, ''))
+    FROM pg_event_trigger_ddl_commands() d
+    WHERE NOT d.in_extension AND coalesce(d.schema_name, '') NOT IN ('segue', 'pg_temp')
+      AND coalesce(d.object_identity, '') !~ '(^segue_fence on |(^| on )(pg_temp(_[0-9]+)?|segue)\.)');
+END)sql";
+
+// The stream must stop there, whatever it was.
+constexpr const char* missed_body = R"sql(
+DECLARE objects text[];
+BEGIN
+  BEGIN
+    objects := segue.ddl_objects(event, tag);
+  EXCEPTION WHEN OTHERS THEN
+    NULL;
+  END;
+  PERFORM segue.ddl_record(tag, settings, coalesce(objects, '{}'), '{}', '{}', 1, 'it could not be captured (' || state || ')');
+END)sql";
+
+// The mover's own commands are not recorded; where it asks for it, it is told what they did.
+constexpr const char* told_body = R"sql(
+DECLARE objects text[];
+BEGIN
+  IF current_setting('segue.ddl_watch', true) IS DISTINCT FROM 'on'
+     OR event NOT IN ('ddl_command_end', 'sql_drop') THEN
+    RETURN;
+  END IF;
+  objects := segue.ddl_objects(event, tag);
+  IF objects IS NOT NULL THEN INSERT INTO segue.ddl_did (did) VALUES (tag || objects); END IF;
+END)sql";
+
+// Which of the commands with that tag it is, in a text of several. Counted by rows of ours, because
+// a setting could be forged; what is rolled back is not counted, and who reads it knows.
+constexpr const char* place_body = R"sql(
+DECLARE
+  word text := regexp_replace(tag, ' AS$', '');
+  before int;
+BEGIN
+  IF current_query() !~ ';\s*\S' THEN RETURN 1; END IF;
+  SELECT count(*) INTO before FROM segue.ddl_mark m
+  WHERE m.pid = pg_backend_pid() AND m.message = statement_timestamp() AND m.tag = word;
+  IF ends THEN
+    DELETE FROM segue.ddl_mark m WHERE m.pid = pg_backend_pid() AND m.message <> statement_timestamp();
+    INSERT INTO segue.ddl_mark VALUES (pg_backend_pid(), statement_timestamp(), word);
+  END IF;
+  RETURN before + 1;
+END)sql";
+
+// Tables whose rows the stream could not name any more: the application's next UPDATE would fail.
+constexpr const char* nameless_condition = R"sql(
       CASE c.relreplident WHEN 'f' THEN false WHEN 'n' THEN true ELSE NOT EXISTS (
         SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
           AND i.indimmediate AND i.indpred IS NULL
-          AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END AS nameless,
-      EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 's') AS generates
+          AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END)sql";
+
+constexpr const char* nameless_body = R"sql(
+  SELECT coalesce(array_agg(c.oid), '{}') FROM pg_class c
+  WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND %NAMELESS%
+    AND EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+                WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)))sql";
+
+// A publication that is locked by no other transaction: from 15 on adding a table to one locks it
+// until the end, and applications that make tables would wait for each other.
+constexpr const char* publication_body = R"sql(
+DECLARE
+  names text[] := %NEW_TABLES%;
+  count int := coalesce(array_length(names, 1), 0);
+  i int;
+BEGIN
+  FOR step IN 0 .. count - 1 LOOP
+    i := (pg_backend_pid() + step) % count;
+    IF pg_try_advisory_xact_lock(%LOCK_KEY%, i) THEN RETURN names[i + 1]; END IF;
+  END LOOP;
+  RAISE EXCEPTION 'too many transactions make tables at once' USING ERRCODE = '53400';
+END)sql";
+
+// Tables that rows are to be moved of: published, and with a name for each row. Returns those that
+// were not published before.
+constexpr const char* adopt_body = R"sql(
+DECLARE
+  made record;
+  fresh oid[];
+BEGIN
+  PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);
+  FOR made IN
+    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity,
+      %NAMELESS% AS nameless,
+      NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+                  WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)) AS unpublished
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
-      AND EXISTS (SELECT FROM pg_publication WHERE pubname = %PUBLICATION%)
   LOOP
     IF made.nameless THEN
       INSERT INTO segue.saved VALUES ('replica_identity', made.name, made.identity)
         ON CONFLICT DO NOTHING;
       EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY FULL';
-      IF made.generates AND current_setting('server_version_num')::int >= 180000 THEN
-        EXECUTE format('ALTER PUBLICATION %I SET (publish_generated_columns = stored)', %PUBLICATION%);
-      END IF;
     END IF;
     IF made.unpublished THEN
-      EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', %PUBLICATION%) || made.name;
+      EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', segue.ddl_publication()) || made.name;
+      fresh := fresh || made.oid;
     END IF;
   END LOOP;
+  PERFORM set_config('segue.ddl_own', '', true);
+  RETURN fresh;
 END)sql";
 
 // Of moved tables only. Values that rows have without having been written ("fast defaults") were
 // computed by the command: the follower must take them from here.
 constexpr const char* record_body = R"sql(
 DECLARE
-  text_size int := octet_length(current_query());
+  -- The same whoever runs it and from where, and its object tells the whole of it.
+  command text := CASE WHEN tag = 'REFRESH MATERIALIZED VIEW' AND array_length(objects, 1) = 1
+                       THEN 'REFRESH ' || upper(left(objects[1], 17)) || substr(objects[1], 18)
+                       ELSE current_query() END;
+  text_size int := octet_length(command);
 BEGIN
-  INSERT INTO segue.ddl (tag, objects, command, settings, table_schemas, table_names, look, missing, refusal)
-  SELECT tag, objects, CASE WHEN text_size <= %TEXT_MAX% THEN current_query() ELSE '' END, context::text[], schemas, names,
+  INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, refusal)
+  SELECT tag, objects, CASE WHEN text_size <= %TEXT_MAX% THEN command ELSE '' END, place,
+    settings, schemas, names,
     segue.ddl_look((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n))),
     coalesce((SELECT array_agg(ARRAY[s.s, s.n, a.attname, a.attmissingval::text]::text)
         FROM unnest(schemas, names) AS s(s, n) JOIN pg_namespace n ON n.nspname = s.s
@@ -87,28 +206,14 @@ BEGIN
     CASE WHEN text_size > %TEXT_MAX% THEN 'its text is larger than %TEXT_MAX% bytes' ELSE why END;
 END)sql";
 
-// Remembers until the command's end what it rewrites, and why (the server's bits).
-constexpr const char* rewrite_body = R"sql(
-BEGIN
-  PERFORM set_config('segue.ddl_rewritten', coalesce(current_setting('segue.ddl_rewritten', true), '')
-    || pg_event_trigger_table_rewrite_oid() || ' ' || pg_event_trigger_table_rewrite_reason() || ' ',
-    true);
-END)sql";
-
 // Tables with values that the command has computed and the stream does not show: by a default that
 // is not the same for all rows (2), or by an expression for a new type (4). A new type alone is the
 // same computation on both sides.
 constexpr const char* computed_body = R"sql(
-DECLARE
-  words text[] := string_to_array(trim(coalesce(current_setting('segue.ddl_rewritten', true), '')), ' ');
-  computed oid[];
-BEGIN
-  PERFORM set_config('segue.ddl_rewritten', '', true);
-  SELECT array_agg(words[i]::oid) INTO computed
-  FROM generate_series(1, coalesce(array_length(words, 1), 0) - 1, 2) i
-  WHERE words[i + 1]::int & 2 <> 0 OR (words[i + 1]::int & 4 <> 0 AND current_query() ~* '\yusing\y');
-  RETURN computed;
-END)sql";
+  WITH taken AS (DELETE FROM segue.ddl_rewrite w WHERE w.xid = pg_current_xact_id() RETURNING w.*)
+  SELECT array_agg(DISTINCT t.relation) FROM taken t
+  WHERE t.reason & 2 <> 0 OR (t.reason & 4 <> 0
+    AND (current_query() ~* '\yusing\y' OR EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384))))sql";
 
 // Why the rows of such a table cannot be written once more; NULL where they can.
 constexpr const char* obstacle_body = R"sql(
@@ -118,6 +223,7 @@ constexpr const char* obstacle_body = R"sql(
       'the table is larger than %REWRITE_MAX% bytes'
     WHEN current_setting('transaction_isolation') <> 'read committed' THEN
       'it was run in a transaction that is not READ COMMITTED'
+    WHEN c.relforcerowsecurity THEN 'row security is forced upon its owner'
     WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('A', 'R')
                  AND NOT t.tgisinternal AND t.tgname <> 'segue_fence' AND t.tgtype & 16 <> 0)
       OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '2'
@@ -138,55 +244,36 @@ constexpr const char* plain_column_body = R"sql(
   WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
     AND a.attidentity <> 'a' ORDER BY a.attnum LIMIT 1)sql";
 
-// Writes computed rows once more, so that the stream has them behind the command. As the replica
-// role: no trigger of the application fires, and no value changes.
+// Writes computed rows once more, so that the stream has them behind the command: as the table's
+// owner, in the sandbox, because what tables compute by themselves (checks, indexes) is code of
+// applications. As the replica role: no trigger fires, and no value changes.
 constexpr const char* show_body = R"sql(
-DECLARE made record; last_row tid;
+DECLARE made record; last_row tid; publication text;
 BEGIN
-  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, c.oid, segue.ddl_plain_column(c.oid) AS col
+  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner) AS owner,
+        segue.ddl_plain_column(c.oid) AS col
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.oid = ANY (computed) AND c.relkind = 'r' LOOP
-    EXECUTE format('UPDATE ONLY %s SET %I = %I', made.name, made.col, made.col);
+    PERFORM segue.ddl_as(made.owner, '{}', format('UPDATE ONLY %s SET %I = %I', made.name, made.col, made.col));
   END LOOP;
   -- Of a table that was made from a query: rows that were written before it was published.
-  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name
+  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, c.oid, pg_get_userbyid(c.relowner) AS owner
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
       WHERE c.oid = ANY (filled) AND c.relkind = 'r' LOOP
     EXECUTE 'SELECT max(ctid) FROM ONLY ' || made.name INTO last_row;
     CONTINUE WHEN last_row IS NULL;
-    EXECUTE format('INSERT INTO %s SELECT * FROM ONLY %s', made.name, made.name);
-    EXECUTE format('ALTER PUBLICATION %I DROP TABLE ', %PUBLICATION%) || made.name;
-    EXECUTE format('DELETE FROM ONLY %s WHERE ctid <= $1', made.name) USING last_row;
-    EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', %PUBLICATION%) || made.name;
+    SELECT p.pubname INTO STRICT publication FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+      WHERE r.prrelid = made.oid AND p.pubname = ANY (%PUBLICATIONS%);
+    PERFORM segue.ddl_as(made.owner, '{}', format('INSERT INTO %s SELECT * FROM ONLY %s', made.name, made.name));
+    EXECUTE format('ALTER PUBLICATION %I DROP TABLE ', publication) || made.name;
+    PERFORM segue.ddl_as(made.owner, '{}', format('DELETE FROM ONLY %s WHERE ctid <= %L', made.name, last_row));
+    EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', publication) || made.name;
   END LOOP;
 END)sql";
 
-// The mover's own commands are not recorded; what they did is told to the mover itself.
-constexpr const char* ours_body = R"sql(
-BEGIN
-  IF %NOT_MOVER% THEN RETURN false; END IF;
-  PERFORM set_config('segue.ddl_did', (tag || objects)::text, true);
-  RETURN true;
-END)sql";
-
-// What a command has made or changed. Drops have a trigger of their own, which knows the names.
-constexpr const char* end_body = R"sql(
-DECLARE
-  -- Read first: commands of our own functions empty it.
-  context text := coalesce(current_setting('segue.ddl_context', true), '');
-  objects text[]; touched oid[]; mentioned boolean; obstacle text;
-  computed oid[] := segue.ddl_computed();
-  queried boolean := TG_TAG IN ('CREATE TABLE AS', 'SELECT INTO');
-BEGIN
-  IF context = '' OR TG_TAG LIKE 'DROP %'
-     OR TG_TAG LIKE '% PUBLICATION' OR TG_TAG LIKE '% SUBSCRIPTION' OR TG_TAG = 'REINDEX' THEN
-    RETURN;
-  END IF;
-  SELECT array_agg(d.object_type || ' ' || coalesce(d.object_identity, '')) INTO objects
-  FROM pg_event_trigger_ddl_commands() d
-  WHERE NOT d.in_extension AND coalesce(d.schema_name, '') NOT IN ('segue', 'pg_temp')
-    AND coalesce(d.object_identity, '') !~ '(^| on )(pg_temp(_[0-9]+)?|segue)\.';
-  IF objects IS NULL OR segue.ddl_is_ours(TG_TAG, objects) THEN RETURN; END IF;
+// The moved tables that a command has made or changed, with what inherits from them. NULL: none;
+// an empty list: only such that are not moved.
+constexpr const char* touched_body = R"sql(
   WITH RECURSIVE direct AS (
     SELECT CASE d.classid
       WHEN 'pg_class'::regclass THEN coalesce(
@@ -199,55 +286,90 @@ BEGIN
   family AS (
     SELECT d.oid FROM direct d
     UNION SELECT h.inhrelid FROM pg_inherits h JOIN family f ON h.inhparent = f.oid)
-  SELECT array_agg(c.oid) FILTER (WHERE n.nspname || '.' || c.relname <> ALL (%EXCLUDE%)), count(*) > 0
-  INTO touched, mentioned
+  SELECT CASE WHEN count(*) > 0 THEN
+    coalesce(array_agg(c.oid) FILTER (WHERE n.nspname || '.' || c.relname <> ALL (%EXCLUDE%)), '{}') END
   FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass
-                    AND x.objid = c.oid AND x.deptype = 'e');
-  IF touched IS NULL AND mentioned THEN RETURN; END IF;
-  PERFORM segue.ddl_adopt(touched);
+                    AND x.objid = c.oid AND x.deptype = 'e'))sql";
+
+// Why a command cannot be carried, whatever it does to rows. Empty where it can.
+constexpr const char* refusal_body = R"sql(
+  SELECT CASE
+    WHEN tag = 'REFRESH MATERIALIZED VIEW' THEN ''
+    WHEN nested THEN 'it was run inside a function, a procedure or a DO block, and no server tells its text'
+    WHEN tag = 'SELECT INTO' THEN 'only CREATE TABLE AS is carried, which does the same'
+    WHEN tag = 'DROP OWNED' THEN 'what it drops need not be the same on both sides'
+    WHEN tag IN ('GRANT', 'REVOKE') AND EXISTS (
+      SELECT FROM pg_class c WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind <> 't'
+        AND strpos(lower(current_query()), lower(c.relname)) > 0) THEN
+      'it may name a temporary table or view of its session'
+    ELSE '' END)sql";
+
+// What a command has made or changed. Drops have an event of their own, which knows the names.
+constexpr const char* made_body = R"sql(
+DECLARE
+  objects text[] := segue.ddl_objects('ddl_command_end', tag);
+  place int := CASE WHEN nested OR tag = 'REFRESH MATERIALIZED VIEW' THEN 1 ELSE segue.ddl_place(tag, true) END;
+  why text := segue.ddl_refusal(tag, nested);
+  touched oid[]; fresh oid[]; computed oid[] := segue.ddl_computed(); obstacle text;
+BEGIN
+  IF tag = 'DROP OWNED' THEN objects := ARRAY['what roles own']; END IF;
+  IF objects IS NULL THEN RETURN; END IF;
+  touched := segue.ddl_touched();
+  IF touched = '{}' THEN RETURN; END IF;
+  fresh := segue.ddl_adopt(touched);
   obstacle := segue.ddl_obstacle(computed);
-  IF queried AND EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (touched)
-                         AND pg_relation_size(c.oid) > %REWRITE_MAX%) THEN
-    obstacle := 'the table is larger than %REWRITE_MAX% bytes';
+  IF EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (fresh) AND pg_relation_size(c.oid) >
+             CASE WHEN tag = 'CREATE TABLE AS' THEN %REWRITE_MAX% ELSE 0 END) THEN
+    obstacle := CASE WHEN tag = 'CREATE TABLE AS' THEN 'the table is larger than %REWRITE_MAX% bytes'
+                     ELSE 'the table had rows before it was moved' END;
   END IF;
-  PERFORM segue.ddl_record(context, TG_TAG, objects,
+  IF why = '' AND obstacle IS NOT NULL THEN
+    why := 'it makes values that the stream does not show, and ' || obstacle;
+  END IF;
+  -- Where tables are still copied it would come with the rest, and nobody would look.
+  IF why = '' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
+    why := coalesce(segue.ddl_fires((SELECT array_agg(n.nspname || '.' || c.relname) FROM pg_class c
+                      JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)))
+                    || ' would fire on the follower as well, for rows that it has fired for here', '');
+  END IF;
+  PERFORM segue.ddl_record(tag, settings, objects,
     coalesce((SELECT array_agg(n.nspname ORDER BY c.oid) FROM pg_class c
               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)), '{}')::text[],
     coalesce((SELECT array_agg(c.relname ORDER BY c.oid) FROM pg_class c
-              WHERE c.oid = ANY (touched)), '{}')::text[],
-    coalesce('it computes values that the stream does not show, and ' || obstacle, ''));
-  IF obstacle IS NULL THEN
-    PERFORM segue.ddl_show(computed, CASE WHEN queried THEN touched END);
+              WHERE c.oid = ANY (touched)), '{}')::text[], place, why);
+  IF why = '' THEN
+    PERFORM segue.ddl_show(computed, CASE WHEN tag = 'CREATE TABLE AS' THEN fresh END);
   END IF;
 END)sql";
 
-constexpr const char* drop_body = R"sql(
+constexpr const char* dropped_body = R"sql(
 DECLARE
-  context text := coalesce(current_setting('segue.ddl_context', true), '');
-  objects text[];
+  objects text[] := segue.ddl_objects('sql_drop', tag);
+  -- What scripts of extensions drop comes with the extension.
+  script boolean := tag NOT LIKE '% EXTENSION' AND current_query() !~ ';\s*\S'
+    AND current_query() ~* '^\s*(create|alter)\s+extension\y';
 BEGIN
-  IF context = '' OR TG_TAG NOT LIKE 'DROP %'
-     OR TG_TAG LIKE '% PUBLICATION' OR TG_TAG LIKE '% SUBSCRIPTION' THEN
-    RETURN;
+  IF objects IS NOT NULL AND tag <> 'DROP OWNED' AND NOT script THEN
+    PERFORM segue.ddl_record(tag, settings, objects, coalesce(array_agg(d.schema_name), '{}'),
+                             coalesce(array_agg(d.object_name), '{}'),
+                             CASE WHEN nested THEN 1 ELSE segue.ddl_place(tag, false) END,
+                             segue.ddl_refusal(tag, nested))
+    FROM pg_event_trigger_dropped_objects() d
+    WHERE d.object_type = 'table' AND NOT d.is_temporary;
   END IF;
-  SELECT array_agg(d.object_type || ' ' || coalesce(d.object_identity, '')) INTO objects
-  FROM pg_event_trigger_dropped_objects() d
-  WHERE d.original AND NOT d.is_temporary AND coalesce(d.schema_name, '') <> 'segue'
-    AND coalesce(d.object_identity, '') !~ '(^| on )(pg_temp(_[0-9]+)?|segue)\.'
-    AND NOT (d.object_type = 'table'
-             AND coalesce(d.schema_name || '.' || d.object_name = ANY (%EXCLUDE%), false));
-  IF objects IS NULL OR segue.ddl_is_ours(TG_TAG, objects) THEN RETURN; END IF;
-  PERFORM segue.ddl_record(context, TG_TAG, objects, coalesce(array_agg(d.schema_name), '{}'),
-                           coalesce(array_agg(d.object_name), '{}'), '')
-  FROM pg_event_trigger_dropped_objects() d
-  WHERE d.object_type = 'table' AND NOT d.is_temporary;
+  -- What named the rows of a table may be gone, also by CASCADE.
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index') THEN
+    PERFORM segue.ddl_adopt(segue.ddl_nameless());
+  END IF;
 END)sql";
 
-std::string filled(std::string text,
-                   const std::vector<std::pair<std::string, std::string>>& values) {
+}  // namespace
+
+std::string ddl_filled(std::string text,
+                       const std::vector<std::pair<std::string, std::string>>& values) {
     for (const auto& [name, value] : values) {
         const std::string mark = "%" + name + "%";
         for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at)) {
@@ -258,25 +380,28 @@ std::string filled(std::string text,
     return text;
 }
 
-std::string function_sql(const std::string& head,
-                         const std::string& attributes,
-                         const std::string& body) {
+std::string ddl_function_sql(const std::string& head,
+                             const std::string& attributes,
+                             const std::string& body) {
     return "CREATE OR REPLACE FUNCTION segue." + head + " " + attributes + " AS " +
            quote_literal(body) + ";\n";
 }
 
-}  // namespace
-
 const char* const ddl_function_names =
-    "segue.ddl_end(), segue.ddl_drop(), segue.ddl_rewrite(), segue.ddl_context(),"
-    " segue.ddl_record(text, text, text[], text[], text[], text), segue.ddl_is_ours(text, text[]),"
-    " segue.ddl_show(oid[], oid[]), segue.ddl_obstacle(oid[]), segue.ddl_plain_column(oid),"
-    " segue.ddl_computed(), segue.ddl_adopt(oid[]), segue.ddl_look(text[])";
+    "segue.ddl_event(), segue.ddl_context(), segue.ddl_made(text, text[], boolean),"
+    " segue.ddl_dropped(text, text[], boolean), segue.ddl_told(text, text), "
+    "segue.ddl_objects(text, text),"
+    " segue.ddl_missed(text, text, text[], text),"
+    " segue.ddl_place(text, boolean), segue.ddl_nameless(), segue.ddl_publication(),"
+    " segue.ddl_adopt(oid[]), segue.ddl_record(text, text[], text[], text[], text[], int, text),"
+    " segue.ddl_computed(), segue.ddl_obstacle(oid[]), segue.ddl_plain_column(oid),"
+    " segue.ddl_show(oid[], oid[]), segue.ddl_touched(), segue.ddl_refusal(text, boolean)";
 
 const char* const ddl_event_triggers_sql = R"sql(DO $$ DECLARE made record; BEGIN
   FOR made IN SELECT * FROM (VALUES
-      ('segue_ddl_1', 'sql_drop', 'context'), ('segue_ddl_2', 'sql_drop', 'drop'),
-      ('segue_ddl_5', 'table_rewrite', 'rewrite'), ('segue_ddl_3', 'ddl_command_end', 'context'), ('segue_ddl_4', 'ddl_command_end', 'end'))
+      ('segue_ddl_1', 'sql_drop', 'context'), ('segue_ddl_2', 'sql_drop', 'event'),
+      ('segue_ddl_3', 'ddl_command_end', 'context'), ('segue_ddl_4', 'ddl_command_end', 'event'),
+      ('segue_ddl_5', 'table_rewrite', 'event'))
       AS v(name, event, what) LOOP
     IF NOT EXISTS (SELECT FROM pg_event_trigger WHERE evtname = made.name) THEN
       EXECUTE format('CREATE EVENT TRIGGER %I ON %s EXECUTE FUNCTION segue.ddl_%s()',
@@ -287,50 +412,62 @@ const char* const ddl_event_triggers_sql = R"sql(DO $$ DECLARE made record; BEGI
 END $$)sql";
 
 std::string ddl_functions_sql(const DdlCapture& capture) {
+    std::vector<std::string> publications = capture.new_tables;
+    publications.push_back(capture.publication);
     const std::vector<std::pair<std::string, std::string>> values = {
         {"NOT_MOVER", not_the_mover_sql(capture.role, capture.migration_id)},
-        {"PUBLICATION", quote_literal(capture.publication)},
+        {"NAMELESS", nameless_condition},
+        {"PUBLICATIONS", quote_literal(text_array(publications)) + "::text[]"},
+        {"NEW_TABLES", quote_literal(text_array(capture.new_tables)) + "::text[]"},
+        {"LOCK_KEY", std::to_string(ddl_publication_lock_key)},
         {"EXCLUDE", quote_literal(text_array(capture.exclude)) + "::text[]"},
         {"TEXT_MAX", std::to_string(ddl_text_max)},
-        {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)},
-        {"SIGNATURE", schema_signature_sql("n.nspname || '.' || c.relname = ANY (names)")}};
+        {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)}};
     // Values are texts that read the same on both sides, whatever the session's settings.
     const std::string ours =
-        " SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET segue.ddl_own = 'on'"
-        " SET session_replication_role = replica SET TimeZone = 'UTC' SET DateStyle = 'ISO, MDY'"
+        " SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
+        " SET session_replication_role = replica SET jit = off SET TimeZone = 'UTC' SET DateStyle "
+        "= 'ISO, MDY'"
         " SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'";
-    const std::string plain = " SET search_path = pg_catalog, pg_temp";
-    const std::string trigger = "RETURNS event_trigger LANGUAGE plpgsql";
-    return function_sql("ddl_context()", trigger, context_body) +
-           function_sql("ddl_look(names text[])",
-                        "RETURNS text[] LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp",
-                        filled(look_body, values)) +
-           function_sql("ddl_adopt(tables oid[])",
-                        "RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp"
-                        " SET segue.ddl_own = 'on'",
-                        filled(adopt_body, values)) +
-           function_sql("ddl_is_ours(tag text, objects text[])",
-                        "RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp",
-                        filled(ours_body, values)) +
-           function_sql(
-               "ddl_record(context text, tag text, objects text[], schemas text[], names text[], "
-               "why text)",
-               "RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp",
-               filled(record_body, values)) +
-           function_sql("ddl_computed()", "RETURNS oid[] LANGUAGE plpgsql" + plain, computed_body) +
-           function_sql("ddl_plain_column(relation oid)",
-                        "RETURNS name LANGUAGE sql STABLE" + plain,
-                        plain_column_body) +
-           function_sql("ddl_obstacle(computed oid[])",
-                        "RETURNS text LANGUAGE sql STABLE" + plain,
-                        filled(obstacle_body, values)) +
-           function_sql("ddl_show(computed oid[], filled oid[])",
-                        "RETURNS void LANGUAGE plpgsql" + plain,
-                        filled(show_body, values)) +
-           function_sql("ddl_rewrite()", trigger + ours, rewrite_body) +
-           function_sql("ddl_end()", trigger + ours, filled(end_body, values)) +
-           function_sql("ddl_drop()", trigger + ours, filled(drop_body, values)) +
-           "REVOKE ALL ON FUNCTION " + std::string{ddl_function_names} + " FROM PUBLIC";
+    const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
+    const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
+    struct Function {
+        const char* head;
+        std::string attributes;
+        const char* body;
+    };
+    const Function functions[] = {
+        {"ddl_context()", "RETURNS event_trigger LANGUAGE plpgsql", context_body},
+        {"ddl_objects(event text, tag text)", "RETURNS text[]" + code, objects_body},
+        {"ddl_missed(event text, tag text, settings text[], state text)",
+         "RETURNS void" + code,
+         missed_body},
+        {"ddl_told(event text, tag text)", "RETURNS void" + code, told_body},
+        {"ddl_place(tag text, ends boolean)", "RETURNS int" + code, place_body},
+        {"ddl_nameless()", "RETURNS oid[] STABLE" + query, nameless_body},
+        {"ddl_publication()", "RETURNS text" + code, publication_body},
+        {"ddl_adopt(tables oid[])", "RETURNS oid[]" + code, adopt_body},
+        {"ddl_record(tag text, settings text[], objects text[], schemas text[], names text[], "
+         "place int, why text)",
+         "RETURNS void" + code,
+         record_body},
+        {"ddl_computed()", "RETURNS oid[]" + query, computed_body},
+        {"ddl_plain_column(relation oid)", "RETURNS name STABLE" + query, plain_column_body},
+        {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, obstacle_body},
+        {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, show_body},
+        {"ddl_touched()", "RETURNS oid[]" + query, touched_body},
+        {"ddl_refusal(tag text, nested boolean)", "RETURNS text" + query, refusal_body},
+        {"ddl_made(tag text, settings text[], nested boolean)", "RETURNS void" + code, made_body},
+        {"ddl_dropped(tag text, settings text[], nested boolean)",
+         "RETURNS void" + code,
+         dropped_body},
+        {"ddl_event()", "RETURNS event_trigger LANGUAGE plpgsql" + ours, event_body}};
+    std::string sql = ddl_sandbox_functions_sql(capture.role, capture.migration_id);
+    for (const Function& function : functions) {
+        sql +=
+            ddl_function_sql(function.head, function.attributes, ddl_filled(function.body, values));
+    }
+    return sql + "REVOKE ALL ON FUNCTION " + ddl_function_names + " FROM PUBLIC";
 }
 
 }  // namespace segue::backfill::postgres

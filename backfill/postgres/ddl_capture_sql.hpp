@@ -1,7 +1,14 @@
 #pragma once
-// The texts of the capture of DDL (ddl_capture.hpp): what runs inside the servers.
+// The texts of the capture of DDL (ddl_capture.hpp): what runs inside the authority when an
+// application changes its schema.
+//
+// It runs as Segue's superuser, in transactions of applications, so: it never writes to their
+// tables but as the table's owner in the sandbox (ddl_sandbox_sql.hpp); it believes no setting that
+// an application can set; it waits for no lock that the application does not hold already; and an
+// error of its own does not fail the command, but is recorded as a command that cannot be carried.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace segue::backfill::postgres {
@@ -13,18 +20,29 @@ inline constexpr int ddl_text_max = 1 << 20;
 // the stream. Up to this size of a table the capture writes them once more, in the application's
 // transaction.
 inline constexpr long long ddl_rewrite_bytes_max = 256LL << 20;
+// The locks by which a transaction has one of the publications for new tables to itself.
+inline constexpr int ddl_publication_lock_key = 0x53656764;
 
 struct DdlCapture {
-    std::string role, migration_id;  // The mover's.
-    std::string publication;
+    std::string role, migration_id;       // The mover's.
+    std::string publication;              // Of the tables at the start.
+    std::vector<std::string> new_tables;  // Publications for tables that are made later.
     std::vector<std::string> exclude;
 };
 
 // The functions; Segue's own objects only. Pure.
 std::string ddl_functions_sql(const DdlCapture& capture);
-// All of them, for DROP and REVOKE.
+// All of them, for DROP.
 extern const char* const ddl_function_names;
 // Needs a superuser. Idempotent.
 extern const char* const ddl_event_triggers_sql;
+
+// A text with %NAME% replaced by values. Pure.
+std::string ddl_filled(std::string text,
+                       const std::vector<std::pair<std::string, std::string>>& values);
+// CREATE OR REPLACE FUNCTION segue.<head>. Pure.
+std::string ddl_function_sql(const std::string& head,
+                             const std::string& attributes,
+                             const std::string& body);
 
 }  // namespace segue::backfill::postgres

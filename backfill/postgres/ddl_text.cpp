@@ -176,6 +176,38 @@ bool may_be(std::string_view statement, std::string_view tag) {
     return true;
 }
 
+namespace {
+
+// What it did before may be undone: then what ran before this text's other commands is not known.
+bool takes_back(std::string_view statement) {
+    const std::vector<std::string> first = words(statement, 1);
+    constexpr std::array<std::string_view, 3> verbs = {"ROLLBACK", "ABORT", "SAVEPOINT"};
+    return !first.empty() && std::find(verbs.begin(), verbs.end(), first[0]) != verbs.end();
+}
+
+}  // namespace
+
+std::optional<std::string_view> statement_at(const std::vector<std::string_view>& statements,
+                                             std::string_view tag,
+                                             int place,
+                                             std::string& why) {
+    std::vector<std::string_view> candidates;
+    for (const std::string_view statement : statements) {
+        if (may_be(statement, tag)) candidates.push_back(statement);
+    }
+    if (place < 1 || candidates.size() < static_cast<std::size_t>(place)) {
+        why = "its text is not such a command";
+        return std::nullopt;
+    }
+    if (candidates.size() > 1 && std::any_of(statements.begin(), statements.end(), takes_back)) {
+        why =
+            "its text has several such commands and takes some back (ROLLBACK, SAVEPOINT), and no "
+            "server tells which of them it is";
+        return std::nullopt;
+    }
+    return candidates[static_cast<std::size_t>(place) - 1];
+}
+
 std::string without_concurrently(std::string_view statement) {
     Scanner scanner{statement};
     while (!scanner.done()) {

@@ -3,6 +3,7 @@
 // event knows the whole string only. Pure. What is found here is a candidate; the follower's server
 // tells what it did.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,13 @@ std::vector<std::string_view> statements_of(std::string_view text);
 
 // The statement may be a command with that tag, e.g. CREATE UNIQUE INDEX ... for "CREATE INDEX".
 bool may_be(std::string_view statement, std::string_view tag);
+
+// Of several statements the one that ran as the `place`th (from 1) of those with that tag. Empty
+// when that cannot be told, and then `why` says so.
+std::optional<std::string_view> statement_at(const std::vector<std::string_view>& statements,
+                                             std::string_view tag,
+                                             int place,
+                                             std::string& why);
 
 // Without the word CONCURRENTLY: inside the applier's transaction only the plain form can be run.
 std::string without_concurrently(std::string_view statement);

@@ -26,13 +26,6 @@ std::string guard_body(Side side) {
            here + " or the " + there + " takes the writes; see segue status.';\n  END IF;\n";
 }
 
-// What it does is no DDL of an application (ddl_capture.hpp). Only a superuser may give a function
-// such a setting, and only a superuser has the event trigger that calls it.
-constexpr const char* no_ddl_of_applications =
-    ";\nDO $do$ BEGIN IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) "
-    "THEN"
-    " ALTER FUNCTION segue.fence_new_tables() SET segue.ddl_own = 'on'; END IF; END $do$";
-
 }  // namespace
 
 std::string not_the_mover_sql(const std::string& role, const std::string& migration_id) {
@@ -70,8 +63,13 @@ std::string fence_functions_sql(Side side,
                                 ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
                                 " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
                                 guard_body(side) + "  END IF;\nEND";
+    // What it does is no DDL of an application (ddl_capture.hpp). The token is told to nobody: no
+    // code of an application runs while the setting has it.
     const std::string new_tables =
         "DECLARE made record;\nBEGIN\n"
+        "  IF to_regclass('segue.ddl_token') IS NOT NULL THEN\n"
+        "    PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);\n"
+        "  END IF;\n"
         "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
         "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
         "      WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p')\n"
@@ -84,7 +82,8 @@ std::string fence_functions_sql(Side side,
         ";\n"
         "    EXECUTE 'ALTER TABLE ONLY ' || made.object_identity ||"
         " ' ENABLE ALWAYS TRIGGER segue_fence';\n"
-        "  END LOOP;\nEND";
+        "  END LOOP;\n"
+        "  PERFORM set_config('segue.ddl_own', '', true);\nEND";
     return "CREATE OR REPLACE FUNCTION segue.fence_guard() RETURNS trigger" + attributes +
            quote_literal(guard) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" + attributes +
@@ -92,7 +91,7 @@ std::string fence_functions_sql(Side side,
            ";\nCREATE OR REPLACE FUNCTION segue.fence_new_tables() RETURNS event_trigger" +
            attributes + quote_literal(new_tables) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_carried() RETURNS event_trigger" +
-           attributes + quote_literal(carried) + no_ddl_of_applications +
+           attributes + quote_literal(carried) +
            ";\nREVOKE ALL ON FUNCTION segue.fence_guard(), segue.fence_ddl(), "
            "segue.fence_new_tables(), segue.fence_carried()"
            " FROM PUBLIC";

@@ -96,7 +96,8 @@ Status restore_identities(Link& link) {
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
-        " segue.saved, segue.event, segue.ddl, segue.ddl_handled";
+        " segue.saved, segue.event, segue.ddl, segue.ddl_handled, segue.ddl_token,"
+        " segue.ddl_mark, segue.ddl_rewrite, segue.ddl_did";
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
     // A session of the mover's may still be ending.
     return run_table_by_table(
@@ -108,9 +109,11 @@ Status clean_up(Migration& migration, Side side, bool fence_stays) {
     const std::string& name = migration.settings().migration;
     if (const Status slots = drop_slots(link, name); !slots) return slots;
     if (const Status removed = remove_ddl_capture(link); !removed) return removed;
-    const auto publication =
-        link.run("DROP PUBLICATION IF EXISTS " + quote_identifier(publication_name(name)));
-    if (!publication) return publication.error();
+    std::string publications;
+    for (const std::string& publication : publication_names(name))
+        publications += (publications.empty() ? "" : ", ") + quote_identifier(publication);
+    const auto unpublished = link.run("DROP PUBLICATION IF EXISTS " + publications);
+    if (!unpublished) return unpublished.error();
     if (const Status identities = restore_identities(link); !identities) return identities;
     Fence& fence = migration.fence(side);
     fence.release_lock();

@@ -5,6 +5,8 @@
 #include <set>
 #include <thread>
 
+#include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/text_array.hpp"
 #include "backfill/snapshot.hpp"
 
 namespace segue::backfill::postgres {
@@ -46,6 +48,19 @@ Status check_log_end(Connection& owner,
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> read_publications(Connection& connection,
+                                                   const std::string& migration) {
+    const auto rows =
+        connection.execute("SELECT pubname FROM pg_publication WHERE pubname = ANY ($1::text[])",
+                           {text_array(publication_names(migration))});
+    if (!rows) return rows.error();
+    std::vector<std::string> names;
+    for (int row = 0; row < rows->size(); ++row) names.push_back(rows->text(row, 0));
+    // Where it is gone the server says so by its name.
+    if (names.empty()) names.push_back(publication_name(migration));
+    return names;
+}
 
 Status check_server(Connection& replication, Connection& side_connection, Side side) {
     const auto recorded =

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/store.hpp"
@@ -21,6 +22,10 @@ struct SlotState {
 };
 // Empty: there is no such slot.
 Result<std::optional<SlotState>> read_slot(Connection& connection, const std::string& slot);
+
+// Those of this migration that the side has. Without DDL that is carried it is one.
+Result<std::vector<std::string>> read_publications(Connection& connection,
+                                                   const std::string& migration);
 
 // The progress to go on from. `owner` is connected to the stream's side,
 // `store` to the other one.

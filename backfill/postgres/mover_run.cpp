@@ -168,8 +168,12 @@ Result<std::shared_ptr<MoverStream>> MoverRun::make_stream(Side side) {
     if (!strays) return strays.error();
     shared_.strays[index(side)].reset(strays->count, strays->tables);
 
+    auto publications = read_publications(owner, shared_.settings.migration);
+    if (!publications) return publications.error();
+
     MoverStream::Parts parts;
     parts.side = side;
+    parts.publications = std::move(*publications);
     parts.progress = std::move(*progress);
     parts.generation = generations_[index(other(side))];
     parts.xid_reference = xid_reference_[index(side)];

@@ -33,7 +33,7 @@ MoverStream::MoverStream(Parts parts,
         xid_reference_,
         *applier_,
         StreamReader::Settings{
-            slot_name(migration, side_), publication_name(migration), parts.progress.restart});
+            slot_name(migration, side_), std::move(parts.publications), parts.progress.restart});
     // What was durable when the last run ended is so now.
     shared.applied[index(side_)].publish(parts.progress.applied);
 }

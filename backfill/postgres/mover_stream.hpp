@@ -20,6 +20,7 @@ public:
         std::int64_t generation = 0;  // Of the lease on the other side.
         std::uint64_t xid_reference = 0;
         bool alone = false;
+        std::vector<std::string> publications;
         Visibility::Open open_authority;  // Another connection to `side`.
     };
     // `tables` are those of the other side. Everything referred to outlives it.

@@ -171,6 +171,12 @@ void check_replica_role(Side side, Connection& connection, std::vector<Finding>&
              : "ALTER ROLE " + role + " SUPERUSER;"});
 }
 
+std::string more_for_ddl(const std::string& migration) {
+    return ", and where its role is superuser event triggers segue_* and " +
+           std::to_string(new_table_publications) + " publications " +
+           publication_name(migration) + "_new_* for tables that are created later";
+}
+
 void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& findings) {
     for (const Side side : {Side::source, Side::target}) {
         findings.push_back({Severity::information,
@@ -179,7 +185,9 @@ void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& 
                             "Segue creates schema segue, publication " +
                                 publication_name(settings.migration) + ", slot " +
                                 slot_name(settings.migration, side) +
-                                " and a fence trigger on every moved table; finish removes them",
+                                " and a fence trigger on every moved table" +
+                                (settings.carry_ddl ? more_for_ddl(settings.migration) : "") +
+                                "; finish removes them",
                             ""});
     }
     if (settings.sync_roles) {

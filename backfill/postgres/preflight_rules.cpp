@@ -147,7 +147,8 @@ constexpr std::array safety = {
         UNION ALL
         SELECT 'publication ' || pubname, 'it is not carried to the target; its subscribers must change over',
                'create it on the target before the cutover, if it is still needed there'
-        FROM pg_publication, ours WHERE pubname <> publication ORDER BY 1)sql"},
+        FROM pg_publication, ours WHERE pubname <> publication AND NOT starts_with(pubname, publication || '_new_')
+        ORDER BY 1)sql"},
 };
 
 }  // namespace

@@ -225,10 +225,8 @@ Status capture_ddl(Migration& migration) {
     }
     const ServerSettings& settings = migration.settings();
     for (const Side side : {Side::source, Side::target}) {
-        const Status installed = install_ddl_capture(migration.link(side),
-                                                     migration.id(),
-                                                     publication_name(settings.migration),
-                                                     settings.exclude);
+        const Status installed = install_ddl_capture(
+            migration.link(side), migration.id(), settings.migration, settings.exclude);
         if (!installed) return on_side(side, installed.error());
     }
     return Done{};

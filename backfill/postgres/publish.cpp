@@ -96,17 +96,38 @@ Result<std::vector<std::string>> unseen_after_slot(Link& source) {
 // From 18 on a server refuses to update a published row whose whole old image is its identity,
 // unless its stored generated columns are published too. Older ones never send them and do not know
 // the option.
-Result<std::string> publication_options(Link& link) {
+Result<std::string> publication_options(Link& link, bool any_table) {
     const std::string always =
         "publish = 'insert, update, delete, truncate', publish_via_partition_root = false";
     const auto connection = link.connection();
     if (!connection) return connection.error();
+    const std::string with_generated = always + ", publish_generated_columns = stored";
     if ((*connection)->server_version() < 180000) return always;
+    if (any_table) return with_generated;
     const auto needed = link.run(R"sql(
         SELECT EXISTS (SELECT FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
                        WHERE c.relkind = 'r' AND c.relreplident = 'f' AND a.attgenerated = 's'))sql");
     if (!needed) return needed.error();
-    return needed->truth(0, 0) ? always + ", publish_generated_columns = stored" : always;
+    return needed->truth(0, 0) ? with_generated : always;
+}
+
+// Empty until tables are made.
+Status create_new_table_publications(Link& link, const std::string& migration) {
+    const auto options = publication_options(link, true);
+    if (!options) return options.error();
+    const auto present = link.run("SELECT pubname FROM pg_publication");
+    if (!present) return present.error();
+    std::set<std::string> known;
+    for (int row = 0; row < present->size(); ++row) known.insert(present->text(row, 0));
+    std::string sql;
+    for (const std::string& name : new_table_publication_names(migration)) {
+        if (known.contains(name)) continue;
+        sql += "CREATE PUBLICATION " + quote_identifier(name) + " WITH (" + *options + "); ";
+    }
+    if (sql.empty()) return Done{};
+    const auto made = link.run(sql);
+    if (!made) return made.error();
+    return Done{};
 }
 
 }  // namespace
@@ -118,7 +139,7 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
         link.run("SELECT 1 FROM pg_publication WHERE pubname = $1", Parameters{publication});
     if (!exists) return on_side(side, exists.error());
     if (exists->size() == 0) {
-        const auto options = publication_options(link);
+        const auto options = publication_options(link, migration.settings().carry_ddl);
         if (!options) return on_side(side, options.error());
         const auto made =
             link.run("CREATE PUBLICATION " + quote_identifier(publication) +
@@ -129,6 +150,10 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
         link.run("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1",
                  Parameters{publication});
     if (!rows) return on_side(side, rows.error());
+    if (migration.settings().carry_ddl) {
+        const Status more = create_new_table_publications(link, migration.settings().migration);
+        if (!more) return on_side(side, more.error());
+    }
     std::set<std::pair<std::string, std::string>> present;
     for (int row = 0; row < rows->size(); ++row)
         present.emplace(rows->text(row, 0), rows->text(row, 1));

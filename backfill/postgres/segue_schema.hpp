@@ -3,6 +3,7 @@
 // is told by the comment in its DDL below.
 
 #include <string>
+#include <vector>
 
 #include "router/side.hpp"
 
@@ -67,18 +68,28 @@ CREATE TABLE IF NOT EXISTS segue.event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
     kind text NOT NULL, detail text NOT NULL);
 -- DDL of applications, one row a command (ddl_capture.hpp). `objects`: what it made, changed
--- or dropped. `settings`: names and values in turn, the role
--- first. `look`: what the tables it touched look like afterwards. `missing`: arrays of schema, table, column
+-- or dropped. `command`: the text that the client sent, and `place`: which of its commands with that tag, from 1.
+-- `settings`: names and values in turn, the role first. `look`: what the tables it touched look like afterwards. `missing`: arrays of schema, table, column
 -- and value, as text. `refusal`: why it cannot be carried, empty where it can.
 CREATE TABLE IF NOT EXISTS segue.ddl (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
-    tag text NOT NULL, objects text[] NOT NULL, command text NOT NULL, settings text[] NOT NULL,
+    tag text NOT NULL, objects text[] NOT NULL, command text NOT NULL, place integer NOT NULL, settings text[] NOT NULL,
     table_schemas text[] NOT NULL, table_names text[] NOT NULL, look text[] NOT NULL,
     missing text[] NOT NULL, refusal text NOT NULL);
 -- Commands of the other side's segue.ddl that the operator has dealt with here by hand.
 CREATE TABLE IF NOT EXISTS segue.ddl_handled (
     stream text NOT NULL CHECK (stream IN ('source', 'target')), id bigint NOT NULL,
     PRIMARY KEY (stream, id));
+-- Of the capture itself, none of it in the stream. The token: what our own functions show each other while they run
+-- DDL, and applications cannot know. Marks: commands of texts that have several. Rewrites: tables that the running
+-- command has rewritten, and why. Did: what a carried command did here, until the mover has read it.
+CREATE TABLE IF NOT EXISTS segue.ddl_token (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), token text NOT NULL DEFAULT gen_random_uuid());
+INSERT INTO segue.ddl_token DEFAULT VALUES ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS segue.ddl_mark (pid integer NOT NULL, message timestamptz NOT NULL, tag text NOT NULL);
+CREATE INDEX IF NOT EXISTS ddl_mark_pid ON segue.ddl_mark (pid);
+CREATE TABLE IF NOT EXISTS segue.ddl_rewrite (xid xid8 NOT NULL, relation oid NOT NULL, reason integer NOT NULL);
+CREATE TABLE IF NOT EXISTS segue.ddl_did (xid xid8 NOT NULL DEFAULT pg_current_xact_id(), did text[] NOT NULL);
 -- The fence's flag, outside MVCC: last_value 1 open, 2 closed.
 CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;
 )sql";
@@ -120,5 +131,11 @@ CREATE TABLE IF NOT EXISTS segue.repair (
 // Slots are unique in a server, so they carry the side. Lower case letters, digits and _ only.
 std::string slot_name(const std::string& migration, Side stream_of);
 std::string publication_name(const std::string& migration);
+// Publications for tables that are made later, where DDL is carried: so many, because a transaction
+// that adds a table to one has it to itself until its end.
+inline constexpr int new_table_publications = 32;
+std::vector<std::string> new_table_publication_names(const std::string& migration);
+// All of them.
+std::vector<std::string> publication_names(const std::string& migration);
 
 }  // namespace segue::backfill::postgres

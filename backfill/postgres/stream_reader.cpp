@@ -56,8 +56,8 @@ void StreamReader::run() {
 }
 
 Status StreamReader::loop() {
-    const auto started =
-        link_->execute(start_replication(settings_.slot, settings_.restart, settings_.publication));
+    const auto started = link_->execute(
+        start_replication(settings_.slot, settings_.restart, settings_.publications));
     if (!started) return started.error();
     streaming_ = true;
     if (const Status sent = confirm(true); !sent) return sent;

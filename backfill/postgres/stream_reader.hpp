@@ -17,7 +17,8 @@ namespace segue::backfill::postgres {
 class StreamReader {
 public:
     struct Settings {
-        std::string slot, publication;
+        std::string slot;
+        std::vector<std::string> publications;
         Position restart;  // Durable: at or above what the slot was confirmed to.
     };
     // Everything referred to outlives it. `link` is of LinkKind::replication.

@@ -84,13 +84,18 @@ std::string standby_status(const StandbyStatus& status) {
     return body;
 }
 
-std::string start_replication(std::string_view slot, Position from, std::string_view publication) {
+std::string start_replication(std::string_view slot,
+                              Position from,
+                              const std::vector<std::string>& publications) {
     std::string statement = "START_REPLICATION SLOT ";
     append_quoted(statement, slot, '"');
     statement += " LOGICAL " + lsn_text(from) + " (proto_version '1', publication_names ";
     // A literal that holds a list of quoted identifiers.
     std::string names;
-    append_quoted(names, publication, '"');
+    for (const std::string& publication : publications) {
+        if (!names.empty()) names += ',';
+        append_quoted(names, publication, '"');
+    }
     append_quoted(statement, names, '\'');
     statement += ")";
     return statement;

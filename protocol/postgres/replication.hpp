@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
 #include "protocol/bytes.hpp"
 #include "protocol/position.hpp"
@@ -57,6 +58,8 @@ std::string standby_status(const StandbyStatus& status);
 
 // START_REPLICATION for pgoutput, proto_version 1, text. The server begins at the slot's confirmed
 // position when that is above `from`: compare them first, it does so silently.
-std::string start_replication(std::string_view slot, Position from, std::string_view publication);
+std::string start_replication(std::string_view slot,
+                              Position from,
+                              const std::vector<std::string>& publications);
 
 }  // namespace segue::protocol::postgres

@@ -35,6 +35,23 @@ TEST(DdlText, IsComparedWithATag) {
     EXPECT_FALSE(may_be("", "ALTER TABLE"));
 }
 
+TEST(DdlText, IsTheCommandOfItsPlaceAmongThoseOfItsKind) {
+    std::string why;
+    const Texts texts = {
+        "CREATE TABLE a (i int)", "GRANT x", "CREATE TABLE b AS SELECT 1", "GRANT y"};
+    EXPECT_EQ(statement_at(texts, "CREATE TABLE", 1, why), texts[0]);
+    EXPECT_EQ(statement_at(texts, "CREATE TABLE AS", 2, why), texts[2]);
+    EXPECT_EQ(statement_at(texts, "GRANT", 2, why), texts[3]);
+    EXPECT_EQ(statement_at(texts, "GRANT", 3, why), std::nullopt);
+    EXPECT_EQ(statement_at(texts, "GRANT", 0, why), std::nullopt);
+    EXPECT_EQ(statement_at(texts, "ALTER TABLE", 1, why), std::nullopt);
+    EXPECT_EQ(why, "its text is not such a command");
+    EXPECT_EQ(statement_at({"SAVEPOINT a", "GRANT x", "rollback to a"}, "GRANT", 1, why),
+              "GRANT x");
+    EXPECT_EQ(statement_at({"GRANT x", "/* */ rollback to a", "GRANT y"}, "GRANT", 1, why),
+              std::nullopt);
+}
+
 TEST(DdlText, LosesConcurrentlyOnlyWhereItIsAWord) {
     EXPECT_EQ(without_concurrently("CREATE INDEX CONCURRENTLY i ON t (a)"),
               "CREATE INDEX  i ON t (a)");

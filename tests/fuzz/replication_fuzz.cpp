@@ -28,7 +28,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     }
     // Quotes come in pairs, whatever the names hold.
     std::size_t quotes = 0;
-    for (const char c : start_replication(input, Position{1}, input)) quotes += c == '"' ? 1 : 0;
+    for (const char c : start_replication(input, Position{1}, {std::string{input}}))
+        quotes += c == '"' ? 1 : 0;
     fuzz::require(quotes % 2 == 0);
     return 0;
 }

@@ -172,8 +172,9 @@ TEST(Ddl, ThatWasNotCapturedStopsTheTableBeforeAWrongRow) {
     Sql captured{move.superuser(move.source())};
     for (const char* const statement : missed) {
         SCOPED_TRACE(statement);
-        captured.query("BEGIN; SET LOCAL segue.ddl_own = on; " + std::string{statement} +
-                       "; UPDATE app.keyed SET id = id WHERE id <= 3; COMMIT");
+        captured.query("BEGIN; ALTER EVENT TRIGGER segue_ddl_4 DISABLE; " + std::string{statement} +
+                       "; ALTER EVENT TRIGGER segue_ddl_4 ENABLE ALWAYS;"
+                       " UPDATE app.keyed SET id = id WHERE id <= 3; COMMIT");
         EXPECT_TRUE(wait_problem(move, {"app.keyed: its definition was changed on the authority"}));
         EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
         Sql operator_{move.as_mover(move.target())};

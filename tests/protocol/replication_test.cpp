@@ -72,10 +72,13 @@ TEST(Replication, WritesStandbyStatus) {
 }
 
 TEST(Replication, StartsWithQuotedNames) {
-    EXPECT_EQ(start_replication("segue_m_source", Position{0x16b3748}, "segue_m"),
+    EXPECT_EQ(start_replication("segue_m_source", Position{0x16b3748}, {"segue_m"}),
               "START_REPLICATION SLOT \"segue_m_source\" LOGICAL 0/16B3748 "
               "(proto_version '1', publication_names '\"segue_m\"')");
-    EXPECT_EQ(start_replication("a\"b", Position{0xffffffff00000000}, "it's \"x\""),
+    EXPECT_EQ(start_replication("a", Position{1}, {"b", "c,d"}),
+              "START_REPLICATION SLOT \"a\" LOGICAL 0/1 "
+              "(proto_version '1', publication_names '\"b\",\"c,d\"')");
+    EXPECT_EQ(start_replication("a\"b", Position{0xffffffff00000000}, {"it's \"x\""}),
               "START_REPLICATION SLOT \"a\"\"b\" LOGICAL FFFFFFFF/0 "
               "(proto_version '1', publication_names '\"it''s \"\"x\"\"\"')");
 }

@@ -1,0 +1,133 @@
+#include "backfill/postgres/ddl_capture.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/backfill/ddl_support.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using test::Answer;
+using test::Sql;
+using ::testing::HasSubstr;
+
+class DdlCapture : public test::DdlTest {};
+
+// Tries everything it can think of whenever a row is checked.
+constexpr const char* greedy_function = R"sql(
+    CREATE FUNCTION app.greedy() RETURNS boolean LANGUAGE plpgsql AS $$
+    DECLARE attempt text;
+    BEGIN
+      FOREACH attempt IN ARRAY ARRAY['RESET ROLE', 'SET ROLE postgres', 'SET SESSION AUTHORIZATION postgres',
+          'SELECT set_config(''role'', ''none'', true)', 'DO ''BEGIN COMMIT; END''',
+          'ALTER ROLE ddl_app SUPERUSER'] LOOP
+        BEGIN EXECUTE attempt; EXCEPTION WHEN OTHERS THEN NULL; END;
+      END LOOP;
+      RETURN true;
+    END $$)sql";
+
+TEST_F(DdlCapture, NeverLendsItsRightsToApplications) {
+    app(greedy_function);
+    app("CREATE TABLE app.t (id int PRIMARY KEY, v text CHECK (app.greedy()));"
+        "INSERT INTO app.t SELECT i, 'v' FROM generate_series(1, 3) i");
+    app("ALTER TABLE app.t ADD COLUMN mark uuid DEFAULT gen_random_uuid()");
+    EXPECT_EQ(refusal(), "");
+    app("ALTER TABLE app.t ALTER COLUMN v TYPE text USING v || random()");
+    EXPECT_EQ(refusal(), "");
+    app("CREATE TABLE app.made AS SELECT i, app.greedy() FROM generate_series(1, 3) i");
+    EXPECT_EQ(refusal(), "");
+    EXPECT_FALSE(is_superuser(Side::source));
+}
+
+// From PostgreSQL 15 on a publication belongs to the transaction that adds a table to it.
+TEST_F(DdlCapture, LetsTransactionsMakeTablesBesideEachOther) {
+    std::vector<std::unique_ptr<Sql>> clients;
+    for (int i = 0; i < 5; ++i) {
+        clients.push_back(std::make_unique<Sql>(databases_->url(Side::source, "ddl_app")));
+        const std::string name = "app.t" + std::to_string(i);
+        clients.back()->query("SET lock_timeout = '20s'; BEGIN");
+        clients.back()->query("CREATE TABLE " + name + " (i int)");
+        clients.back()->query("INSERT INTO " + name + " VALUES (1)");
+        clients.back()->query("UPDATE " + name + " SET i = 2");
+    }
+    for (const auto& client : clients) client->query("COMMIT");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT count(*) FROM pg_publication_tables WHERE schemaname = "
+                                "'app' AND pubname LIKE 'segue_m_new_%'"),
+              "5");
+    EXPECT_EQ(databases_->value(Side::source, "SELECT count(*) FROM segue.ddl WHERE refusal <> ''"),
+              "0");
+}
+
+TEST_F(DdlCapture, RecordsItsOwnFailureAndLetsTheCommandPass) {
+    databases_->run(Side::source, "ALTER TABLE segue.saved RENAME TO hidden");
+    app("CREATE TABLE app.t (i int)");
+    databases_->run(Side::source, "ALTER TABLE segue.hidden RENAME TO saved");
+    EXPECT_EQ(refusal(), "it could not be captured (42P01)");
+    EXPECT_EQ(app_->value("SELECT count(*) FROM app.t"), "0");
+    EXPECT_THAT(carry(),
+                HasSubstr("CREATE TABLE of table app.t by role ddl_app on the source "
+                          "cannot be carried to the target: it could not be captured"));
+}
+
+// An update of a published table without an identity is refused by the server.
+TEST_F(DdlCapture, NamesRowsByTheirWholeWhenTheirKeyIsDropped) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY, v int); INSERT INTO app.t VALUES (1, 1)");
+    app("ALTER TABLE app.t DROP CONSTRAINT t_pkey");
+    app("UPDATE app.t SET v = 2");
+    app("CREATE TABLE app.u (i int NOT NULL, v int); INSERT INTO app.u VALUES (1, 1)");
+    app("CREATE UNIQUE INDEX u_i ON app.u (i)");
+    app("ALTER TABLE app.u REPLICA IDENTITY USING INDEX u_i");
+    app("DROP INDEX app.u_i");
+    app("UPDATE app.u SET v = 2");
+    app("CREATE DOMAIN app.number AS int; CREATE TABLE app.w (i app.number PRIMARY KEY, v int)");
+    app("INSERT INTO app.w VALUES (1, 1); DROP DOMAIN app.number CASCADE; UPDATE app.w SET v = 2");
+    app("CREATE TABLE app.x (i int PRIMARY KEY, v int); INSERT INTO app.x VALUES (1, 1)");
+    app("ALTER TABLE app.x REPLICA IDENTITY NOTHING; DELETE FROM app.x");
+}
+
+TEST_F(DdlCapture, BelievesNoSettingOfAnApplication) {
+    app("CREATE TABLE app.t (id int PRIMARY KEY, v int)");
+    app("SET segue.ddl_own = 'on'; SET segue.ddl_context = '{role,postgres}';"
+        " SET segue.ddl_watch = 'on'; SET segue.mover = 'id-1'");
+    app("ALTER TABLE app.t ADD COLUMN w int");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT tag || ' ' || settings[2] FROM segue.ddl ORDER BY id DESC "
+                                "LIMIT 1"),
+              "ALTER TABLE ddl_app");
+}
+
+TEST_F(DdlCapture, RefusesWhatItCannotKnow) {
+    app("CREATE TABLE app.t (id int PRIMARY KEY, v int)");
+    app("CREATE FUNCTION app.alters() RETURNS int LANGUAGE sql AS"
+        " 'ALTER TABLE app.t ADD COLUMN w int; SELECT 1'");
+    const std::pair<const char*, const char*> commands[] = {
+        {"DO $$ BEGIN ALTER TABLE app.t ADD COLUMN hidden int; END $$", "a DO block"},
+        {"SELECT app.alters()", "inside a function"},
+        {"CREATE TEMP TABLE passing (i int); GRANT SELECT ON passing TO PUBLIC", "temporary"},
+        {"SELECT 1 AS i INTO app.taken", "CREATE TABLE AS"},
+        {"CREATE UNLOGGED TABLE app.light (i int); INSERT INTO app.light VALUES (1)", ""},
+        {"ALTER TABLE app.light SET LOGGED", "had rows before it was moved"},
+        {"DROP OWNED BY ddl_app", "need not be the same on both sides"}};
+    for (const auto& [command, why] : commands) {
+        SCOPED_TRACE(command);
+        app(command);
+        EXPECT_THAT(refusal(), HasSubstr(why));
+    }
+}
+
+TEST_F(DdlCapture, TakesNoNoticeOfWhatIsNotMoved) {
+    app("CREATE TABLE app.excluded (i int)");
+    app("CREATE TEMP TABLE passing (i int); ALTER TABLE passing ADD j int; DROP TABLE passing");
+    app("CREATE TABLE IF NOT EXISTS app.excluded (i int)");
+    databases_->run(Side::source, "CREATE EXTENSION pg_stat_statements");
+    databases_->run(Side::source, "DROP EXTENSION pg_stat_statements");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT string_agg(tag, ',' ORDER BY id) FROM segue.ddl"
+                                " WHERE objects <> '{\"schema app\"}'"),
+              "CREATE EXTENSION,DROP EXTENSION");
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
