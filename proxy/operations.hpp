@@ -78,6 +78,7 @@ private:
 
     // operations_life.cpp
     VerbResult start(const Json& arguments);
+    Result<std::vector<backfill::Finding>> preflight_of_start();
     VerbResult finish(const Json& arguments);
     VerbResult begin_copying(backfill::ControlRecord record);
     VerbResult started_already();

@@ -1,5 +1,6 @@
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -30,6 +31,24 @@ std::string new_migration_id() {
 
 }  // namespace
 
+// Prepared transactions come and go, and the slot waits for them as well: only one that stays for
+// as long as the start waits refuses it.
+Result<std::vector<backfill::Finding>> Operations::preflight_of_start() {
+    const auto deadline = backfill::Clock::now() + start_wait;
+    for (;;) {
+        auto findings = parts_.preflight();
+        if (!findings) return findings;
+        const bool passing =
+            std::all_of(findings->begin(), findings->end(), [](const backfill::Finding& one) {
+                return one.severity != backfill::Severity::fail ||
+                       one.code == "prepared_transaction";
+            });
+        const bool over = parts_.change.stopping || backfill::Clock::now() >= deadline;
+        if (!passing || over || !has_failure(*findings)) return findings;
+        std::this_thread::sleep_for(start_poll);
+    }
+}
+
 VerbResult Operations::start(const Json&) {
     if (parts_.config.move_percent > 0) {
         return VerbResult::refused(
@@ -49,7 +68,7 @@ VerbResult Operations::start(const Json&) {
     const bool prepared = state.record && state.record->backfill != router::Backfill::none;
     if (prepared && mover_started_) return started_already();
     if (!prepared) {
-        const auto findings = parts_.preflight();
+        const auto findings = preflight_of_start();
         if (!findings) return VerbResult::refused(findings.error().detail);
         if (has_failure(*findings)) {
             return VerbResult::refused(

@@ -188,6 +188,23 @@ Status find_unpublished(Migration& migration, Side side, std::vector<Blocker>& f
     return Done{};
 }
 
+// Said before a client is held.
+Status find_missing_sequences(Migration& migration, Side from, std::vector<Blocker>& found) {
+    const auto old_side = migration.link(from).connection();
+    if (!old_side) return on_side(from, old_side.error());
+    const auto new_side = migration.link(other(from)).connection();
+    if (!new_side) return on_side(other(from), new_side.error());
+    const auto missing = retry_locked(Clock::now() + lock_wait_max,
+                                      [&] { return missing_sequences(**old_side, **new_side); });
+    if (!missing) return on_side(from, missing.error());
+    for (std::size_t i = 0; i < missing->size() && i < blockers_of_kind_max; ++i) {
+        found.push_back({"sequence_missing",
+                         std::string{name(other(from))} + ": sequence " + (*missing)[i] +
+                             " is missing; create it there with the same definition"});
+    }
+    return Done{};
+}
+
 Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     const auto migration = known();
     if (!migration) return migration.error();
@@ -232,6 +249,8 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
         if (!schema) return on_side(which, schema.error());
         schemas[index(which)] = std::move(*schema);
     }
+    if (const Status looked = find_missing_sequences(**migration, from, found); !looked)
+        return looked.error();
     for (const std::string& line :
          schema_differences(schemas[0], schemas[1], blockers_of_kind_max)) {
         found.push_back({"schema_differs", line + "; make both sides the same"});

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,23 @@ Result<bool> belongs_elsewhere(Connection& to, const Sequence& sequence) {
 }
 
 }  // namespace
+
+Result<std::vector<std::string>> missing_sequences(Connection& from, Connection& to) {
+    const auto wanted = read_sequences(from);
+    if (!wanted) return wanted.error();
+    const auto present = read_sequences(to);
+    if (!present) return present.error();
+    std::set<std::pair<std::string, std::string>> there;
+    for (const Sequence& sequence : *present) there.emplace(sequence.schema, sequence.name);
+    std::vector<std::string> missing;
+    for (const Sequence& sequence : *wanted) {
+        if (there.contains({sequence.schema, sequence.name})) continue;
+        const auto elsewhere = belongs_elsewhere(to, sequence);
+        if (!elsewhere) return elsewhere.error();
+        if (!*elsewhere) missing.push_back(sequence.schema + "." + sequence.name);
+    }
+    return missing;
+}
 
 Status set_sequences_ahead(Connection& from, Connection& to) {
     const auto wanted = read_sequences(from);

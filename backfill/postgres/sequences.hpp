@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/connection.hpp"
@@ -22,6 +24,10 @@ struct SequencePlace {
 // bounds, else none: a sequence must not be used up, or wrap around, for the sake of a margin. An
 // unused sequence gets none either. Pure.
 std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to);
+
+// "schema.name" of those that `to` does not have, though it should: those of columns of tables that
+// it does not have either are not moved.
+Result<std::vector<std::string>> missing_sequences(Connection& from, Connection& to);
 
 // The error names a sequence that `to` does not have.
 Status set_sequences_ahead(Connection& from, Connection& to);

@@ -95,8 +95,14 @@ TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {
     databases.run(Side::source,
                   "CREATE TABLE \"Left out\" (i serial, j int GENERATED ALWAYS AS IDENTITY)");
     ASSERT_TRUE(set_sequences_ahead(source, target));
+    const auto none = missing_sequences(source, target);
+    ASSERT_TRUE(none);
+    EXPECT_TRUE(none->empty());
 
     databases.run(Side::source, "CREATE SEQUENCE lonely");
+    const auto lonely = missing_sequences(source, target);
+    ASSERT_TRUE(lonely);
+    EXPECT_EQ(*lonely, (std::vector<std::string>{"public.lonely"}));
     const Status missing = set_sequences_ahead(source, target);
     ASSERT_FALSE(missing);
     EXPECT_NE(missing.error().detail.find("public.lonely"), std::string::npos);

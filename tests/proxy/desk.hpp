@@ -26,16 +26,19 @@ struct Desk {
     Program program;
     StateBoard board;
     std::vector<backfill::Finding> findings;
-    Operations operations{
-        {config,
-         {program.steps,
-          program.mover,
-          program.sessions,
-          program.traffic,
-          program.journal,
-          program.stopping},
-         board,
-         [this]() -> Result<std::vector<backfill::Finding>> { return findings; }}};
+    int checks = 0, findings_go_after = 0;  // Checks; none: they stay.
+    Operations operations{{config,
+                           {program.steps,
+                            program.mover,
+                            program.sessions,
+                            program.traffic,
+                            program.journal,
+                            program.stopping},
+                           board,
+                           [this]() -> Result<std::vector<backfill::Finding>> {
+                               if (++checks == findings_go_after) findings.clear();
+                               return findings;
+                           }}};
 };
 
 }  // namespace segue::proxy::test

@@ -93,6 +93,26 @@ TEST(Operations, StartRefusesWhatCheckFindsAndTouchesNothing) {
     EXPECT_FALSE(world.records[0].has_value());
 }
 
+TEST(Operations, StartWaitsForPreparedTransactionsAndForNothingElse) {
+    World world;
+    world.mover_backfill = router::Backfill::copying;
+    Desk desk{world};
+    desk.operations.start_wait = std::chrono::seconds{60};
+    ASSERT_TRUE(desk.operations.recover());
+    const backfill::Finding prepared{
+        backfill::Severity::fail, "prepared_transaction", "source: transaction 'a'", "open", "..."};
+    const backfill::Finding slots{
+        backfill::Severity::fail, "replication_slots", "source", "all in use", "..."};
+    desk.findings = {prepared, slots};
+    EXPECT_EQ(desk.run("start").exit_code, 1);
+    EXPECT_EQ(desk.checks, 1);
+    desk.findings = {prepared};
+    desk.findings_go_after = 3;
+    const VerbResult started = desk.run("start");
+    EXPECT_EQ(started.exit_code, 0) << started.text;
+    EXPECT_EQ(desk.checks, 3);
+}
+
 TEST(Operations, StartIsRefusedWhereSessionsAreMovedAtRandom) {
     World world;
     Desk desk{world};
