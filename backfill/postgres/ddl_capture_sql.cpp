@@ -56,8 +56,9 @@ BEGIN
     ELSIF TG_EVENT = 'sql_drop' THEN
       PERFORM segue.ddl_dropped(TG_TAG, settings, strpos(stack, E'\n') > 0);
     ELSE
-      INSERT INTO segue.ddl_rewrite VALUES (pg_current_xact_id(), pg_event_trigger_table_rewrite_oid(),
-                                            pg_event_trigger_table_rewrite_reason());
+      INSERT INTO segue.ddl_rewrite
+      SELECT pg_current_xact_id(), c.oid, pg_event_trigger_table_rewrite_reason() FROM pg_class c
+      WHERE c.oid = pg_event_trigger_table_rewrite_oid() AND c.relpersistence <> 't';
     END IF;
   EXCEPTION WHEN OTHERS THEN
     PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
@@ -312,11 +313,12 @@ constexpr const char* made_body = R"sql(
 DECLARE
   objects text[] := segue.ddl_objects('ddl_command_end', tag);
   place int := CASE WHEN nested OR tag = 'REFRESH MATERIALIZED VIEW' THEN 1 ELSE segue.ddl_place(tag, true) END;
-  why text := segue.ddl_refusal(tag, nested);
-  touched oid[]; fresh oid[]; computed oid[] := segue.ddl_computed(); obstacle text;
+  why text; touched oid[]; fresh oid[]; computed oid[]; obstacle text;
 BEGIN
   IF tag = 'DROP OWNED' THEN objects := ARRAY['what roles own']; END IF;
   IF objects IS NULL THEN RETURN; END IF;
+  why := segue.ddl_refusal(tag, nested);
+  computed := segue.ddl_computed();
   touched := segue.ddl_touched();
   IF touched = '{}' THEN RETURN; END IF;
   fresh := segue.ddl_adopt(touched);
