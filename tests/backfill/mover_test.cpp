@@ -366,7 +366,7 @@ TEST_F(MoverTest, AStoppedStreamGoesOnOnTheOperatorsWordAndIsMended) {
     const auto passed = mover->pass_stopped("somebody");
     ASSERT_TRUE(passed) << passed.error().detail;
     EXPECT_EQ(passed->tables, (std::vector<std::string>{"public.t", "public.u"}));
-    EXPECT_EQ(passed->changes, 5u);
+    EXPECT_GE(passed->changes, 5u) << "more where a transaction was tried again";
     EXPECT_FALSE(stopped("t") || stopped("u"));
     catch_up();
     EXPECT_EQ(databases->value(Side::target, "SELECT v FROM t WHERE id = 3"), "30");
