@@ -186,6 +186,9 @@ Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
         if (*drained) break;
     }
     if (!pipe.all_loaded()) return false;
+    // Once the copy is on record as consistent nothing tells any more which changes its chunks
+    // contain: the applier's durable progress must be beyond them all before.
+    stream(Side::source)->set_probe(pipe.loaded_up_to());
     {
         const std::lock_guard lock{shared_.mutex};
         shared_.indexing = true;

@@ -45,8 +45,9 @@ public:
     Side side() const { return side_; }
     void set_xid_reference(std::uint64_t xid) { xid_reference_.store(xid); }
 
-    // A position that the stream must carry to the other side to be proven.
-    void set_probe(Position probe) { probe_.store(probe.value); }
+    // A position that the stream must carry to the other side to be proven. Never lower than one
+    // before.
+    void set_probe(Position probe) { probe_.store(std::max(probe_.load(), probe.value)); }
     bool proven() const { return probe_.load() != 0 && applier_->durable().value >= probe_.load(); }
     // Makes the applier write progress when the probe has arrived and that is still missing.
     void push_probe();
