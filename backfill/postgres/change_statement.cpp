@@ -64,6 +64,12 @@ private:
                             : " (" + columns + ") OVERRIDING SYSTEM VALUE VALUES (" + values + ")";
     }
 
+    // Of its column's type by name: beside a composite the server would take it for any record.
+    std::string old_value(std::size_t i) {
+        const Column* const known = table_.column(column(i));
+        return parameter(change_.old_row() != OldRow::none, i) + (known ? "::" + known->type : "");
+    }
+
     // Equal texts are equal values: where a type has a cheap equality it goes first (the server
     // orders conditions by cost), so that a table is not turned into text row by row for every
     // change.
@@ -83,13 +89,11 @@ private:
                                                        : relation_.columns[i].part_of_key;
             if (!named || (whole && !written(i))) continue;
             if (!condition.empty()) condition += " AND ";
-            const std::string value = parameter(change_.old_row() != OldRow::none, i);
             const std::string quoted = quote_identifier(column(i));
             // Texts, because not every type has an equality, and none of another than the copy's.
             // A cast to text is not always what the stream writes (true for t): both are cast.
-            const Column* const known = table_.column(column(i));
-            const std::string cast = known ? "::" + known->type + "::text" : "::text";
-            condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + cast
+            const std::string value = old_value(i);
+            condition += whole ? quoted + "::text IS NOT DISTINCT FROM " + value + "::text"
                                : quoted + table_.equals(column(i)) + value;
             if (whole) condition += prefilter(i, quoted);
         }
@@ -184,14 +188,32 @@ Result<ChangeStatement> change_statement(const FollowerTable& table, const Chang
     return Builder{table, change}.build();
 }
 
-std::string truncate_statement(const Change& change) {
+std::string truncate_statement(const FollowerTables& tables, const Change& change) {
     // RESTART IDENTITY is left out: sequences are kept ahead by other means, never set back.
-    std::string sql = "TRUNCATE ONLY ";
+    std::string sql = "TRUNCATE ONLY ", names;
+    bool partitions = false;
     for (std::size_t i = 0; i < change.truncated_size(); ++i) {
         const Relation& relation = change.truncated(i);
-        sql += (i == 0 ? "" : ", ONLY ") + qualified(relation.schema, relation.name);
+        const std::string name = qualified(relation.schema, relation.name);
+        sql += (i == 0 ? "" : ", ONLY ") + name;
+        names += (i == 0 ? "" : ", ") + quote_literal(name) + "::regclass";
+        const auto known = tables.find({relation.schema, relation.name});
+        partitions = partitions || (known != tables.end() && known->second.table.is_partition);
     }
-    return sql;
+    if (!partitions) return sql;
+    // The stream names partitions, but a foreign key belongs to their parent as well. A parent that
+    // refers to what is emptied must be named, and may be, where all of its partitions are.
+    return "DO " + quote_literal(R"(DECLARE named regclass[] := ARRAY[)" + names + R"(];
+        parents text;
+        BEGIN
+            SELECT string_agg(DISTINCT ', ' || o.conrelid::regclass, '') INTO parents
+            FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid AND c.relkind = 'p'
+            WHERE o.contype = 'f' AND o.confrelid = ANY (named) AND NOT EXISTS (
+                SELECT FROM pg_partition_tree(o.conrelid) t
+                WHERE t.isleaf AND t.relid <> ALL (named));
+            EXECUTE )" + quote_literal(sql) +
+                                 R"( || coalesce(parents, '');
+        END)");
 }
 
 }  // namespace segue::backfill::postgres

@@ -30,6 +30,7 @@ Result<ChangeStatement> change_statement(const FollowerTable& table, const Chang
 // that.
 bool changes_identity(const FollowerTable& table, const Change& change);
 
-std::string truncate_statement(const Change& change);
+// All at once, as on the authority: tables that refer to one another can only be emptied together.
+std::string truncate_statement(const FollowerTables& tables, const Change& change);
 
 }  // namespace segue::backfill::postgres

@@ -62,7 +62,8 @@ Status RowWriter::forget_statements(StatementPipeline& pipeline) {
 
 Status RowWriter::write(StatementPipeline& pipeline, const Change& change) {
     if (change.kind() == ChangeKind::truncate) {
-        return pipeline.query(truncate_statement(change), {}, {{}, subject(change.relation())});
+        return pipeline.query(
+            truncate_statement(tables_, change), {}, {{}, subject(change.relation())});
     }
     const auto statement = prepared(pipeline, change);
     if (!statement) return statement.error();

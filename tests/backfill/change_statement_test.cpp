@@ -56,13 +56,13 @@ TEST(ChangeStatement, NamesTheRowByItsKeyAndSetsWhatWasSent) {
     const Relation keyed = relation(false);
     const FollowerTable on = table(true);
     EXPECT_EQ(sql(on, update(keyed, OldRow::none, "", false)),
-              R"(UPDATE ONLY "public"."t" SET "body" = $1 WHERE "id" = $2)");
+              R"(UPDATE ONLY "public"."t" SET "body" = $1 WHERE "id" = $2::integer)");
     EXPECT_EQ(sql(on, update(keyed, OldRow::key, "0", false)),
-              R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE "id" = $3)");
+              R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE "id" = $3::integer)");
     EXPECT_EQ(sql(on, update(keyed, OldRow::key, "0", true)),
-              R"(UPDATE ONLY "public"."t" SET "id" = $1 WHERE "id" = $2)");
+              R"(UPDATE ONLY "public"."t" SET "id" = $1 WHERE "id" = $2::integer)");
     EXPECT_EQ(sql(on, update(keyed, OldRow::none, "", true)),
-              R"(SELECT FROM ONLY "public"."t" WHERE "id" = $1 FOR UPDATE)");
+              R"(SELECT FROM ONLY "public"."t" WHERE "id" = $1::integer FOR UPDATE)");
 }
 
 TEST(ChangeStatement, WithoutAKeyOneOfTheEqualRowsIsMeant) {
@@ -74,7 +74,20 @@ TEST(ChangeStatement, WithoutAKeyOneOfTheEqualRowsIsMeant) {
     EXPECT_EQ(sql(table(false), update(whole, OldRow::full, "0", false)), expected);
     // A key on the follower is enough, however much was sent.
     EXPECT_EQ(sql(table(true), update(whole, OldRow::full, "0", false)),
-              R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE "id" = $3)");
+              R"(UPDATE ONLY "public"."t" SET "id" = $1, "body" = $2 WHERE "id" = $3::integer)");
+}
+
+// Or with generated columns only: both are the follower's own affair.
+TEST(ChangeStatement, ATableWithoutColumnsHasRows) {
+    Relation bare = relation(true);
+    bare.columns.clear();
+    FollowerTable on = table(false);
+    on.table.columns = {on.table.columns.back()};
+    EXPECT_EQ(sql(on, ChangeBuilder{bare, ChangeKind::insert, OldRow::none, 0}.take()),
+              R"(INSERT INTO "public"."t" DEFAULT VALUES)");
+    EXPECT_EQ(sql(on, ChangeBuilder{bare, ChangeKind::remove, OldRow::full, 0}.take()),
+              R"(DELETE FROM ONLY "public"."t" WHERE ctid = (SELECT ctid FROM ONLY "public"."t" )"
+              R"(WHERE true LIMIT 1))");
 }
 
 TEST(ChangeStatement, AnAlwaysIdentityIsInsertedAndNeverSet) {
@@ -82,10 +95,10 @@ TEST(ChangeStatement, AnAlwaysIdentityIsInsertedAndNeverSet) {
     on.table.columns[0].identity_always = true;
     const Relation keyed = relation(false);
     EXPECT_EQ(sql(on, update(keyed, OldRow::none, "", false)),
-              R"(UPDATE ONLY "public"."t" SET "body" = $1 WHERE "id" = $2)");
+              R"(UPDATE ONLY "public"."t" SET "body" = $1 WHERE "id" = $2::integer)");
     EXPECT_EQ(
         sql(on, update(keyed, OldRow::key, "0", true)),
-        R"(WITH gone AS (DELETE FROM ONLY "public"."t" WHERE "id" = $2 RETURNING *) INSERT INTO )"
+        R"(WITH gone AS (DELETE FROM ONLY "public"."t" WHERE "id" = $2::integer RETURNING *) INSERT INTO )"
         R"("public"."t" ("id", "body") OVERRIDING SYSTEM VALUE SELECT $1::integer, gone."body" FROM gone)");
     ChangeBuilder builder{keyed, ChangeKind::insert, OldRow::none, 0};
     builder.add(CellKind::text, "1");

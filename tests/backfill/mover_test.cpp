@@ -130,6 +130,45 @@ TEST_F(MoverTest, ATruncateInTheMiddleStartsThatTableAgain) {
     expect_same();
 }
 
+// What random schemas have shown not to be moved.
+TEST_F(MoverTest, FollowsTablesOfUnusualShape) {
+    databases->run(Side::source, R"sql(
+        CREATE TYPE pair AS (a int, b text);
+        CREATE TABLE bare ();
+        INSERT INTO bare SELECT FROM generate_series(1, 3);
+        CREATE TABLE computed (g int GENERATED ALWAYS AS (1 + 1) STORED);
+        INSERT INTO computed DEFAULT VALUES;
+        CREATE TABLE loose (b bool, i inet, c char(5), p pair, n numeric, x xml, q "char");
+        INSERT INTO loose VALUES (true, '10.0.0.1', 'a', (1, NULL), 1.0, '<a/>', 'x');
+        INSERT INTO loose VALUES (NULL), (NULL);
+        CREATE TABLE paired (p pair PRIMARY KEY, v int);
+        INSERT INTO paired VALUES ((1, 'a'), 1), ((2, 'b'), 2);
+        CREATE TABLE whole (id int PRIMARY KEY);
+        CREATE TABLE pieces (id int PRIMARY KEY, w int REFERENCES whole) PARTITION BY RANGE (id);
+        CREATE TABLE piece_1 PARTITION OF pieces FOR VALUES FROM (0) TO (10);
+        CREATE TABLE piece_2 PARTITION OF pieces FOR VALUES FROM (10) TO (20);
+        INSERT INTO whole VALUES (1), (2);
+        INSERT INTO pieces VALUES (1, 1), (11, 2))sql");
+    prepare();
+    start();
+    wait_consistent();
+    databases->run(Side::source, R"sql(
+        INSERT INTO bare DEFAULT VALUES;
+        INSERT INTO bare DEFAULT VALUES;
+        DELETE FROM bare WHERE ctid = '(0,1)';
+        INSERT INTO computed DEFAULT VALUES;
+        DELETE FROM computed WHERE ctid = '(0,1)';
+        UPDATE loose SET n = 2 WHERE b;
+        UPDATE loose SET b = false, c = 'b' WHERE b;
+        DELETE FROM loose WHERE ctid = (SELECT min(ctid) FROM loose WHERE b IS NULL);
+        UPDATE paired SET v = 3 WHERE (p).a = 1;
+        UPDATE paired SET p = (3, NULL) WHERE (p).a = 2;
+        TRUNCATE whole CASCADE;
+        INSERT INTO whole VALUES (3))sql");
+    catch_up();
+    expect_same();
+}
+
 TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
     BigTable big{*databases};
     prepare();
