@@ -194,7 +194,10 @@ TEST(Ddl, IsCarriedWhileTablesAreCopied) {
          "ALTER TABLE app.document ADD COLUMN at timestamptz DEFAULT now()",
          "ALTER TABLE app.parent RENAME COLUMN name TO title",
          "CREATE TABLE app.fresh (id bigserial PRIMARY KEY, body text UNIQUE)",
-         "INSERT INTO app.fresh (body) SELECT 'row ' || i FROM generate_series(1, 50) i"},
+         "INSERT INTO app.fresh (body) SELECT 'row ' || i FROM generate_series(1, 50) i",
+         "BEGIN; CREATE TABLE app.filled (id int PRIMARY KEY, v text); INSERT INTO app.filled "
+         "SELECT i,"
+         " 'v' FROM generate_series(1, 50) i; UPDATE app.filled SET v = 'w' WHERE id < 9; COMMIT"},
         {"ALTER TABLE app.keyed ADD COLUMN more int NOT NULL DEFAULT 3",
          "UPDATE app.keyed SET more = 4 WHERE id % 5 = 0",
          "CREATE UNIQUE INDEX account_both ON app.account (id, balance)",
