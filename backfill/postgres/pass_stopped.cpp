@@ -80,6 +80,7 @@ Status VerificationDesk::try_note_unequal(const std::set<TableName>& tables,
         noted.build = shared_.settings.build;
         noted.authority = side;
         noted.since = Position{shared_.since.load()};
+        noted.strays = shared_.strays[index(other(side))].count();  // All is compared after them.
         const std::lock_guard lock{shared_.mutex};
         for (const auto& [name, figures] : shared_.tables) noted.tables[name];
     }
