@@ -18,10 +18,11 @@ std::size_t item_memory(const ApplyItem& item) {
     return change ? change->memory() : sizeof(ApplyItem);
 }
 
+// A time of zero only looks.
 template <class Predicate>
 Result<bool> StreamPipe::wait(std::chrono::milliseconds time, Predicate predicate) {
     std::unique_lock lock{mutex_};
-    changed_.wait_for(lock, time, [&] { return failure_ || predicate(); });
+    if (time > time.zero()) changed_.wait_for(lock, time, [&] { return failure_ || predicate(); });
     if (failure_) return *failure_;
     return predicate();
 }
@@ -173,7 +174,7 @@ bool StreamPipe::sees_all_dispatched(const Snapshot& snapshot, Position up_to) c
 
 Result<bool> StreamPipe::try_hold(std::chrono::milliseconds time) {
     std::unique_lock lock{mutex_};
-    changed_.wait_for(lock, time, [&] { return failure_ || !held_; });
+    if (time > time.zero()) changed_.wait_for(lock, time, [&] { return failure_ || !held_; });
     if (failure_) return *failure_;
     if (held_) return false;
     held_ = true;
