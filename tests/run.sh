@@ -5,14 +5,15 @@
 #   tests/run.sh --quick         with sanitizers only what parses bytes, and its fuzz targets
 #   --fuzz SECONDS               seconds for each fuzz target (5)
 #   --faults ROUNDS              random kills in the fault tests (3)
+#   --lives COUNT                random schemas that are moved under random transactions (0)
 #   --threads                    the threaded unit tests under ThreadSanitizer too
 #   --bench                      the benchmark against PgBouncer, before the tests
-#   --all                        everything, longer: --threads --bench --fuzz 60 --faults 30
+#   --all                        everything, longer: --threads --bench --fuzz 60 --faults 30 --lives 30
 #   -R REGEX                     only tests whose name matches
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=yes threads=no bench=no fuzz=5 faults=3 select=()
+sanitizers=yes threads=no bench=no fuzz=5 faults=3 lives=0 select=()
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) sanitizers=parsers ;;
@@ -21,7 +22,8 @@ while [ $# -gt 0 ]; do
         --bench) bench=yes ;;
         --fuzz) fuzz=${2:?seconds}; shift ;;
         --faults) faults=${2:?rounds}; shift ;;
-        --all) sanitizers=yes threads=yes bench=yes fuzz=60 faults=30 ;;
+        --lives) lives=${2:?count}; shift ;;
+        --all) sanitizers=yes threads=yes bench=yes fuzz=60 faults=30 lives=30 ;;
         -R) select=(-R "${2:?regular expression}"); shift ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
         *) echo "unknown option $1; see --help" >&2; exit 2 ;;
@@ -97,7 +99,7 @@ if [ $bench = yes ]; then
 fi
 
 say "testing"
-export SEGUE_FAULT_ROUNDS=$faults ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
+export SEGUE_FAULT_ROUNDS=$faults SEGUE_RANDOM_LIVES=$lives ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export GTEST_BRIEF=1  # Of a failed program the failed tests are what one looks for.
 exec ctest --test-dir build --output-on-failure -j "$jobs" "${select[@]}"
