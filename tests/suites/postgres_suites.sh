@@ -120,9 +120,6 @@ CONF
 # The isolation tester asks whether the backend with the pid of its login is blocked. A session that has moved has another
 # backend; both have the session's application_name, which is the tester's own and unique in a test.
 find_blocked_by_name() {
-    "$bin/psql" -Xq -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$server_port" -U postgres -d postgres \
-        -c 'CREATE DATABASE isolation_regression TEMPLATE template0' \
-        -c "ALTER DATABASE isolation_regression SET lc_messages = 'C'"
     "$bin/psql" -Xq -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$server_port" -U postgres -d isolation_regression <<'SQL'
 -- Renamed, not replaced: the server calls functions of its own by their OID.
 ALTER FUNCTION pg_catalog.pg_isolation_test_session_is_blocked(integer, integer[]) RENAME TO backend_is_blocked;
@@ -147,16 +144,14 @@ run() {  # suite, way: its results come to $out/<suite>/<way>
     esac
     [ "$suite" != isolation ] || program+=(prepared-transactions prepared-transactions-cic)
     start_server
-    if [ "$suite,$way" = isolation,moves ]; then
-        find_blocked_by_name
+    if [ $way != direct ]; then
+        make_database $database
         program+=(--use-existing)
     fi
+    [ "$suite,$way" != isolation,moves ] || find_blocked_by_name
     case $way in
         direct) port=$server_port ;;
-        segue)
-            make_database $database
-            program+=(--use-existing)
-            start_segue $database not_migrated "" ;;
+        segue) start_segue $database not_migrated "" ;;
         moves) start_segue $database $database "[development]
 move_percent = $percent" ;;
         *) echo "unknown way $way" >&2; exit 2 ;;
