@@ -62,7 +62,11 @@ struct MoverStatus {
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
     std::uint64_t runs_failed = 0;                // Since `start`; each is followed by another run.
-    std::string last_failure;  // Why the last of them ended; empty when none has.
+    std::string last_failure;       // Why the last of them ended; empty when none has.
+    bool moved_by_another = false;  // Another process holds the lease.
+    // The record is not of the authority that `start` and `become` told: another process has
+    // changed it while this one was frozen or cut off. Nothing moves until it is started anew.
+    bool superseded = false;
 };
 
 struct VerifyRequest {

@@ -86,8 +86,9 @@ void Operations::start_mover() {
     parts_.board.update([&](BoardState& board) { board.mover_problem = problem; });
 }
 
-void Operations::tick() {
-    if (!copying_or_later()) return;
+bool Operations::tick() {
+    if (!copying_or_later()) return true;
+    if (superseded()) return false;
     if (!mover_started_) start_mover();
     note_mover_failure();
     note_consistent();
@@ -95,6 +96,52 @@ void Operations::tick() {
     if (follower_behind_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
+    return true;
+}
+
+// While this process was frozen or cut off another one may have taken the lease and changed the
+// authority. The fence keeps this one's clients from writing; here they are brought to where they
+// can.
+bool Operations::superseded() {
+    const backfill::MoverStatus status = parts_.change.mover.status();
+    if (!mover_started_ || !(status.moved_by_another || status.superseded)) return false;
+    const ControlRecord known = *parts_.board.read().record;
+    for (const Side side : {known.authority, other(known.authority)}) {
+        const auto found = read_record(parts_.change.steps.control(side), side);
+        if (!found) continue;
+        const bool finished = found->phase == router::Phase::finished;
+        if (!finished && found->phase != router::Phase::steady) continue;
+        if (finished || found->epoch > known.epoch) {
+            give_way(known, *found);
+            return true;
+        }
+        if (side == known.authority) follow_knobs(known, *found);
+    }
+    return false;
+}
+
+void Operations::follow_knobs(const ControlRecord& known, const ControlRecord& found) {
+    if (found.knobs == known.knobs && found.backfill == known.backfill) return;
+    publish(found);
+    parts_.change.mover.set_paused(found.knobs.paused);
+    parts_.change.journal.event("superseded", "another Segue has changed what this migration does");
+}
+
+void Operations::give_way(const ControlRecord& known, const ControlRecord& found) {
+    const std::string authority{name(found.authority)};
+    parts_.change.journal.warning(
+        "superseded",
+        "another Segue has made the " + authority + " the authority, epoch " +
+            std::to_string(found.epoch) +
+            ", while this one was cut off: its clients have to connect again");
+    // Logins wait, also those under way, whose sessions would be on the wrong side.
+    parts_.change.traffic.serving = false;
+    parts_.change.traffic.epoch = found.epoch;
+    if (found.epoch != known.epoch) parts_.change.sessions.end_superseded();
+    parts_.change.mover.stop();
+    mover_started_ = false;
+    verification_loaded_ = false;
+    parts_.board.update([](BoardState& state) { state.authority_known = false; });
 }
 
 // The mover tries again by itself; why it had to is told once, until it has been connected again.

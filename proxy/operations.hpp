@@ -45,7 +45,7 @@ public:
 
     bool recover() override;
     VerbResult run(const std::string& verb, const nlohmann::json& arguments) override;
-    void tick() override;
+    bool tick() override;
 
     // Waits of `start` and `mirror sync`; tests shorten them.
     std::chrono::milliseconds start_wait{60000};
@@ -107,6 +107,9 @@ private:
     void start_mover();
     void note_mover_failure();
     void note_consistent();
+    bool superseded();  // And has given way.
+    void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
+    void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;
     bool mover_started_ = false;

@@ -59,16 +59,26 @@ void Operator::refuse_impatient() {
 
 void Operator::loop() {
     std::unique_lock lock{mutex_};
-    while (!stopping_ && !recovered_) {
+    while (!stopping_) {
+        recover(lock);
+        work(lock);
+    }
+}
+
+void Operator::recover(std::unique_lock<std::mutex>& lock) {
+    while (!stopping_) {
         lock.unlock();
         const bool recovered = work_.recover();
         lock.lock();
-        recovered_ = recovered;
-        if (recovered_) break;
+        if (recovered) return;
         refuse_impatient();
         changed_.wait_for(lock, operator_tick, [&] { return stopping_; });
     }
-    while (!stopping_) {
+}
+
+void Operator::work(std::unique_lock<std::mutex>& lock) {
+    bool recovered = true;
+    while (!stopping_ && recovered) {
         if (running_) {
             const std::string verb = jobs_.back().verb;
             const nlohmann::json arguments = jobs_.back().arguments;
@@ -81,7 +91,7 @@ void Operator::loop() {
         changed_.wait_for(lock, operator_tick, [&] { return stopping_ || running_; });
         if (stopping_ || running_) continue;
         lock.unlock();
-        work_.tick();
+        recovered = work_.tick();
         lock.lock();
     }
 }

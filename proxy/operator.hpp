@@ -39,8 +39,8 @@ public:
     // Recovery: true once it is through; called again after a pause until then.
     virtual bool recover() = 0;
     virtual VerbResult run(const std::string& verb, const nlohmann::json& arguments) = 0;
-    // Between verbs, every `operator_tick`.
-    virtual void tick() = 0;
+    // Between verbs, every `operator_tick`. False: who the authority is has to be found out anew.
+    virtual bool tick() = 0;
 };
 
 inline constexpr std::chrono::milliseconds operator_tick{500};
@@ -80,14 +80,15 @@ private:
         std::optional<VerbResult> result;
     };
     void loop();
-    void refuse_impatient();  // With the mutex held.
+    void recover(std::unique_lock<std::mutex>& lock);  // Until it is through.
+    void work(std::unique_lock<std::mutex>& lock);     // Until it is to be done anew.
+    void refuse_impatient();                           // With the mutex held.
 
     OperatorWork& work_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::deque<Job> jobs_;  // The last one is the one that runs or has run last.
     bool running_ = false;  // The last job has no result yet.
-    bool recovered_ = false;
     bool stopping_ = false;
     std::uint64_t next_number_ = 1;
     std::thread thread_;

@@ -242,9 +242,11 @@ void RelayThread::with_session(std::uint64_t id, const std::function<void(Sessio
     if (slot != nullptr && slot->relay.session() != nullptr) use(*slot->relay.session());
 }
 
-void RelayThread::end_all(const std::string& last_words) {
+void RelayThread::end_all(const std::string& last_words, Whom whom) {
     std::vector<std::uint64_t> ids;
-    for (const auto& [id, slot] : slots_) ids.push_back(id);
+    for (const auto& [id, slot] : slots_) {
+        if (whom == Whom::everyone || !slot->passed_through) ids.push_back(id);
+    }
     for (const std::uint64_t id : ids) {
         Slot& slot = *find(id);
         if (slot.relay.session() == nullptr) {

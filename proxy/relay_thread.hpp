@@ -135,8 +135,9 @@ public:
     std::optional<CancelTarget> cancel(std::uint64_t id);
     // [own]
     void cancel_ended(std::uint64_t id);
-    // [own] The end of the program: every client is told with 57P01.
-    void end_all(const std::string& last_words);
+    enum class Whom : std::uint8_t { everyone, those_of_the_migration };
+    // [own] They hear `last_words`, and their connections are closed.
+    void end_all(const std::string& last_words, Whom whom);
     // [own]
     void set_gate(bool closed);
     // [own] Sessions of this thread that the change concerns and that shall be held and are not, by

@@ -40,6 +40,11 @@ Error not_at_rest(const std::vector<Pin>& sessions, const std::string& remedy) {
 
 constexpr protocol::postgres::ErrorReport shutting_down{
     .sqlstate = "57P01", .message = "terminating connection: the proxy is shutting down"};
+constexpr protocol::postgres::ErrorReport superseded{
+    .sqlstate = "57P01",
+    .message =
+        "terminating connection: another Segue has changed the authority while this one was "
+        "cut off; connect again"};
 
 }  // namespace
 
@@ -91,7 +96,8 @@ void SessionRegistry::stop() {
     // Refused before they ran (an address in use): a task for them would be waited for for ever.
     if (!started_) return;
     const std::string last_words = protocol::postgres::encode_error_response(shutting_down);
-    on_all_threads([&last_words](RelayThread& own) { own.end_all(last_words); });
+    on_all_threads(
+        [&last_words](RelayThread& own) { own.end_all(last_words, RelayThread::Whom::everyone); });
     for (const auto& thread : threads_) thread->stop();
 }
 
@@ -317,6 +323,13 @@ void SessionRegistry::set_gate(bool closed) {
     // New sessions see it as soon as their thread does; the flag is for the others who look.
     peers_.traffic->gate_closed = closed;
     on_all_threads([closed](RelayThread& own) { own.set_gate(closed); });
+}
+
+void SessionRegistry::end_superseded() {
+    const std::string last_words = protocol::postgres::encode_error_response(superseded);
+    on_all_threads([&last_words](RelayThread& own) {
+        own.end_all(last_words, RelayThread::Whom::those_of_the_migration);
+    });
 }
 
 void SessionRegistry::drop_other_connections() {

@@ -82,6 +82,7 @@ public:
     void swap(Side side) override;
     WaitReport release() override;
     void set_gate(bool closed) override;
+    void end_superseded() override;
     void drop_other_connections() override;
 
 private:

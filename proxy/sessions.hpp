@@ -96,6 +96,10 @@ public:
     // longer does.
     virtual void set_gate(bool closed) = 0;
 
+    // Another process has changed the authority meanwhile: every client is told with 57P01 to
+    // connect again. Sessions of other databases and replication connections stay.
+    virtual void end_superseded() = 0;
+
     // Closes the idle connections to `side` that prestage or a swap left behind.
     virtual void drop_other_connections() = 0;
 };

@@ -68,6 +68,7 @@ public:
 
 private:
     void supervise();
+    bool lease_of_another() const;
     bool rest(Clock::duration time, bool another_works);
     void note_end(const Error& reason, const MoverRun& run);
     void guard_disks();
@@ -99,6 +100,7 @@ Status PostgresMover::start(const ControlRecord& record) {
     {
         const std::lock_guard lock{shared_.mutex};
         shared_.authority = record.authority;
+        shared_.lease = LeaseState::free;
         shared_.backfill =
             record.backfill == router::Backfill::none ? router::Backfill::copying : record.backfill;
     }
@@ -159,9 +161,14 @@ void PostgresMover::supervise() {
             const std::lock_guard lock{mutex_};
             run_.reset();
         }
-        if (rest(pause, run->lease_is_taken())) return;
+        if (rest(pause, lease_of_another())) return;
         pause = std::min(pause * 2, pause_max);
     }
+}
+
+bool PostgresMover::lease_of_another() const {
+    const std::lock_guard lock{shared_.mutex};
+    return shared_.lease == LeaseState::of_another;
 }
 
 // Between two runs. True when the mover is being stopped.
@@ -244,6 +251,7 @@ Status PostgresMover::become(Side authority, Position since) {
         changed = shared_.authority != authority || shared_.since.load() != since.value;
         shared_.authority = authority;
         shared_.since.store(since.value);
+        shared_.lease = LeaseState::free;
     }
     if (changed) {
         for (StrayCount& strays : shared_.strays) strays.reset(0, {});
@@ -332,6 +340,8 @@ MoverStatus PostgresMover::status() const {
     const std::lock_guard lock{shared_.mutex};
     status.backfill = shared_.backfill;
     status.runs_failed = runs_failed_;
+    status.moved_by_another = shared_.lease == LeaseState::of_another;
+    status.superseded = shared_.lease == LeaseState::superseded;
     status.last_failure = last_failure_;
     add_tables(status);
     for (const Side side : {Side::source, Side::target}) {

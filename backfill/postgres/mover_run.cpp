@@ -100,15 +100,52 @@ Status MoverRun::take_leases() {
         if (!opened) return opened.error();
         const auto generation = take_lease(
             **opened, shared_.identity, slot_name(shared_.settings.migration, side), interrupts_);
-        lease_is_taken_ = !generation && generation.error().code == Errc::timed_out;
-        if (!generation) return generation.error();
+        if (!generation) {
+            if (generation.error().code == Errc::timed_out) note_lease(LeaseState::of_another);
+            return generation.error();
+        }
         generations_[index(side)] = *generation;
+    }
+    note_lease(LeaseState::own);
+    return Done{};
+}
+
+void MoverRun::note_lease(LeaseState lease) {
+    const std::lock_guard lock{shared_.mutex};
+    shared_.lease = lease;
+}
+
+// Under the lease: no other process changes it from here on.
+Status MoverRun::expect_authority() {
+    Side authority;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+    }
+    std::int64_t epoch = 0;
+    for (const Side side : {authority, other(authority)}) {
+        auto opened = link(side, LinkKind::writer);
+        if (!opened) return opened.error();
+        const auto rows = (*opened)->execute(
+            "SELECT epoch, authority, since FROM segue.control WHERE migration_id = $1",
+            {shared_.identity.migration_id});
+        if (!rows) return rows.error();
+        if (rows->size() == 0) continue;
+        const bool claims = rows->at(0, 1) == name(side);
+        const bool as_told = side == authority ? claims && parse_lsn(rows->at(0, 2)) ==
+                                                               Position{shared_.since.load()}
+                                               : !claims || rows->number(0, 0) <= epoch;
+        epoch = rows->number(0, 0);
+        if (as_told) continue;
+        note_lease(LeaseState::superseded);
+        return Error{Errc::timed_out, "another Segue has changed the authority meanwhile"};
     }
     return Done{};
 }
 
 Status MoverRun::set_up() {
     if (const Status taken = take_leases(); !taken) return taken;
+    if (const Status expected = expect_authority(); !expected) return expected;
     Side authority;
     router::Backfill backfill;
     {

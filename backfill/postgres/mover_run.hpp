@@ -39,8 +39,6 @@ public:
     bool ready() const;
     // The table whose change could not be applied, of the stream that failed. Valid after serve().
     const std::string& stopped_table() const { return stopped_table_; }
-    // It failed because another process has the lease. Valid after serve().
-    bool lease_is_taken() const { return lease_is_taken_; }
 
     // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with
     // the mover. The stream of the authority; null when it is not there yet or no longer.
@@ -59,6 +57,8 @@ public:
 private:
     Status set_up();
     Status take_leases();
+    Status expect_authority();
+    void note_lease(LeaseState lease);
     Status read_figures(Side side);
     Result<std::shared_ptr<MoverStream>> make_stream(Side side);
     Status set_up_tables(StreamPipe* pipe);  // Null: nothing is copied any more.
@@ -105,7 +105,6 @@ private:
     std::thread copying_;
     std::optional<Error> copy_failure_;  // Guarded by mutex_.
     std::string stopped_table_;
-    bool lease_is_taken_ = false;
 };
 
 }  // namespace segue::backfill::postgres

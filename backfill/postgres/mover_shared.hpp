@@ -51,6 +51,13 @@ struct TableFigures {
     std::string stopped_because;
 };
 
+enum class LeaseState {
+    free,  // As far as is known.
+    own,
+    of_another,
+    superseded,  // Ours, but the record is not of the authority that we were told.
+};
+
 // Thread-safe by its mutex, except what is atomic or says so.
 struct MoverShared {
     MoverSettings settings;  // Constant.
@@ -70,6 +77,7 @@ struct MoverShared {
     mutable std::mutex mutex;
     Side authority = Side::source;
     router::Backfill backfill = router::Backfill::none;
+    LeaseState lease = LeaseState::free;
     bool indexing = false;
     SideFigures sides[2];
     std::map<std::pair<std::string, std::string>, TableFigures> tables;

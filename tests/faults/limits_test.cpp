@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
+
 #include "tests/support/migration.hpp"
 
 namespace segue::test {
@@ -216,6 +218,65 @@ TEST(TwoSegues, OnOneMigrationDoNotFightForIt) {
         client.query("INSERT INTO app.keyed VALUES (-70, 'through the second')");
         move.expect_equal_soon();
     }
+}
+
+// Its clients' sessions are still open on a server that is not the authority any more.
+TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsItsWay) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    Sql asleep{move.through()};
+    asleep.query("INSERT INTO app.keyed VALUES (-70, 'before')");
+    ASSERT_EQ(::kill(move.segue().pid(), SIGSTOP), 0);
+    {
+        SegueProcess second{move.segue_options()};
+        second.run();
+        ASSERT_TRUE(second.wait_status("/rollback_ready", true, 60s));
+        second.expect_done({"cutover"});
+        ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
+        // Refused by the fence, or ended already.
+        EXPECT_FALSE(asleep.attempt("INSERT INTO app.keyed VALUES (-71, 'frozen')").ok);
+        const auto right = [&] {
+            Sql client{move.through()};
+            return client.attempt("INSERT INTO app.keyed VALUES (-72, 'thawed')").ok;
+        };
+        EXPECT_TRUE(eventually(60s, right)) << move.segue().log();
+        EXPECT_FALSE(asleep.attempt("SELECT 1").ok) << "a session stays on the wrong side";
+        EXPECT_EQ(move.target().value("SELECT count(*) FROM app.keyed WHERE id = -72", "shop"),
+                  "1");
+        move.expect_equal_soon();
+    }
+    // The other one has gone: it goes on with what that one has left.
+    ASSERT_TRUE(move.segue().wait_status("/rollback_ready", true, 60s));
+    move.segue().expect_done({"rollback"});
+    Sql client{move.through()};
+    client.query("INSERT INTO app.keyed VALUES (-73, 'after')");
+    move.expect_equal_soon();
+    EXPECT_EQ(
+        move.source().value("SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM app.keyed "
+                            "WHERE id < -69",
+                            "shop"),
+        "-70 -72 -73");
+}
+
+// Nobody tells it but the record.
+TEST(TwoSegues, OneThatWasFrozenWhileTheOtherCutOverAndDiedGoesOnFromTheRecord) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    ASSERT_EQ(::kill(move.segue().pid(), SIGSTOP), 0);
+    {
+        SegueProcess second{move.segue_options()};
+        second.run();
+        ASSERT_TRUE(second.wait_status("/rollback_ready", true, 60s));
+        second.expect_done({"cutover"});
+    }
+    ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
+    ASSERT_TRUE(move.segue().wait_status("/authority", "target", 60s)) << move.segue().log();
+    ASSERT_TRUE(move.segue().wait_status("/rollback_ready", true, 60s)) << move.segue().log();
+    Sql client{move.through()};
+    client.query("INSERT INTO app.keyed VALUES (-70, 'after')");
+    move.expect_equal_soon();
 }
 
 }  // namespace

@@ -189,6 +189,7 @@ backfill::MoverStatus FakeMover::status() const {
     status.running = world_.mover_started && !world_.mover_between_runs;
     status.runs_failed = world_.mover_runs_failed;
     status.last_failure = world_.mover_failure;
+    status.moved_by_another = world_.moved_by_another;
     if (world_.mover_between_runs) status.problems.push_back(world_.mover_failure);
     status.backfill = world_.mover_backfill;
     status.paused = world_.mover_paused;

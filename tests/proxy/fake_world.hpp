@@ -39,6 +39,8 @@ struct World {
     bool mover_started = false;
     bool mover_paused = false;
     bool mover_between_runs = false;
+    bool moved_by_another = false;
+    int sessions_ended = 0;
     int mover_connects_after = 0;  // Calls of status.
     std::uint64_t mover_runs_failed = 0;
     std::string mover_failure;
@@ -183,6 +185,7 @@ public:
     void swap(Side side) override;
     WaitReport release() override;
     void set_gate(bool closed) override { world_.gate = closed; }
+    void end_superseded() override { ++world_.sessions_ended; }
     void drop_other_connections() override {}
 
 private:

@@ -339,6 +339,53 @@ TEST(Operations, ForcedRollbackAsksForTheNameAndIsAboveEveryEpoch) {
     EXPECT_FALSE(world.mover_started) << "there is nothing to follow any more";
 }
 
+// Frozen or cut off meanwhile.
+TEST(Operations, GiveWayToAnotherSegueThatHasChangedTheAuthority) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    for (auto& record : world.records) {
+        record->authority = Side::target;
+        record->epoch += 1;
+        record->since = Position{5000};
+    }
+    world.fence_closed = {true, false};
+    EXPECT_TRUE(desk.operations.tick()) << "as long as nobody else has the lease nobody is asked";
+    EXPECT_EQ(world.sessions_ended, 0);
+    world.moved_by_another = true;
+    EXPECT_FALSE(desk.operations.tick());
+    EXPECT_EQ(world.sessions_ended, 1);
+    EXPECT_FALSE(world.mover_started);
+    EXPECT_FALSE(desk.program.traffic.serving);
+    EXPECT_EQ(desk.program.traffic.epoch.load(), world.records[1]->epoch)
+        << "a login that is under way would be adopted";
+    EXPECT_FALSE(desk.board.read().authority_known);
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_TRUE(desk.program.traffic.serving);
+    EXPECT_EQ(desk.program.traffic.authority.load(), Side::target);
+    EXPECT_EQ(world.mover_follows, Side::target);
+    EXPECT_TRUE(world.fence_closed[0]);
+    EXPECT_TRUE(desk.operations.tick()) << "it knows now";
+    EXPECT_EQ(world.sessions_ended, 1);
+}
+
+TEST(Operations, DoNotGiveWayToAChangeThatIsNotDecidedAndFollowTheKnobsOfAnotherSegue) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.moved_by_another = true;
+    world.records[0]->phase = router::Phase::deciding;
+    EXPECT_TRUE(desk.operations.tick());
+    world.records[0]->phase = router::Phase::steady;
+    world.records[0]->knobs.shift_percent = 7;
+    world.records[0]->knobs.paused = true;
+    EXPECT_TRUE(desk.operations.tick());
+    EXPECT_EQ(world.sessions_ended, 0);
+    EXPECT_EQ(desk.program.traffic.shift_percent.load(), 7);
+    EXPECT_TRUE(world.mover_paused);
+    EXPECT_TRUE(desk.program.traffic.serving);
+}
+
 TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
     World world = consistent_world(Side::target);
     world.down[1] = true;

@@ -223,6 +223,7 @@ public:
         return {};
     }
     void set_gate(bool) override {}
+    void end_superseded() override {}
     void drop_other_connections() override {}
 
 private:
