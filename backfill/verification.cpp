@@ -103,10 +103,13 @@ std::optional<WallTime> Verification::every_row_since() const {
 bool differs_later(const Verification& one, const Verification& standing) {
     return std::any_of(one.tables.begin(), one.tables.end(), [&](const auto& entry) {
         const auto& [name, table] = entry;
-        if (table.differences == 0 && table.verdict != TableVerdict::unlike) return false;
+        // Mended, or passed over, and not looked at since.
+        const bool unproven = one.verdict == Verdict::mended && open(table.verdict);
+        if (table.differences == 0 && table.verdict != TableVerdict::unlike && !unproven)
+            return false;
         const auto earlier = standing.tables.find(name);
         return earlier == standing.tables.end() || !earlier->second.begun_at ||
-               table.begun_at > earlier->second.begun_at;
+               (unproven ? one.ended_at : table.begun_at) > earlier->second.begun_at;
     });
 }
 

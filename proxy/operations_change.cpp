@@ -57,8 +57,8 @@ std::string Operations::refused_by_verification(Side to) {
     if (verified.outcome != VerifyOutcome::equal)
         return "[cutover] require_verify is set and nothing has been verified: run `segue verify`";
     const auto oldest = std::chrono::system_clock::now() - required_verdict_age_max;
-    if (!verified.at || *verified.at < oldest) {
-        return "[cutover] require_verify is set and the last verification is older than " +
+    if (!verified.every_row_since || *verified.every_row_since < oldest) {
+        return "[cutover] require_verify is set and some table was compared longer ago than " +
                std::to_string(required_verdict_age_max.count()) + " hours: run `segue verify`";
     }
     return "";

@@ -45,7 +45,8 @@ void Operations::note_verification(const Verification& verification) {
         state.verify = {equal ? VerifyOutcome::equal : VerifyOutcome::different,
                         verification.rows(),
                         verification.differences(),
-                        verification.ended_at};
+                        verification.ended_at,
+                        verification.every_row_since()};
     });
 }
 

@@ -31,6 +31,8 @@ struct VerifyState {
     std::uint64_t rows_compared = 0;
     std::uint64_t differences = 0;
     std::optional<WallTime> at;
+    std::optional<WallTime>
+        every_row_since;  // When the oldest comparison began; once all is equal.
 };
 
 struct BoardState {

@@ -364,8 +364,17 @@ void MoverRun::forget_stopped_tables() {
 
 Status MoverRun::keep() {
     const auto begun_at = std::chrono::steady_clock::now();
+    Side begun_for;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        begun_for = shared_.authority;
+    }
+    const AppliedPosition& applied = shared_.applied[index(begun_for)];
+    const Position began_at = applied.current();
     while (!stopping_.load()) {
-        if (std::chrono::steady_clock::now() - begun_at > good_run) forget_stopped_tables();
+        // A large transaction may take its time to come to the same change again.
+        const bool long_enough = std::chrono::steady_clock::now() - begun_at > good_run;
+        if (long_enough && applied.current() > began_at) forget_stopped_tables();
         if (const auto failure = first_failure()) return *failure;
         if (const Status read = read_changed_tables(); !read) return read;
         for (const Side side : both_sides) {

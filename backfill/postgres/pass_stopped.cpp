@@ -88,7 +88,8 @@ Status VerificationDesk::try_note_unequal(const std::set<TableName>& tables,
     noted.verdict = Verdict::mended;  // Stands for different, and is gone on with.
     noted.ended_at = std::chrono::system_clock::now();
     PostgresVerifyBook book{current_, side, stopping_};
-    return book.open(noted);
+    if (Status kept = book.open(noted); !kept) return kept;
+    return compare_again(**connection, tables);
 }
 
 // One run after another ends at the change, and each ends the sessions of the one before.

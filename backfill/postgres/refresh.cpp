@@ -12,6 +12,9 @@ constexpr int refresh_writer = 1000;
 constexpr const char* unique_violation = "23505";
 // Rows on their way into the table, on the follower, within one transaction.
 constexpr const char* fresh_table = "pg_temp.segue_fresh";
+// The stream is held meanwhile. What is still displaced then is missing, and found by the next
+// verification.
+constexpr int displaced_rounds_max = 200;
 
 // Those that are written; the others are computed.
 std::string column_list(const Table& table) {
@@ -63,39 +66,56 @@ struct Refresh {
 };
 
 // What else of the follower's rows holds a unique value that the authority has in one of the rows
-// that come: they are wrong as well, and beyond those that a verification lists.
-Status make_room(const Refresh& refresh, Connection& writer) {
-    const std::string table = refresh.table.qualified_name();
+// that come: they are wrong as well, and beyond those that a verification lists. Returns the keys
+// of what was removed; of a table without a key nothing, because nobody knows what such a row
+// should have been.
+Result<std::vector<std::string>> make_room(const Table& table, Connection& writer) {
+    const std::string name = table.qualified_name();
     const auto indexes = writer.execute(
         "SELECT (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, false), ', ' ORDER BY k)"
         " FROM generate_series(1, i.indnkeyatts) k), coalesce(pg_get_expr(i.indpred, i.indrelid), "
         "'true') FROM pg_index i WHERE i.indrelid = " +
-        quote_literal(table) + "::regclass AND i.indisunique AND i.indislive");
+        quote_literal(name) + "::regclass AND i.indisunique AND i.indislive");
     if (!indexes) return indexes.error();
+    std::vector<std::string> displaced;
     for (int row = 0; row < indexes->size(); ++row) {
         const std::string key = indexes->text(row, 0), which = indexes->text(row, 1);
-        const auto removed = writer.execute("DELETE FROM ONLY " + table + " WHERE (" + which +
-                                            ") AND (" + key + ") IN (SELECT " + key + " FROM " +
-                                            fresh_table + " WHERE " + which + ")");
+        const auto removed =
+            writer.execute("DELETE FROM ONLY " + name + " WHERE (" + which + ") AND (" + key +
+                           ") IN (SELECT " + key + " FROM " + fresh_table + " WHERE " + which +
+                           ")" + (table.key.empty() ? "" : " RETURNING " + listed_key(table)));
         if (!removed) return removed.error();
+        for (int gone = 0; gone < removed->size(); ++gone)
+            displaced.push_back(removed->text(gone, 0));
     }
-    return Done{};
+    return displaced;
 }
 
+// The rows that are asked for and those that they displace, until none is displaced any more: the
+// application may change any of them next.
 Status insert_rows(const Refresh& refresh, PostgresTwin& twin, Connection& writer) {
-    const std::string table = refresh.table.qualified_name(), columns = column_list(refresh.table);
+    const Table& table = refresh.table;
+    const std::string columns = column_list(table);
+    // With what is computed, or an index over it would be asked of the table's own row.
     const auto made =
-        writer.execute("CREATE TEMPORARY TABLE segue_fresh ON COMMIT DROP AS SELECT " + columns +
-                       " FROM ONLY " + table + " WHERE false");
+        writer.execute("CREATE TEMPORARY TABLE segue_fresh (LIKE " + table.qualified_name() +
+                       " INCLUDING GENERATED) ON COMMIT DROP");
     if (!made) return made.error();
-    const Status copied = copy_rows(
-        twin.connection(refresh.authority), writer, refresh.table, refresh.condition, fresh_table);
-    if (!copied) return copied;
-    if (const Status room = make_room(refresh, writer); !room) return room;
-    const auto inserted =
-        writer.execute("INSERT INTO " + table + " (" + columns +
-                       ") OVERRIDING SYSTEM VALUE SELECT " + columns + " FROM " + fresh_table);
-    if (!inserted) return inserted.error();
+    std::string condition = refresh.condition;
+    for (int round = 0; round < displaced_rounds_max; ++round) {
+        const Status copied =
+            copy_rows(twin.connection(refresh.authority), writer, table, condition, fresh_table);
+        if (!copied) return copied;
+        const auto displaced = make_room(table, writer);
+        if (!displaced) return displaced.error();
+        const auto inserted =
+            writer.execute("INSERT INTO " + table.qualified_name() + " (" + columns +
+                           ") OVERRIDING SYSTEM VALUE SELECT " + columns + " FROM " + fresh_table +
+                           "; TRUNCATE " + fresh_table);
+        if (!inserted) return inserted.error();
+        if (displaced->empty()) break;
+        condition = keys_condition(table, *displaced);
+    }
     return Done{};
 }
 

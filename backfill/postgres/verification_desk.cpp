@@ -283,7 +283,7 @@ std::vector<RepairNote> VerificationDesk::mend(const Verification& verification,
     return mended;
 }
 
-// What the background has found in these tables in its unfinished round is of the past as well.
+// What the background has seen of these tables in its unfinished round is of the past as well.
 Status VerificationDesk::compare_again(Connection& connection, const std::set<TableName>& tables) {
     auto all = last_ones(connection);
     if (!all) return all.error();
@@ -291,7 +291,7 @@ Status VerificationDesk::compare_again(Connection& connection, const std::set<Ta
         if (one.verdict != Verdict::running) continue;
         bool touched = false;
         for (auto& [name, table] : one.tables) {
-            if (table.differences == 0 || !tables.contains(name)) continue;
+            if (!tables.contains(name)) continue;
             begin_again(table);
             touched = true;
         }

@@ -225,6 +225,8 @@ std::vector<const Table*> left_of(const std::vector<Table>& tables, Verification
     std::set<Verification::TableName> names;
     for (const Table& table : tables) {
         const auto name = *names.emplace(table.schema, table.name).first;
+        if (verification.tables[name].verdict == TableVerdict::gone)
+            begin_again(verification.tables[name]);  // It is back.
         const TableVerdict verdict = verification.tables[name].verdict;
         if (verdict == TableVerdict::waiting || verdict == TableVerdict::comparing)
             left.push_back(&table);

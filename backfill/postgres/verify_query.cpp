@@ -147,6 +147,8 @@ std::string keys_query(const Table& table, const std::vector<std::string>& keys)
            " OFFSET 0) t GROUP BY 1, 2, 3";
 }
 
+std::string listed_key(const Table& table) { return key_text(table); }
+
 std::string columns_query(const Table& table) {
     return "SELECT attname FROM pg_attribute WHERE attrelid = " +
            quote_literal(table.qualified_name()) + "::regclass AND attnum > 0 AND NOT attisdropped";

@@ -46,6 +46,8 @@ std::string list_query(const Table& table,
                        std::uint64_t bucket);
 // As list_query, of the rows with these keys.
 std::string keys_query(const Table& table, const std::vector<std::string>& keys);
+// The key of a row as it is listed, of a table that has one.
+std::string listed_key(const Table& table);
 // The names of the table's columns on a side, one a row.
 std::string columns_query(const Table& table);
 // For certificates: rows, and the two sums modulo 2^64 as "first:second", of the whole table. On

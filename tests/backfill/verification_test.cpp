@@ -46,6 +46,21 @@ TEST(Verification, WhatAnotherOneFoundCountsOnlyWhereItLookedLater) {
     EXPECT_TRUE(differs_later(other, standing)) << "nobody else has looked at that table";
 }
 
+// Rows that were passed over, or mended, and a process that died before anybody looked again.
+TEST(Verification, WhatWasMendedStandsUntilItHasBeenComparedSince) {
+    Verification standing, other;
+    standing.tables[{"s", "a"}] = compared(10, 20);
+    other.verdict = Verdict::mended;
+    other.ended_at = at(30);
+    other.tables[{"s", "a"}];  // Waits to be compared.
+    EXPECT_TRUE(differs_later(other, standing)) << "the standing one has seen it before";
+    standing.tables[{"s", "a"}] = compared(40, 50);
+    EXPECT_FALSE(differs_later(other, standing));
+    other.verdict = Verdict::running;
+    standing.tables.clear();
+    EXPECT_FALSE(differs_later(other, standing)) << "nothing is known of it";
+}
+
 TEST(Verification, NamesAreReadBack) {
     for (const Verdict one :
          {Verdict::running, Verdict::equal, Verdict::different, Verdict::mended})

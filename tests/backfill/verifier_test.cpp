@@ -357,6 +357,27 @@ TEST_F(Verifier, ComparesTablesThatWereCreatedOrRenamedMeanwhileAsWell) {
     EXPECT_EQ(result->listed()[0].kind, "extra");
 }
 
+// As where a table is built anew every night under another name.
+TEST_F(Verifier, ComparesATableThatWasGoneAndIsBack) {
+    both("CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE t (i int PRIMARY KEY)");
+    change_tables = [this](std::vector<Table>& tables) {
+        std::erase_if(tables, [](const Table& table) { return table.name == "t"; });
+        databases().run(Side::target, "INSERT INTO t VALUES (7)");
+    };
+    int asked = 0;
+    tables_now = [&] {
+        Connection source = databases().open(Side::source);
+        auto tables = read_tables(source, {});
+        EXPECT_TRUE(tables);
+        ++asked;
+        return *tables;
+    };
+    const auto result = verify();
+    ASSERT_TRUE(result) << result.error().detail;
+    EXPECT_GT(asked, 0);
+    EXPECT_EQ(result->tables.at({"public", "t"}).verdict, TableVerdict::different);
+}
+
 // DDL that is carried to both sides while a verification goes on.
 TEST_F(Verifier, TakesATableAsItIsNowWhereItsColumnsHaveChanged) {
     both(

@@ -24,6 +24,7 @@ protected:
         MigrationOptions options;
         options.source.auth = options.target.auth = ServerAuth::trust;
         options.workload_schema = false;
+        options.source.settings = {"max_connections=1000"};  // Some come as far as the server.
         move = std::make_unique<Migration>(options);
         move->segue().run();
     }
@@ -92,7 +93,7 @@ std::string opening(std::mt19937& random) {
 
 TEST_F(Hostile, TenThousandConnectionAttemptsDisturbNobody) {
     constexpr int attempts = 10'000;
-    constexpr long memory_grown_max_kb = 32 * 1024;
+    constexpr long memory_grown_max_kb = 128 * 1024;  // A thousand of them may be under way.
     const std::size_t files = segue().open_files();
     const long memory = segue().memory_peak_kb();
     {
@@ -100,7 +101,7 @@ TEST_F(Hostile, TenThousandConnectionAttemptsDisturbNobody) {
         std::mt19937 random{20261121};
         for (int i = 0; i < attempts && !HasFailure(); ++i) {
             RawClient attempt{segue().port()};
-            attempt.send(opening(random));
+            attempt.try_to_send(opening(random));
             if (i % 16 != 0) attempt.reset();
         }
     }

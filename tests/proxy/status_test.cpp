@@ -31,7 +31,7 @@ StatusInputs busy() {
                                           std::chrono::microseconds{8000},
                                           WallTime{std::chrono::milliseconds{1700000000123}},
                                           ""};
-    inputs.board.verify = {VerifyOutcome::equal, 100, 0, WallTime{}};
+    inputs.board.verify = {VerifyOutcome::equal, 100, 0, WallTime{}, WallTime{}};
     inputs.mover.running = true;
     inputs.mover.backfill = router::Backfill::consistent;
     inputs.mover.tables = {{"public", "orders", "consistent", 10, 10, ""}};

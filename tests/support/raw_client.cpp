@@ -75,6 +75,10 @@ void RawClient::send(const std::string& bytes) const {
               static_cast<ssize_t>(bytes.size()));
 }
 
+void RawClient::try_to_send(const std::string& bytes) const {
+    (void)::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
+
 void RawClient::send_byte_by_byte(const std::string& bytes) const {
     const int yes = 1;
     ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);

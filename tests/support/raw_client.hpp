@@ -24,6 +24,7 @@ public:
     static std::string parse_and_bind(const std::string& sql);
 
     void send(const std::string& bytes) const;
+    void try_to_send(const std::string& bytes) const;  // To a peer that may have closed already.
     void send_byte_by_byte(const std::string& bytes) const;  // Each in a packet of its own.
     // The tags of what comes, up to the first `last`; ends early with '!' when nothing more comes
     // within 20 s. Bodies are added to `heard`.

@@ -120,6 +120,16 @@ CommandResult SegueProcess::expect_done(const std::vector<std::string>& argument
     return result;
 }
 
+bool SegueProcess::change(const std::string& verb) const {
+    CommandResult last;
+    const bool done = eventually(std::chrono::seconds{120}, [&] {
+        last = this->verb({verb});
+        return last.exit_code == 0;
+    });
+    EXPECT_TRUE(done) << "segue " << verb << ": " << last.err;
+    return done;
+}
+
 std::optional<nlohmann::json> SegueProcess::status() const {
     const auto body = http_get(admin_port_, "/status");
     if (!body) return std::nullopt;

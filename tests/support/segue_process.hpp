@@ -45,6 +45,10 @@ public:
     CommandResult expect_done(const std::vector<std::string>& arguments,
                               std::chrono::seconds timeout = std::chrono::seconds{120}) const;
 
+    // A change of authority, for tests of something else: on a busy machine a hold may have to be
+    // given up, and an operator would try again. The running test fails when none succeeds.
+    bool change(const std::string& verb) const;
+
     // GET /status; nullopt when nobody answers.
     std::optional<nlohmann::json> status() const;
     // Polls status until backfill.state is "consistent"; a test failure with the last status
