@@ -29,8 +29,12 @@ constexpr std::chrono::milliseconds patience_step{100}, patience_max{2000};
 // In segue.saved of the target; its value is the archive in base 64.
 constexpr const char* dump_kind = "schema_dump";
 
+// pg_dump waits for locks by statement_timeout.
 bool lock_was_busy(const Error& error) {
-    return error.code == Errc::timed_out || error.detail.find("lock timeout") != std::string::npos;
+    const auto said = [&](const char* words) {
+        return error.detail.find(words) != std::string::npos;
+    };
+    return error.code == Errc::timed_out || (said("LOCK TABLE") && said("timeout"));
 }
 
 bool holds_up_others(Connection& source) {

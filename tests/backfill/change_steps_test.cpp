@@ -10,6 +10,7 @@
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/schema.hpp"
+#include "backfill/postgres/schema_dump.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "tests/backfill/databases.hpp"
 #include "tests/backfill/rich_schema.hpp"
@@ -72,6 +73,30 @@ protected:
     ServerSettings settings_;
     std::unique_ptr<ChangeSteps> steps_;
 };
+
+// pg_dump gives up after a second, so that nobody queues behind it for longer.
+TEST_F(PostgresChangeSteps, WaitForATableThatSomebodyHasLocked) {
+    prepare();
+    auto holder = databases_->open(Side::source);
+    ASSERT_TRUE(holder.execute("BEGIN; LOCK TABLE public.customer IN ACCESS EXCLUSIVE MODE"));
+    auto dumped = std::async(std::launch::async, [&] {
+        auto source = databases_->open(Side::source), target = databases_->open(Side::target);
+        return postgres::take_dump(schema_settings(), source, target).has_value();
+    });
+    const auto waiting = [&] {
+        return value(Side::source,
+                     "SELECT pid FROM pg_stat_activity WHERE application_name = 'segue pg_dump'"
+                     " AND wait_event_type = 'Lock'");
+    };
+    std::string first;
+    EXPECT_TRUE(test::eventually(30s, [&] { return !(first = waiting()).empty(); }));
+    EXPECT_TRUE(test::eventually(30s, [&] {
+        const std::string now = waiting();
+        return !now.empty() && now != first;
+    })) << "it did not try again";
+    ASSERT_TRUE(holder.execute("COMMIT"));
+    EXPECT_TRUE(dumped.get());
+}
 
 TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
     const std::string before = dump(Side::source);
