@@ -106,17 +106,24 @@ bool Operations::superseded() {
     const backfill::MoverStatus status = parts_.change.mover.status();
     if (!mover_started_ || !(status.moved_by_another || status.superseded)) return false;
     const ControlRecord known = *parts_.board.read().record;
+    std::optional<ControlRecord> newest;
     for (const Side side : {known.authority, other(known.authority)}) {
         const auto found = read_record(parts_.change.steps.control(side), side);
         if (!found) continue;
-        const bool finished = found->phase == router::Phase::finished;
-        if (!finished && found->phase != router::Phase::steady) continue;
-        if (finished || found->epoch > known.epoch) {
-            give_way(known, *found);
-            return true;
-        }
-        if (side == known.authority) follow_knobs(known, *found);
+        const bool settled =
+            found->phase == router::Phase::steady || found->phase == router::Phase::finished;
+        // A change that is under way is the other one's, as long as that one lives.
+        if (!settled && status.moved_by_another) return false;
+        if (settled && (!newest || found->epoch > newest->epoch)) newest = *found;
     }
+    if (!newest || newest->epoch < known.epoch) return false;
+    const bool elsewhere = newest->authority != known.authority && newest->epoch > known.epoch;
+    if (newest->phase == router::Phase::finished || elsewhere || status.superseded) {
+        give_way(known, *newest);
+        return true;
+    }
+    // An epoch that was given up is no reason to end anybody's session.
+    if (newest->authority == known.authority) follow_knobs(known, *newest);
     return false;
 }
 
@@ -137,7 +144,7 @@ void Operations::give_way(const ControlRecord& known, const ControlRecord& found
     // Logins wait, also those under way, whose sessions would be on the wrong side.
     parts_.change.traffic.serving = false;
     parts_.change.traffic.epoch = found.epoch;
-    if (found.epoch != known.epoch) parts_.change.sessions.end_superseded();
+    if (found.authority != known.authority) parts_.change.sessions.end_superseded();
     parts_.change.mover.stop();
     mover_started_ = false;
     verification_loaded_ = false;

@@ -34,6 +34,8 @@ struct OperationParts {
 inline constexpr std::uint64_t forced_epoch_step = 1000;
 // [cutover] require_verify: a verdict that is older says too little of what is there now.
 inline constexpr std::chrono::hours required_verdict_age_max{24};
+// Likewise, where it began: a large database takes days.
+inline constexpr std::chrono::hours required_comparison_age_max{7 * 24};
 inline constexpr const char* copy_invalid =
     "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
     "segue on both sides, "

@@ -56,10 +56,14 @@ std::string Operations::refused_by_verification(Side to) {
     if (!parts_.config.require_verify || to != Side::target) return "";
     if (verified.outcome != VerifyOutcome::equal)
         return "[cutover] require_verify is set and nothing has been verified: run `segue verify`";
-    const auto oldest = std::chrono::system_clock::now() - required_verdict_age_max;
-    if (!verified.every_row_since || *verified.every_row_since < oldest) {
-        return "[cutover] require_verify is set and some table was compared longer ago than " +
-               std::to_string(required_verdict_age_max.count()) + " hours: run `segue verify`";
+    const auto now = std::chrono::system_clock::now();
+    const bool recent = verified.at && *verified.at >= now - required_verdict_age_max &&
+                        verified.every_row_since &&
+                        *verified.every_row_since >= now - required_comparison_age_max;
+    if (!recent) {
+        return "[cutover] require_verify is set and the last verification is older than " +
+               std::to_string(required_verdict_age_max.count()) +
+               " hours, or went on with one of more than a week ago: run `segue verify --anew`";
     }
     return "";
 }

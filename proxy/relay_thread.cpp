@@ -254,7 +254,10 @@ void RelayThread::end_all(const std::string& last_words, Whom whom) {
             continue;
         }
         leave_ring(slot);
-        if (!slot.relay.finished()) slot.relay.end_with(bytes(last_words));
+        // Of a commit whose answer is still to come nobody may say that it failed.
+        const bool told = whom == Whom::everyone || (slot.relay.session()->boundary.at_boundary() &&
+                                                     !slot.relay.has_held_answers());
+        if (!slot.relay.finished()) slot.relay.end_with(told ? bytes(last_words) : Bytes{});
         remove(slot);
     }
 }

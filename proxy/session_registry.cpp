@@ -326,6 +326,8 @@ void SessionRegistry::set_gate(bool closed) {
 }
 
 void SessionRegistry::end_superseded() {
+    // Whoever has seen the epoch of before has handed its session over.
+    { const std::lock_guard lock{adopting_}; }
     const std::string last_words = protocol::postgres::encode_error_response(superseded);
     on_all_threads([&last_words](RelayThread& own) {
         own.end_all(last_words, RelayThread::Whom::those_of_the_migration);

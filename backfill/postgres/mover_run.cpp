@@ -115,32 +115,52 @@ void MoverRun::note_lease(LeaseState lease) {
     shared_.lease = lease;
 }
 
-// Under the lease: no other process changes it from here on.
+namespace {
+
+// What a side's control record says of that side.
+struct Claim {
+    bool claims = false;  // To be the authority, with no change of it open.
+    bool finished = false;
+    long long epoch = 0;
+    Position since;
+};
+
+Result<Claim> claim_of(Connection& connection, Side side, const std::string& migration_id) {
+    const auto rows = connection.execute(
+        "SELECT epoch, authority, phase, since FROM segue.control WHERE migration_id = $1",
+        {migration_id});
+    if (!rows) return rows.error();
+    if (rows->size() == 0) return Claim{};
+    return Claim{.claims = rows->at(0, 1) == name(side) && rows->at(0, 2) == "steady",
+                 .finished = rows->at(0, 2) == "finished",
+                 .epoch = rows->number(0, 0),
+                 .since = parse_lsn(rows->at(0, 3)).value_or(Position{})};
+}
+
+}  // namespace
+
+// Under the lease: no other mover works from here on. Only what is newer than what we were told
+// counts; a record that is older, as after a failover, is for others to judge.
 Status MoverRun::expect_authority() {
     Side authority;
     {
         const std::lock_guard lock{shared_.mutex};
         authority = shared_.authority;
     }
-    std::int64_t epoch = 0;
-    for (const Side side : {authority, other(authority)}) {
+    Claim claims[2];
+    for (const Side side : both_sides) {
         auto opened = link(side, LinkKind::writer);
         if (!opened) return opened.error();
-        const auto rows = (*opened)->execute(
-            "SELECT epoch, authority, since FROM segue.control WHERE migration_id = $1",
-            {shared_.identity.migration_id});
-        if (!rows) return rows.error();
-        if (rows->size() == 0) continue;
-        const bool claims = rows->at(0, 1) == name(side);
-        const bool as_told = side == authority ? claims && parse_lsn(rows->at(0, 2)) ==
-                                                               Position{shared_.since.load()}
-                                               : !claims || rows->number(0, 0) <= epoch;
-        epoch = rows->number(0, 0);
-        if (as_told) continue;
-        note_lease(LeaseState::superseded);
-        return Error{Errc::timed_out, "another Segue has changed the authority meanwhile"};
+        const auto claim = claim_of(**opened, side, shared_.identity.migration_id);
+        if (!claim) return claim.error();
+        claims[index(side)] = *claim;
     }
-    return Done{};
+    const Claim &ours = claims[index(authority)], &others = claims[index(other(authority))];
+    const bool there = others.claims && (!ours.claims || others.epoch > ours.epoch);
+    const bool there_and_back = ours.claims && ours.since.value > shared_.since.load();
+    if (!there && !there_and_back && !ours.finished) return Done{};
+    note_lease(LeaseState::superseded);
+    return Error{Errc::timed_out, "another Segue has changed the authority meanwhile"};
 }
 
 Status MoverRun::set_up() {

@@ -375,7 +375,15 @@ TEST(Operations, DoNotGiveWayToAChangeThatIsNotDecidedAndFollowTheKnobsOfAnother
     ASSERT_TRUE(desk.operations.recover());
     world.moved_by_another = true;
     world.records[0]->phase = router::Phase::deciding;
-    EXPECT_TRUE(desk.operations.tick());
+    const backfill::ControlRecord before = *world.records[1];
+    world.records[1]->authority = Side::target;
+    world.records[1]->epoch += 1;
+    EXPECT_TRUE(desk.operations.tick()) << "it is decided, but not done";
+    world.records[1] = before;
+    world.records[0]->epoch += 1;
+    world.records[0]->phase = router::Phase::steady;
+    EXPECT_TRUE(desk.operations.tick()) << "it was given up";
+    EXPECT_TRUE(desk.program.traffic.serving);
     world.records[0]->phase = router::Phase::steady;
     world.records[0]->knobs.shift_percent = 7;
     world.records[0]->knobs.paused = true;
