@@ -189,7 +189,7 @@ TEST(Network, AServerWhoseNameIsGoneForAWhileIsAwayForAWhile) {
     ASSERT_TRUE(workload.wait_for_more(100));
     EXPECT_EQ(segue.verb({"cutover"}).exit_code, 1);
     names.both();
-    EXPECT_TRUE(eventually(60s, [&] { return is_ready(segue); }));
+    EXPECT_TRUE(eventually(180s, [&] { return is_ready(segue); }));
     // The authority's: who is connected goes on, who comes is told.
     names.only("target");
     ASSERT_TRUE(workload.wait_for_more(50));
@@ -198,7 +198,7 @@ TEST(Network, AServerWhoseNameIsGoneForAWhileIsAwayForAWhile) {
     EXPECT_NE(late.error().find("source.segue.test"), std::string::npos) << late.error();
     names.both();
     EXPECT_TRUE(Sql{url}.connected());
-    EXPECT_TRUE(eventually(60s, [&] { return segue.verb({"cutover"}).exit_code == 0; }));
+    EXPECT_TRUE(eventually(180s, [&] { return segue.verb({"cutover"}).exit_code == 0; }));
     ASSERT_TRUE(workload.wait_for_more(30));
     workload.stop();
     expect_no_client_noticed(workload.report());
