@@ -323,6 +323,19 @@ TEST_F(GateTest, AServerThatEndsDoesNotTakeTheHeldAnswerAlong) {
     EXPECT_TRUE(scene.client->ended());
 }
 
+TEST_F(GateTest, ASessionThatIsEndedOverAHeldAnswerIsToldNothing) {
+    start();
+    Scene scene = rig->adopt(1);
+    scene.client->say(query("insert"));
+    rig->settle();
+    scene.server->say(complete("INSERT 0 1") + ready('I'));
+    settle_with_token(1);
+    rig->thread.end_all(message('E', "SFATAL"), RelayThread::Whom::those_of_the_migration);
+    rig->settle();
+    EXPECT_EQ(scene.client->heard(), "") << "neither that it succeeded nor that it failed";
+    EXPECT_TRUE(scene.client->ended());
+}
+
 TEST_F(GateTest, BoundedGoesOnWithoutTheFollowerAndComesBack) {
     policy = {MirrorPolicy::bounded, std::chrono::milliseconds{1}};
     start();

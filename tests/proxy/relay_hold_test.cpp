@@ -227,6 +227,24 @@ TEST(RelayHold, EndsALentSessionWithTheLastWordsOfItsServer) {
     EXPECT_EQ(rig.thread.session_count(), 0u);
 }
 
+// The commit may have been carried to the other side: its client must not take it for failed.
+TEST(RelayHold, EndsSessionsWithoutAWordOverAnAnswerThatIsStillToCome) {
+    RelayRig rig;
+    Scene idle = rig.adopt(1), busy = rig.adopt(2);
+    busy.client->say(query("COMMIT"));
+    rig.settle();
+    const std::string words = message('E', "SFATAL");
+    rig.thread.end_all(words, RelayThread::Whom::those_of_the_migration);
+    rig.settle();
+    EXPECT_EQ(idle.client->heard(), words);
+    EXPECT_EQ(busy.client->heard(), "");
+    for (Scene* scene : {&idle, &busy}) {
+        EXPECT_TRUE(scene->client->ended());
+        EXPECT_TRUE(scene->server->ended());
+    }
+    EXPECT_EQ(rig.thread.session_count(), 0u);
+}
+
 TEST(RelayHold, ACancelForAClientThatAskedNothingDoesNothing) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
