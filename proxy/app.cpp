@@ -32,9 +32,13 @@ namespace {
 
 constexpr int configuration_error = 2;
 
+// Few sessions are served with less processor time by fewer threads, which are woken for several of
+// them at once; many take every core.
+constexpr std::size_t sessions_before_last_core = 16;
+
 int relay_threads(const Config& config) {
     if (config.relay_threads > 0) return config.relay_threads;
-    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()) - 1);
+    return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 // Everything that does not need the control thread to exist first is built by the constructor, in
@@ -91,6 +95,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       reads_(config, traffic_, positions_, *mover_, types_),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config),
+                 config.relay_threads > 0 ? 0 : sessions_before_last_core,
                  config.io_uring,
                  {config.mirror_policy, config.mirror_bound},
                  config.carry_temporary_max,

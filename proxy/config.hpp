@@ -70,7 +70,7 @@ struct Config {
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     // Ours beyond INTERFACE, all with defaults:
-    int relay_threads = 0;              // [limits] relay_threads; 0: cores - 1, at least 1.
+    int relay_threads = 0;              // [limits] relay_threads; 0: see the example.
     bool io_uring = true;               // [limits] io_uring
     int copy_workers = 2;               // [limits] copy_workers
     std::uint32_t clients_max = 10000;  // [limits] clients

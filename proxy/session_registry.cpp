@@ -48,6 +48,13 @@ constexpr protocol::postgres::ErrorReport superseded{
 
 }  // namespace
 
+std::size_t thread_for_next(std::span<const std::size_t> sessions, std::size_t before_last) {
+    auto able = sessions.size() > 1 ? sessions.first(sessions.size() - 1) : sessions;
+    const auto full = [before_last](std::size_t count) { return count >= before_last; };
+    if (std::all_of(able.begin(), able.end(), full)) able = sessions;
+    return static_cast<std::size_t>(std::min_element(able.begin(), able.end()) - able.begin());
+}
+
 SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
     : settings_(settings),
       peers_(std::move(peers)),
@@ -126,15 +133,14 @@ Handover SessionRegistry::adopt(std::unique_ptr<Session>& session,
     const bool overtaken = (holding_ && !admitting_) || peers_.traffic->epoch.load() != epoch;
     if (stopped_ || (overtaken && !session->passed_through)) return Handover::changed;
 
-    const auto fewer = [](const auto& a, const auto& b) {
-        return a->session_count() < b->session_count();
-    };
-    const auto least = std::min_element(threads_.begin(), threads_.end(), fewer);
+    std::vector<std::size_t> counts;
+    for (const auto& thread : threads_) counts.push_back(thread->session_count());
+    const std::size_t taker = thread_for_next(counts, settings_.sessions_before_last_thread);
     session->id = next_id_++;
-    directory_.add(*session, static_cast<std::size_t>(least - threads_.begin()));
+    directory_.add(*session, taker);
     auto adopt = [taken = std::move(session), first = std::move(greeting)](
                      RelayThread& own) mutable { own.adopt(std::move(taken), first); };
-    (*least)->post(RelayThread::Task{std::move(adopt)});
+    threads_[taker]->post(RelayThread::Task{std::move(adopt)});
     return Handover::taken;
 }
 

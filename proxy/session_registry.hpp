@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,8 +27,14 @@
 
 namespace segue::proxy {
 
+// Index of the thread that takes the next session, of those that have so many: where they have the
+// fewest, but see RegistrySettings::sessions_before_last_thread.
+std::size_t thread_for_next(std::span<const std::size_t> sessions, std::size_t before_last);
+
 struct RegistrySettings {
     int relay_threads = 1;
+    // The last of several threads gets no session before each of the others has as many.
+    std::size_t sessions_before_last_thread = 0;
     bool io_uring = true;
     GatePolicy gate;
     std::size_t carry_temporary_max = 0;  // Config::carry_temporary_max

@@ -105,7 +105,7 @@ struct SessionRegistryTest : testing::Test {
         peers.control = context.get_executor();
         peers.traffic = &traffic;
         peers.opener = dialer.get();
-        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, true, {}}, peers);
+        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, 0, true, {}}, peers);
         registry->start();
         const auto count = [this] { return registry->session_count(); };
         services.emplace(LoginServices{
@@ -149,6 +149,19 @@ const std::string port_query = "select inet_server_port()::text";
 
 // As when reads are shifted: a session asks for its connection while a change of authority prepares
 // it.
+TEST(ThreadForNext, IsTheOneWithTheFewestAndTheLastOnlyWhenTheOthersHaveSome) {
+    const auto next = [](std::vector<std::size_t> sessions, std::size_t before_last) {
+        return thread_for_next(sessions, before_last);
+    };
+    EXPECT_EQ(next({7}, 0), 0U);
+    EXPECT_EQ(next({7}, 3), 0U);
+    EXPECT_EQ(next({2, 1, 0}, 0), 2U);
+    EXPECT_EQ(next({2, 1, 0}, 3), 1U);
+    EXPECT_EQ(next({3, 2, 0}, 3), 1U);
+    EXPECT_EQ(next({3, 3, 0}, 3), 2U);
+    EXPECT_EQ(next({5, 4, 4}, 3), 1U);
+}
+
 TEST_F(SessionRegistryTest, PreparesASessionOnceWhereTwoAskForItAtATime) {
     std::vector<std::unique_ptr<Client>> clients;
     for (int i = 0; i < 8; ++i) clients.push_back(std::make_unique<Client>(url()));

@@ -2,8 +2,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <memory>
@@ -99,6 +102,29 @@ TEST(Transport, LeavesTheRestOfAnIncompleteRecordToReadinessAtEveryCut) {
         pair.deliver(wire.substr(cut));
         EXPECT_EQ(pair.read(), "second");
     }
+}
+
+TEST(Transport, SparesConnectionsInsideOneMachineACongestionControl) {
+    const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* const generic = reinterpret_cast<sockaddr*>(&address);
+    ASSERT_EQ(::bind(listening, generic, size), 0);
+    ASSERT_EQ(::listen(listening, 1), 0);
+    ASSERT_EQ(::getsockname(listening, generic, &size), 0);
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    constexpr std::string_view another =
+        "cubic";  // Where there is no such thing, ours is the default.
+    (void)::setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, another.data(), another.size());
+    ASSERT_EQ(::connect(fd, generic, size), 0);
+    const Transport transport{fd};
+    std::array<char, 16> name{};
+    size = name.size();
+    ASSERT_EQ(::getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name.data(), &size), 0);
+    EXPECT_STREQ(name.data(), "reno");
+    ::close(listening);
 }
 
 }  // namespace
