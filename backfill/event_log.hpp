@@ -2,13 +2,20 @@
 // The durable account of what happened: table segue.event on a side. Best effort: nothing waits for
 // it and nothing depends on it. Details never hold SQL text, values or credentials.
 
+#include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "protocol/result.hpp"
 #include "router/side.hpp"
 
 namespace segue::backfill {
+
+struct Event {
+    std::chrono::system_clock::time_point at;  // By the clock of the server that keeps it.
+    std::string kind, detail;
+};
 
 class EventLog {
 public:
@@ -16,6 +23,9 @@ public:
 
     // Blocking, from one thread. Connects when needed. Fails where schema segue is absent.
     virtual Status append(Side side, const std::string& kind, const std::string& detail) = 0;
+    // The last `count` on that side, oldest first; none where schema segue is absent. The same
+    // thread.
+    virtual Result<std::vector<Event>> last(Side side, std::size_t count) = 0;
 };
 
 // URLs as libpq takes them.

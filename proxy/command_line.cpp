@@ -16,6 +16,7 @@ namespace segue::proxy {
 namespace {
 
 constexpr int usage_error = 2;
+constexpr std::size_t events_shown_max = 100'000;
 
 constexpr const char* description =
     "Moves a live database to another one without the application noticing.\n"
@@ -73,6 +74,7 @@ struct Options {
     bool anew = false, last = false;
     std::string certificate, check;
     std::int64_t rate = -1, background = -1;
+    std::size_t events = 100;
 };
 
 // CLI11's own range lets NaN pass.
@@ -226,7 +228,8 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     }
     if (verb == "finish") arguments["unfence"] = options.unfence;
     if (verb == "explain") arguments["code"] = options.code;
-    if (verb == "verify" || verb == "repair") arguments["asked_by"] = own_name();
+    if (verb == "events") arguments["limit"] = options.events;
+    arguments["asked_by"] = own_name();
     if (verb == "verify") {
         arguments["anew"] = options.anew;
         arguments["last"] = options.last;
@@ -266,6 +269,13 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
                            "One screen: who answers, how far copying is, the lag, what reads show, "
                            "whether the way back is open, and warnings.");
     status->add_flag("--watch", invocation.watch, "Keep it on the screen, live, until interrupted");
+    app.add_subcommand(
+           "events",
+           "What happened, when, and who asked for it, as both databases keep it. Works "
+           "with and without a running `segue run`.")
+        ->add_option("--limit", options.events, "The last so many (default: 100)")
+        ->check(CLI::Range(std::size_t{1}, events_shown_max))
+        ->type_name("COUNT");
     for (CLI::App* verb : app.get_subcommands({})) verb->group("Verbs");
     try {
         app.parse(argc, argv);

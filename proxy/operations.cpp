@@ -32,6 +32,20 @@ bool needs_rest(std::string_view verb) {
 
 }  // namespace
 
+// No character of UTF-8 is cut: the databases would refuse its half.
+std::string asked_by(const nlohmann::json& arguments) {
+    const nlohmann::json value = arguments.value("asked_by", nlohmann::json{});
+    std::string text = value.is_string() ? value.get<std::string>() : "";
+    for (char& c : text) {
+        if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
+    }
+    if (text.size() <= asked_by_size_max) return text;
+    std::size_t size = asked_by_size_max;
+    while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
+    text.resize(size);
+    return text;
+}
+
 bool Operations::recover() {
     RecoveryRound round =
         recover_once(parts_.change.steps, parts_.change.journal, parts_.config.migration);
@@ -204,7 +218,9 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     VerbResult result = (this->*found->second)(arguments);
     if (alone) parts_.change.mover.hold_background(false);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
-    const std::string detail = verb + ": " + (result.exit_code == 0 ? "done" : "refused or failed");
+    const std::string who = asked_by(arguments);
+    const std::string detail = verb + (who.empty() ? "" : ", asked by " + who) + ": " +
+                               (result.exit_code == 0 ? "done" : "refused or failed");
     if (result.exit_code == 0) {
         parts_.change.journal.event("verb", detail);
     } else {

@@ -41,6 +41,10 @@ inline constexpr const char* copy_invalid =
     "segue on both sides, "
     "empty the target and run `segue start`";
 
+// Who asks for a verb, as far as he says so himself. One line; longer ones are cut.
+inline constexpr std::size_t asked_by_size_max = 200;
+std::string asked_by(const nlohmann::json& arguments);
+
 class Operations : public OperatorWork {
 public:
     explicit Operations(OperationParts parts) : parts_(std::move(parts)) {}

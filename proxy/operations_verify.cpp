@@ -12,19 +12,6 @@ using nlohmann::json;
 
 namespace {
 
-constexpr std::size_t asked_by_size_max = 200;
-
-// No character of UTF-8 is cut: the databases would refuse its half.
-std::string asked_by(const json& arguments) {
-    const json value = arguments.value("asked_by", json{});
-    std::string text = value.is_string() ? value.get<std::string>() : "";
-    if (text.size() <= asked_by_size_max) return text;
-    std::size_t size = asked_by_size_max;
-    while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
-    text.resize(size);
-    return text;
-}
-
 std::uint64_t rows_per_second(const json& arguments, const Config& config) {
     const json rate = arguments.value("rows_per_second", json{});
     return rate.is_number_unsigned() ? rate.get<std::uint64_t>() : config.verify_rows_per_second;

@@ -11,6 +11,7 @@
 #include "proxy/admin.hpp"
 #include "proxy/admin_client.hpp"
 #include "proxy/certificate.hpp"
+#include "proxy/events.hpp"
 #include "proxy/explain.hpp"
 #include "proxy/findings.hpp"
 #include "proxy/preflight.hpp"
@@ -220,6 +221,7 @@ int run_explain(const Invocation& invocation) {
 
 int run_verb(const Invocation& invocation, const Config& config) {
     if (invocation.verb == "check") return check(invocation, config);
+    if (invocation.verb == "events") return run_events(invocation, config);
     if (!invocation.check_file.empty()) return check_file(invocation);
     std::string token;
     if (!config.admin_token_file.empty()) {

@@ -1,6 +1,6 @@
 #pragma once
-// The operator's commands: what each verb does in its own process. All but `run`, `check` and
-// `explain` are clients of a running `segue run`.
+// The operator's commands: what each verb does in its own process. All but `run`, `check`,
+// `events` and `explain` are clients of a running `segue run`.
 
 #include "proxy/command_line.hpp"
 #include "proxy/config.hpp"

@@ -41,13 +41,15 @@ TEST_P(Logs, HoldNoValueOfARowThatCannotBeApplied) {
                            }))
         << "the row was applied: " << last.dump(1);
     unsetenv("SEGUE_LOG_LEVEL");
+    const std::string events = move.segue().verb({"events"}).out;
     const std::string text =
-        move.segue().log() + last.dump() +
+        events + move.segue().log() + last.dump() +
         http_get(move.segue().admin_port(), "/metrics").value_or("") +
         move.segue().verb({"status"}).out + move.segue().verb({"check"}).out +
         move.source().value("SELECT string_agg(detail, ' ') FROM segue.event", "shop") +
         move.target().value("SELECT string_agg(detail, ' ') FROM segue.event", "shop");
     EXPECT_EQ(text.find(marker), std::string::npos) << text;
+    EXPECT_NE(events.find("start, asked by "), std::string::npos) << events;
     EXPECT_NE(move.segue().log().find("goods"), std::string::npos) << "what failed is told\n"
                                                                    << move.segue().log();
 }
