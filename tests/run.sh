@@ -4,16 +4,16 @@
 #   tests/run.sh                 Release build, all tests, sanitizers and fuzzing in their short forms
 #   tests/run.sh --quick         with sanitizers only what parses bytes, and its fuzz targets
 #   --fuzz SECONDS               seconds for each fuzz target (5)
-#   --faults ROUNDS              random kills in the fault tests (3)
+#   --faults KILLS               kill -9 of Segue at random times, 100 in one life, servers crash too (200)
 #   --lives COUNT                random schemas that are moved under random transactions (0)
 #   --threads                    the threaded unit tests under ThreadSanitizer too
 #   --bench                      the benchmark against PgBouncer, before the tests
-#   --all                        everything, longer: --threads --bench --fuzz 60 --faults 30 --lives 30
+#   --all                        everything, longer: --threads --bench --fuzz 60 --faults 2000 --lives 30
 #   -R REGEX                     only tests whose name matches
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=yes threads=no bench=no fuzz=5 faults=3 lives=0 select=()
+sanitizers=yes threads=no bench=no fuzz=5 faults=200 lives=0 select=()
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) sanitizers=parsers ;;
@@ -21,9 +21,9 @@ while [ $# -gt 0 ]; do
         --threads) threads=yes ;;
         --bench) bench=yes ;;
         --fuzz) fuzz=${2:?seconds}; shift ;;
-        --faults) faults=${2:?rounds}; shift ;;
+        --faults) faults=${2:?kills}; shift ;;
         --lives) lives=${2:?count}; shift ;;
-        --all) sanitizers=yes threads=yes bench=yes fuzz=60 faults=30 lives=30 ;;
+        --all) sanitizers=yes threads=yes bench=yes fuzz=60 faults=2000 lives=30 ;;
         -R) select=(-R "${2:?regular expression}"); shift ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
         *) echo "unknown option $1; see --help" >&2; exit 2 ;;

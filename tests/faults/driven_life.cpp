@@ -14,6 +14,7 @@ constexpr std::int64_t transactions_between = 30;
 WorkloadOptions clients(Migration& migration, unsigned seed) {
     WorkloadOptions options{migration.through()};
     options.workers = 4;
+    options.reconnect_limit = 180s;
     options.seed = seed;
     return options;
 }
