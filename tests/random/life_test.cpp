@@ -11,6 +11,7 @@
 
 #include "tests/random/clients.hpp"
 #include "tests/support/migration.hpp"
+#include "tests/support/who_waits.hpp"
 
 namespace segue::test {
 namespace {
@@ -56,16 +57,16 @@ public:
         accept_remedies();
         if (testing::Test::HasFailure()) return;
         clients_.start();
-        ASSERT_TRUE(clients_.wait_for_more(20)) << complaints();
+        ASSERT_TRUE(clients_.wait_for_more(20)) << vain();
         move_.segue().expect_done({"start"});
         ASSERT_TRUE(move_.segue().wait_consistent(goal_limit));
-        ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << complaints();
+        ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
         ASSERT_TRUE(done({"mirror", "sync"}));
-        ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << complaints();
+        ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
         ASSERT_TRUE(done({"verify"}));
         for (const char* verb : {"cutover", "rollback"}) {
             ASSERT_TRUE(done({verb}));
-            ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << complaints();
+            ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
         }
         clients_.stop();
         EXPECT_EQ(complaints(), "");
@@ -118,8 +119,15 @@ private:
             return last.exit_code == 0 || verb[0] == "verify" || !clients_.complaints().empty();
         });
         if (!reached || last.exit_code != 0)
-            ADD_FAILURE() << verb[0] << ": " << last.out << last.err << complaints();
+            ADD_FAILURE() << verb[0] << ": " << last.out << last.err << vain();
         return last.exit_code == 0;
+    }
+
+    // Of those that have waited for the clients' progress.
+    std::string vain() {
+        const auto status = move_.segue().status();
+        return complaints() + (status ? status->dump(1) : "no status") + "\n" +
+               who_waits(move_.source()) + who_waits(move_.target());
     }
 
     std::string complaints() const {
