@@ -96,7 +96,7 @@ Status Fence::each_table(const std::string& which,
             }
             const auto done = link_.run(sql);
             if (done) continue;
-            if (done.error().sqlstate != lock_not_available) {
+            if (!met_a_lock(done.error())) {
                 return with_context(done.error(), std::string{name(settings_.side)} + ": " + table);
             }
             busy = table;

@@ -9,17 +9,20 @@
 
 namespace segue::backfill::postgres {
 
-// What the server answers to lock_timeout, and to a statement that was cancelled for somebody who
-// waits.
+// What the server answers to lock_timeout, to a statement that was cancelled for somebody who
+// waits, and to one that waited in a circle: on a busy machine more than deadlock_timeout may pass
+// before lock_timeout is looked at.
 inline constexpr const char* lock_not_available = "55P03";
 inline constexpr const char* query_canceled = "57014";
+inline constexpr const char* deadlock_detected = "40P01";
 
 // How long a reading that needs no more than ACCESS SHARE goes on asking.
 inline constexpr std::chrono::seconds lock_wait_max{5};
 inline constexpr std::chrono::milliseconds lock_retry_pause_min{20}, lock_retry_pause_max{320};
 
 inline bool met_a_lock(const Error& error) {
-    return error.sqlstate == lock_not_available || error.sqlstate == query_canceled;
+    return error.sqlstate == lock_not_available || error.sqlstate == query_canceled ||
+           error.sqlstate == deadlock_detected;
 }
 
 // Calls `attempt` (a Result, idempotent, leaving no transaction open when it fails) again while

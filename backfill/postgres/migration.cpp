@@ -46,7 +46,7 @@ Status run_table_by_table(Link& link, TableStatements statements, Deadline deadl
         for (auto& [what, sql] : statements) {
             const auto done = link.run(sql);
             if (done) continue;
-            if (done.error().sqlstate == lock_not_available) {
+            if (met_a_lock(done.error())) {
                 busy.emplace_back(what, sql);
                 continue;
             }

@@ -105,6 +105,24 @@ TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     EXPECT_EQ(outcome("UPDATE t SET v = 5"), "");
 }
 
+// An application's transaction and ours can wait for each other's tables.
+TEST_F(PostgresFence, IsArmedAgainWhereItWasTheVictimOfADeadlock) {
+    run(R"sql(
+        DROP TRIGGER segue_fence ON t;
+        CREATE SEQUENCE times;
+        CREATE FUNCTION first_time() RETURNS event_trigger LANGUAGE plpgsql AS $$
+        BEGIN IF nextval('public.times') = 1 THEN RAISE EXCEPTION USING ERRCODE = '40P01'; END IF; END $$;
+        CREATE EVENT TRIGGER first_time ON ddl_command_start WHEN TAG IN ('CREATE TRIGGER')
+            EXECUTE FUNCTION first_time();
+        ALTER EVENT TRIGGER first_time ENABLE ALWAYS)sql");
+    const Status armed = fence_->arm(in(60s));
+    ASSERT_TRUE(armed) << armed.error().detail;
+    EXPECT_EQ(databases_->value(Side::source, "SELECT last_value > 1 FROM times"), "t");
+    const auto unarmed = fence_->unarmed();
+    ASSERT_TRUE(unarmed) << unarmed.error().detail;
+    EXPECT_EQ(*unarmed, std::vector<std::string>{});
+}
+
 constexpr const char* begin_carrying =
     "BEGIN; SELECT set_config('segue.carry', pg_current_xact_id()::text, true); ";
 
