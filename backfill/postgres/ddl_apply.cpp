@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_text.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -59,7 +60,7 @@ std::vector<std::string> plain_names(const Record& record) {
 // policies; they are taken from the authority as it is then.
 bool comes_with_the_rest(const std::string& tag) {
     return (tag.ends_with(" INDEX") && tag != "DROP INDEX") || tag.ends_with(" TRIGGER") ||
-           tag.ends_with(" POLICY") || tag.ends_with(" RULE");
+           tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
 }
 
 bool is_left_for_later(const std::string& line) {
@@ -101,10 +102,28 @@ std::string first_difference(const std::vector<std::string>& wanted,
     return "";
 }
 
-// A table that was made from a query begins empty: its rows follow in the stream.
-std::string without_rows(const Record& record, std::string statement) {
-    if (record.tag != "CREATE TABLE AS") return statement;
-    return statement + "\nWITH NO DATA";
+// A table that was made from a query begins empty: its rows follow in the stream. A materialized
+// view is filled when the copy is whole; what it would show now, nobody would look at again.
+std::string with_its_rows(const Record& record, std::string statement, bool copying) {
+    const bool later = copying && record.tag.ends_with(" MATERIALIZED VIEW") &&
+                       (record.tag.starts_with("CREATE") || record.tag.starts_with("REFRESH"));
+    return record.tag == "CREATE TABLE AS" || later ? with_no_data(statement) : statement;
+}
+
+// Whether none of the objects is there, each as the server names it. Of kinds that are not known
+// here: no.
+Result<bool> are_all_gone(Connection& follower, const Record& record) {
+    const auto rows = follower.execute(R"sql(
+        SELECT coalesce(bool_and(coalesce(CASE
+            WHEN o[1] IN ('table', 'view', 'materialized view', 'index', 'sequence') THEN to_regclass(o[2]) IS NULL
+            WHEN o[1] IN ('function', 'procedure') THEN to_regprocedure(o[2]) IS NULL
+            WHEN o[1] = 'type' THEN to_regtype(o[2]) IS NULL
+            WHEN o[1] = 'schema' THEN to_regnamespace(o[2]) IS NULL END, false)), false)
+        FROM unnest($1::text[]) AS u(object),
+             regexp_match(u.object, '^(materialized view|[a-z]+) (.*)$') AS o)sql",
+                                       {text_array(record.objects)});
+    if (!rows) return rows.error();
+    return rows->truth(0, 0);
 }
 
 // The command failed because what it makes is there, or what it drops is not: the operator was
@@ -116,8 +135,9 @@ Result<bool> is_so_already(Connection& follower,
                            bool copying) {
     const std::string& state = error.sqlstate;
     if (record.tag.starts_with("DROP ")) {
-        return record.objects.size() == 1 &&
-               (state == "42704" || state == "42P01" || state == "42883");
+        if (state != "42704" && state != "42P01" && state != "42883" && state != "3F000")
+            return false;
+        return are_all_gone(follower, record);
     }
     const bool present = state == "42P07" || state == "42710" || state == "42701";
     const bool gone = record.tag == "ALTER TABLE" && (state == "42703" || state == "42704") &&
@@ -146,8 +166,9 @@ Status run_in_sandbox(Connection& follower, const Record& record, const std::str
         return watched.error();
     const auto before = ask(follower, "SELECT segue.ddl_writes()", {});
     if (!before) return before.error();
-    const auto done = follower.execute("SELECT segue.ddl_as($1, $2::text[], $3)",
-                                       {record.role, text_array(record.settings), statement});
+    const auto done =
+        follower.execute("SELECT segue.ddl_as($1, $2::text[], $3, $4)",
+                         {record.role, text_array(record.settings), record.tag, statement});
     if (!done) return done.error();
     const auto after = ask(follower, "SELECT segue.ddl_writes()", {});
     if (!after) return after.error();
@@ -166,109 +187,32 @@ Status run_in_sandbox(Connection& follower, const Record& record, const std::str
     return Done{};
 }
 
-// Commands that can give a table code to run without naming it.
-bool may_change_code(const std::string& tag) {
-    constexpr std::array<std::string_view, 9> kinds = {" FUNCTION",
-                                                       " ROUTINE",
-                                                       " PROCEDURE",
-                                                       " AGGREGATE",
-                                                       " DOMAIN",
-                                                       " TYPE",
-                                                       " OPERATOR",
-                                                       " OPERATOR CLASS",
-                                                       " OPERATOR FAMILY"};
-    return !tag.starts_with("DROP ") &&
-           std::any_of(
-               kinds.begin(), kinds.end(), [&](const auto kind) { return tag.ends_with(kind); });
-}
-
-// Functions of others that the mover's own writes call, with its own rights.
-Result<std::vector<std::string>> foreign_code(Connection& follower,
-                                              const Record& record,
-                                              bool other_tables) {
-    const auto code = ask(follower,
-                          "SELECT segue.ddl_code($1::text[], $2)",
-                          {text_array(plain_names(record)), other_tables ? "true" : "false"});
-    if (!code) return code.error();
-    return parse_text_array(*code);
-}
-
-// Those that it brings: what is written to other tables calls them already, and nobody minded.
-Result<std::vector<std::string>> new_code(Connection& follower,
-                                          const Record& record,
-                                          const std::vector<std::string>& before) {
-    const bool anywhere = record.names.empty() && may_change_code(record.tag);
-    auto after = foreign_code(follower, record, anywhere);
-    if (!after) return after.error();
-    const auto drop = [&](const std::vector<std::string>& known) {
-        std::erase_if(*after, [&](const std::string& code) {
-            const bool touched = std::any_of(
-                record.objects.begin(), record.objects.end(), [&](const std::string& object) {
-                    const std::size_t name = object.find(' ');
-                    return name != std::string::npos &&
-                           code.starts_with(object.substr(name + 1) + " of role ");
-                });
-            return !touched && std::find(known.begin(), known.end(), code) != known.end();
-        });
-    };
-    drop(before);
-    if (anywhere || after->empty()) return after;
-    const auto elsewhere = foreign_code(follower, record, true);
-    if (!elsewhere) return elsewhere.error();
-    drop(*elsewhere);
-    return after;
-}
-
-Result<std::string> what_fires(Connection& follower, const Record& record) {
-    return ask(follower,
-               "SELECT coalesce(segue.ddl_fires($1::text[]), '')",
-               {text_array(plain_names(record))});
-}
-
-Error fires_twice(const std::string& what) {
-    return Error{Errc::refused,
-                 what +
-                     " fires always, there also for rows that it has fired for on the authority;"
-                     " make it one that fires for its origin only"};
-}
-
-// What the command must not have brought: code that runs with the mover's rights, and triggers that
-// fire here although they have fired on the authority already.
-struct Code {
-    std::vector<std::string> functions;
-    std::string fires;
-};
-
-Result<Code> read_code(Connection& follower, const Record& record) {
-    auto functions =
-        foreign_code(follower, record, record.names.empty() && may_change_code(record.tag));
-    if (!functions) return functions.error();
-    auto fires = what_fires(follower, record);
-    if (!fires) return fires.error();
-    return Code{std::move(*functions), std::move(*fires)};
-}
-
-Status refuse_code(Connection& follower, const Record& record, const Code& before) {
-    const auto brought = new_code(follower, record, before.functions);
-    if (!brought) return brought.error();
-    if (!brought->empty()) {
-        return Error{Errc::refused,
-                     "whoever writes to the table runs function " + brought->front() +
-                         " by it, and there the mover writes, with the rights of Segue's role"};
-    }
-    const auto fires = what_fires(follower, record);
-    if (!fires) return fires.error();
-    if (fires->empty() || *fires == before.fires) return Done{};
-    return fires_twice(*fires);
+// What only its own kind of command is asked.
+Status may_be_carried(Connection& follower, const Record& record) {
+    if (!is_carried_tag(record.tag))
+        return Error{Errc::refused, "it is not one of the commands that are carried"};
+    if (record.tag.ends_with(" FUNCTION") || record.tag.ends_with(" PROCEDURE"))
+        return record.tag.starts_with("DROP ") ? Done{} : refuse_functions(follower);
+    if (record.tag != "ALTER TYPE") return Done{};
+    const auto others = follower.execute(
+        "SELECT FROM unnest($1::text[]) AS o(object) WHERE NOT EXISTS (SELECT FROM pg_type t WHERE"
+        " t.typtype = 'e' AND t.oid = CASE WHEN o.object LIKE 'type %' THEN"
+        " to_regtype(substr(o.object, 6)) END)",
+        {text_array(record.objects)});
+    if (!others) return others.error();
+    if (others->size() == 0) return Done{};
+    return Error{Errc::refused, "of the types only enums are changed there"};
 }
 
 // Refused with the reason when it is not what was run on the authority.
-Status run(Connection& follower, const Record& record, const std::string& statement) {
-    const auto code = read_code(follower, record);
+Status run(Connection& follower, const Record& record, const std::string& statement, bool renamed) {
+    if (const Status may = may_be_carried(follower, record); !may) return may;
+    const auto code = read_code(follower, plain_names(record), renamed);
     if (!code) return code.error();
     const Status ran = run_in_sandbox(follower, record, statement);
     if (!ran) return ran;
-    if (const Status sound = refuse_code(follower, record, *code); !sound) return sound;
+    const Status sound = refuse_new_code(follower, plain_names(record), *code);
+    if (!sound) return sound;
     const auto look = look_of(follower, record);
     if (!look) return look.error();
     if (const std::string differs = first_difference(record.look, *look); !differs.empty()) {
@@ -283,10 +227,7 @@ Status agrees_with(Connection& follower, const Record& record) {
     if (!look) return look.error();
     const std::string differs = first_difference(record.look, *look);
     if (!differs.empty()) return Error{Errc::refused, differs};
-    const auto fires = what_fires(follower, record);
-    if (!fires) return fires.error();
-    if (!fires->empty()) return fires_twice(*fires);
-    return Done{};
+    return refuse_what_fires(follower, plain_names(record));
 }
 
 Result<bool> is_handled(Connection& follower, Side stream, const Record& record) {
@@ -377,11 +318,11 @@ Status adopt(Connection& follower, Side stream, const Record& record, Position s
     const auto adopted = follower.execute(
         "SELECT segue.ddl_adopt(ARRAY(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid ="
         " c.relnamespace JOIN unnest($1::text[], $2::text[]) AS t(s, n) ON t.s = n.nspname AND t.n"
-        " = c.relname))",
+        " = c.relname), true)",
         {text_array(record.schemas), text_array(record.names)});
     if (!adopted) return adopted.error();
     // What named the rows of a table may have gone with something else.
-    const auto named = follower.execute("SELECT segue.ddl_adopt(segue.ddl_nameless())");
+    const auto named = follower.execute("SELECT segue.ddl_adopt(segue.ddl_nameless(), true)");
     if (!named) return named.error();
     // The command may have disabled or dropped the fence's triggers with others.
     const auto armed =
@@ -423,9 +364,8 @@ Status DdlApplier::apply(Connection& follower,
             follower, stream_, record, "it is marked as handled, but " + agrees.error().detail);
     }
     if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
-    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
     const bool renamed =
-        record.tag == "ALTER TABLE" &&
+        record.tag.starts_with("ALTER ") &&
         std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
             return !before.contains({table.schema, table.name}) && has_moved_rows(record, table);
         });
@@ -436,6 +376,7 @@ Status DdlApplier::apply(Connection& follower,
                        "a table was renamed before the copy was consistent; rename it back, or"
                        " finish and start anew");
     }
+    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
     std::string why;
     const auto statement =
         statement_at(statements_of(record.command), record.tag, record.place, why);
@@ -443,8 +384,10 @@ Status DdlApplier::apply(Connection& follower,
     const Status able = may_run(follower, record);
     if (!able) return stopped(follower, stream_, record, able.error().detail);
     if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
-    const Status ran =
-        run(follower, record, without_rows(record, without_concurrently(*statement)));
+    const Status ran = run(follower,
+                           record,
+                           with_its_rows(record, without_concurrently(*statement), copying),
+                           renamed);
     if (ran) {
         const Status taken = take_missing_values(follower, record, before);
         return taken ? adopt(follower, stream_, record, change.start) : taken;

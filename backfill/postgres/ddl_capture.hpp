@@ -20,6 +20,9 @@ Status install_ddl_capture(Link& link,
                            const std::string& migration_id,
                            const std::string& migration,
                            const std::vector<std::string>& exclude);
-Status remove_ddl_capture(Link& link);
+// No command that begins afterwards is captured. Those that are inside of it go on.
+Status stop_ddl_capture(Link& link);
+// Its tables and functions, in this order: the lock on the tables is had when nobody is inside.
+std::string remove_ddl_capture_sql();
 
 }  // namespace segue::backfill::postgres

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/ddl_rows_sql.hpp"
 #include "backfill/postgres/ddl_sandbox_sql.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/text_array.hpp"
@@ -15,8 +16,13 @@ namespace {
 // What a command's meaning may depend on. Read as the one who runs it: a function with a search
 // path of its own would see that one. Written anew right before it is read (the event triggers fire
 // in the order of their names), so whatever an application had set there is gone.
+// The second setting: somebody else's rights were lent to the command, as an extension's script has
+// those of a superuser. Then the session's text is not what has run with them.
 constexpr const char* context_body = R"sql(
 BEGIN
+  PERFORM pg_catalog.set_config('segue.ddl_lent',
+    (current_user <> CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user::pg_catalog.text
+                     ELSE pg_catalog.current_setting('role') END)::pg_catalog.text, true);
   PERFORM pg_catalog.set_config('segue.ddl_context',
     ARRAY['role', current_user::pg_catalog.text,
       'search_path', pg_catalog.current_setting('search_path'),
@@ -31,38 +37,54 @@ BEGIN
       'bytea_output', pg_catalog.current_setting('bytea_output'),
       'xmloption', pg_catalog.current_setting('xmloption'),
       'array_nulls', pg_catalog.current_setting('array_nulls'),
-      'transform_null_equals', pg_catalog.current_setting('transform_null_equals')
+      'transform_null_equals', pg_catalog.current_setting('transform_null_equals'),
+      -- What is dropped is named while it is.
+      'quote_all_identifiers', pg_catalog.current_setting('quote_all_identifiers')
       ]::pg_catalog.text[]::pg_catalog.text, true);
 END)sql";
 
 // Every event comes here. What is below it in the call stack tells whether a client has sent the
-// command itself: only then its text is known. Cancels are not caught: they are the client's.
+// command itself: only then its text is known. Cancels are not caught: they are the client's. The
+// token is read always: finish waits for who has read it.
 constexpr const char* event_body = R"sql(
 DECLARE
   stack text;
   settings text[] := '{}';
 BEGIN
   GET DIAGNOSTICS stack = PG_CONTEXT;
-  IF current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token) THEN RETURN; END IF;
   IF NOT (%NOT_MOVER%) THEN
     PERFORM segue.ddl_told(TG_EVENT, TG_TAG);
     RETURN;
   END IF;
   BEGIN
+    IF current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token) THEN RETURN; END IF;
     -- Read before anything else: commands of our own functions come here too, and write it anew.
     IF TG_EVENT <> 'table_rewrite' THEN settings := current_setting('segue.ddl_context')::text[]; END IF;
-    IF TG_EVENT = 'ddl_command_end' THEN
-      PERFORM segue.ddl_made(TG_TAG, settings, strpos(stack, E'\n') > 0);
-    ELSIF TG_EVENT = 'sql_drop' THEN
-      PERFORM segue.ddl_dropped(TG_TAG, settings, strpos(stack, E'\n') > 0);
-    ELSE
-      INSERT INTO segue.ddl_rewrite
-      SELECT pg_current_xact_id(), c.oid, pg_event_trigger_table_rewrite_reason() FROM pg_class c
-      WHERE c.oid = pg_event_trigger_table_rewrite_oid() AND c.relpersistence <> 't';
-    END IF;
+    PERFORM segue.ddl_caught(TG_EVENT, TG_TAG, settings, strpos(stack, E'\n') > 0,
+                             current_setting('segue.ddl_lent', true) IS DISTINCT FROM 'false');
   EXCEPTION WHEN OTHERS THEN
-    PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
+    BEGIN
+      PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
+    EXCEPTION WHEN OTHERS THEN
+      -- Segue's role may do nothing any more, say. The stream stops at the table's next row.
+      RAISE LOG 'Segue could not capture % (%)', TG_TAG, SQLSTATE;
+    END;
   END;
+END)sql";
+
+// A function of its own, because its settings are a superuser's: where Segue's role is none any
+// more, calling it fails.
+constexpr const char* caught_body = R"sql(
+BEGIN
+  IF event = 'ddl_command_end' THEN
+    PERFORM segue.ddl_made(tag, settings, nested, lent);
+  ELSIF event = 'sql_drop' THEN
+    PERFORM segue.ddl_dropped(tag, settings, nested, lent);
+  ELSE
+    INSERT INTO segue.ddl_rewrite
+    SELECT pg_current_xact_id(), c.oid, pg_event_trigger_table_rewrite_reason() FROM pg_class c
+    WHERE c.oid = pg_event_trigger_table_rewrite_oid() AND c.relpersistence <> 't';
+  END IF;
 END)sql";
 
 // What a command has made, changed or dropped, as the server names it; NULL where that is nothing
@@ -104,6 +126,7 @@ constexpr const char* told_body = R"sql(
 DECLARE objects text[];
 BEGIN
   IF current_setting('segue.ddl_watch', true) IS DISTINCT FROM 'on'
+     OR current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token)
      OR event NOT IN ('ddl_command_end', 'sql_drop') THEN
     RETURN;
   END IF;
@@ -128,64 +151,6 @@ BEGIN
   RETURN before + 1;
 END)sql";
 
-// Tables whose rows the stream could not name any more: the application's next UPDATE would fail.
-constexpr const char* nameless_condition = R"sql(
-      CASE c.relreplident WHEN 'f' THEN false WHEN 'n' THEN true ELSE NOT EXISTS (
-        SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisunique
-          AND i.indimmediate AND i.indpred IS NULL
-          AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END)sql";
-
-constexpr const char* nameless_body = R"sql(
-  SELECT coalesce(array_agg(c.oid), '{}') FROM pg_class c
-  WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND %NAMELESS%
-    AND EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-                WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)))sql";
-
-// A publication that is locked by no other transaction: from 15 on adding a table to one locks it
-// until the end, and applications that make tables would wait for each other.
-constexpr const char* publication_body = R"sql(
-DECLARE
-  names text[] := %NEW_TABLES%;
-  count int := coalesce(array_length(names, 1), 0);
-  i int;
-BEGIN
-  FOR step IN 0 .. count - 1 LOOP
-    i := (pg_backend_pid() + step) % count;
-    IF pg_try_advisory_xact_lock(%LOCK_KEY%, i) THEN RETURN names[i + 1]; END IF;
-  END LOOP;
-  RAISE EXCEPTION 'too many transactions make tables at once' USING ERRCODE = '53400';
-END)sql";
-
-// Tables that rows are to be moved of: published, and with a name for each row. Returns those that
-// were not published before.
-constexpr const char* adopt_body = R"sql(
-DECLARE
-  made record;
-  fresh oid[];
-BEGIN
-  PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);
-  FOR made IN
-    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, c.relreplident AS identity,
-      %NAMELESS% AS nameless,
-      NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-                  WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)) AS unpublished
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
-  LOOP
-    IF made.nameless THEN
-      INSERT INTO segue.saved VALUES ('replica_identity', made.name, made.identity)
-        ON CONFLICT DO NOTHING;
-      EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY FULL';
-    END IF;
-    IF made.unpublished THEN
-      EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', segue.ddl_publication()) || made.name;
-      fresh := fresh || made.oid;
-    END IF;
-  END LOOP;
-  PERFORM set_config('segue.ddl_own', '', true);
-  RETURN fresh;
-END)sql";
-
 // Of moved tables only. Values that rows have without having been written ("fast defaults") were
 // computed by the command: the follower must take them from here.
 constexpr const char* record_body = R"sql(
@@ -207,71 +172,6 @@ BEGIN
     CASE WHEN text_size > %TEXT_MAX% THEN 'its text is larger than %TEXT_MAX% bytes' ELSE why END;
 END)sql";
 
-// Tables with values that the command has computed and the stream does not show: by a default that
-// is not the same for all rows (2), or by an expression for a new type (4). A new type alone is the
-// same computation on both sides.
-constexpr const char* computed_body = R"sql(
-  WITH taken AS (DELETE FROM segue.ddl_rewrite w WHERE w.xid = pg_current_xact_id() RETURNING w.*)
-  SELECT array_agg(DISTINCT t.relation) FROM taken t
-  WHERE t.reason & 2 <> 0 OR (t.reason & 4 <> 0
-    AND (current_query() ~* '\yusing\y' OR EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384))))sql";
-
-// Why the rows of such a table cannot be written once more; NULL where they can.
-constexpr const char* obstacle_body = R"sql(
-  SELECT CASE
-    WHEN c.relreplident = 'f' THEN 'the table has no key'
-    WHEN pg_relation_size(c.oid) > %REWRITE_MAX% THEN
-      'the table is larger than %REWRITE_MAX% bytes'
-    WHEN current_setting('transaction_isolation') <> 'read committed' THEN
-      'it was run in a transaction that is not READ COMMITTED'
-    WHEN c.relforcerowsecurity THEN 'row security is forced upon its owner'
-    WHEN EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('A', 'R')
-                 AND NOT t.tgisinternal AND t.tgname <> 'segue_fence' AND t.tgtype & 16 <> 0)
-      OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.ev_type = '2'
-                 AND r.ev_enabled IN ('A', 'R')) THEN
-      'the table has a trigger or rule that fires always'
-    WHEN c.reltoastrelid <> 0 AND pg_relation_size(c.reltoastrelid) > 0
-      AND (current_query() ~* '\yusing\y' OR EXISTS (
-        SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-          AND a.atthasdef AND a.attlen = -1 AND a.attstorage IN ('x', 'e'))) THEN
-      'the table has large values, which the stream would leave out'
-    WHEN segue.ddl_plain_column(c.oid) IS NULL THEN 'the table has no column that may be updated'
-    END
-  FROM pg_class c WHERE c.oid = ANY (computed)
-  ORDER BY 1 LIMIT 1)sql";
-
-constexpr const char* plain_column_body = R"sql(
-  SELECT a.attname FROM pg_attribute a
-  WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-    AND a.attidentity <> 'a' ORDER BY a.attnum LIMIT 1)sql";
-
-// Writes computed rows once more, so that the stream has them behind the command: as the table's
-// owner, in the sandbox, because what tables compute by themselves (checks, indexes) is code of
-// applications. As the replica role: no trigger fires, and no value changes.
-constexpr const char* show_body = R"sql(
-DECLARE made record; last_row tid; publication text;
-BEGIN
-  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner) AS owner,
-        segue.ddl_plain_column(c.oid) AS col
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.oid = ANY (computed) AND c.relkind = 'r' LOOP
-    PERFORM segue.ddl_as(made.owner, '{}', format('UPDATE ONLY %s SET %I = %I', made.name, made.col, made.col));
-  END LOOP;
-  -- Of a table that was made from a query: rows that were written before it was published.
-  FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, c.oid, pg_get_userbyid(c.relowner) AS owner
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.oid = ANY (filled) AND c.relkind = 'r' LOOP
-    EXECUTE 'SELECT max(ctid) FROM ONLY ' || made.name INTO last_row;
-    CONTINUE WHEN last_row IS NULL;
-    SELECT p.pubname INTO STRICT publication FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-      WHERE r.prrelid = made.oid AND p.pubname = ANY (%PUBLICATIONS%);
-    PERFORM segue.ddl_as(made.owner, '{}', format('INSERT INTO %s SELECT * FROM ONLY %s', made.name, made.name));
-    EXECUTE format('ALTER PUBLICATION %I DROP TABLE ', publication) || made.name;
-    PERFORM segue.ddl_as(made.owner, '{}', format('DELETE FROM ONLY %s WHERE ctid <= %L', made.name, last_row));
-    EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', publication) || made.name;
-  END LOOP;
-END)sql";
-
 // The moved tables that a command has made or changed, with what inherits from them. NULL: none;
 // an empty list: only such that are not moved.
 constexpr const char* touched_body = R"sql(
@@ -283,6 +183,7 @@ constexpr const char* touched_body = R"sql(
       WHEN 'pg_policy'::regclass THEN (SELECT p.polrelid FROM pg_policy p WHERE p.oid = d.objid)
       WHEN 'pg_rewrite'::regclass THEN (SELECT r.ev_class FROM pg_rewrite r WHERE r.oid = d.objid)
       WHEN 'pg_constraint'::regclass THEN (SELECT o.conrelid FROM pg_constraint o WHERE o.oid = d.objid)
+      WHEN 'pg_statistic_ext'::regclass THEN (SELECT x.stxrelid FROM pg_statistic_ext x WHERE x.oid = d.objid)
       END AS oid FROM pg_event_trigger_ddl_commands() d),
   family AS (
     SELECT d.oid FROM direct d
@@ -299,6 +200,7 @@ constexpr const char* touched_body = R"sql(
 constexpr const char* refusal_body = R"sql(
   SELECT CASE
     WHEN tag = 'REFRESH MATERIALIZED VIEW' THEN ''
+    WHEN lent THEN 'it was run with the rights of another role than its session''s, and no server tells its text'
     WHEN nested THEN 'it was run inside a function, a procedure or a DO block, and no server tells its text'
     WHEN tag = 'SELECT INTO' THEN 'only CREATE TABLE AS is carried, which does the same'
     WHEN tag = 'DROP OWNED' THEN 'what it drops need not be the same on both sides'
@@ -317,11 +219,11 @@ DECLARE
 BEGIN
   IF tag = 'DROP OWNED' THEN objects := ARRAY['what roles own']; END IF;
   IF objects IS NULL THEN RETURN; END IF;
-  why := segue.ddl_refusal(tag, nested);
+  why := segue.ddl_refusal(tag, nested, lent);
   computed := segue.ddl_computed();
   touched := segue.ddl_touched();
   IF touched = '{}' THEN RETURN; END IF;
-  fresh := segue.ddl_adopt(touched);
+  fresh := segue.ddl_adopt(touched, false);
   obstacle := segue.ddl_obstacle(computed);
   IF EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (fresh) AND pg_relation_size(c.oid) >
              CASE WHEN tag = 'CREATE TABLE AS' THEN %REWRITE_MAX% ELSE 0 END) THEN
@@ -329,7 +231,7 @@ BEGIN
                      ELSE 'the table had rows before it was moved' END;
   END IF;
   IF why = '' AND obstacle IS NOT NULL THEN
-    why := 'it makes values that the stream does not show, and ' || obstacle;
+    why := 'it makes values that the stream does not show (segue repair takes them over afterwards), and ' || obstacle;
   END IF;
   -- Where tables are still copied it would come with the rest, and nobody would look.
   IF why = '' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
@@ -358,13 +260,13 @@ BEGIN
     PERFORM segue.ddl_record(tag, settings, objects, coalesce(array_agg(d.schema_name), '{}'),
                              coalesce(array_agg(d.object_name), '{}'),
                              CASE WHEN nested THEN 1 ELSE segue.ddl_place(tag, false) END,
-                             segue.ddl_refusal(tag, nested))
+                             segue.ddl_refusal(tag, nested, lent))
     FROM pg_event_trigger_dropped_objects() d
     WHERE d.object_type = 'table' AND NOT d.is_temporary;
   END IF;
   -- What named the rows of a table may be gone, also by CASCADE.
   IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index') THEN
-    PERFORM segue.ddl_adopt(segue.ddl_nameless());
+    PERFORM segue.ddl_adopt(segue.ddl_nameless(), false);
   END IF;
 END)sql";
 
@@ -390,14 +292,17 @@ std::string ddl_function_sql(const std::string& head,
 }
 
 const char* const ddl_function_names =
-    "segue.ddl_event(), segue.ddl_context(), segue.ddl_made(text, text[], boolean),"
-    " segue.ddl_dropped(text, text[], boolean), segue.ddl_told(text, text), "
+    "segue.ddl_event(), segue.ddl_context(), segue.ddl_caught(text, text, text[], boolean, "
+    "boolean),"
+    " segue.ddl_made(text, text[], boolean, boolean),"
+    " segue.ddl_dropped(text, text[], boolean, boolean), segue.ddl_told(text, text), "
     "segue.ddl_objects(text, text),"
     " segue.ddl_missed(text, text, text[], text),"
     " segue.ddl_place(text, boolean), segue.ddl_nameless(), segue.ddl_publication(),"
-    " segue.ddl_adopt(oid[]), segue.ddl_record(text, text[], text[], text[], text[], int, text),"
+    " segue.ddl_adopt(oid[], boolean), segue.ddl_record(text, text[], text[], text[], text[], int, "
+    "text),"
     " segue.ddl_computed(), segue.ddl_obstacle(oid[]), segue.ddl_plain_column(oid),"
-    " segue.ddl_show(oid[], oid[]), segue.ddl_touched(), segue.ddl_refusal(text, boolean)";
+    " segue.ddl_show(oid[], oid[]), segue.ddl_touched(), segue.ddl_refusal(text, boolean, boolean)";
 
 const char* const ddl_event_triggers_sql = R"sql(DO $$ DECLARE made record; BEGIN
   FOR made IN SELECT * FROM (VALUES
@@ -418,19 +323,20 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
     publications.push_back(capture.publication);
     const std::vector<std::pair<std::string, std::string>> values = {
         {"NOT_MOVER", not_the_mover_sql(capture.role, capture.migration_id)},
-        {"NAMELESS", nameless_condition},
+        {"NAMELESS", ddl_nameless_condition},
         {"PUBLICATIONS", quote_literal(text_array(publications)) + "::text[]"},
-        {"NEW_TABLES", quote_literal(text_array(capture.new_tables)) + "::text[]"},
-        {"LOCK_KEY", std::to_string(ddl_publication_lock_key)},
+        {"COUNT", std::to_string(capture.new_tables.size())},
         {"EXCLUDE", quote_literal(text_array(capture.exclude)) + "::text[]"},
         {"TEXT_MAX", std::to_string(ddl_text_max)},
         {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)}};
-    // Values are texts that read the same on both sides, whatever the session's settings.
+    const std::string definer = " SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
+    // Values are texts that read the same on both sides, whatever the session's settings. A lock
+    // that somebody has is waited for no longer than this.
     const std::string ours =
-        " SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
         " SET session_replication_role = replica SET jit = off SET TimeZone = 'UTC' SET DateStyle "
-        "= 'ISO, MDY'"
-        " SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output = 'hex'";
+        "= 'ISO, MDY' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output ="
+        " 'hex' SET quote_all_identifiers = off SET standard_conforming_strings = on"
+        " SET lock_timeout = '1s'";
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
     struct Function {
@@ -444,26 +350,35 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"ddl_missed(event text, tag text, settings text[], state text)",
          "RETURNS void" + code,
          missed_body},
-        {"ddl_told(event text, tag text)", "RETURNS void" + code, told_body},
+        {"ddl_told(event text, tag text)",
+         "RETURNS void" + code + " SET quote_all_identifiers = off",
+         told_body},
         {"ddl_place(tag text, ends boolean)", "RETURNS int" + code, place_body},
-        {"ddl_nameless()", "RETURNS oid[] STABLE" + query, nameless_body},
-        {"ddl_publication()", "RETURNS text" + code, publication_body},
-        {"ddl_adopt(tables oid[])", "RETURNS oid[]" + code, adopt_body},
+        {"ddl_nameless()", "RETURNS oid[] STABLE" + query, ddl_nameless_body},
+        {"ddl_publication()", "RETURNS text" + code, ddl_publication_body},
+        {"ddl_adopt(tables oid[], patient boolean)", "RETURNS oid[]" + code, ddl_adopt_body},
         {"ddl_record(tag text, settings text[], objects text[], schemas text[], names text[], "
          "place int, why text)",
          "RETURNS void" + code,
          record_body},
-        {"ddl_computed()", "RETURNS oid[]" + query, computed_body},
-        {"ddl_plain_column(relation oid)", "RETURNS name STABLE" + query, plain_column_body},
-        {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, obstacle_body},
-        {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, show_body},
+        {"ddl_computed()", "RETURNS oid[]" + query, ddl_computed_body},
+        {"ddl_plain_column(relation oid)", "RETURNS name STABLE" + query, ddl_plain_column_body},
+        {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, ddl_obstacle_body},
+        {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, ddl_show_body},
         {"ddl_touched()", "RETURNS oid[]" + query, touched_body},
-        {"ddl_refusal(tag text, nested boolean)", "RETURNS text" + query, refusal_body},
-        {"ddl_made(tag text, settings text[], nested boolean)", "RETURNS void" + code, made_body},
-        {"ddl_dropped(tag text, settings text[], nested boolean)",
+        {"ddl_refusal(tag text, nested boolean, lent boolean)",
+         "RETURNS text" + query,
+         refusal_body},
+        {"ddl_made(tag text, settings text[], nested boolean, lent boolean)",
+         "RETURNS void" + code,
+         made_body},
+        {"ddl_dropped(tag text, settings text[], nested boolean, lent boolean)",
          "RETURNS void" + code,
          dropped_body},
-        {"ddl_event()", "RETURNS event_trigger LANGUAGE plpgsql" + ours, event_body}};
+        {"ddl_caught(event text, tag text, settings text[], nested boolean, lent boolean)",
+         "RETURNS void" + code + ours,
+         caught_body},
+        {"ddl_event()", "RETURNS event_trigger LANGUAGE plpgsql" + definer, event_body}};
     std::string sql = ddl_sandbox_functions_sql(capture.role, capture.migration_id);
     for (const Function& function : functions) {
         sql +=

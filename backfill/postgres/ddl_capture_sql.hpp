@@ -20,8 +20,6 @@ inline constexpr int ddl_text_max = 1 << 20;
 // the stream. Up to this size of a table the capture writes them once more, in the application's
 // transaction.
 inline constexpr long long ddl_rewrite_bytes_max = 256LL << 20;
-// The locks by which a transaction has one of the publications for new tables to itself.
-inline constexpr int ddl_publication_lock_key = 0x53656764;
 
 struct DdlCapture {
     std::string role, migration_id;       // The mover's.

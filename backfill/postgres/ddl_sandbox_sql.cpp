@@ -2,6 +2,7 @@
 
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/ddl_capture_sql.hpp"
+#include "backfill/postgres/ddl_code_sql.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 
@@ -10,12 +11,25 @@ namespace segue::backfill::postgres {
 namespace {
 
 // As the role itself, with its settings. Everybody may call these two: they can do what their
-// caller can.
+// caller can. Before anything runs, the server itself says that the text is one command, and which:
+// a cursor is not opened for commands, and never for several.
 constexpr const char* execute_body = R"sql(
+DECLARE
+  shape refcursor;
+  told text;
 BEGIN
   FOR i IN 1 .. pairs LOOP
     PERFORM pg_catalog.set_config(settings[2 * i - 1], settings[2 * i], true);
   END LOOP;
+  BEGIN
+    OPEN shape FOR EXECUTE command;
+    told := 'SELECT';
+  EXCEPTION WHEN invalid_cursor_definition THEN
+    GET STACKED DIAGNOSTICS told = MESSAGE_TEXT;
+  END;
+  IF told <> pg_catalog.format('cannot open %s query as cursor', tag) THEN
+    RAISE EXCEPTION 'its text is not one such command' USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   EXECUTE command;
   RETURN '';
 END)sql";
@@ -23,7 +37,7 @@ END)sql";
 // The column keeps the server from computing it once and for all before the role is taken.
 constexpr const char* room_body = R"sql(
 BEGIN
-  RETURN segue.ddl_execute(settings, pairs, command);
+  RETURN segue.ddl_execute(settings, pairs, tag, command);
 END)sql";
 
 constexpr const char* as_body = R"sql(
@@ -31,8 +45,8 @@ DECLARE room text := 'segue.ddl_room_' || pg_backend_pid();
 BEGIN
   EXECUTE format('CREATE TABLE %s AS SELECT 1 AS one', room);
   EXECUTE format('ALTER TABLE %s OWNER TO %I', room, who);
-  EXECUTE format('CREATE INDEX ON %s (segue.ddl_room(one, %L, %s, %L))',
-                 room, settings, coalesce(array_length(settings, 1), 0) / 2, command);
+  EXECUTE format('CREATE INDEX ON %s (segue.ddl_room(one, %L, %s, %L, %L))',
+                 room, settings, coalesce(array_length(settings, 1), 0) / 2, tag, command);
   EXECUTE 'DROP TABLE ' || room;
 END)sql";
 
@@ -69,41 +83,6 @@ constexpr const char* fires_body = R"sql(
   WHERE n.nspname || '.' || c.relname = ANY (names)
   ORDER BY 1 LIMIT 1)sql";
 
-// Checks, generated columns, expressions of indexes and of partition keys, and the types of columns
-// with what they are made of. A default is not evaluated by who gives every value.
-constexpr const char* code_body = R"sql(
-  WITH RECURSIVE tables AS (
-    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\_%'
-      AND n.nspname NOT IN ('information_schema', 'segue')
-      AND (n.nspname || '.' || c.relname = ANY (names)) <> others
-    UNION SELECT h.inhparent FROM pg_inherits h JOIN tables t ON h.inhrelid = t.oid),
-  uses AS (
-    SELECT s.classid, s.objid FROM (
-      SELECT 'pg_class'::regclass::oid, t.oid FROM tables t
-      UNION SELECT 'pg_constraint'::regclass::oid, o.oid
-        FROM tables t JOIN pg_constraint o ON o.conrelid = t.oid WHERE o.contype IN ('c', 'x')
-      UNION SELECT 'pg_class'::regclass::oid, i.indexrelid FROM tables t JOIN pg_index i ON i.indrelid = t.oid
-      UNION SELECT 'pg_attrdef'::regclass::oid, d.oid
-        FROM tables t JOIN pg_attrdef d ON d.adrelid = t.oid
-        JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
-      ) AS s(classid, objid)
-    UNION
-    SELECT x.classid, x.objid FROM uses u CROSS JOIN LATERAL (
-      SELECT d.refclassid, d.refobjid FROM pg_depend d
-      WHERE d.classid = u.classid AND d.objid = u.objid
-        AND (d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_type'::regclass,
-                              'pg_opclass'::regclass, 'pg_opfamily'::regclass)
-             OR (d.refclassid = 'pg_class'::regclass
-                 AND EXISTS (SELECT FROM pg_class k WHERE k.oid = d.refobjid AND k.relkind = 'c')))
-      UNION ALL
-      SELECT 'pg_constraint'::regclass::oid, o.oid FROM pg_constraint o
-      WHERE u.classid = 'pg_type'::regclass AND o.contypid = u.objid) AS x(classid, objid))
-  SELECT coalesce(array_agg(DISTINCT (pg_identify_object('pg_proc'::regclass, p.oid, 0)).identity
-                            || ' of role ' || r.rolname), '{}')
-  FROM uses u JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND p.oid = u.objid
-  JOIN pg_roles r ON r.oid = p.proowner AND NOT r.rolsuper)sql";
-
 constexpr const char* writes_body = R"sql(
   SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)
   FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid
@@ -112,10 +91,10 @@ constexpr const char* writes_body = R"sql(
 }  // namespace
 
 const char* const ddl_sandbox_function_names =
-    "segue.ddl_as(name, text[], text), segue.ddl_look(text[]), segue.ddl_arm(text[]),"
+    "segue.ddl_as(name, text[], text, text), segue.ddl_look(text[]), segue.ddl_arm(text[]),"
     " segue.ddl_fires(text[]), segue.ddl_code(text[], boolean), segue.ddl_writes()";
 const char* const ddl_public_function_names =
-    "segue.ddl_execute(text[], int, text), segue.ddl_room(int, text[], int, text)";
+    "segue.ddl_execute(text[], int, text, text), segue.ddl_room(int, text[], int, text, text)";
 
 std::string ddl_sandbox_functions_sql(const std::string& role, const std::string& migration_id) {
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
@@ -128,20 +107,22 @@ std::string ddl_sandbox_functions_sql(const std::string& role, const std::string
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     // Compiling them takes a hundred times as long as running them.
     const std::string query =
-        " LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off";
-    return ddl_function_sql("ddl_execute(settings text[], pairs int, command text)",
+        " LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off"
+        " SET quote_all_identifiers = off";
+    return ddl_function_sql("ddl_execute(settings text[], pairs int, tag text, command text)",
                             "RETURNS text LANGUAGE plpgsql",
                             execute_body) +
-           ddl_function_sql("ddl_room(one int, settings text[], pairs int, command text)",
+           ddl_function_sql("ddl_room(one int, settings text[], pairs int, tag text, command text)",
                             "RETURNS text LANGUAGE plpgsql IMMUTABLE",
                             room_body) +
-           ddl_function_sql(
-               "ddl_as(who name, settings text[], command text)", "RETURNS void" + code, as_body) +
+           ddl_function_sql("ddl_as(who name, settings text[], tag text, command text)",
+                            "RETURNS void" + code + " SET lc_messages = 'C'",
+                            as_body) +
            ddl_function_sql("ddl_look(names text[])", "RETURNS text[]" + query, look) +
            ddl_function_sql("ddl_arm(names text[])", "RETURNS void" + code, arm) +
            ddl_function_sql("ddl_fires(names text[])", "RETURNS text" + query, fires_body) +
            ddl_function_sql(
-               "ddl_code(names text[], others boolean)", "RETURNS text[]" + query, code_body) +
+               "ddl_code(names text[], others boolean)", "RETURNS text[]" + query, ddl_code_body) +
            ddl_function_sql("ddl_writes()",
                             "RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp",
                             writes_body) +

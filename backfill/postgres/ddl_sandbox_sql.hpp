@@ -11,12 +11,12 @@
 
 namespace segue::backfill::postgres {
 
-// segue.ddl_as(role, settings, command): runs it so.
+// segue.ddl_as(role, settings, tag, command): runs it so, if the server says that it is one command
+//   of this tag.
 // segue.ddl_look(names): what moved tables of these names look like, the same text on both sides.
 // segue.ddl_arm(names): gives them the fence's trigger where it is missing or was disabled.
 // segue.ddl_fires(names): what would fire for the mover's own writes as well.
-// segue.ddl_code(names, others): functions of roles without superuser that writing to these tables
-//   calls, or to all others.
+// segue.ddl_code(names, others): see ddl_code_sql.hpp.
 // segue.ddl_writes(): rows of tables that this transaction has written so far.
 std::string ddl_sandbox_functions_sql(const std::string& role, const std::string& migration_id);
 // All of them, for DROP.

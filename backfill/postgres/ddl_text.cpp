@@ -36,7 +36,7 @@ public:
     Piece next() {
         const char c = text_[at_];
         if (std::isspace(static_cast<unsigned char>(c)) != 0) return advance(1, Piece::space);
-        if (starts("--")) return until("\n", Piece::comment);
+        if (starts("--")) return line_comment();
         if (starts("/*")) return block_comment();
         if ((c == 'E' || c == 'e') && at_ + 1 < text_.size() && text_[at_ + 1] == '\'') {
             ++at_;
@@ -61,6 +61,12 @@ private:
         const std::size_t found = text_.find(end, at_ + from);
         at_ = found == std::string_view::npos ? text_.size() : found + end.size();
         return piece;
+    }
+    // The server takes a carriage return for its end as well.
+    Piece line_comment() {
+        const std::size_t found = text_.find_first_of("\r\n", at_);
+        at_ = found == std::string_view::npos ? text_.size() : found + 1;
+        return Piece::comment;
     }
     Piece block_comment() {
         int depth = 0;
@@ -206,6 +212,65 @@ std::optional<std::string_view> statement_at(const std::vector<std::string_view>
         return std::nullopt;
     }
     return candidates[static_cast<std::size_t>(place) - 1];
+}
+
+bool is_carried_tag(std::string_view tag) {
+    constexpr std::array<std::string_view, 9> by_themselves = {"CREATE TABLE AS",
+                                                               "REFRESH MATERIALIZED VIEW",
+                                                               "CREATE DOMAIN",
+                                                               "DROP DOMAIN",
+                                                               "CREATE SCHEMA",
+                                                               "DROP SCHEMA",
+                                                               "COMMENT",
+                                                               "GRANT",
+                                                               "REVOKE"};
+    constexpr std::array<std::string_view, 11> kinds = {"TABLE",
+                                                        "INDEX",
+                                                        "SEQUENCE",
+                                                        "VIEW",
+                                                        "MATERIALIZED VIEW",
+                                                        "TYPE",
+                                                        "FUNCTION",
+                                                        "PROCEDURE",
+                                                        "TRIGGER",
+                                                        "POLICY",
+                                                        "STATISTICS"};
+    if (std::find(by_themselves.begin(), by_themselves.end(), tag) != by_themselves.end())
+        return true;
+    const std::size_t verb = tag.find(' ');
+    if (verb == std::string_view::npos) return false;
+    const std::string_view what = tag.substr(0, verb);
+    if (what != "CREATE" && what != "ALTER" && what != "DROP") return false;
+    return std::find(kinds.begin(), kinds.end(), tag.substr(verb + 1)) != kinds.end();
+}
+
+std::string with_no_data(std::string_view statement) {
+    struct Word {
+        std::string text;
+        std::size_t at;
+    };
+    std::vector<Word> last;  // Only words that nothing but comments and space is behind.
+    Scanner scanner{statement};
+    while (!scanner.done()) {
+        const std::size_t from = scanner.at();
+        const Scanner::Piece piece = scanner.next();
+        if (piece == Scanner::Piece::space || piece == Scanner::Piece::comment) continue;
+        if (piece == Scanner::Piece::word) {
+            last.push_back({upper(statement.substr(from, scanner.at() - from)), from});
+        } else {
+            last.clear();
+        }
+    }
+    const auto ends_with = [&](const std::vector<std::string_view>& words_wanted) {
+        return last.size() >= words_wanted.size() &&
+               std::equal(words_wanted.rbegin(),
+                          words_wanted.rend(),
+                          last.rbegin(),
+                          [](std::string_view a, const Word& b) { return a == b.text; });
+    };
+    if (ends_with({"WITH", "NO", "DATA"})) return std::string{statement};
+    if (ends_with({"WITH", "DATA"})) statement = statement.substr(0, last[last.size() - 2].at);
+    return std::string{statement} + "\nWITH NO DATA";
 }
 
 std::string without_concurrently(std::string_view statement) {

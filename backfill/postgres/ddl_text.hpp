@@ -25,6 +25,12 @@ std::optional<std::string_view> statement_at(const std::vector<std::string_view>
                                              int place,
                                              std::string& why);
 
+// The commands that are carried, by the tags that the server gives them. All others stop.
+bool is_carried_tag(std::string_view tag);
+
+// CREATE TABLE AS, CREATE or REFRESH MATERIALIZED VIEW, so that it reads no row.
+std::string with_no_data(std::string_view statement);
+
 // Without the word CONCURRENTLY: inside the applier's transaction only the plain form can be run.
 std::string without_concurrently(std::string_view statement);
 

@@ -75,11 +75,13 @@ Status restore_identities(Link& link) {
     const auto exists = link.run("SELECT to_regclass('segue.saved') IS NOT NULL");
     if (!exists) return exists.error();
     if (!exists->truth(0, 0)) return Done{};
-    // Only where it is still as we set it: what somebody has changed since is theirs.
+    // Only where it is still as we set it: what somebody has changed since is theirs. By number,
+    // for it may have another name by now, unless an earlier build has saved it by name only.
     const auto saved = link.run(
-        "SELECT s.object, s.previous FROM segue.saved s JOIN pg_class c"
-        " ON c.oid = to_regclass(s.object)"
-        " WHERE s.kind = 'replica_identity' AND c.relreplident = 'f'");
+        "SELECT c.oid::regclass, s.previous FROM segue.saved s JOIN pg_class c ON c.oid = CASE"
+        " WHEN s.kind = 'replica_identity_of' THEN s.object::oid WHEN s.kind = 'replica_identity'"
+        " AND NOT EXISTS (SELECT FROM segue.saved WHERE kind = 'replica_identity_of') THEN"
+        " to_regclass(s.object) END WHERE c.relreplident = 'f'");
     if (!saved) return saved.error();
     TableStatements statements;
     for (int row = 0; row < saved->size(); ++row) {
@@ -96,8 +98,8 @@ Status restore_identities(Link& link) {
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
-        " segue.saved, segue.event, segue.ddl, segue.ddl_handled, segue.ddl_token,"
-        " segue.ddl_mark, segue.ddl_rewrite, segue.ddl_did";
+        " segue.saved, segue.event; " +
+        remove_ddl_capture_sql();
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
     // A session of the mover's may still be ending.
     return run_table_by_table(
@@ -108,7 +110,7 @@ Status clean_up(Migration& migration, Side side, bool fence_stays) {
     Link& link = migration.link(side);
     const std::string& name = migration.settings().migration;
     if (const Status slots = drop_slots(link, name); !slots) return slots;
-    if (const Status removed = remove_ddl_capture(link); !removed) return removed;
+    if (const Status removed = stop_ddl_capture(link); !removed) return removed;
     std::string publications;
     for (const std::string& publication : publication_names(name))
         publications += (publications.empty() ? "" : ", ") + quote_identifier(publication);

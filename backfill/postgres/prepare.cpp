@@ -61,6 +61,15 @@ Status create_record(Migration& migration,
     return Done{};
 }
 
+// A table can be renamed until finish puts its identity back.
+std::string saved_by_number(const std::string& table) {
+    const std::string name = quote_literal(table);
+    return " INSERT INTO segue.saved SELECT 'replica_identity_of', " + name +
+           "::regclass::oid::text, previous FROM segue.saved WHERE kind = 'replica_identity' AND"
+           " object = " +
+           name + " ON CONFLICT DO NOTHING; ";
+}
+
 // Published tables whose rows have no name of their own refuse every update. What was there before
 // is saved in the transaction that changes it.
 Status give_full_identity(Migration& migration, const std::vector<Table>& tables) {
@@ -73,7 +82,8 @@ Status give_full_identity(Migration& migration, const std::vector<Table>& tables
         statements.emplace_back(table.plain_name(),
                                 "INSERT INTO segue.saved SELECT 'replica_identity', " + name +
                                     ", relreplident FROM pg_class WHERE oid = " + name +
-                                    "::regclass ON CONFLICT DO NOTHING; ALTER TABLE ONLY " +
+                                    "::regclass ON CONFLICT DO NOTHING;" +
+                                    saved_by_number(table.qualified_name()) + "ALTER TABLE ONLY " +
                                     table.qualified_name() + " REPLICA IDENTITY FULL");
     }
     if (!without.empty() && !migration.settings().full_identity_without_key) {
@@ -100,8 +110,8 @@ Status carry_full_identity(Migration& migration) {
         statements.emplace_back(saved->text(row, 0),
                                 "INSERT INTO segue.saved VALUES ('replica_identity', " +
                                     quote_literal(saved->at(row, 0)) + ", " +
-                                    quote_literal(saved->at(row, 1)) +
-                                    ") ON CONFLICT DO NOTHING; ALTER TABLE ONLY " +
+                                    quote_literal(saved->at(row, 1)) + ") ON CONFLICT DO NOTHING;" +
+                                    saved_by_number(saved->text(row, 0)) + "ALTER TABLE ONLY " +
                                     saved->text(row, 0) + " REPLICA IDENTITY FULL");
     }
     const Status set = run_table_by_table(migration.link(Side::target),

@@ -89,6 +89,8 @@ INSERT INTO segue.ddl_token DEFAULT VALUES ON CONFLICT DO NOTHING;
 CREATE TABLE IF NOT EXISTS segue.ddl_mark (pid integer NOT NULL, message timestamptz NOT NULL, tag text NOT NULL);
 CREATE INDEX IF NOT EXISTS ddl_mark_pid ON segue.ddl_mark (pid);
 CREATE TABLE IF NOT EXISTS segue.ddl_rewrite (xid xid8 NOT NULL, relation oid NOT NULL, reason integer NOT NULL);
+-- The publications for tables that are made later: a transaction that adds a table to one has its row locked.
+CREATE TABLE IF NOT EXISTS segue.ddl_publication (number integer NOT NULL, name text PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS segue.ddl_did (xid xid8 NOT NULL DEFAULT pg_current_xact_id(), did text[] NOT NULL);
 -- The fence's flag, outside MVCC: last_value 1 open, 2 closed.
 CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;

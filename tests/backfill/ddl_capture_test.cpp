@@ -40,6 +40,85 @@ TEST_F(DdlCapture, NeverLendsItsRightsToApplications) {
     EXPECT_FALSE(is_superuser(Side::source));
 }
 
+// Whoever plans a statement on such a table runs them, also where it has no row.
+TEST_F(DdlCapture, PlansNothingOfATableThatItsOwnCommandHasDressed) {
+    app(greedy_function);
+    app(R"sql(
+        CREATE FUNCTION app.constant(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+          'BEGIN PERFORM app.greedy(); RETURN 1; END';
+        CREATE FUNCTION app.dress() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+          EXECUTE 'CREATE STATISTICS app.s ON (app.constant(1)), (app.constant(2)) FROM app.made';
+          BEGIN
+            EXECUTE 'CREATE INDEX made_i ON app.made ((app.constant(1)))';
+          EXCEPTION WHEN OTHERS THEN NULL; END;
+          RETURN 1; END $$)sql");
+    app("CREATE TABLE app.made AS SELECT i, app.dress() FROM generate_series(1, 1) i");
+    EXPECT_EQ(app_->value("SELECT count(*) FROM pg_statistic_ext WHERE stxname = 's'"), "1");
+    EXPECT_FALSE(is_superuser(Side::source));
+}
+
+// The script of an extension runs as a superuser, beside a text of its caller.
+TEST_F(DdlCapture, RecordsNoTextUnderRightsThatItHasNotRunWith) {
+    databases_->run(Side::source,
+                    "DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO ddl_app',"
+                    " current_database()); END $$");
+    app("CREATE EXTENSION cube VERSION '1.3' SCHEMA app");
+    app("SELECT 1; ALTER EXTENSION cube UPDATE TO '1.5'; DROP EXTENSION cube");
+    EXPECT_NE(databases_->value(Side::source, "SELECT count(*) FROM segue.ddl"), "0");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT count(*) FROM segue.ddl WHERE settings[2] <> 'ddl_app' AND"
+                                " refusal !~ 'rights of another role'"),
+              "0");
+}
+
+// The mover believes what stands in its tables.
+TEST_F(DdlCapture, KeepsItsTablesToItselfWhateverDefaultPrivilegesSay) {
+    for (const char* const attempt :
+         {"INSERT INTO segue.ddl_handled VALUES ('source', 1)",
+          "DELETE FROM segue.ddl",
+          "SELECT token FROM segue.ddl_token",
+          "SELECT setval('segue.fence', 1)",
+          "SELECT segue.ddl_as('ddl_app', '{}', 'COMMENT', 'COMMENT ON SCHEMA app IS NULL')"}) {
+        EXPECT_EQ(app_->attempt(attempt).sqlstate, "42501") << attempt;
+    }
+}
+
+TEST_F(DdlCapture, FailsNoCommandWhenItsOwnRoleMayDoNothingAnyMore) {
+    databases_->run(Side::source,
+                    "DROP ROLE IF EXISTS ddl_former; CREATE ROLE ddl_former;"
+                    " ALTER FUNCTION segue.ddl_event() OWNER TO ddl_former");
+    app("CREATE TABLE app.t (i int); ALTER TABLE app.t ADD COLUMN j int; DROP TABLE app.t");
+    databases_->run(Side::source,
+                    "GRANT USAGE ON SCHEMA segue TO ddl_former; GRANT SELECT ON segue.ddl_token TO"
+                    " ddl_former; GRANT ALL ON ALL FUNCTIONS IN SCHEMA segue TO ddl_former;"
+                    " GRANT ALL ON segue.ddl TO ddl_former");
+    app("CREATE TABLE app.t (i int)");
+    EXPECT_EQ(refusal(), "it could not be captured (42501)");
+    databases_->run(Side::source,
+                    "ALTER FUNCTION segue.ddl_event() OWNER TO postgres; DROP OWNED BY ddl_former;"
+                    " DROP ROLE ddl_former");
+}
+
+// It is in no publication yet, so nothing has named its rows.
+TEST_F(DdlCapture, WaitsForNobodyWhoUsesATable) {
+    app("EXPLAIN ANALYZE CREATE TABLE app.t AS SELECT 1 AS i");
+    Sql other{databases_->url(Side::source, "ddl_app")};
+    other.query("BEGIN; INSERT INTO app.t VALUES (2)");
+    app("SET lock_timeout = '60s'; COMMENT ON TABLE app.t IS 'in use'");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT count(*) FROM segue.ddl WHERE refusal ~ 'others used it'"),
+              "1");
+    other.query("COMMIT");
+}
+
+// Advisory locks are anybody's.
+TEST_F(DdlCapture, MakesTablesWhateverLocksApplicationsTake) {
+    Sql other{databases_->url(Side::source, "ddl_app")};
+    other.query("SELECT pg_advisory_lock(1399154532, i) FROM generate_series(0, 31) i");
+    app("CREATE TABLE app.t (i int)");
+    EXPECT_EQ(refusal(), "");
+}
+
 // From PostgreSQL 15 on a publication belongs to the transaction that adds a table to it.
 TEST_F(DdlCapture, LetsTransactionsMakeTablesBesideEachOther) {
     std::vector<std::unique_ptr<Sql>> clients;

@@ -47,6 +47,8 @@ protected:
         databases.run(side, R"sql(
             DO $$ BEGIN CREATE ROLE ddl_app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
             CREATE PUBLICATION segue_m)sql");
+        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO ddl_app");
+        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO ddl_app");
         databases.run(side, backfill::postgres::segue_schema_ddl);
         for (const std::string& name : backfill::postgres::new_table_publication_names("m"))
             databases.run(side, "CREATE PUBLICATION " + name);

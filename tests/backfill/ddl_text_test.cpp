@@ -18,6 +18,7 @@ TEST(DdlText, IsSplitOutsideOfQuotesCommentsAndBodies) {
     EXPECT_EQ(statements_of("CREATE RULE r AS ON INSERT TO t DO (a; b); c"),
               (Texts{"CREATE RULE r AS ON INSERT TO t DO (a; b)", "c"}));
     EXPECT_EQ(statements_of("x begin atomic a; b; end; c"), (Texts{"x begin atomic a; b; end; c"}));
+    EXPECT_EQ(statements_of("a -- x\r; b"), (Texts{"a -- x\r", "b"})) << "as the server does";
     for (const char* const open : {"'a;", "\"a;", "$$ a;", "/* a;", "E'\\", "$", "$1", "("}) {
         EXPECT_LE(statements_of(open).size(), 1u) << open;
     }
@@ -50,6 +51,36 @@ TEST(DdlText, IsTheCommandOfItsPlaceAmongThoseOfItsKind) {
               "GRANT x");
     EXPECT_EQ(statement_at({"GRANT x", "/* */ rollback to a", "GRANT y"}, "GRANT", 1, why),
               std::nullopt);
+}
+
+TEST(DdlText, IsCarriedByItsTagOnly) {
+    for (const char* const tag : {"CREATE TABLE", "ALTER INDEX", "DROP MATERIALIZED VIEW", "GRANT"})
+        EXPECT_TRUE(is_carried_tag(tag)) << tag;
+    for (const char* const tag : {"",
+                                  "CREATE",
+                                  "CREATE EXTENSION",
+                                  "ALTER EXTENSION",
+                                  "ALTER DOMAIN",
+                                  "ALTER SCHEMA",
+                                  "CREATE RULE",
+                                  "CREATE CAST",
+                                  "SELECT INTO",
+                                  "DROP OWNED",
+                                  "IMPORT FOREIGN SCHEMA",
+                                  "a TABLE"})
+        EXPECT_FALSE(is_carried_tag(tag)) << tag;
+}
+
+TEST(DdlText, ReadsNoRowWhateverItSaysOfThem) {
+    EXPECT_EQ(with_no_data("CREATE TABLE t AS SELECT 1"),
+              "CREATE TABLE t AS SELECT 1\nWITH NO DATA");
+    EXPECT_EQ(with_no_data("CREATE TABLE t AS SELECT 1 with /* */ no data -- x"),
+              "CREATE TABLE t AS SELECT 1 with /* */ no data -- x");
+    EXPECT_EQ(with_no_data("CREATE TABLE t AS SELECT 1 WITH DATA"),
+              "CREATE TABLE t AS SELECT 1 \nWITH NO DATA");
+    EXPECT_EQ(with_no_data("CREATE TABLE t AS SELECT 'WITH NO DATA'"),
+              "CREATE TABLE t AS SELECT 'WITH NO DATA'\nWITH NO DATA");
+    EXPECT_EQ(with_no_data("x -- WITH NO DATA"), "x -- WITH NO DATA\nWITH NO DATA");
 }
 
 TEST(DdlText, LosesConcurrentlyOnlyWhereItIsAWord) {

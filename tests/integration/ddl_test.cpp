@@ -83,6 +83,7 @@ const std::vector<std::string> everyday = {
     "INSERT INTO app.measured_west VALUES ('Alps', 9003, 3)",
     "ALTER TABLE app.measured ADD COLUMN extra int DEFAULT 5",
     "TRUNCATE app.nameless",
+    "ALTER TABLE app.nameless RENAME TO unnamed",
     "ALTER TABLE app.keyed DROP COLUMN remark",
     "CREATE TABLE app.gone (i int PRIMARY KEY); ALTER TABLE app.gone ADD COLUMN j int;"
     " INSERT INTO app.gone VALUES (1, 2); ALTER TABLE app.gone ADD k int",
@@ -132,6 +133,10 @@ TEST(Ddl, IsCarriedUnderLoadInBothDirections) {
         EXPECT_EQ(server->value("SELECT count(*) FROM pg_event_trigger", "shop"), "0");
         EXPECT_EQ(server->value("SELECT count(*) FROM pg_proc WHERE proname LIKE 'ddl%'", "shop"),
                   "0");
+        EXPECT_EQ(server->value("SELECT relreplident FROM pg_class WHERE relname = 'unnamed'",
+                                "shop"),
+                  "d")
+            << "it had another name when its identity was saved";
     }
 }
 

@@ -1,0 +1,36 @@
+#pragma once
+// What a carried command must not bring to the follower: code that the mover would run there by
+// writing to a table, with the rights of Segue's role, and what would fire a second time for rows
+// that it has fired for on the authority.
+
+#include <string>
+#include <vector>
+
+#include "backfill/postgres/connection.hpp"
+#include "protocol/result.hpp"
+
+namespace segue::backfill::postgres {
+
+struct TablesCode {
+    std::vector<std::string> things;  // As ddl_code_sql.hpp tells them.
+    std::string fires;                // Empty: nothing.
+};
+
+// Of tables with these names (schema.table), or of all.
+Result<TablesCode> read_code(Connection& follower,
+                             const std::vector<std::string>& names,
+                             bool everywhere);
+
+// An error, when the tables have code now that they had not before.
+Status refuse_new_code(Connection& follower,
+                       const std::vector<std::string>& names,
+                       const TablesCode& before);
+
+// An error, when one of these tables has something that fires here as well.
+Status refuse_what_fires(Connection& follower, const std::vector<std::string>& names);
+
+// An error, when writing to any table runs what is not known to be harmless: what functions call
+// when they are run is not known to anybody.
+Status refuse_functions(Connection& follower);
+
+}  // namespace segue::backfill::postgres
