@@ -63,8 +63,9 @@ std::string fence_functions_sql(Side side,
                                 ")\n     AND EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d"
                                 " WHERE d.schema_name IS DISTINCT FROM 'pg_temp') THEN\n" +
                                 guard_body(side) + "  END IF;\nEND";
-    // What it does is no DDL of an application (ddl_capture.hpp). The token is told to nobody: no
-    // code of an application runs while the setting has it.
+    // A role of Segue's that is superuser no more fails no application: a change of authority arms
+    // what is left unarmed. What it does is no DDL of an application (ddl_capture.hpp). The token
+    // is told to nobody: no code of an application runs while the setting has it.
     const std::string new_tables =
         "DECLARE made record;\nBEGIN\n"
         "  IF to_regclass('segue.ddl_token') IS NOT NULL THEN\n"
@@ -76,12 +77,19 @@ std::string fence_functions_sql(Side side,
         "        AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
         "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
         "                        AND t.tgname = 'segue_fence') LOOP\n"
-        "    EXECUTE " +
+        "    BEGIN\n"
+        "      EXECUTE " +
         quote_literal(trigger.before_table) + " || made.object_identity || " +
         quote_literal(trigger.after_table) +
         ";\n"
-        "    EXECUTE 'ALTER TABLE ONLY ' || made.object_identity ||"
+        "      EXECUTE 'ALTER TABLE ONLY ' || made.object_identity ||"
         " ' ENABLE ALWAYS TRIGGER segue_fence';\n"
+        "    EXCEPTION WHEN insufficient_privilege THEN\n"
+        "      IF NOT (" +
+        not_the_mover_sql(role, migration_id) +
+        ") THEN RAISE; END IF;\n"
+        "      RAISE LOG 'Segue could not fence table %', made.object_identity;\n"
+        "    END;\n"
         "  END LOOP;\n"
         "  PERFORM set_config('segue.ddl_own', '', true);\nEND";
     return "CREATE OR REPLACE FUNCTION segue.fence_guard() RETURNS trigger" + attributes +

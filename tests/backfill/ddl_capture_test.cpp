@@ -99,6 +99,24 @@ TEST_F(DdlCapture, FailsNoCommandWhenItsOwnRoleMayDoNothingAnyMore) {
                     " DROP ROLE ddl_former");
 }
 
+// A client may be in the middle of a transaction that has changed the schema.
+TEST_F(DdlCapture, IsRemovedWhenNobodyIsInsideOfIt) {
+    Link link{databases_->url(Side::source), {.settings = {{mover_setting, mover_id}}}};
+    app("BEGIN; CREATE TABLE app.t (i int)");
+    EXPECT_TRUE(stop_ddl_capture(link));
+    const std::string remove = "SET lock_timeout = '10ms'; " + remove_ddl_capture_sql();
+    EXPECT_EQ(link.run(remove).error().sqlstate, "55P03");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT count(*) > 9 FROM pg_proc WHERE proname LIKE"
+                                " 'ddl_%' AND pronamespace = 'segue'::regnamespace"),
+              "t");
+    app("CREATE TABLE app.u (i int); COMMIT");
+    EXPECT_TRUE(link.run(remove_ddl_capture_sql()));
+    EXPECT_EQ(databases_->value(Side::source, "SELECT count(*) FROM pg_event_trigger"), "0");
+    EXPECT_TRUE(link.run(segue_schema_ddl));
+    EXPECT_TRUE(install_ddl_capture(link, mover_id, "m", {"app.excluded"}));
+}
+
 // It is in no publication yet, so nothing has named its rows.
 TEST_F(DdlCapture, WaitsForNobodyWhoUsesATable) {
     app("EXPLAIN ANALYZE CREATE TABLE app.t AS SELECT 1 AS i");
