@@ -5,7 +5,7 @@
 #   tests/run.sh --quick         with sanitizers only what parses bytes, and its fuzz targets
 #   --fuzz SECONDS               seconds for each fuzz target (5)
 #   --faults KILLS               kill -9 of Segue at random times, 100 in one life, servers crash too (200)
-#   --lives COUNT                random schemas that are moved under random transactions (0)
+#   --lives COUNT                random schemas that are moved under random transactions (2)
 #   --threads                    the threaded unit tests under ThreadSanitizer too
 #   --bench                      the benchmark against PgBouncer, before the tests
 #   --all                        everything, longer: --threads --bench --fuzz 60 --faults 2000 --lives 30
@@ -13,7 +13,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-sanitizers=yes threads=no bench=no fuzz=5 faults=200 lives=0 select=()
+sanitizers=yes threads=no bench=no fuzz=5 faults=200 lives=2 select=()
 while [ $# -gt 0 ]; do
     case $1 in
         --quick) sanitizers=parsers ;;

@@ -9,7 +9,7 @@ namespace segue::test {
 namespace {
 
 constexpr std::chrono::milliseconds rest_between{8};
-constexpr std::chrono::seconds patience{120};
+constexpr std::chrono::seconds patience{300};
 
 // What a random statement may meet by its own fault: constraints, values out of range, conflicts
 // with other clients.

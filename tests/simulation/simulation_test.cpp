@@ -30,7 +30,7 @@ void add(Outcome& all, const Outcome& one) {
 
 TEST(Simulation, KeepsEveryPromise) {
     const unsigned first = setting("SEGUE_SIMULATION_SEED", 1);
-    const unsigned seeds = setting("SEGUE_SIMULATION_SEEDS", 1000);
+    const unsigned seeds = setting("SEGUE_SIMULATION_SEEDS", 3000);
     Outcome all;
     for (unsigned seed = first; seed < first + seeds; ++seed) {
         const Outcome outcome = live(seed);
