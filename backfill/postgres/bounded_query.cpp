@@ -1,6 +1,6 @@
 #include "backfill/postgres/bounded_query.hpp"
 
-#include <poll.h>
+#include "backfill/postgres/input_at_hand.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -19,8 +19,7 @@ Status wait_for_result(Connection& connection,
                 Errc::closed,
                 "no answer for " + std::to_string(limit.count()) + " ms: the way to it may be cut"};
         }
-        pollfd entry{PQsocket(connection.raw()), POLLIN, 0};
-        const bool readable = poll(&entry, 1, static_cast<int>(left.count())) > 0;
+        const bool readable = wait_for_input(connection.raw(), static_cast<int>(left.count()));
         if (readable && PQconsumeInput(connection.raw()) != 1) return connection.error("statement");
     }
     return Done{};

@@ -1,10 +1,9 @@
 #include "backfill/postgres/link.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "backfill/postgres/input_at_hand.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 
 namespace segue::backfill::postgres {
@@ -19,10 +18,8 @@ bool wait_readable(const Connection& connection, Deadline deadline) {
     for (;;) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(
             deadline - std::chrono::steady_clock::now());
-        pollfd descriptor{PQsocket(connection.raw()), POLLIN, 0};
-        const int ready =
-            poll(&descriptor, 1, static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000)));
-        if (ready != 0) return true;  // Also after EINTR: consuming input is harmless.
+        const auto limit_ms = static_cast<int>(std::clamp<long long>(left.count(), 0, 60'000));
+        if (wait_for_input(connection.raw(), limit_ms)) return true;
         if (std::chrono::steady_clock::now() >= deadline) return false;
     }
 }

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "backfill/postgres/input_at_hand.hpp"
+
 namespace segue::backfill::postgres {
 
 Result<StatementPipeline> StatementPipeline::enter(Connection& connection) {
@@ -110,6 +112,7 @@ Status StatementPipeline::wait_for_socket() {
     const int unsent = PQflush(connection_->raw());
     if (unsent < 0) return connection_->error("pipeline");
     if (unsent > 0) entry.events |= POLLOUT;
+    if (input_at_hand(connection_->raw())) return Done{};
     if (poll(&entry, 1, -1) < 0 && errno != EINTR) return Error{Errc::io, "poll failed"};
     return Done{};
 }

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "backfill/crash_point.hpp"
+#include "backfill/postgres/input_at_hand.hpp"
 #include "protocol/postgres/replication.hpp"
 
 namespace segue::backfill::postgres {
@@ -91,7 +92,8 @@ Status StreamReader::read_available() {
 // The server sends each message by itself. Whoever reads each at once is woken, and takes the
 // processor from the server, for each: on a busy machine the server then starves in its own stream.
 // So while messages come one upon the other they are left to gather, the longer the longer that
-// lasts.
+// lasts. Not while some are there already: of a connection with TLS each is a record, and libpq
+// reads one at a time.
 void StreamReader::let_gather() {
     const auto now = std::chrono::steady_clock::now();
     gather_ = now - last_input_ < busy_within ? std::min(gather_ * 2, gather_max) : gather_min;
@@ -103,10 +105,12 @@ void StreamReader::let_gather() {
 }
 
 Status StreamReader::wait_for_input() {
-    let_gather();
-    pollfd entries[] = {{PQsocket(link_->raw()), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
-    if (poll(entries, 2, static_cast<int>(confirm_interval.count())) < 0 && errno != EINTR) {
-        return Error{Errc::io, "poll failed"};
+    if (!input_at_hand(link_->raw())) {
+        let_gather();
+        pollfd entries[] = {{PQsocket(link_->raw()), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
+        if (poll(entries, 2, static_cast<int>(confirm_interval.count())) < 0 && errno != EINTR) {
+            return Error{Errc::io, "poll failed"};
+        }
     }
     std::uint64_t woken = 0;
     const bool nudged = ::read(wake_fd_, &woken, sizeof woken) > 0;

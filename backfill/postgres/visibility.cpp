@@ -1,11 +1,10 @@
 #include "backfill/postgres/visibility.hpp"
 
-#include <poll.h>
-
 #include <algorithm>
 #include <thread>
 #include <utility>
 
+#include "backfill/postgres/input_at_hand.hpp"
 #include "backfill/snapshot.hpp"
 
 namespace segue::backfill::postgres {
@@ -55,8 +54,11 @@ bool Visibility::take_answer(Clock::time_point deadline) {
     PGconn* const connection = (*link_)->raw();
     while (PQisBusy(connection) == 1) {
         const auto rest = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now());
-        pollfd poll{PQsocket(connection), POLLIN, 0};
-        if (::poll(&poll, 1, static_cast<int>(std::max<long>(rest.count(), 0))) == 0) return false;
+        const auto rest_ms = static_cast<int>(std::max<long>(rest.count(), 0));
+        if (!wait_for_input(connection, rest_ms)) {
+            if (Clock::now() < deadline) continue;
+            return false;
+        }
         if (PQconsumeInput(connection) != 1) {
             lose_link();
             return false;

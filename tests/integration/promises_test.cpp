@@ -138,15 +138,20 @@ TEST(Fence, ClosesTheFollowerAndTheOldAuthorityToEveryoneButTheMover) {
 }
 
 // More than the mover holds in memory at once: it is applied while it is still being read.
+// Over TLS, where libpq reads one message of the stream at a time.
 TEST(Mirror, FollowsATransactionThatIsBiggerThanTheQueue) {
     SEGUE_NEEDS_POSTGRES();
-    Migration move;
+    MigrationOptions options;
+    options.source.tls = options.target.tls = true;
+    Migration move{options};
     ASSERT_TRUE(move.copy());
     Sql client{move.through()};
     client.query(
         "INSERT INTO app.keyed SELECT 5000000 + g, repeat('x', 4000) FROM generate_series(1, "
         "25000) g");
-    move.expect_equal_soon(90s);
+    // Many small ones, too: 120,000 messages.
+    client.query("INSERT INTO app.keyed SELECT 6000000 + g, '' FROM generate_series(1, 120000) g");
+    move.expect_equal_soon(100s);
 }
 
 TEST(Fence, StrayWritesAreReported) {
