@@ -22,6 +22,7 @@
 #include "proxy/read_services.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/session_registry.hpp"
+#include "proxy/setting_names.hpp"
 #include "proxy/settings.hpp"
 #include "proxy/tls.hpp"
 #include "proxy/type_map.hpp"
@@ -67,6 +68,7 @@ private:
     std::array<backfill::postgres::LogPosition, 2> log_ends_;
     Positions positions_;
     TypeMap types_;
+    SettingNames setting_names_;
     ReadServices reads_;
     std::unique_ptr<Dialer> dialer_;
     SessionRegistry registry_;
@@ -92,7 +94,8 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       positions_({[this](Side side) { return log_ends_[index(side)].read(); },
                   [this](Side side) { return log_ends_[index(side)].commit_ticket(); }}),
       types_(types_of_servers(config)),
-      reads_(config, traffic_, positions_, *mover_, types_),
+      setting_names_(setting_names_of_servers(config)),
+      reads_(config, traffic_, positions_, *mover_, {types_, setting_names_}),
       dialer_(std::move(dialer)),
       registry_({relay_threads(config),
                  config.relay_threads > 0 ? 0 : sessions_before_last_core,
@@ -107,7 +110,8 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                  {&mover_->applied(Side::source), &mover_->applied(Side::target)},
                  &reads_.reads,
                  &reads_.shadow,
-                 &types_}),
+                 &types_,
+                 &setting_names_}),
       secrets_(config.source, config.target),
       operations_(parts()),
       operator_(operations_) {}

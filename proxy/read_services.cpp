@@ -10,11 +10,13 @@ using backfill::postgres::Connection;
 using backfill::postgres::LoadedCatalog;
 
 // A new connection each time: every few seconds at most, and none is held for it. Before anybody
-// reads on the follower it must be known whether it speaks the client's type OIDs.
-Result<LoadedCatalog> load(const Config& config, TypeMap& types, Side side) {
-    if (types.current() == nullptr) {
-        if (const Status read = types.refresh(); !read) return read.error();
+// reads on the follower it must be known whether it speaks the client's type OIDs, and what to ask
+// a session for.
+Result<LoadedCatalog> load(const Config& config, CatalogsRead catalogs, Side side) {
+    if (catalogs.types.current() == nullptr) {
+        if (const Status read = catalogs.types.refresh(); !read) return read.error();
     }
+    if (const Status read = catalogs.setting_names.refresh(side); !read) return read.error();
     const ServerConfig& server = side == Side::source ? config.source : config.target;
     Connection::Options options;
     options.application_name = "segue catalog";
@@ -41,8 +43,8 @@ ReadServices::ReadServices(const Config& config,
                            const Traffic& traffic,
                            Positions& positions,
                            backfill::Mover& mover,
-                           TypeMap& types)
-    : reads(traffic, [&config, &types](Side side) { return load(config, types, side); }),
+                           CatalogsRead catalogs)
+    : reads(traffic, [&config, catalogs](Side side) { return load(config, catalogs, side); }),
       shadow(shadow_peers(reads, positions, mover)) {}
 
 void ReadServices::start() {

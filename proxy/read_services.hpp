@@ -8,11 +8,18 @@
 #include "proxy/config.hpp"
 #include "proxy/positions.hpp"
 #include "proxy/reads.hpp"
+#include "proxy/setting_names.hpp"
 #include "proxy/shadow.hpp"
 #include "proxy/traffic.hpp"
 #include "proxy/type_map.hpp"
 
 namespace segue::proxy {
+
+// What is read anew from the servers' catalogs with what reads need of them.
+struct CatalogsRead {
+    TypeMap& types;
+    SettingNames& setting_names;
+};
 
 // Outlives the session registry, which is given both members. All that is handed in outlives this.
 struct ReadServices {
@@ -20,7 +27,7 @@ struct ReadServices {
                  const Traffic& traffic,
                  Positions& positions,
                  backfill::Mover& mover,
-                 TypeMap& types);
+                 CatalogsRead catalogs);
 
     void start();
     // After the relay threads have stopped.

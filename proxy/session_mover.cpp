@@ -49,13 +49,13 @@ SessionMover::SessionMover(asio::any_io_executor control,
                            SessionDirectory& directory,
                            const Threads& threads,
                            std::size_t carry_size_max,
-                           const TypeMap* types)
+                           KnownOfServers known)
     : control_(std::move(control)),
       opener_(opener),
       directory_(directory),
       threads_(threads),
       carry_size_max_(carry_size_max),
-      types_(types),
+      known_(known),
       permits_(std::make_shared<Permits>(control_, moves_opening_max)),
       carrying_(std::make_shared<Permits>(control_, carrying_max)),
       turns_(std::make_shared<Turns>(control_)) {}

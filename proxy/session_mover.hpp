@@ -18,6 +18,7 @@
 #include "proxy/permits.hpp"
 #include "proxy/relay_thread.hpp"
 #include "proxy/session_directory.hpp"
+#include "proxy/setting_names.hpp"
 #include "proxy/type_map.hpp"
 #include "router/side.hpp"
 
@@ -73,20 +74,25 @@ struct Meanwhile {
     std::function<void()> act;
 };
 
+// What is known of the servers besides their sessions. Null: nothing.
+struct KnownOfServers {
+    const TypeMap* types = nullptr;               // None are translated.
+    const SettingNames* setting_names = nullptr;  // Only those are asked for that a session named.
+};
+
 class SessionMover {
 public:
     using Clock = std::chrono::steady_clock;
     using Threads = std::vector<std::unique_ptr<RelayThread>>;
 
     // Coroutines use all until they end, or until `control` has stopped for good. `carry_size_max`:
-    // of one session's temporary tables, in bytes; 0: none are carried. `types` null: none are
-    // translated.
+    // of one session's temporary tables, in bytes; 0: none are carried.
     SessionMover(boost::asio::any_io_executor control,
                  BackendOpener* opener,
                  SessionDirectory& directory,
                  const Threads& threads,
                  std::size_t carry_size_max,
-                 const TypeMap* types = nullptr);
+                 KnownOfServers known = {});
 
     // Operator's thread. Returns when every session is dealt with or the deadline has passed; what
     // is still being opened then goes on behind and is reported as failed. For a session's boundary
@@ -132,7 +138,9 @@ private:
     bool may_carry(const protocol::postgres::SessionState& state, Attempt wanted) const;
     boost::asio::awaitable<bool> carry_tables(Session& session, Probed& probed, Permit& carrying);
     boost::asio::awaitable<MoveOutcome> move(std::uint64_t id, Clock::time_point deadline);
-    TypeIdsPointer type_ids() const { return types_ == nullptr ? nullptr : types_->current(); }
+    TypeIdsPointer type_ids() const {
+        return known_.types == nullptr ? nullptr : known_.types->current();
+    }
     boost::asio::awaitable<MoveOutcome> restore(
         RelayThread& thread,
         std::uint64_t id,
@@ -161,7 +169,7 @@ private:
     SessionDirectory& directory_;
     const Threads& threads_;
     std::size_t carry_size_max_;
-    const TypeMap* types_;
+    KnownOfServers known_;
     std::shared_ptr<Permits> permits_;
     std::shared_ptr<Permits> carrying_;
     std::shared_ptr<Turns> turns_;

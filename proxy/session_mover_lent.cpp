@@ -61,6 +61,8 @@ asio::awaitable<Probed> SessionMover::ask_state(Session& session, Attempt wanted
     Transport& backend = session.backend.transport;
     // What the client said of its unnamed statement, its server must be asked in its own numbers.
     StateHints hints = session.hints;
+    const auto names = known_.setting_names == nullptr ? nullptr : known_.setting_names->current();
+    if (names) hints.also_ask_for(*names);
     if (session.backend.types)
         hints.replace_unnamed(session.backend.types->parse_for_server(hints.unnamed_parse()));
     Probed probed = co_await probe_state(backend, hints, Clock::now() + own_answer_wait_max);

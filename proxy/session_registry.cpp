@@ -63,7 +63,7 @@ SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
              directory_,
              threads_,
              settings_.carry_temporary_max,
-             peers_.types) {
+             {peers_.types, peers_.setting_names}) {
     RelayPeers own;
     own.directory = &directory_;
     own.traffic = peers_.traffic;
@@ -224,6 +224,9 @@ Status SessionRegistry::prestage(Side side,
     directory_.clear_pins();
     if (peers_.types != nullptr) {
         if (const Status read = peers_.types->refresh(); !read) return read;
+    }
+    if (peers_.setting_names != nullptr) {
+        if (const Status read = peers_.setting_names->refresh(other(side)); !read) return read;
     }
     const std::vector<MoveOutcome> outcomes =
         mover_.prepare(directory_.ids(), side, deadline, busy_max);

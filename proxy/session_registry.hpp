@@ -48,10 +48,11 @@ struct RegistryPeers {
     BackendOpener* opener = nullptr;
     Positions* positions = nullptr;  // Null: no gate.
     backfill::AppliedPosition* applied[2] = {
-        nullptr, nullptr};     // By index(side) of the stream; null: no gate.
-    Reads* reads = nullptr;    // Null: no shadow and no shift.
-    Shadow* shadow = nullptr;  // Null: no shadow.
-    TypeMap* types = nullptr;  // Null: type OIDs are not translated.
+        nullptr, nullptr};                  // By index(side) of the stream; null: no gate.
+    Reads* reads = nullptr;                 // Null: no shadow and no shift.
+    Shadow* shadow = nullptr;               // Null: no shadow.
+    TypeMap* types = nullptr;               // Null: type OIDs are not translated.
+    SettingNames* setting_names = nullptr;  // Null: only those that sessions name.
 };
 
 class SessionRegistry : public Sessions, public SessionSink, public CancelTargets {

@@ -169,7 +169,7 @@ SessionState ordered(ProbeRows rows, const StateHints& hints, bool unnamed_exist
                                                                     : *found);
         }
     }
-    if (hints.unnamed_too_large()) state.pins.emplace_back("unnamed statement above 64 KiB");
+    if (hints.unnamed_too_large()) state.pins.emplace_back("unnamed statement above 768 KiB");
     if (hints.custom_settings_opaque())
         state.pins.emplace_back("custom settings whose names cannot be known");
     return std::move(rows.state);

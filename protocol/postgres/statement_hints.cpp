@@ -45,7 +45,7 @@ bool begins_with(std::string_view rest, std::string_view lower_text) {
     return true;
 }
 
-// Two letters that our words begin with: set, currval, lastval, pg_, prepare.
+// Two letters that our words begin with: set, currval, current_setting, lastval, pg_, prepare.
 constexpr bool is_candidate(char first, char second) {
     const char a = static_cast<char>(first | 0x20), b = static_cast<char>(second | 0x20);
     return (a == 's' && b == 'e') || (a == 'c' && b == 'u') || (a == 'l' && b == 'a') ||
@@ -118,6 +118,50 @@ std::string take_identifier(std::string_view& rest) {
     return name;
 }
 
+// The first of a call's arguments, from behind its parenthesis, in lower case: empty unless it is
+// one plain literal.
+std::string first_literal(std::string_view arguments) {
+    arguments = skip_blanks(arguments);
+    const std::size_t end =
+        arguments.starts_with('\'') ? arguments.find('\'', 1) : std::string_view::npos;
+    if (end == std::string_view::npos) return {};
+    const std::string_view after = skip_blanks(arguments.substr(end + 1));
+    const bool whole = after.starts_with(',') || after.starts_with(')') || after.starts_with("::");
+    if (!whole) return {};
+    std::string literal{arguments.substr(1, end - 1)};
+    std::transform(literal.begin(), literal.end(), literal.begin(), lower);
+    return literal;
+}
+
+// Whether the last of a call's arguments is the word true; false where they are not easily told
+// apart.
+bool last_is_true(std::string_view arguments) {
+    if (arguments.find('\\') != std::string_view::npos) return false;
+    std::size_t begin = 0, depth = 0;
+    for (std::size_t at = 0; at < arguments.size(); ++at) {
+        const char c = arguments[at];
+        if (c == '\'' || c == '"') {
+            at = arguments.find(c, at + 1);
+            if (at == std::string_view::npos) return false;
+        } else if (arguments.substr(at).starts_with("--") ||
+                   arguments.substr(at).starts_with("/*") ||
+                   (c == '$' && (at + 1 == arguments.size() || arguments[at + 1] < '0' ||
+                                 arguments[at + 1] > '9'))) {
+            return false;
+        } else if (c == '(' || c == '[') {
+            ++depth;
+        } else if (depth > 0 && (c == ')' || c == ']')) {
+            --depth;
+        } else if (depth == 0 && c == ',') {
+            begin = at + 1;
+        } else if (c == ')') {
+            const std::string_view last = skip_blanks(arguments.substr(begin, at - begin));
+            return begins_with_word(last, "true") && skip_blanks(last.substr(4)).empty();
+        }
+    }
+    return false;
+}
+
 constexpr std::size_t capacity_kept_max = 1024;
 
 void clear(std::string& text) {
@@ -173,6 +217,10 @@ void StateHints::finish(char tag, std::string_view body) {
 void StateHints::remember_unnamed(std::string_view body) {
     unnamed_too_large_ = body.size() > unnamed_parse_size_max;
     if (unnamed_too_large_) return clear(unnamed_);
+    // The room of a large statement is not kept for small ones.
+    constexpr std::size_t room_kept_max = 64u << 10;
+    if (unnamed_.capacity() > room_kept_max && body.size() < unnamed_.capacity() / 2)
+        unnamed_ = std::string{};
     unnamed_.assign(1, 'P');
     ByteWriter writer{unnamed_};
     writer.big_endian(static_cast<std::uint32_t>(body.size() + 4));
@@ -193,6 +241,8 @@ void StateHints::scan(std::string_view statement) {
                 break;
             case 'c':
                 if (begins_with_word(rest, "currval")) ++sequence_uses_;
+                if (begins_with_word(rest, "current_setting"))
+                    after_current_setting(rest.substr(15));
                 break;
             case 'l':
                 if (begins_with_word(rest, "lastval")) ++sequence_uses_;
@@ -232,15 +282,21 @@ void StateHints::after_set(std::string_view rest) {
 void StateHints::after_set_config(std::string_view rest) {
     rest = skip_blanks(rest);
     if (!rest.starts_with('(')) return;  // Only named, not called.
-    rest = skip_blanks(rest.substr(1));
-    const std::size_t end = rest.starts_with('\'') ? rest.find('\'', 1) : std::string_view::npos;
-    if (end == std::string_view::npos) {
-        custom_opaque_ = true;
-        return;
-    }
-    std::string name{rest.substr(1, end - 1)};
-    std::transform(name.begin(), name.end(), name.begin(), lower);
+    rest.remove_prefix(1);
+    std::string name = first_literal(rest);
+    // What is set for a transaction ends with it, whatever its name.
+    if (name.empty() && !last_is_true(rest)) custom_opaque_ = true;
     if (name.find('.') != std::string::npos) learn(std::move(name));
+}
+
+// Who reads a setting may have set it where we do not see it: in a function.
+void StateHints::after_current_setting(std::string_view rest) {
+    rest = skip_blanks(rest);
+    if (!rest.starts_with('(')) return;
+    std::string name = first_literal(rest.substr(1));
+    const bool room = custom_settings_.size() < custom_settings_max;
+    if (room && name.find('.') != std::string::npos && name.size() <= custom_name_size_max)
+        learn(std::move(name));
 }
 
 void StateHints::learn(std::string name) {
@@ -251,6 +307,14 @@ void StateHints::learn(std::string name) {
         return;
     }
     custom_settings_.push_back(std::move(name));
+}
+
+void StateHints::also_ask_for(const std::vector<std::string>& names) {
+    for (const std::string& name : names) {
+        if (std::find(custom_settings_.begin(), custom_settings_.end(), name) ==
+            custom_settings_.end())
+            custom_settings_.push_back(name);
+    }
 }
 
 }  // namespace segue::protocol::postgres

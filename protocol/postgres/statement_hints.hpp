@@ -16,13 +16,14 @@ namespace segue::protocol::postgres {
 
 class StateHints {
 public:
-    static constexpr std::size_t unnamed_parse_size_max =
-        64u << 10;  // Beyond it: unnamed_too_large(), a pin.
+    // Beyond it: unnamed_too_large(), a pin. The statement of an INSERT with as many parameters as
+    // the protocol has room for is smaller.
+    static constexpr std::size_t unnamed_parse_size_max = 768u << 10;
     static constexpr std::size_t custom_settings_max =
         64;  // Beyond it: custom_settings_opaque(), a pin.
     static constexpr std::size_t custom_name_size_max = 128;
-    static constexpr std::size_t pending_size_max =
-        64u << 10;  // Of a message in several pieces; then scanned in overlapping parts.
+    // Of a message in several pieces; then scanned in overlapping parts.
+    static constexpr std::size_t pending_size_max = unnamed_parse_size_max;
 
     // Called with every piece that Boundary::client visits; looks at Query and Parse, ignores the
     // others.
@@ -30,11 +31,14 @@ public:
     // A whole statement's text at once (what `see` does with each Query).
     void scan(std::string_view statement);
 
-    // Names of custom settings ("my.tenant") that this session may have set; lower case, each once.
+    // Names of custom settings ("my.tenant") that this session may have set, or has read; lower
+    // case, each once.
     const std::vector<std::string>& custom_settings() const { return custom_settings_; }
-    // A custom setting may exist whose name we do not know: set_config with a computed name, or too
-    // many names.
+    // A custom setting may exist whose name we do not know: set_config with a computed name for the
+    // session, or too many names.
     bool custom_settings_opaque() const { return custom_opaque_; }
+    // Further names, known from elsewhere, in lower case; not limited.
+    void also_ask_for(const std::vector<std::string>& names);
 
     // The whole last unnamed Parse message (tag, length, body) that a later Bind may still use;
     // empty when none.
@@ -56,6 +60,7 @@ private:
     void learn(std::string name);
     void after_set(std::string_view rest);
     void after_set_config(std::string_view rest);
+    void after_current_setting(std::string_view rest);
 
     std::vector<std::string> custom_settings_;
     std::string unnamed_;

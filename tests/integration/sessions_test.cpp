@@ -26,6 +26,8 @@ struct GivenSession {
         EXPECT_TRUE(sql.connected()) << sql.error();
         sql.query("SET work_mem = '7MB'");
         sql.query("SET app.tenant = 'number nine'");
+        // Of a name that no statement of this session has told: the function's body does.
+        sql.query("SELECT app.enter('the back door')");
         sql.query("SET search_path = app, public");
         sql.query("SET TimeZone = 'Asia/Tokyo'");
         sql.query("SET default_transaction_isolation = 'repeatable read'");
@@ -40,6 +42,7 @@ struct GivenSession {
     void expect_kept() {
         EXPECT_EQ(sql.value("SHOW work_mem"), "7MB");
         EXPECT_EQ(sql.value("SHOW app.tenant"), "number nine");
+        EXPECT_EQ(sql.value("SHOW app.door"), "the back door");
         EXPECT_EQ(sql.value("SHOW search_path"), "app, public");
         EXPECT_EQ(sql.value("SHOW TimeZone"), "Asia/Tokyo");
         EXPECT_EQ(sql.value("SHOW transaction_isolation"), "repeatable read");
@@ -69,6 +72,10 @@ TEST(Sessions, KeepSettingsRolePreparedStatementsAndListens) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     move.source().run("CREATE ROLE app_reader; GRANT app_reader TO app", "shop");
+    move.source().run(
+        "CREATE FUNCTION app.enter(by text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM "
+        "set_config('app.door', by, false); END $$",
+        "shop");
     move.source().run(
         "GRANT USAGE ON SCHEMA app TO app_reader; GRANT SELECT ON app.keyed TO app_reader", "shop");
     ASSERT_TRUE(move.copy());
@@ -235,6 +242,19 @@ TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
         EXPECT_TRUE(move.segue().wait_status("/sessions/pinned", 1, 10s));
         client.query(pin.undo);
         EXPECT_EQ(server_port(client), std::to_string(move.source().port()));
+    }
+    {
+        SCOPED_TRACE("a password that was changed after the login");
+        const std::string verifier =
+            move.source().value("SELECT rolpassword FROM pg_authid WHERE rolname = 'app'");
+        move.target().run("ALTER ROLE app PASSWORD 'another'");
+        Sql late{move.through()};
+        const std::string pid = late.value("SELECT pg_backend_pid()");
+        const CommandResult refused = move.segue().verb({"cutover"});
+        EXPECT_EQ(refused.exit_code, 1);
+        EXPECT_NE(refused.err.find("pid " + pid), std::string::npos) << refused.err;
+        EXPECT_EQ(server_port(late), std::to_string(move.source().port()));
+        move.target().run("ALTER ROLE app PASSWORD '" + verifier + "'");
     }
     EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
     EXPECT_EQ(server_port(client), std::to_string(move.target().port()));

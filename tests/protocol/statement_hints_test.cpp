@@ -51,6 +51,11 @@ TEST(StateHints, LearnsTheNamesOfCustomSettings) {
         {"select set_config('my.tenant', $1, false)", "my.tenant"},
         {"select pg_catalog.SET_CONFIG ( 'My.Tenant', '1', true)", "my.tenant"},
         {"SET a.b.c = 1", "a.b.c"},
+        {"select set_config('my.tenant'::text, 'x', false)", "my.tenant"},
+        // Set where it is not seen, in a function, but read here.
+        {"select current_setting('My.Tenant')", "my.tenant"},
+        {"select * from t where id = pg_catalog.current_setting ( 'my.tenant' , true)::int",
+         "my.tenant"},
     };
     for (const auto& row : rows) {
         SCOPED_TRACE(row.statement);
@@ -71,6 +76,11 @@ TEST(StateHints, LearnsNothingFromOtherStatements) {
                                   "UPDATE t SET a = b.c FROM b",
                                   "SELECT set_config('work_mem', '1', false)",
                                   "SELECT 'set_config'",
+                                  "SELECT current_setting('work_mem')",
+                                  "SELECT current_setting($1)",
+                                  // Whatever it is, it ends with its transaction.
+                                  "SELECT set_config($1, $2, true)",
+                                  "SELECT set_config(lower($1), 'a,b)', TRUE ), 1",
                                   "RESET ALL",
                                   "INSERT INTO settings VALUES (1.5)",
                                   "select offset.a, asset.b"}) {
@@ -85,12 +95,34 @@ TEST(StateHints, LearnsNothingFromOtherStatements) {
 
 TEST(StateHints, SaysWhenANameCannotBeKnown) {
     EXPECT_TRUE(after(parse("", "select set_config($1, $2, false)")).custom_settings_opaque());
+    for (const char* statement : {"select set_config('my.' || $1, $2, false)",
+                                  "select set_config($1, $2, $3)",
+                                  "select set_config($1, ', true)', false)",
+                                  "select set_config($1, E'\\', true)', false)",
+                                  "select set_config($1, $$', true)$$, false)",
+                                  "select set_config($1, /* ', true) */ $2, false)",
+                                  "select set_config($1, $2, true or $3)",
+                                  "select set_config($1, $2, true"}) {
+        SCOPED_TRACE(statement);
+        EXPECT_TRUE(after(query(statement)).custom_settings_opaque());
+    }
     EXPECT_TRUE(after(query("SET U&\"my\\002etenant\" = 1")).custom_settings_opaque());
     std::string many;
     for (std::size_t i = 0; i <= StateHints::custom_settings_max; ++i)
         many += query("SET a.b" + std::to_string(i) + " = 1");
     EXPECT_TRUE(after(many).custom_settings_opaque());
     EXPECT_EQ(after(many).custom_settings().size(), StateHints::custom_settings_max);
+    StateHints reader;
+    for (std::size_t i = 0; i <= StateHints::custom_settings_max; ++i)
+        reader.scan("select current_setting('a.b" + std::to_string(i) + "')");
+    EXPECT_FALSE(reader.custom_settings_opaque()) << "reading sets nothing";
+    EXPECT_EQ(reader.custom_settings().size(), StateHints::custom_settings_max);
+}
+
+TEST(StateHints, AskForNamesThatAreKnownFromElsewhere) {
+    StateHints hints = after(query("SET my.tenant = 1"));
+    hints.also_ask_for({"my.other", "my.tenant"});
+    EXPECT_THAT(hints.custom_settings(), ElementsAre("my.tenant", "my.other"));
 }
 
 TEST(StateHints, CountsUsesOfTheLastSequenceValue) {
