@@ -1,7 +1,7 @@
 // Random schemas under random transactions, moved there and back. Afterwards both databases are
 // equal row by row, `verify` says so, and every acknowledged transaction is there. Schema and
 // transactions follow from a seed: SEGUE_RANDOM_SEED (1) is the first, SEGUE_RANDOM_LIVES (2) how
-// many.
+// many, and SEGUE_RANDOM_CHANGES (1) how often each goes there and back.
 
 #include <gtest/gtest.h>
 
@@ -64,9 +64,11 @@ public:
         ASSERT_TRUE(done({"mirror", "sync"}));
         ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
         ASSERT_TRUE(done({"verify"}));
-        for (const char* verb : {"cutover", "rollback"}) {
-            ASSERT_TRUE(done({verb}));
-            ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
+        for (unsigned i = 0; i < setting("SEGUE_RANDOM_CHANGES", 1); ++i) {
+            for (const char* verb : {"cutover", "rollback"}) {
+                ASSERT_TRUE(done({verb}));
+                ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
+            }
         }
         clients_.stop();
         EXPECT_EQ(complaints(), "");
