@@ -66,6 +66,10 @@ public:
 
     virtual ControlStore& control(Side side) = 0;
 
+    // Another process that holds the mover's lease on that side and is alive: a change that is
+    // under way there is its own. Empty: nobody.
+    virtual Result<std::string> other_mover(Side side) = 0;
+
     // The record's side is another server, or on another timeline, than when it was recorded.
     virtual Result<bool> identity_changed(const ControlRecord& record) = 0;
 

@@ -47,10 +47,17 @@ public:
     virtual Result<std::optional<ControlRecord>> read() = 0;
     // Fails with Errc::refused when a record exists already.
     virtual Status create(const ControlRecord& record) = 0;
-    // Writes `next` if the row still equals `expected` in epoch, phase and attempt. Synchronous on
-    // disk before it returns `yes`. An Error means that nothing was sent.
+    // Writes `next` if the row still equals `expected` in epoch, phase and attempt and, where
+    // `lease` is given, the mover's lease on this side is still of that generation, which is looked
+    // at in the same transaction: who was frozen and has lost the lease cannot change the authority
+    // however late. Without it: what takes nothing from whoever has it (knobs, undoing, giving up).
+    // Synchronous on disk before it returns `yes`. An Error means that nothing was sent.
     virtual Result<Written> compare_and_set(const ControlRecord& expected,
-                                            const ControlRecord& next) = 0;
+                                            const ControlRecord& next,
+                                            std::optional<std::int64_t> lease) = 0;
+    Result<Written> compare_and_set(const ControlRecord& expected, const ControlRecord& next) {
+        return compare_and_set(expected, next, std::nullopt);
+    }
 };
 
 }  // namespace segue::backfill

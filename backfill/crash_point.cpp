@@ -14,14 +14,23 @@ namespace segue::backfill {
 
 namespace {
 
+constexpr std::string_view freeze = "freeze ";
+
 struct Wanted {
     std::string point;
     int times = 1;
+    int signal = SIGKILL;
 };
 
 Wanted parse(std::string_view text) {
+    if (text.starts_with(freeze)) {
+        Wanted wanted = parse(text.substr(freeze.size()));
+        wanted.signal = SIGSTOP;
+        return wanted;
+    }
     const std::size_t colon = text.find(':');
-    Wanted wanted{std::string{text.substr(0, colon)}, 1};
+    Wanted wanted;
+    wanted.point = text.substr(0, colon);
     if (colon != std::string_view::npos) {
         std::from_chars(text.data() + colon + 1, text.data() + text.size(), wanted.times);
     }
@@ -47,7 +56,7 @@ void crash_point(std::string_view point) {
     static std::mutex mutex;
     static int reached = 0;
     const std::scoped_lock lock{mutex};
-    if (++reached == wanted.times) kill(getpid(), SIGKILL);
+    if (++reached == wanted.times) kill(getpid(), wanted.signal);
 }
 
 }  // namespace segue::backfill

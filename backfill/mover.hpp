@@ -64,8 +64,9 @@ struct MoverStatus {
     std::uint64_t runs_failed = 0;                // Since `start`; each is followed by another run.
     std::string last_failure;       // Why the last of them ended; empty when none has.
     bool moved_by_another = false;  // Another process holds the lease.
-    // The record is not of the authority that `start` and `become` told: another process has
-    // changed it while this one was frozen or cut off. Nothing moves until it is started anew.
+    // The records are not of the authority that `start` and `become` told, or hold a change that
+    // another process has begun and cannot end: that one was at work while this one was frozen or
+    // cut off. Nothing moves until it is started anew.
     bool superseded = false;
 };
 
@@ -159,6 +160,13 @@ public:
     // other side; the other side's stream is watched. Conductor's call after the epoch is committed
     // and before the new authority's fence is opened. Idempotent.
     virtual Status become(Side authority, Position since) = 0;
+
+    // The lease's generation that this process has taken on that side: the right to change the
+    // authority's record (ControlStore). Empty while another process has it, and before the first
+    // run.
+    virtual std::optional<std::int64_t> lease(Side side) const = 0;
+    // This process is about to write records of that epoch: they are no surprise. Zero: no more.
+    virtual void expect_change(std::uint64_t epoch) = 0;
 
     // Transactions in `stream_of`'s stream (a follower's) that are not the mover's, since the last
     // change of authority; zero is what a cutover demands.

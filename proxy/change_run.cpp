@@ -188,10 +188,31 @@ Status ChangeRun::prepare_sessions() {
         to_, Clock::now() + limits_.prestage, std::min(limits_.drain, limits_.deadline));
 }
 
+// Only by who holds the lease: a process that was frozen meanwhile must not decide anything.
+Result<Written> ChangeRun::write(Side side,
+                                 const ControlRecord& expected,
+                                 const ControlRecord& next) {
+    const auto lease = parts_.mover.lease(side);
+    if (!lease) return Error{Errc::refused, "another Segue moves this migration"};
+    return parts_.steps.control(side).compare_and_set(expected, next, lease);
+}
+
+bool ChangeRun::overtaken() {
+    for (const Side side : {from_, to_}) {
+        const auto record = read_record(parts_.steps.control(side), side);
+        if (!record) continue;
+        if (record->epoch > epoch_ || record->phase == Phase::finished) {
+            failed("another Segue has taken this migration over meanwhile");
+            report_.overtaken = true;
+        }
+    }
+    return report_.overtaken;
+}
+
 Outcome ChangeRun::perform(const router::RecordIntent&) {
+    parts_.mover.expect_change(epoch_);
     const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::switching);
-    const Outcome result =
-        outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "intent");
+    const Outcome result = outcome(write(from_, from_record_, next), "intent");
     // Also when the answer was lost: undo must then make a late one fail.
     if (result != Outcome::failed) from_record_ = next;
     intended_ = result != Outcome::failed;
@@ -228,8 +249,7 @@ Outcome ChangeRun::perform(const router::SetSequences&) {
 
 Outcome ChangeRun::perform(const router::RecordDeciding&) {
     const ControlRecord next = as_told(from_record_, epoch_, from_, Phase::deciding);
-    const Outcome result =
-        outcome(parts_.steps.control(from_).compare_and_set(from_record_, next), "deciding");
+    const Outcome result = outcome(write(from_, from_record_, next), "deciding");
     if (result != Outcome::failed) from_record_ = next;
     return result;
 }
@@ -257,7 +277,7 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
     next.knobs.shift_percent = 0;
     if (std::string reason = not_ready_to_commit(); !reason.empty())
         return failed(std::move(reason));
-    const auto written = parts_.steps.control(to_).compare_and_set(to_record_, next);
+    const auto written = write(to_, to_record_, next);
     const Outcome result = outcome(written, "commit");
     if (result == Outcome::done) to_record_ = next;
     // Somebody else wrote the record: only the record can tell what stands there now.
@@ -315,6 +335,7 @@ Outcome ChangeRun::perform(const router::RecordSteady&) {
 
 Outcome ChangeRun::perform(const router::Finished& finished) {
     set_pace(0);
+    parts_.mover.expect_change(0);
     report_.ending = finished.ending;
     parts_.sessions.drop_other_connections();
     return Outcome::done;

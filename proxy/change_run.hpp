@@ -41,6 +41,10 @@ public:
     Status exchange_tickets(Clock::time_point deadline);
     Status prepare_sessions();
 
+    // Another process has taken the migration over since this change was begun: what is left of it
+    // is not ours to do.
+    bool overtaken();
+
     const ChangeReport& report() const { return report_; }
     void interrupted() { report_.interrupted = true; }
 
@@ -48,6 +52,9 @@ private:
     router::Outcome failed(std::string reason);
     router::Outcome outcome(const Status& status);
     router::Outcome outcome(const Result<backfill::Written>& written, const char* what);
+    Result<backfill::Written> write(Side side,
+                                    const backfill::ControlRecord& expected,
+                                    const backfill::ControlRecord& next);
     Status check_records();
     Status check_mover();
     Status check_fence();

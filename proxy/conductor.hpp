@@ -56,6 +56,8 @@ struct ChangeReport {
     std::chrono::microseconds slowed{0};  // Clients were slowed down for so long before it.
     bool interrupted =
         false;  // The program is ending; recovery goes on from the records at the next start.
+    bool overtaken =
+        false;  // By another process; clients are still held, and recovery has to tell where to go.
 };
 
 // Makes `to` the authority, or leaves everything as it was.

@@ -101,6 +101,8 @@ void Operations::start_mover() {
 }
 
 bool Operations::tick() {
+    // A verb was overtaken by another process.
+    if (!parts_.board.read().authority_known) return false;
     if (!copying_or_later()) return true;
     if (superseded()) return false;
     if (!mover_started_) start_mover();
@@ -111,58 +113,6 @@ bool Operations::tick() {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
     return true;
-}
-
-// While this process was frozen or cut off another one may have taken the lease and changed the
-// authority. The fence keeps this one's clients from writing; here they are brought to where they
-// can.
-bool Operations::superseded() {
-    const backfill::MoverStatus status = parts_.change.mover.status();
-    if (!mover_started_ || !(status.moved_by_another || status.superseded)) return false;
-    const ControlRecord known = *parts_.board.read().record;
-    std::optional<ControlRecord> newest;
-    for (const Side side : {known.authority, other(known.authority)}) {
-        const auto found = read_record(parts_.change.steps.control(side), side);
-        if (!found) continue;
-        const bool settled =
-            found->phase == router::Phase::steady || found->phase == router::Phase::finished;
-        // A change that is under way is the other one's, as long as that one lives.
-        if (!settled && status.moved_by_another) return false;
-        if (settled && (!newest || found->epoch > newest->epoch)) newest = *found;
-    }
-    if (!newest || newest->epoch < known.epoch) return false;
-    const bool elsewhere = newest->authority != known.authority && newest->epoch > known.epoch;
-    if (newest->phase == router::Phase::finished || elsewhere || status.superseded) {
-        give_way(known, *newest);
-        return true;
-    }
-    // An epoch that was given up is no reason to end anybody's session.
-    if (newest->authority == known.authority) follow_knobs(known, *newest);
-    return false;
-}
-
-void Operations::follow_knobs(const ControlRecord& known, const ControlRecord& found) {
-    if (found.knobs == known.knobs && found.backfill == known.backfill) return;
-    publish(found);
-    parts_.change.mover.set_paused(found.knobs.paused);
-    parts_.change.journal.event("superseded", "another Segue has changed what this migration does");
-}
-
-void Operations::give_way(const ControlRecord& known, const ControlRecord& found) {
-    const std::string authority{name(found.authority)};
-    parts_.change.journal.warning(
-        "superseded",
-        "another Segue has made the " + authority + " the authority, epoch " +
-            std::to_string(found.epoch) +
-            ", while this one was cut off: its clients have to connect again");
-    // Logins wait, also those under way, whose sessions would be on the wrong side.
-    parts_.change.traffic.serving = false;
-    parts_.change.traffic.epoch = found.epoch;
-    if (found.authority != known.authority) parts_.change.sessions.end_superseded();
-    parts_.change.mover.stop();
-    mover_started_ = false;
-    verification_loaded_ = false;
-    parts_.board.update([](BoardState& state) { state.authority_known = false; });
 }
 
 // The mover tries again by itself; why it had to is told once, until it has been connected again.
@@ -254,7 +204,8 @@ Status Operations::connected(std::initializer_list<Side> streams) const {
         parts_.change.mover, streams, change_limits.connect, parts_.change.stopping);
 }
 
-Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change) {
+Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change,
+                                                std::optional<std::int64_t> lease) {
     const BoardState state = parts_.board.read();
     const Side authority = state.record->authority;
     backfill::ControlStore& store = parts_.change.steps.control(authority);
@@ -269,7 +220,7 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
         // A new attempt number for each writing, so that after a lost answer the record tells whose
         // it is.
         next.attempt = record->attempt + 1;
-        const auto written = store.compare_and_set(*record, next);
+        const auto written = store.compare_and_set(*record, next, lease);
         if (!written) return written.error();
         bool is_written = *written == Written::yes;
         if (*written == Written::unknown) {

@@ -108,13 +108,18 @@ private:
     Status both_take_part() const;
     // Changes the authority's record by compare-and-set; on the board when it is written.
     Result<backfill::ControlRecord> update_record(
-        const std::function<void(backfill::ControlRecord&)>& change);
+    // `lease`: only while it is this process's.
+        const std::function<void(backfill::ControlRecord&)>& change,
+        std::optional<std::int64_t> lease = std::nullopt);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
     void note_mover_failure();
     void note_consistent();
     bool superseded();  // And has given way.
+    // operations_superseded.cpp
     void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
+    std::optional<backfill::ControlRecord> newest_record(bool& unsettled) const;
+    VerbResult overtaken(const std::string& reason);
     void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;

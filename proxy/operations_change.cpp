@@ -96,6 +96,7 @@ VerbResult Operations::change_to(Side to, const Json& arguments) {
         return VerbResult::refused("Segue is stopping in the middle of the " + verb +
                                    ": outcome unknown, the next `segue run` goes on");
     }
+    if (report.overtaken) return overtaken(report.reason);
     // The record has a new attempt number at least.
     const Side authority = report.ending == router::Ending::changed ? to : other(to);
     const auto record = read_record(parts_.change.steps.control(authority), authority);

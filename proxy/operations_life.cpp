@@ -178,10 +178,16 @@ VerbResult Operations::finish(const Json& arguments) {
     // Both sides are put back, so both must be there before anything is given up.
     if (const Status both = both_take_part(); !both)
         return VerbResult::refused(both.error().detail);
+    if (!finished && parts_.change.mover.status().moved_by_another) {
+        return VerbResult::refused(
+            "another Segue moves this migration, and its clients would be left where they are: run "
+            "`segue finish` there, or stop that one first");
+    }
     if (!finished && state.record->backfill != router::Backfill::none) {
         // Durable first: from here on nothing waits for the follower, also after a restart.
         const auto off =
-            update_record([](ControlRecord& record) { record.knobs = router::Knobs{}; });
+            update_record([](ControlRecord& record) { record.knobs = router::Knobs{}; },
+                          parts_.change.mover.lease(state.record->authority));
         if (!off) return VerbResult::refused(off.error().detail);
         publish(*off);
     }

@@ -122,6 +122,7 @@ public:
         const auto closed = steps_.fence_is_closed(serve.side);
         if (!closed) return waiting(closed.error().detail);
         if (*closed) {
+            if (auto busy = busy_elsewhere(serve.side)) return busy;
             if (const Status opened = steps_.open_fence(serve.side); !opened)
                 return waiting(opened.error().detail);
             journal_.event("recovery",
@@ -138,6 +139,7 @@ public:
         return round;
     }
     std::optional<RecoveryRound> act(const router::UndoIntent& undo) {
+        if (auto busy = busy_elsewhere(undo.old_side)) return busy;
         journal_.event(
             "recovery",
             "a change of authority was interrupted before its point of no return: undone");
@@ -145,6 +147,7 @@ public:
             undo_intent(steps_, undo.old_side, *both_.records[index(undo.old_side)]));
     }
     std::optional<RecoveryRound> act(const router::AbortEpochFirst& abort) {
+        if (auto busy = busy_elsewhere(abort.old_side)) return busy;
         const std::uint64_t epoch = both_.records[index(abort.old_side)]->epoch;
         if (ask_epoch(steps_, other(abort.old_side), epoch) != router::Outcome::unknown)
             return std::nullopt;
@@ -152,6 +155,7 @@ public:
                        " did not answer whether epoch " + std::to_string(epoch) + " is committed");
     }
     std::optional<RecoveryRound> act(const router::GoForward& forward) {
+        if (auto busy = busy_elsewhere(forward.new_side)) return busy;
         journal_.event(
             "recovery",
             "a change of authority was interrupted after its point of no return: it goes on");
@@ -163,6 +167,14 @@ public:
     }
 
 private:
+    // A change that a living Segue has under way is not ours to end, and a fence that it has closed
+    // not ours to open: it knows what its mover has been told. One that is frozen loses the lease
+    // within seconds.
+    std::optional<RecoveryRound> busy_elsewhere(Side side) const {
+        const auto holder = steps_.other_mover(side);
+        if (!holder || holder->empty()) return std::nullopt;
+        return waiting("another Segue (" + *holder + ") is changing the authority");
+    }
     std::optional<RecoveryRound> waiting(std::string why) const {
         return RecoveryRound{.waiting_for = std::move(why)};
     }

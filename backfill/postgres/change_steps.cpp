@@ -6,6 +6,7 @@
 #include "backfill/postgres/control.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
+#include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/sequences.hpp"
@@ -119,6 +120,18 @@ public:
     Status terminate_stale_backends(Side side, const std::vector<int>& our_backend_pids) override;
 
     ControlStore& control(Side side) override { return *control_[index(side)]; }
+
+    Result<std::string> other_mover(Side side) override {
+        const auto migration = known();
+        if (!migration) return migration.error();
+        const auto connection = (*migration)->link(side).connection();
+        if (!connection) return on_side(side, connection.error());
+        MoverIdentity identity;
+        identity.migration_id = (*migration)->id();
+        auto holder = living_holder(**connection, identity);
+        if (!holder) return on_side(side, holder.error());
+        return holder;
+    }
 
     Result<bool> identity_changed(const ControlRecord& record) override {
         if (record.system_identifier.empty()) return false;

@@ -151,7 +151,8 @@ public:
     }
 
     Result<Written> compare_and_set(const ControlRecord& expected,
-                                    const ControlRecord& next) override {
+                                    const ControlRecord& next,
+                                    std::optional<std::int64_t> lease) override {
         const auto connection = live_connection();
         if (!connection) return connection.error();
         Parameters parameters = parameters_of(next);
@@ -159,14 +160,25 @@ public:
         parameters.push_back(std::to_string(expected.epoch));
         parameters.push_back(std::string{router::name(expected.phase)});
         parameters.push_back(std::to_string(expected.attempt));
+        std::string held, by_holder;
+        if (lease) {
+            // Locked until the commit: whoever takes the lease waits for it, and reads the record
+            // then.
+            held =
+                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $20::bigint"
+                " FOR SHARE) ";
+            by_holder = " AND EXISTS (SELECT FROM held)";
+            parameters.push_back(std::to_string(*lease));
+        }
         bool warned = false;
         PQsetNoticeReceiver((*connection)->raw(), note_warning, &warned);
         const auto rows =
             execute_before(**connection,
-                           std::string{"UPDATE segue.control SET ("} + columns +
+                           held + "UPDATE segue.control SET (" + columns +
                                ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
                                "$13,$14,$15, now()) WHERE migration_id = $16"
-                               " AND epoch = $17 AND phase = $18 AND attempt = $19",
+                               " AND epoch = $17 AND phase = $18 AND attempt = $19" +
+                               by_holder,
                            parameters,
                            deadline());
         PQsetNoticeReceiver((*connection)->raw(), [](void*, const PGresult*) {}, nullptr);

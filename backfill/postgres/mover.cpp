@@ -43,6 +43,11 @@ public:
     Status become(Side authority, Position since) override;
     std::uint64_t strays(Side stream_of) const override {
         return shared_.strays[index(stream_of)].count();
+    std::optional<std::int64_t> lease(Side side) const override {
+        const std::lock_guard lock{shared_.mutex};
+        return shared_.leases[index(side)];
+    }
+    void expect_change(std::uint64_t epoch) override { shared_.own_epoch.store(epoch); }
     }
     Status strays_mended(Side stream_of, std::uint64_t count) override;
     Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
@@ -99,6 +104,8 @@ Status PostgresMover::start(const ControlRecord& record) {
     shared_.paused.store(record.knobs.paused);
     {
         const std::lock_guard lock{shared_.mutex};
+    shared_.epoch.store(record.epoch);
+    shared_.own_epoch.store(0);
         shared_.authority = record.authority;
         shared_.lease = LeaseState::free;
         shared_.backfill =
@@ -254,6 +261,7 @@ Status PostgresMover::become(Side authority, Position since) {
         shared_.lease = LeaseState::free;
     }
     if (changed) {
+        shared_.epoch.store(std::max(shared_.epoch.load(), shared_.own_epoch.load()));
         for (StrayCount& strays : shared_.strays) strays.reset(0, {});
     }
     // A run that is not there, or ends now, is followed by one that reads the roles anew.

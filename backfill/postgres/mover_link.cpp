@@ -123,10 +123,9 @@ bool is_dead(const std::string& holder) {
     return pid > 0 && ::kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-// A mover that is alive asks its servers several times a second. One that is frozen or cut off does
-// not, and loses the lease; one that is at work keeps it, or two of them would take it from each
-// other for ever.
-Status let_the_living_work(Connection& connection, const MoverIdentity& identity) {
+}  // namespace
+
+Result<std::string> living_holder(Connection& connection, const MoverIdentity& identity) {
     const auto found = connection.execute(
         "SELECT holder, EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND pid "
         "<> pg_backend_pid()"
@@ -134,11 +133,23 @@ Status let_the_living_work(Connection& connection, const MoverIdentity& identity
             std::string{alive_within} + "') FROM segue.lease",
         {identity.application_name()});
     if (!found) return found.error();
-    if (found->size() != 1 || !found->truth(0, 1)) return Done{};
-    const std::string holder = found->text(0, 0);
-    if (holder.empty() || holder == own_name() || is_dead(holder)) return Done{};
+    if (found->size() != 1 || !found->truth(0, 1)) return std::string{};
+    std::string holder = found->text(0, 0);
+    if (holder == own_name() || is_dead(holder)) return std::string{};
+    return holder;
+}
+
+namespace {
+
+// A mover that is alive asks its servers several times a second. One that is frozen or cut off does
+// not, and loses the lease; one that is at work keeps it, or two of them would take it from each
+// other for ever.
+Status let_the_living_work(Connection& connection, const MoverIdentity& identity) {
+    const auto holder = living_holder(connection, identity);
+    if (!holder) return holder.error();
+    if (holder->empty()) return Done{};
     return Error{Errc::timed_out,
-                 "another Segue (" + holder +
+                 "another Segue (" + *holder +
                      ") moves this migration; this one takes over when that one is gone"};
 }
 

@@ -66,6 +66,9 @@ private:
     int socket_;
 };
 
+// Who else holds the lease on that side and is alive; empty where nobody does.
+Result<std::string> living_holder(Connection& connection, const MoverIdentity& identity);
+
 // Takes the lease on that side: ends every earlier session of ours there, waits until they are
 // gone, and raises the generation. `slot` may still be used by one of them. Fails at the deadline,
 // and where another process that is alive holds the lease.

@@ -36,12 +36,15 @@ Error MoverRun::serve() {
     Status ended = set_up();
     if (ended) ended = keep();
     // The reason is a stream's failure where there is one: what follows from it is only noise.
-    const auto reason = first_failure();
+    auto reason = first_failure();
     close();
     if (const auto authority = authority_stream())
         stopped_table_ = authority->applier().stopped_table();
-    if (reason && !stopping_.load()) return *reason;
-    return ended ? stopping() : ended.error();
+    if (!reason && !ended) reason = ended.error();
+    if (!reason || stopping_.load()) return stopping();
+    if (!record_lost_.empty() && !reason->detail.ends_with(record_lost_))
+        reason->detail += "; " + record_lost_;
+    return *reason;
 }
 
 void MoverRun::stop() {
@@ -94,78 +97,8 @@ std::optional<Error> MoverRun::first_failure() const {
     return std::nullopt;
 }
 
-Status MoverRun::take_leases() {
-    for (const Side side : both_sides) {
-        auto opened = link(side, LinkKind::writer);
-        if (!opened) return opened.error();
-        const auto generation = take_lease(
-            **opened, shared_.identity, slot_name(shared_.settings.migration, side), interrupts_);
-        if (!generation) {
-            if (generation.error().code == Errc::timed_out) note_lease(LeaseState::of_another);
-            return generation.error();
-        }
-        generations_[index(side)] = *generation;
-    }
-    note_lease(LeaseState::own);
-    return Done{};
-}
-
-void MoverRun::note_lease(LeaseState lease) {
-    const std::lock_guard lock{shared_.mutex};
-    shared_.lease = lease;
-}
-
-namespace {
-
-// What a side's control record says of that side.
-struct Claim {
-    bool claims = false;  // To be the authority, with no change of it open.
-    bool finished = false;
-    long long epoch = 0;
-    Position since;
-};
-
-Result<Claim> claim_of(Connection& connection, Side side, const std::string& migration_id) {
-    const auto rows = connection.execute(
-        "SELECT epoch, authority, phase, since FROM segue.control WHERE migration_id = $1",
-        {migration_id});
-    if (!rows) return rows.error();
-    if (rows->size() == 0) return Claim{};
-    return Claim{.claims = rows->at(0, 1) == name(side) && rows->at(0, 2) == "steady",
-                 .finished = rows->at(0, 2) == "finished",
-                 .epoch = rows->number(0, 0),
-                 .since = parse_lsn(rows->at(0, 3)).value_or(Position{})};
-}
-
-}  // namespace
-
-// Under the lease: no other mover works from here on. Only what is newer than what we were told
-// counts; a record that is older, as after a failover, is for others to judge.
-Status MoverRun::expect_authority() {
-    Side authority;
-    {
-        const std::lock_guard lock{shared_.mutex};
-        authority = shared_.authority;
-    }
-    Claim claims[2];
-    for (const Side side : both_sides) {
-        auto opened = link(side, LinkKind::writer);
-        if (!opened) return opened.error();
-        const auto claim = claim_of(**opened, side, shared_.identity.migration_id);
-        if (!claim) return claim.error();
-        claims[index(side)] = *claim;
-    }
-    const Claim &ours = claims[index(authority)], &others = claims[index(other(authority))];
-    const bool there = others.claims && (!ours.claims || others.epoch > ours.epoch);
-    const bool there_and_back = ours.claims && ours.since.value > shared_.since.load();
-    if (!there && !there_and_back && !ours.finished) return Done{};
-    note_lease(LeaseState::superseded);
-    return Error{Errc::timed_out, "another Segue has changed the authority meanwhile"};
-}
-
 Status MoverRun::set_up() {
-    if (const Status taken = take_leases(); !taken) return taken;
-    if (const Status expected = expect_authority(); !expected) return expected;
+    if (const Status taken = take_over(); !taken) return taken;
     Side authority;
     router::Backfill backfill;
     {
@@ -193,6 +126,7 @@ Status MoverRun::set_up() {
     auto applied = make_stream(authority);
     if (!applied) return applied.error();
     const Status known = set_up_tables(copied ? nullptr : &(*applied)->pipe());
+    if (!record_lost_.empty()) return Error{Errc::refused, "the copy is invalid: " + record_lost_};
     if (!known) return known;
     {
         const std::lock_guard lock{mutex_};
@@ -399,6 +333,7 @@ Status MoverRun::keep() {
         if (const Status read = read_changed_tables(); !read) return read;
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;
+        if (const Status expected = expect_authority_still(); !expected) return expected;
         }
         if (retained_log_is_over())
             return Error{Errc::too_large, "the retained log has reached its cap"};

@@ -3,6 +3,7 @@
 // derived from what is durable, so whatever goes wrong, the answer is a new run.
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "backfill/postgres/copy_plan.hpp"
+#include "backfill/postgres/mover_authority.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/mover_shared.hpp"
 #include "backfill/postgres/mover_stream.hpp"
@@ -57,7 +59,11 @@ public:
 private:
     Status set_up();
     Status take_leases();
-    Status expect_authority();
+    Status take_over();
+    // `both`: a side that cannot be read is an error; else it says nothing.
+    Result<Claims> read_claims(bool both);
+    Status expect_authority(const Claims& claims);
+    Status expect_authority_still();
     void note_lease(LeaseState lease);
     Status read_figures(Side side);
     Result<std::shared_ptr<MoverStream>> make_stream(Side side);
@@ -108,3 +114,4 @@ private:
 };
 
 }  // namespace segue::backfill::postgres
+    std::string record_lost_;  // What is known of a record that is older than it was.

@@ -13,6 +13,7 @@
 #include "backfill/applied_position.hpp"
 #include "backfill/log_end_trail.hpp"
 #include "backfill/mover.hpp"
+#include "backfill/postgres/mover_authority.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "router/side.hpp"
 #include "router/state.hpp"
@@ -71,6 +72,8 @@ struct MoverShared {
     // Changes that a table of the set does not take are passed over, on the operator's word.
     std::atomic<bool> passes_over{false};
     std::atomic<std::uint64_t> passed_over{0};  // So many were.
+    // The present authority's, and that of a change which this process is making, else 0.
+    std::atomic<std::uint64_t> epoch{0}, own_epoch{0};
     // How often an applier has made changes of the schema durable.
     std::atomic<std::uint64_t> schema_changes{0};
 
@@ -82,6 +85,9 @@ struct MoverShared {
     SideFigures sides[2];
     std::map<std::pair<std::string, std::string>, TableFigures> tables;
     std::set<std::pair<std::string, std::string>> passed_over_tables;
+    // The generations that a run of ours has taken last, by side; empty once they are known to be
+    // lost.
+    std::optional<std::int64_t> leases[2];
     std::vector<std::string> problems;
     std::string stream_problem[2];
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.
@@ -91,3 +97,8 @@ struct MoverShared {
 };
 
 }  // namespace segue::backfill::postgres
+
+    Told told() const {
+        const std::lock_guard lock{mutex};
+        return {authority, epoch.load(), own_epoch.load(), Position{since.load()}};
+    }

@@ -103,6 +103,28 @@ TEST_F(PostgresControl, WritesOnlyOverWhatWasExpected) {
     EXPECT_EQ(**store_->read(), next);
 }
 
+// A process that was frozen comes back with what it knew.
+TEST_F(PostgresControl, WritesOnlyUnderTheLeaseThatItIsShown) {
+    create();
+    ControlRecord next = some_record();
+    next.epoch = 8;
+    databases_->run(Side::target, "UPDATE segue.lease SET generation = 5");
+    for (const std::int64_t other : {4, 6})
+        EXPECT_EQ(*store_->compare_and_set(some_record(), next, other), Written::conflict);
+    EXPECT_EQ(**store_->read(), some_record());
+    // Somebody is taking it right now: the record is not written before that is decided.
+    test::Sql taker{databases_->url(Side::target)};
+    taker.query("BEGIN");
+    taker.query("UPDATE segue.lease SET generation = 6");
+    auto late = std::async(std::launch::async,
+                           [&] { return store_->compare_and_set(some_record(), next, 5); });
+    ASSERT_TRUE(waits_for("transactionid"));
+    taker.query("COMMIT");
+    EXPECT_EQ(*late.get(), Written::conflict);
+    EXPECT_EQ(*store_->compare_and_set(some_record(), next, 6), Written::yes);
+    EXPECT_EQ(**store_->read(), next);
+}
+
 TEST_F(PostgresControl, OutlivesItsConnection) {
     create();
     signal_store("pg_terminate_backend");

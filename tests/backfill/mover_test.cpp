@@ -475,3 +475,38 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
 
 }  // namespace
 }  // namespace segue::backfill
+// Who rolls back by force or finishes needs no lease: the holder looks at the records all the time.
+TEST_F(MoverTest, TheHolderOfTheLeaseNoticesAtOnceWhatOthersWriteIntoTheRecords) {
+    prepare();
+    start();
+    wait_consistent();
+    databases->run(Side::source,
+                   "UPDATE segue.control SET epoch = epoch + 1000, since = "
+                   "pg_current_wal_insert_lsn()");
+    EXPECT_TRUE(test::eventually(60s, [&] { return mover->status().superseded; })) << problems();
+    EXPECT_FALSE(mover->lease(Side::source)) << "it may not change the authority any more";
+    mover.reset();
+    start();
+    ASSERT_TRUE(test::eventually(60s, [&] {
+        return mover->status().streams[index(Side::source)].connected;
+    })) << problems();
+    EXPECT_TRUE(mover->lease(Side::source) && mover->lease(Side::target));
+    databases->run(Side::target, "UPDATE segue.control SET phase = 'finished'");
+    EXPECT_TRUE(test::eventually(60s, [&] { return mover->status().superseded; })) << problems();
+}
+
+TEST_F(MoverTest, SaysThatAFailoverHasLostTheRecordOfTheAuthority) {
+    prepare();
+    start();
+    wait_consistent();
+    mover->stop();
+    auto known = steps->control(Side::source).read();
+    ASSERT_TRUE(known && *known);
+    (*known)->epoch += 3;
+    ASSERT_TRUE(mover->start(**known));
+    EXPECT_TRUE(test::eventually(60s, [&] {
+        return problems().find("a failover or a restored backup has lost it") != std::string::npos;
+    })) << problems();
+    EXPECT_FALSE(mover->status().superseded);
+}
+

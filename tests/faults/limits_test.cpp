@@ -259,6 +259,57 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
         "-70 -72 -73");
 }
 
+struct Frozen {
+    const char* at;
+    const char* authority;  // What the other one makes of it.
+};
+
+// In the middle of its own change; the other one has the lease then.
+TEST(TwoSegues, OneThatIsFrozenInsideACutoverIsOvertakenAndDecidesNothing) {
+    SEGUE_NEEDS_POSTGRES();
+    const Frozen cases[] = {{"change.after_deciding", "source"}, {"change.after_commit", "target"}};
+    for (const Frozen& frozen : cases) {
+        SCOPED_TRACE(frozen.at);
+        Migration move;
+        ASSERT_TRUE(move.copy());
+        ASSERT_EQ(move.segue().terminate(), 0);
+        move.segue().run(std::string{"freeze "} + frozen.at);
+        ASSERT_TRUE(move.segue().wait_status("/rollback_ready", true, 60s));
+        SegueProcess second{move.segue_options()};
+        second.run();
+        expect_warning(second, "another Segue");
+        Sql asleep{move.through()};
+        asleep.query("INSERT INTO app.keyed VALUES (-70, 'before')");
+        std::thread verb{[&] { (void)move.segue().verb({"cutover"}, 180s); }};
+        // It has stopped the other one's clients as well: the fence is in the database.
+        const auto writes = [&] {
+            Sql client{second.url("shop", "app", "app")};
+            return client.attempt("INSERT INTO app.keyed VALUES (-71, 'other')").ok;
+        };
+        const auto is_authority = [&] {
+            const auto status = second.status();
+            return status && (*status)["authority"] == frozen.authority;
+        };
+        const auto stopped = [&] {
+            return read_file("/proc/" + std::to_string(move.segue().pid()) + "/stat")
+                       .find(") T ") != std::string::npos;
+        };
+        EXPECT_TRUE(eventually(60s, stopped));
+        EXPECT_TRUE(eventually(90s, [&] { return is_authority() && writes(); })) << second.log();
+        EXPECT_TRUE(second.wait_status("/rollback_ready", true, 60s)) << second.log();
+        ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
+        verb.join();
+        EXPECT_TRUE(move.segue().wait_status("/authority", frozen.authority, 60s));
+        EXPECT_EQ(second.status()->value("authority", ""), frozen.authority);
+        const auto goes_on = [&] {
+            Sql client{move.through()};
+            return client.attempt("INSERT INTO app.keyed VALUES (-72, 'thawed')").ok;
+        };
+        EXPECT_TRUE(eventually(60s, goes_on)) << move.segue().log();
+        move.expect_equal_soon();
+    }
+}
+
 // Nobody tells it but the record.
 TEST(TwoSegues, OneThatWasFrozenWhileTheOtherCutOverAndDiedGoesOnFromTheRecord) {
     SEGUE_NEEDS_POSTGRES();

@@ -256,6 +256,51 @@ TEST(Conductor, StaysBehindTheHoldForAsLongAsTheCommitIsInDoubt) {
 
 // The commit is on its way, and the first attempt to make it fail is lost as well: not yet a reason
 // to undo.
+// It was frozen, and another process is the mover now: whatever was proven before counts no more.
+TEST(Conductor, DecidesNothingWithoutTheLease) {
+    for (const Side lost : {Side::source, Side::target}) {
+        World world = consistent_world();
+        world.leases[index(lost)] = 2;
+        Program program{world};
+        const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+        EXPECT_EQ(report.ending, router::Ending::undone) << report.reason;
+        expect_whole(world, Side::source);
+        EXPECT_EQ(world.change_expected, 0u);
+    }
+}
+
+// Frozen right after its commit; the other one has gone on from there, and back.
+TEST(Conductor, LeavesTheRestToWhoHasTakenOver) {
+    World world = consistent_world();
+    Program program{world};
+    world.overtaken_at = "become";
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_TRUE(report.overtaken);
+    EXPECT_NE(report.reason.find("taken this migration over"), std::string::npos) << report.reason;
+    EXPECT_TRUE(world.held) << "recovery tells where to go";
+    EXPECT_EQ(world.sessions_on, Side::source);
+    EXPECT_TRUE(world.fence_closed[1]) << "a fence was opened that is not its own";
+}
+
+TEST(Conductor, RecoveryLeavesAChangeToTheLivingThatMakesIt) {
+    World world = consistent_world();
+    world.records[0]->phase = router::Phase::switching;
+    world.records[0]->epoch += 1;
+    world.other_mover = "there pid 7";
+    Program program{world};
+    RecoveryRound round = recover_once(program.steps, program.journal, "segue");
+    EXPECT_FALSE(round.through);
+    EXPECT_NE(round.waiting_for.find("there pid 7"), std::string::npos) << round.waiting_for;
+    EXPECT_EQ(world.records[0]->phase, router::Phase::switching);
+    world.records[0]->phase = router::Phase::steady;
+    world.fence_closed[0] = true;
+    EXPECT_FALSE(recover_once(program.steps, program.journal, "segue").through);
+    EXPECT_TRUE(world.fence_closed[0]) << "the other one closed it for a reason";
+    world.other_mover.clear();
+    EXPECT_TRUE(recover_once(program.steps, program.journal, "segue").through);
+    expect_whole(world, Side::source);
+}
+
 TEST(Conductor, DoesNotUndoBeforeTheAbortIsOnRecord) {
     World world = consistent_world();
     Program probe{world};

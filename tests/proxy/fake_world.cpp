@@ -21,6 +21,7 @@ Trouble World::call(const std::string& what) {
     names.push_back(what);
     const int number = calls++;
     deliver_late(number);
+    if (what == overtaken_at) overtake();
     if (number == second_at) return second;
     if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for)
         return Trouble::none;
@@ -49,6 +50,17 @@ void World::deliver_late(int now) {
             compare_and_set(one.side, one.expected, one.next);
         }
     }
+}
+
+void World::overtake() {
+    overtaken_at.clear();
+    leases = {2, 2};
+    for (auto& record : records) {
+        record->epoch += 2;
+        record->authority = Side::source;
+        record->phase = router::Phase::steady;
+    }
+    fence_closed = {false, true};
 }
 
 // One writer: never are both sides open for applications.
@@ -90,7 +102,8 @@ Status FakeStore::create(const ControlRecord& record) {
 }
 
 Result<Written> FakeStore::compare_and_set(const ControlRecord& expected,
-                                           const ControlRecord& next) {
+                                           const ControlRecord& next,
+                                           std::optional<std::int64_t> lease) {
     if (world_.down[index(side_)]) return broken();
     const Trouble trouble = world_.call("compare_and_set");
     if (trouble == Trouble::error) return broken();
@@ -98,6 +111,10 @@ Result<Written> FakeStore::compare_and_set(const ControlRecord& expected,
     if (trouble == Trouble::lost_unwritten) return Written::unknown;
     EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch)
         << "a late one could be written";
+    const bool forced = world_.down[index(other(side_))];
+    EXPECT_TRUE(lease || forced || next.authority == expected.authority || next.authority != side_)
+        << "an authority is made by who does not show the lease";
+    if (lease && *lease != world_.leases[index(side_)]) return Written::conflict;
     if (trouble == Trouble::lost_late) {
         world_.late.push_back({side_, expected, next, world_.calls + world_.late_after});
         return Written::unknown;
@@ -130,6 +147,8 @@ Status FakeSteps::close_fence(Side side, backfill::Clock::time_point) {
 Status FakeSteps::open_fence(Side side) {
     const Status status = simple("open_fence");
     if (!status) return status;
+    if (world_.records[index(side)]->authority != side)
+        return Error{Errc::refused, "the record does not say so"};
     world_.fence_closed[index(side)] = false;
     world_.check();
     return Done{};
@@ -190,6 +209,7 @@ backfill::MoverStatus FakeMover::status() const {
     status.runs_failed = world_.mover_runs_failed;
     status.last_failure = world_.mover_failure;
     status.moved_by_another = world_.moved_by_another;
+    status.superseded = world_.superseded;
     if (world_.mover_between_runs) status.problems.push_back(world_.mover_failure);
     status.backfill = world_.mover_backfill;
     status.paused = world_.mover_paused;

@@ -40,6 +40,11 @@ struct World {
     bool mover_paused = false;
     bool mover_between_runs = false;
     bool moved_by_another = false;
+    bool superseded = false;
+    std::array<std::int64_t, 2> leases = {1, 1};  // Another generation: another process has it.
+    std::uint64_t change_expected = 0;
+    std::string other_mover;   // Alive.
+    std::string overtaken_at;  // By then another process has changed the authority there and back.
     int sessions_ended = 0;
     int mover_connects_after = 0;  // Calls of status.
     std::uint64_t mover_runs_failed = 0;
@@ -78,6 +83,7 @@ struct World {
                          const backfill::ControlRecord& expected,
                          const backfill::ControlRecord& next);
     void deliver_late(int now);
+    void overtake();
     void check() const;  // What must hold at every instant.
 };
 
@@ -90,7 +96,8 @@ public:
     Result<std::optional<backfill::ControlRecord>> read() override;
     Status create(const backfill::ControlRecord& record) override;
     Result<backfill::Written> compare_and_set(const backfill::ControlRecord& expected,
-                                              const backfill::ControlRecord& next) override;
+                                              const backfill::ControlRecord& next,
+                                              std::optional<std::int64_t> lease) override;
 
 private:
     World& world_;
@@ -118,6 +125,7 @@ public:
         return simple("terminate");
     }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
+    Result<std::string> other_mover(Side) override { return world_.other_mover; }
     Result<bool> identity_changed(const backfill::ControlRecord& record) override {
         return world_.promoted[index(record.side)];
     }
@@ -142,6 +150,10 @@ public:
     backfill::AppliedPosition& applied(Side side) override { return applied_[index(side)]; }
     Status nudge(Side) override { return Done{}; }
     Status become(Side authority, Position since) override;
+    std::optional<std::int64_t> lease(Side) const override {
+        return world_.moved_by_another ? std::nullopt : std::optional<std::int64_t>{1};
+    }
+    void expect_change(std::uint64_t epoch) override { world_.change_expected = epoch; }
     std::uint64_t strays(Side side) const override { return world_.strays[index(side)]; }
     Status strays_mended(Side side, std::uint64_t count) override {
         world_.strays[index(side)] -= count;

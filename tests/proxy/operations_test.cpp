@@ -394,6 +394,58 @@ TEST(Operations, DoNotGiveWayToAChangeThatIsNotDecidedAndFollowTheKnobsOfAnother
     EXPECT_TRUE(desk.program.traffic.serving);
 }
 
+// Frozen while it was fencing, say, and without the lease since then.
+TEST(Operations, EndAChangeThatAnotherSegueHasLeftOpen) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.records[0]->phase = router::Phase::deciding;
+    world.records[0]->epoch += 1;
+    world.fence_closed[0] = true;
+    world.superseded = true;
+    EXPECT_FALSE(desk.operations.tick());
+    world.superseded = false;
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(world.records[0]->phase, router::Phase::steady);
+    EXPECT_EQ(world.records[1]->epoch, world.records[0]->epoch) << "aborted for good";
+    EXPECT_FALSE(world.fence_closed[0]) << "its clients cannot write";
+    EXPECT_EQ(world.sessions_ended, 0);
+    EXPECT_TRUE(world.mover_started);
+    EXPECT_TRUE(desk.operations.tick());
+}
+
+TEST(Operations, FindOutAnewWhoTheAuthorityIsWhenAChangeWasOvertaken) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.overtaken_at = "become";
+    const VerbResult refused = desk.run("cutover");
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.text.find("taken this migration over"), std::string::npos) << refused.text;
+    EXPECT_FALSE(world.held);
+    EXPECT_FALSE(desk.program.traffic.serving);
+    EXPECT_FALSE(desk.operations.tick());
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.program.traffic.authority.load(), Side::source);
+    EXPECT_EQ(desk.program.traffic.epoch.load(), world.records[0]->epoch);
+    EXPECT_TRUE(world.mover_started);
+}
+
+TEST(Operations, FinishIsForWhoHoldsTheLease) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.moved_by_another = true;
+    EXPECT_EQ(desk.run("finish").exit_code, 1);
+    world.moved_by_another = false;
+    world.leases = {2, 2};  // Not noticed yet.
+    EXPECT_EQ(desk.run("finish").exit_code, 1);
+    EXPECT_EQ(world.records[0]->phase, router::Phase::steady);
+    EXPECT_TRUE(world.mover_started);
+    world.leases = {1, 1};
+    EXPECT_EQ(desk.run("finish").exit_code, 0);
+}
+
 TEST(Operations, WaitForADatabaseThatRecoveryNeedsAndSayWhich) {
     World world = consistent_world(Side::target);
     world.down[1] = true;

@@ -35,7 +35,8 @@ public:
     Status create(const ControlRecord&) override { return broken(); }
 
     Result<Written> compare_and_set(const ControlRecord& expected,
-                                    const ControlRecord& next) override {
+                                    const ControlRecord& next,
+                                    std::optional<std::int64_t>) override {
         world_.call();
         if (!world_.shared.at(side_).reachable || world_.trouble(4)) return broken();
         if (world_.trouble(4)) {
@@ -106,6 +107,7 @@ public:
         return reach(side);
     }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }
+    Result<std::string> other_mover(Side) override { return std::string{}; }
     Result<bool> identity_changed(const ControlRecord&) override { return false; }
     Status prepare(const ControlRecord&) override { return broken(); }
     Status finish(const ControlRecord&, bool) override { return broken(); }
@@ -166,6 +168,8 @@ public:
         if (world_.run && !world_.run->failed()) world_.run->set_role();
         return Done{};
     }
+    std::optional<std::int64_t> lease(Side) const override { return 1; }
+    void expect_change(std::uint64_t) override {}
     std::uint64_t strays(Side side) const override { return world_.shared.strays[index(side)]; }
     Status strays_mended(Side, std::uint64_t) override { return broken(); }
     Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
