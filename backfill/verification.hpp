@@ -23,9 +23,11 @@ struct VerifyDifference {
     // The key's text, the only place where a value leaves the mover; for a table without a key the
     // hash of the row ("#..."), by which it is mended.
     std::string key;
-    // missing | extra | changed: what the follower lacks, has too much, has otherwise.
+    // missing | extra | changed: what the follower lacks, has too much, has otherwise; behind: a
+    // sequence of the follower, which has no key.
     std::string kind;
 };
+inline constexpr const char* sequence_behind = "behind";
 
 // Of the rows of one side: how many, and two sums of 64-bit hashes of their texts, modulo 2^64.
 // They do not depend on the order of the rows or on the ranges they were read in.

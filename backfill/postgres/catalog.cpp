@@ -215,7 +215,8 @@ Result<std::vector<Sequence>> read_sequences(Connection& connection) {
     const auto rows = connection.execute(R"sql(
         SELECT n.nspname, c.relname, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
                (SELECT d.refobjid::regclass::text FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                  AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1)
+                  AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1),
+               s.seqrelid::bigint
         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid
         JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relpersistence <> 't'
@@ -233,7 +234,8 @@ Result<std::vector<Sequence>> read_sequences(Connection& connection) {
                                      .max_value = rows->number(row, 4),
                                      .cache = rows->number(row, 5),
                                      .cycle = rows->truth(row, 6),
-                                     .owner = rows->text(row, 7)});
+                                     .owner = rows->text(row, 7),
+                                     .oid = rows->number(row, 8)});
     }
     for (std::size_t from = 0; from < sequences.size(); from += sequence_batch_max) {
         const std::size_t to = std::min(sequences.size(), from + sequence_batch_max);

@@ -55,6 +55,7 @@ struct Sequence {
     std::int64_t last_value = 0, increment = 1, min_value = 1, max_value = 0, cache = 1;
     bool is_called = false, cycle = false;
     std::string owner;  // The table, as SQL names it, whose column it belongs to; empty: none.
+    std::int64_t oid = 0;
 };
 
 // All moved tables of the connection's database: user schemas (not pg_*, information_schema,

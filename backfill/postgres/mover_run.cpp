@@ -61,6 +61,7 @@ void MoverRun::close() {
         if (const auto live = stream(side)) live->pipe().fail(stopping());
     }
     if (copying_.joinable()) copying_.join();
+    end_sequences();
     for (const Side side : both_sides) {
         // Copying may have opened the reverse stream meanwhile.
         if (const auto live = stream(side)) {
@@ -134,6 +135,7 @@ Status MoverRun::set_up() {
     }
     if (copied) {
         if (const Status opened = open_reverse_stream(); !opened) return opened;
+        keep_sequences();
     }
     set_paused(shared_.paused.load());
     (*applied)->start_threads();

@@ -52,6 +52,8 @@ public:
     std::int64_t generation(Side side) const { return generations_[index(side)]; }
     Interrupts& interrupts() { return interrupts_; }
     TwinGuard& twins() { return twins_; }
+    // One look at all sequences, beside those of the run's own thread (mover_run_sequences.cpp).
+    Status look_at_sequences();
     Result<MoverLink> link(Side side, LinkKind kind) {
         return MoverLink::open(shared_.identity, side, kind, interrupts_);
     }
@@ -81,6 +83,8 @@ private:
     std::optional<Error> first_failure() const;
     std::shared_ptr<MoverStream> stream(Side side) const;
     void close();
+    void keep_sequences();
+    void end_sequences();
 
     // Copying (mover_run_copy.cpp).
     Status restore_keys();
@@ -108,7 +112,10 @@ private:
     mutable std::mutex mutex_;  // Of streams_.
     std::shared_ptr<MoverStream> streams_[2];
     std::unique_ptr<CopyPlan> plan_;
-    std::thread copying_;
+    std::thread copying_, sequences_;
+    std::mutex sequences_mutex_;
+    std::condition_variable sequences_wake_;
+    bool sequences_end_ = false;
     std::optional<Error> copy_failure_;  // Guarded by mutex_.
     std::string stopped_table_;
 };

@@ -158,6 +158,9 @@ Status MoverRun::complete() {
         if (stopping_.load()) return Error{Errc::closed, "the mover is stopping"};
         std::this_thread::sleep_for(step);
     }
+    // From here on a sequence that is behind is one that somebody has set back.
+    if (const Status ahead = look_at_sequences(); !ahead) return ahead;
+    keep_sequences();
     crash_point("copy.before_consistent");
     if (const Status recorded = record_consistent(); !recorded) return recorded;
     crash_point("copy.after_consistent");

@@ -15,6 +15,7 @@
 #include "backfill/mover.hpp"
 #include "backfill/postgres/mover_authority.hpp"
 #include "backfill/postgres/mover_link.hpp"
+#include "backfill/postgres/sequence_keeper.hpp"
 #include "router/side.hpp"
 #include "router/state.hpp"
 
@@ -67,6 +68,7 @@ struct MoverShared {
     StrayCount strays[2];
     // Where the present authority's epoch began in its stream. What is recorded of strays is tied
     // to it.
+    SequenceKeeper sequences;
     std::atomic<std::uint64_t> since{0};
     std::atomic<bool> paused{false};
     // Changes that a table of the set does not take are passed over, on the operator's word.

@@ -41,6 +41,23 @@ std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& t
     return place;
 }
 
+SequenceStep keep_step(const Sequence& authority,
+                       const Sequence& follower,
+                       const std::optional<SequencePlace>& seen) {
+    const Wide direction = authority.increment > 0 ? 1 : -1;
+    const Wide wanted =
+        next_of(authority.last_value, authority.is_called, authority.increment) * direction;
+    const Wide stands =
+        next_of(follower.last_value, follower.is_called, follower.increment) * direction;
+    if (seen && stands < wanted) {
+        const Wide stood = next_of(seen->value, seen->is_called, follower.increment) * direction;
+        if (stands < stood) return SequenceStep::set_back;
+    }
+    const Wide half = static_cast<Wide>(std::max(authority.cache, margin_steps_min)) / 2;
+    if (stands - wanted >= half * authority.increment * direction) return SequenceStep::stands;
+    return place_ahead(authority, follower) ? SequenceStep::raise : SequenceStep::stands;
+}
+
 namespace {
 
 // It belongs to a column of a table that is not moved.

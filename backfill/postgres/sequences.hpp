@@ -25,6 +25,17 @@ struct SequencePlace {
 // unused sequence gets none either. Pure.
 std::optional<SequencePlace> place_ahead(const Sequence& from, const Sequence& to);
 
+enum class SequenceStep : std::uint8_t {
+    stands,    // Far enough ahead.
+    raise,     // What was handed out since has used up half of the margin.
+    set_back,  // It stands behind, where it did not stand before: by somebody else's hand.
+};
+// What a sequence of the follower needs that is kept ahead of the authority's. `seen`: where it
+// stood when it was last looked at. Pure.
+SequenceStep keep_step(const Sequence& authority,
+                       const Sequence& follower,
+                       const std::optional<SequencePlace>& seen);
+
 // "schema.name" of those that `to` does not have, though it should: those of columns of tables that
 // it does not have either are not moved.
 Result<std::vector<std::string>> missing_sequences(Connection& from, Connection& to);

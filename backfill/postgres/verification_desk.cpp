@@ -139,8 +139,20 @@ Status VerificationDesk::compare(Verification& verification, MoverRun& run, cons
         const auto now_running = current_();
         return now_running ? now_running->authority_tables() : std::vector<Table>{};
     };
-    const VerifyWork work{
-        open, book, pace.rows_so_far, pace.rows_per_second, pace.stopping, tables_now};
+    const auto sequences_behind = [this]() -> Result<std::set<TableName>> {
+        const auto now_running = current_();
+        if (!now_running) return not_connected();
+        if (const Status looked = now_running->look_at_sequences(); !looked) return looked.error();
+        return shared_.sequences.set_back();
+    };
+    const VerifyWork work{open,
+                          book,
+                          pace.rows_so_far,
+                          pace.rows_per_second,
+                          pace.stopping,
+                          tables_now,
+                          {},
+                          sequences_behind};
     const std::vector<Table> tables = run.authority_tables();
     return verify_tables(tables, verification, work);
 }
@@ -250,12 +262,19 @@ Status VerificationDesk::mend_table(const Verification& verification,
                                     RepairReport& report) {
     const auto run = current_();
     if (!run) return not_connected();
+    const VerifiedTable& found = verification.tables.at({note.schema, note.table});
+    if (found.listed.front().kind == sequence_behind) {
+        shared_.sequences.forget({note.schema, note.table});
+        if (Status ahead = run->look_at_sequences(); !ahead) return ahead;
+        report.tables.push_back(repair_record({note, "", "done", ""}));
+        return Done{};
+    }
     const std::vector<Table>& tables = run->authority_tables();
     const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
         return one.schema == note.schema && one.name == note.table;
     });
     if (table == tables.end()) return Done{};  // Dropped meanwhile.
-    const auto keys = keys_of(verification.tables.at({note.schema, note.table}));
+    const auto keys = keys_of(found);
     const auto held = refresh_rows(run,
                                    shared_,
                                    *table,

@@ -239,6 +239,23 @@ std::vector<const Table*> left_of(const std::vector<Table>& tables, Verification
     return left;
 }
 
+// In the place of a table: what is behind is one difference, without a key.
+Status compare_sequences(Verification& verification, const VerifyWork& work) {
+    if (!work.sequences_behind) return Done{};
+    const auto behind = work.sequences_behind();
+    if (!behind) return behind.error();
+    for (const auto& name : *behind) {
+        VerifiedTable& found = verification.tables[name];
+        begin_again(found);
+        found.verdict = TableVerdict::different;
+        found.differences = 1;
+        found.listed.push_back({name.first + "." + name.second, "", sequence_behind});
+        found.begun_at = found.ended_at = std::chrono::system_clock::now();
+        if (Status noted = work.book.note(verification, name); !noted) return noted;
+    }
+    return Done{};
+}
+
 }  // namespace
 
 Status verify_tables(const std::vector<Table>& tables,
@@ -258,6 +275,7 @@ Status verify_tables(const std::vector<Table>& tables,
         run.release();  // It names the tables by where they stand.
         if (auto known = work.tables_now(); !known.empty()) now = std::move(known);
     }
+    if (went) went = compare_sequences(verification, work);
     if (went) {
         verification.verdict = verification.all_equal() ? Verdict::equal : Verdict::different;
         verification.ended_at = std::chrono::system_clock::now();

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "backfill/mover.hpp"
@@ -67,6 +68,8 @@ struct VerifyWork {
     // The tables as the mover knows them now: DDL may have changed one.
     std::function<std::vector<Table>()> tables_now;
     VerifyPauses pauses = {};
+    // The follower's sequences that stand behind the authority's where they should not.
+    std::function<Result<std::set<Verification::TableName>>()> sequences_behind = {};
 };
 
 // Compares what of `verification` is not done; `tables` are the authority's, and are meant by name

@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/sequence_keeper.hpp"
 #include "tests/backfill/databases.hpp"
 
 namespace segue::backfill::postgres {
@@ -66,6 +68,114 @@ TEST(PostgresSequences, ArePlacedAheadAndNeverBackwards) {
             EXPECT_EQ(place->is_called, row.expected->is_called);
         }
     }
+}
+
+TEST(PostgresSequences, AreRaisedInTimeAndTellWhoHasSetThemBack) {
+    struct Row {
+        const char* what;
+        Sequence authority, follower;
+        std::optional<SequencePlace> seen;
+        SequenceStep expected;
+    };
+    using enum SequenceStep;
+    Sequence full = at(32'000, true);
+    full.max_value = 32'767;
+    const Row rows[] = {
+        {"never looked at", at(500, true), at(1, false), std::nullopt, raise},
+        {"a whole margin", at(500, true), at(1500, true), std::nullopt, stands},
+        {"half a margin", at(500, true), at(1000, true), SequencePlace{1000, true}, stands},
+        {"less", at(500, true), at(999, true), SequencePlace{999, true}, raise},
+        {"used up by the application",
+         at(9000, true),
+         at(1500, true),
+         SequencePlace{1500, true},
+         raise},
+        {"set back", at(500, true), at(1, false), SequencePlace{1500, true}, set_back},
+        {"by one too many", at(500, true), at(499, true), SequencePlace{1500, true}, set_back},
+        {"set back, but not behind",
+         at(500, true),
+         at(500, true),
+         SequencePlace{1500, true},
+         raise},
+        {"downwards", at(-500, true, -1), at(-1, true, -1), SequencePlace{-1500, true}, set_back},
+        {"downwards, used up",
+         at(-9000, true, -1),
+         at(-1500, true, -1),
+         SequencePlace{-1500, true},
+         raise},
+        {"no room for a margin", full, at(32'000, true), SequencePlace{32'000, true}, stands},
+        {"unused", at(7, false), at(7, false), std::nullopt, stands},
+        {"restarted by a TRUNCATE",
+         at(1, false),
+         at(1500, true),
+         SequencePlace{1500, true},
+         stands},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.what);
+        EXPECT_EQ(static_cast<int>(keep_step(row.authority, row.follower, row.seen)),
+                  static_cast<int>(row.expected));
+    }
+}
+
+TEST(PostgresSequences, OfTheFollowerAreKeptAheadAndNeverBack) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    for (const Side side : {Side::source, Side::target}) {
+        databases.run(side, segue_schema_ddl);
+        databases.run(side, "CREATE SEQUENCE s; CREATE SEQUENCE \"Down\" INCREMENT -3");
+        databases.run(side,
+                      "INSERT INTO segue.control VALUES (true, 'segue', 'id', '" +
+                          std::string{name(side)} +
+                          "', 0, 'source', 'steady', 0, '0/0', 'consistent', false, 'async', 0, 0, "
+                          "'', 0)");
+    }
+    Interrupts interrupts;
+    MoverIdentity identity{.migration = "segue", .migration_id = "id", .url = {}};
+    for (const Side side : {Side::source, Side::target})
+        identity.url[index(side)] = databases.url(side);
+    const auto open = [&](Side side) {
+        return MoverLink::open(identity, side, LinkKind::writer, interrupts);
+    };
+    SequenceKeeper keeper;
+    const auto round = [&](Side authority = Side::source) {
+        const Status looked = keeper.round(open, authority, "id");
+        EXPECT_TRUE(looked) << looked.error().detail;
+    };
+    const auto place = [&](Side side, const std::string& sequence) {
+        return databases.value(side, "SELECT last_value FROM " + sequence);
+    };
+    databases.run(Side::source, "SELECT setval('s', 500), setval('\"Down\"', -300)");
+    databases.run(Side::source, "UPDATE segue.control SET phase = 'switching'");
+    round();
+    EXPECT_EQ(place(Side::target, "s"), "1") << "a change of authority is under way";
+    databases.run(Side::source, "UPDATE segue.control SET phase = 'steady'");
+    round();
+    EXPECT_EQ(place(Side::target, "s"), "1500");
+    EXPECT_EQ(place(Side::target, "\"Down\""), "-3300");
+    EXPECT_TRUE(keeper.set_back().empty());
+    databases.run(Side::target, "SELECT setval('s', 3)");
+    databases.run(Side::source, "SELECT setval('\"Down\"', -90000)");
+    round();
+    EXPECT_EQ(keeper.set_back(), (std::set<SequenceKeeper::Name>{{"public", "s"}}));
+    EXPECT_EQ(place(Side::target, "s"), "3") << "covered up";
+    EXPECT_EQ(place(Side::target, "\"Down\""), "-93000");
+    keeper.forget({"public", "s"});
+    round();
+    EXPECT_TRUE(keeper.set_back().empty());
+    EXPECT_EQ(place(Side::target, "s"), "1500");
+    // Made anew it begins where it likes.
+    databases.run(Side::target, "DROP SEQUENCE s; CREATE SEQUENCE s");
+    round();
+    EXPECT_TRUE(keeper.set_back().empty());
+    EXPECT_EQ(place(Side::target, "s"), "1500");
+    // The roles change: what was seen of the other side says nothing about this one.
+    for (const Side side : {Side::source, Side::target})
+        databases.run(side, "UPDATE segue.control SET authority = 'target'");
+    round(Side::target);
+    EXPECT_TRUE(keeper.set_back().empty());
+    EXPECT_EQ(place(Side::source, "s"), "2500");
+    EXPECT_EQ(place(Side::target, "s"), "1500");
 }
 
 TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {

@@ -1,0 +1,52 @@
+// The thread that keeps the follower's sequences ahead, while everything is copied.
+
+#include "backfill/postgres/mover_run.hpp"
+
+namespace segue::backfill::postgres {
+
+namespace {
+
+// Between two looks. Where there are so many that one takes long, the servers rest longer.
+constexpr std::chrono::seconds sequences_interval{1};
+constexpr int rests_per_look = 20;
+
+}  // namespace
+
+Status MoverRun::look_at_sequences() {
+    Side authority;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        authority = shared_.authority;
+    }
+    return shared_.sequences.round([this](Side side) { return link(side, LinkKind::writer); },
+                                   authority,
+                                   shared_.identity.migration_id);
+}
+
+void MoverRun::keep_sequences() {
+    sequences_ = std::thread{[this] {
+        std::unique_lock lock{sequences_mutex_};
+        while (!sequences_end_) {
+            lock.unlock();
+            const auto begun_at = std::chrono::steady_clock::now();
+            // What fails is tried again; a change of authority does it once more and says why.
+            (void)look_at_sequences();
+            const auto took = std::chrono::steady_clock::now() - begun_at;
+            const auto rest = std::max<std::chrono::steady_clock::duration>(sequences_interval,
+                                                                            took * rests_per_look);
+            lock.lock();
+            sequences_wake_.wait_for(lock, rest, [this] { return sequences_end_; });
+        }
+    }};
+}
+
+void MoverRun::end_sequences() {
+    {
+        const std::lock_guard lock{sequences_mutex_};
+        sequences_end_ = true;
+    }
+    sequences_wake_.notify_all();
+    if (sequences_.joinable()) sequences_.join();
+}
+
+}  // namespace segue::backfill::postgres
