@@ -191,6 +191,8 @@ public:
     // authority has now is applied. The record says first that these tables differ; verify() then
     // compares them. Nothing where no table has stopped it.
     virtual Result<PassedOver> pass_stopped(const std::string& asked_by) = 0;
+    // While copying: the tables that have stopped the stream are copied anew. Their names.
+    virtual Result<std::vector<std::string>> copy_stopped_again() = 0;
     // What was mended because of that verification.
     virtual Result<std::vector<RepairRecord>> repairs(const std::string& verification) = 0;
     virtual std::uint64_t verify_rows_so_far() const = 0;

@@ -75,6 +75,7 @@ private:
     VerbResult repair(const Json& arguments);
     VerbResult repair_differences(const Json& arguments);
     VerbResult pass_stopped(const Json& arguments);
+    VerbResult copy_stopped_again();
     std::string refused_passing() const;
     VerbResult last_verification(const Json& arguments);
     VerbResult tell_verification(const backfill::Verification& verification);
@@ -107,19 +108,19 @@ private:
     // Without: another database than the one that is moved is configured, or it was made anew.
     Status both_take_part() const;
     // Changes the authority's record by compare-and-set; on the board when it is written.
-    Result<backfill::ControlRecord> update_record(
     // `lease`: only while it is this process's.
+    Result<backfill::ControlRecord> update_record(
         const std::function<void(backfill::ControlRecord&)>& change,
         std::optional<std::int64_t> lease = std::nullopt);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
     void note_mover_failure();
     void note_consistent();
-    bool superseded();  // And has given way.
     // operations_superseded.cpp
-    void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
+    bool superseded();  // And has given way.
     std::optional<backfill::ControlRecord> newest_record(bool& unsettled) const;
     VerbResult overtaken(const std::string& reason);
+    void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
     void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;

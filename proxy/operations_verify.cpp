@@ -173,7 +173,23 @@ VerbResult Operations::pass_stopped(const Json& arguments) {
     return verified;
 }
 
+// What is not copied yet has nothing to compare: the table begins anew.
+VerbResult Operations::copy_stopped_again() {
+    if (parts_.board.read().record->knobs.paused)
+        return VerbResult::refused("following is paused: run `segue resume` first");
+    const auto again = parts_.change.mover.copy_stopped_again();
+    if (!again) return VerbResult::refused(again.error().detail);
+    std::string tables;
+    for (const std::string& table : *again) tables += (tables.empty() ? "" : ", ") + table;
+    const std::string text = "copied again from the beginning: " + tables;
+    parts_.change.journal.warning("repair", text);
+    return VerbResult::done(text);
+}
+
 VerbResult Operations::repair(const Json& arguments) {
+    if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
+    const bool copying = parts_.board.read().record->backfill == router::Backfill::copying;
+    if (copying && is_stopped(parts_.change.mover.status())) return copy_stopped_again();
     if (std::string reason = not_consistent(); !reason.empty()) return VerbResult::refused(reason);
     std::string passed;
     if (is_stopped(parts_.change.mover.status())) {

@@ -198,8 +198,17 @@ Status Applier::write_or_pass_over(StatementPipeline& pipeline, const Change& ch
             stopped_table_ = change.relation().schema + "." + change.relation().name;
         return hit.error();
     }
-    if (!*hit) shared_.passed_over.fetch_add(1);
+    if (!*hit) note_passed_over(change);
     return pipeline.resume();
+}
+
+void Applier::note_passed_over(const Change& change) {
+    shared_.passed_over.fetch_add(1);
+    const std::lock_guard lock{shared_.mutex};
+    auto& keys = shared_.passed_over_keys[{change.relation().schema, change.relation().name}];
+    for (std::string& key : writer_.keys_of(change)) {
+        if (keys.size() < passed_over_keys_max) keys.insert(std::move(key));
+    }
 }
 
 Status Applier::read_tables_anew(StatementPipeline& pipeline) {

@@ -76,6 +76,7 @@ private:
     Status change_schema(StatementPipeline& pipeline, const SchemaChange& change);
     bool may_be_passed_over(const Relation& relation) const;
     Status write_or_pass_over(StatementPipeline& pipeline, const Change& change);
+    void note_passed_over(const Change& change);
     bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
     Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);

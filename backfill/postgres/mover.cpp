@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <thread>
 
+#include "backfill/postgres/copy_again.hpp"
 #include "backfill/postgres/mover_checks.hpp"
 #include "backfill/postgres/mover_run.hpp"
 #include "backfill/postgres/other_progress.hpp"
@@ -22,6 +23,7 @@ using namespace postgres;
 
 constexpr std::chrono::milliseconds pause_min{100}, pause_max{5000};
 constexpr std::chrono::seconds good_run{10};
+constexpr std::chrono::seconds copy_again_time_max{30};
 // While another Segue is the mover, a commit of our clients under mirror sync waits up to so much
 // longer.
 constexpr std::chrono::milliseconds other_progress_interval{20};
@@ -41,13 +43,13 @@ public:
     AppliedPosition& applied(Side stream_of) override { return shared_.applied[index(stream_of)]; }
     Status nudge(Side stream_of) override;
     Status become(Side authority, Position since) override;
-    std::uint64_t strays(Side stream_of) const override {
-        return shared_.strays[index(stream_of)].count();
     std::optional<std::int64_t> lease(Side side) const override {
         const std::lock_guard lock{shared_.mutex};
         return shared_.leases[index(side)];
     }
     void expect_change(std::uint64_t epoch) override { shared_.own_epoch.store(epoch); }
+    std::uint64_t strays(Side stream_of) const override {
+        return shared_.strays[index(stream_of)].count();
     }
     Status strays_mended(Side stream_of, std::uint64_t count) override;
     Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
@@ -59,6 +61,7 @@ public:
     Result<PassedOver> pass_stopped(const std::string& asked_by) override {
         return verifications_.pass_stopped(asked_by);
     }
+    Result<std::vector<std::string>> copy_stopped_again() override;
     Result<std::vector<RepairRecord>> repairs(const std::string& verification) override {
         return verifications_.repairs(verification);
     }
@@ -101,11 +104,11 @@ Status PostgresMover::start(const ControlRecord& record) {
         shared_.identity.url[index(side)] = shared_.settings.url[index(side)];
     }
     shared_.since.store(record.since.value);
+    shared_.epoch.store(record.epoch);
+    shared_.own_epoch.store(0);
     shared_.paused.store(record.knobs.paused);
     {
         const std::lock_guard lock{shared_.mutex};
-    shared_.epoch.store(record.epoch);
-    shared_.own_epoch.store(0);
         shared_.authority = record.authority;
         shared_.lease = LeaseState::free;
         shared_.backfill =
@@ -258,10 +261,10 @@ Status PostgresMover::become(Side authority, Position since) {
         changed = shared_.authority != authority || shared_.since.load() != since.value;
         shared_.authority = authority;
         shared_.since.store(since.value);
+        shared_.epoch.store(std::max(shared_.epoch.load(), shared_.own_epoch.load()));
         shared_.lease = LeaseState::free;
     }
     if (changed) {
-        shared_.epoch.store(std::max(shared_.epoch.load(), shared_.own_epoch.load()));
         for (StrayCount& strays : shared_.strays) strays.reset(0, {});
     }
     // A run that is not there, or ends now, is followed by one that reads the roles anew.
@@ -301,6 +304,26 @@ Result<Verification> PostgresMover::verify(const VerifyRequest& request) {
     const auto run = current();
     if (!run || !run->authority_stream()) return not_connected();
     return verifications_.verify(request);
+}
+
+Result<std::vector<std::string>> PostgresMover::copy_stopped_again() {
+    std::set<TableName> stopped;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        for (const auto& [name, figures] : shared_.tables) {
+            if (!figures.stopped_because.empty()) stopped.insert(name);
+        }
+    }
+    std::vector<std::string> names;
+    for (const TableName& name : stopped) names.push_back(name.first + "." + name.second);
+    if (stopped.empty()) return names;
+    if (const Status emptied = empty_for_copy(shared_, stopped, Clock::now() + copy_again_time_max);
+        !emptied)
+        return emptied.error();
+    const auto run = current();
+    const auto stream = run ? run->authority_stream() : nullptr;
+    if (stream) stream->pipe().fail(Error{Errc::closed, "a table is copied again"});
+    return names;
 }
 
 void PostgresMover::add_tables(MoverStatus& status) const {

@@ -126,8 +126,8 @@ Status MoverRun::set_up() {
     const bool copied = backfill == router::Backfill::consistent;
     auto applied = make_stream(authority);
     if (!applied) return applied.error();
-    const Status known = set_up_tables(copied ? nullptr : &(*applied)->pipe());
     if (!record_lost_.empty()) return Error{Errc::refused, "the copy is invalid: " + record_lost_};
+    const Status known = set_up_tables(copied ? nullptr : &(*applied)->pipe());
     if (!known) return known;
     {
         const std::lock_guard lock{mutex_};
@@ -333,9 +333,9 @@ Status MoverRun::keep() {
         if (long_enough && applied.current() > began_at) forget_stopped_tables();
         if (const auto failure = first_failure()) return *failure;
         if (const Status read = read_changed_tables(); !read) return read;
+        if (const Status expected = expect_authority_still(); !expected) return expected;
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;
-        if (const Status expected = expect_authority_still(); !expected) return expected;
         }
         if (retained_log_is_over())
             return Error{Errc::too_large, "the retained log has reached its cap"};

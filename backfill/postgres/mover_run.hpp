@@ -118,7 +118,7 @@ private:
     bool sequences_end_ = false;
     std::optional<Error> copy_failure_;  // Guarded by mutex_.
     std::string stopped_table_;
+    std::string record_lost_;  // What is known of a record that is older than it was.
 };
 
 }  // namespace segue::backfill::postgres
-    std::string record_lost_;  // What is known of a record that is older than it was.

@@ -53,6 +53,8 @@ struct TableFigures {
     std::string stopped_because;
 };
 
+inline constexpr std::size_t passed_over_keys_max = 1000;
+
 enum class LeaseState {
     free,  // As far as is known.
     own,
@@ -66,16 +68,16 @@ struct MoverShared {
     MoverIdentity identity;  // Constant after start().
     AppliedPosition applied[2];
     StrayCount strays[2];
+    SequenceKeeper sequences;
     // Where the present authority's epoch began in its stream. What is recorded of strays is tied
     // to it.
-    SequenceKeeper sequences;
     std::atomic<std::uint64_t> since{0};
+    // The present authority's, and that of a change which this process is making, else 0.
+    std::atomic<std::uint64_t> epoch{0}, own_epoch{0};
     std::atomic<bool> paused{false};
     // Changes that a table of the set does not take are passed over, on the operator's word.
     std::atomic<bool> passes_over{false};
     std::atomic<std::uint64_t> passed_over{0};  // So many were.
-    // The present authority's, and that of a change which this process is making, else 0.
-    std::atomic<std::uint64_t> epoch{0}, own_epoch{0};
     // How often an applier has made changes of the schema durable.
     std::atomic<std::uint64_t> schema_changes{0};
 
@@ -83,24 +85,27 @@ struct MoverShared {
     Side authority = Side::source;
     router::Backfill backfill = router::Backfill::none;
     LeaseState lease = LeaseState::free;
+    // The generations that a run of ours has taken last, by side; empty once they are known to be
+    // lost.
+    std::optional<std::int64_t> leases[2];
     bool indexing = false;
     SideFigures sides[2];
     std::map<std::pair<std::string, std::string>, TableFigures> tables;
     std::set<std::pair<std::string, std::string>> passed_over_tables;
-    // The generations that a run of ours has taken last, by side; empty once they are known to be
-    // lost.
-    std::optional<std::int64_t> leases[2];
+    // The rows that those changes were about, as a verification lists keys; at most
+    // passed_over_keys_max a table, the others wait for a verification.
+    std::map<std::pair<std::string, std::string>, std::set<std::string>> passed_over_keys;
     std::vector<std::string> problems;
     std::string stream_problem[2];
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.
     std::string invalid;
     std::optional<std::chrono::steady_clock::time_point> copying_since;
     std::uint64_t copied_when_started = 0;
-};
-
-}  // namespace segue::backfill::postgres
 
     Told told() const {
         const std::lock_guard lock{mutex};
         return {authority, epoch.load(), own_epoch.load(), Position{since.load()}};
     }
+};
+
+}  // namespace segue::backfill::postgres

@@ -42,6 +42,7 @@ public:
         const std::lock_guard lock{shared_.mutex};
         shared_.passes_over.store(false);
         shared_.passed_over_tables.clear();
+        shared_.passed_over_keys.clear();
     }
     PassingOver(const PassingOver&) = delete;
     PassingOver& operator=(const PassingOver&) = delete;
@@ -50,10 +51,69 @@ public:
         shared_.passed_over_tables.insert(tables.begin(), tables.end());
         shared_.passes_over.store(true);
     }
+    std::vector<std::string> keys(const TableName& table) const {
+        const std::lock_guard lock{shared_.mutex};
+        const auto found = shared_.passed_over_keys.find(table);
+        if (found == shared_.passed_over_keys.end()) return {};
+        return {found->second.begin(), found->second.end()};
+    }
+    // False where changes of other rows have been passed over since.
+    bool end(const TableName& table, const std::vector<std::string>& mended) {
+        const std::lock_guard lock{shared_.mutex};
+        if (shared_.passed_over_keys[table].size() > mended.size()) return false;
+        shared_.passed_over_tables.erase(table);
+        return true;
+    }
 
 private:
     MoverShared& shared_;
 };
+
+// A row that is changed all the time would stop the stream again as soon as nothing is passed over
+// any more: the rows that were are copied again first, at a moment when the stream is held, and
+// from that moment on their table is strict. What cannot be mended so waits for the repair.
+constexpr int mending_rounds_max = 10;
+constexpr std::chrono::seconds mending_time{30};
+
+Status mend_passed_over(const CurrentRun& current,
+                        MoverShared& shared,
+                        PassingOver& passing,
+                        const TableName& name,
+                        RepairNote note) {
+    for (int round = 0; round < mending_rounds_max; ++round) {
+        const auto run = current();
+        if (!run) return not_connected();
+        const std::vector<Table> tables = run->authority_tables();
+        const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
+            return one.schema == name.first && one.name == name.second;
+        });
+        const auto keys = passing.keys(name);
+        if (table == tables.end() || table->key.empty() || keys.empty()) return Done{};
+        note.id = new_id(std::chrono::system_clock::now());
+        note.changed = keys.size();
+        RecordLink record{current, note.authority};
+        const auto tell = [&](RepairState state) -> Status {
+            const auto connection = record.get();
+            if (!connection) return connection.error();
+            const auto told = (*connection)->execute(repair_sql(note, state));
+            if (!told) return told.error();
+            return Done{};
+        };
+        if (Status told = tell(RepairState::begun); !told) return told;
+        bool ended = false;
+        const auto mended = refresh_rows(run,
+                                         shared,
+                                         *table,
+                                         keys,
+                                         repair_sql(note, RepairState::done),
+                                         Clock::now() + mending_time,
+                                         [&] { ended = passing.end(name, keys); });
+        if (!mended) return mended.error();
+        if (Status told = tell(RepairState::done); !told) return told;
+        if (ended) return Done{};
+    }
+    return Done{};
+}
 
 }  // namespace
 
@@ -87,6 +147,7 @@ Status VerificationDesk::try_note_unequal(const std::set<TableName>& tables,
     for (const TableName& name : tables) begin_again(noted.tables[name]);
     noted.verdict = Verdict::mended;  // Stands for different, and is gone on with.
     noted.ended_at = std::chrono::system_clock::now();
+    noted_ = noted.id;
     PostgresVerifyBook book{current_, side, stopping_};
     if (Status kept = book.open(noted); !kept) return kept;
     return compare_again(**connection, tables);
@@ -135,7 +196,17 @@ Result<PassedOver> VerificationDesk::pass_stopped(const std::string& asked_by) {
         return Error{Errc::timed_out,
                      "the stream does not get on: " + shared_.stream_problem[index(side)]};
     }
-    for (const TableName& name : tables) result.tables.push_back(name.first + "." + name.second);
+    for (const TableName& name : tables) {
+        result.tables.push_back(name.first + "." + name.second);
+        RepairNote note;
+        note.verification = noted_;
+        note.asked_by = asked_by;
+        note.authority = side;
+        note.schema = name.first;
+        note.table = name.second;
+        // What is not mended here is on record as different, and is by the repair.
+        (void)mend_passed_over(current_, shared_, passing, name, std::move(note));
+    }
     result.changes = shared_.passed_over.load();
     const std::lock_guard lock{shared_.mutex};
     for (auto& [name, figures] : shared_.tables) figures.stopped_because.clear();

@@ -13,8 +13,9 @@ constexpr const char* unique_violation = "23505";
 // Rows on their way into the table, on the follower, within one transaction.
 constexpr const char* fresh_table = "pg_temp.segue_fresh";
 // The stream is held meanwhile. What is still displaced then is missing, and found by the next
-// verification.
-constexpr int displaced_rounds_max = 200;
+// verification: a chain of so many rows, each of which has the unique value of the next, is some
+// ten thousand long.
+constexpr std::chrono::seconds displaced_time_max{20};
 
 // Those that are written; the others are computed.
 std::string column_list(const Table& table) {
@@ -102,7 +103,8 @@ Status insert_rows(const Refresh& refresh, PostgresTwin& twin, Connection& write
                        " INCLUDING GENERATED) ON COMMIT DROP");
     if (!made) return made.error();
     std::string condition = refresh.condition;
-    for (int round = 0; round < displaced_rounds_max; ++round) {
+    const auto deadline = Clock::now() + displaced_time_max;
+    while (Clock::now() < deadline) {
         const Status copied =
             copy_rows(twin.connection(refresh.authority), writer, table, condition, fresh_table);
         if (!copied) return copied;
@@ -158,7 +160,8 @@ Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
                                                const Table& table,
                                                const std::vector<std::string>& keys,
                                                const std::string& account,
-                                               Clock::time_point deadline) {
+                                               Clock::time_point deadline,
+                                               const std::function<void()>& then) {
     Side authority;
     {
         const std::lock_guard lock{shared.mutex};
@@ -177,6 +180,7 @@ Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
         if (!rewritten && rewritten.error().sqlstate == unique_violation)
             rewritten = rewrite(refresh, **twin, **writer, Room::is_made);
         took = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun_at);
+        if (rewritten && then) then();
         return rewritten;
     });
     if (!done) return done.error();

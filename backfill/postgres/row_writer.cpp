@@ -1,5 +1,6 @@
 #include "backfill/postgres/row_writer.hpp"
 
+#include <algorithm>
 #include <functional>
 
 namespace segue::backfill::postgres {
@@ -102,6 +103,42 @@ Result<bool> RowWriter::write_if_it_fits(Connection& follower, const Change& cha
                                                " RELEASE SAVEPOINT segue_change");
     if (!ended) return ended.error();
     return fits;
+}
+
+namespace {
+
+// As the server writes a field of a row, always quoted.
+void add_field(std::string& row, std::string_view text) {
+    row += row.size() > 1 ? ",\"" : "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') row.push_back(c);
+        row.push_back(c);
+    }
+    row.push_back('"');
+}
+
+}  // namespace
+
+std::vector<std::string> RowWriter::keys_of(const Change& change) const {
+    const Relation& relation = change.relation();
+    const auto table = tables_.find({relation.schema, relation.name});
+    if (table == tables_.end() || table->second.table.key.empty()) return {};
+    std::string before = "(", after = "(";
+    for (const int key : table->second.table.key) {
+        const std::string& name = table->second.table.columns[static_cast<std::size_t>(key)].name;
+        const auto column = std::find_if(
+            relation.columns.begin(), relation.columns.end(), [&](const Relation::Column& one) {
+                return one.name == name;
+            });
+        if (column == relation.columns.end()) return {};
+        const auto i = static_cast<std::size_t>(column - relation.columns.begin());
+        add_field(before, change.key_cell(i).text);
+        const bool moved = change.new_size() > 0 && change.new_cell(i).kind == CellKind::text;
+        add_field(after, moved ? change.new_cell(i).text : change.key_cell(i).text);
+    }
+    std::vector<std::string> keys{before + ")"};
+    if (after != before) keys.push_back(after + ")");
+    return keys;
 }
 
 Status RowWriter::forget(StatementPipeline& pipeline, const ForgetChunk& chunk) {

@@ -29,6 +29,9 @@ public:
     // Outside the pipeline. False, and nothing of it is left, where it does not hit one row or
     // breaks a constraint.
     Result<bool> write_if_it_fits(Connection& follower, const Change& change);
+    // The rows that a change is about, before and after it, as a verification lists keys. Empty for
+    // a table without a key.
+    std::vector<std::string> keys_of(const Change& change) const;
     // Tables were changed: every statement is made anew when it is needed.
     Status forget_statements(StatementPipeline& pipeline);
     // The chunk's record and its rows.

@@ -154,6 +154,11 @@ void StatementPipeline::take_result(PGresult* result) {
         return;
     }
     failed_subject_ = outstanding_.empty() ? "" : outstanding_.front().subject;
+    // What is checked at the end of the transaction only the server can tell the table of.
+    const char* const schema = PQresultErrorField(result, PG_DIAG_SCHEMA_NAME);
+    const char* const table = PQresultErrorField(result, PG_DIAG_TABLE_NAME);
+    if (schema != nullptr && table != nullptr && failed_subject_ == "COMMIT")
+        failed_subject_ = std::string{schema} + "." + table;
     failure_ = connection_->error(failed_subject_.empty() ? "apply" : failed_subject_, result);
 }
 

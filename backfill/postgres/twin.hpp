@@ -82,12 +82,14 @@ Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
 
 // Copies the rows of these keys anew from the authority (R6), at a moment when the follower is
 // exactly what the authority's snapshot shows. Keys as a verification lists them. In the same
-// transaction of the follower goes `account`, a statement. Returns how long the stream was held.
+// transaction of the follower goes `account`, a statement. `then`, where given, is called once it
+// is done, before the stream goes on. Returns how long the stream was held.
 Result<std::chrono::microseconds> refresh_rows(std::shared_ptr<MoverRun> run,
                                                MoverShared& shared,
                                                const Table& table,
                                                const std::vector<std::string>& keys,
                                                const std::string& account,
-                                               Clock::time_point deadline);
+                                               Clock::time_point deadline,
+                                               const std::function<void()>& then = {});
 
 }  // namespace segue::backfill::postgres

@@ -100,6 +100,7 @@ private:
     std::atomic<std::uint64_t> rows_so_far_{0}, rows_per_second_{0};
     std::atomic<bool> stopping_{false};
     EqualSince equal_since_;
+    std::string noted_;  // The verification that stands for what a stream has passed over.
 
     // Of the background.
     std::atomic<std::uint64_t> background_rate_{0}, background_rows_{0};

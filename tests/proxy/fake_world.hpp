@@ -166,6 +166,10 @@ public:
     Result<std::optional<backfill::Verification>> verified() override;
     Result<backfill::RepairReport> repair(const std::string& asked_by) override;
     Result<backfill::PassedOver> pass_stopped(const std::string&) override;
+    Result<std::vector<std::string>> copy_stopped_again() override {
+        world_.table_stopped = false;
+        return std::vector<std::string>{"public.t"};
+    }
     Result<std::vector<backfill::RepairRecord>> repairs(const std::string&) override {
         return std::vector<backfill::RepairRecord>{};
     }

@@ -184,6 +184,7 @@ public:
         return broken();
     }
     Result<backfill::PassedOver> pass_stopped(const std::string&) override { return broken(); }
+    Result<std::vector<std::string>> copy_stopped_again() override { return broken(); }
     std::uint64_t verify_rows_so_far() const override { return 0; }
     void verify_in_background(std::uint64_t) override {}
     void hold_background(bool) override {}
