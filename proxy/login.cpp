@@ -43,12 +43,18 @@ std::optional<Authority> read_authority(const Traffic& traffic) {
 
 enum class Replication : std::uint8_t { no, physical, logical };  // Logical: in a database.
 
+// As the server reads a boolean: whatever its case, as far as it can be told from true.
+bool says_no(std::string value) {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    std::transform(value.begin(), value.end(), value.begin(), lower);
+    const auto begins = [&value](std::string_view word) { return word.starts_with(value); };
+    return value == "0" || begins("false") || begins("no") || (value.size() > 1 && begins("off"));
+}
+
 Replication replication_of(const pg::StartupMessage& startup) {
     const std::string_view value = startup.parameter("replication");
     if (value == "database") return Replication::logical;
-    const bool no =
-        value.empty() || value == "false" || value == "off" || value == "no" || value == "0";
-    return no ? Replication::no : Replication::physical;
+    return says_no(std::string{value}) ? Replication::no : Replication::physical;
 }
 
 class Login {

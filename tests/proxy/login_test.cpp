@@ -165,6 +165,13 @@ TEST(Login, ReplicationGoesToTheAuthorityAndStays) {
                 "walsender");
             EXPECT_TRUE(session.passed_through && session.replication && !session.movable);
         }
+        for (const char* none : {"f", "Off", "0", "NO"}) {
+            SCOPED_TRACE(none);
+            const Client client = connect(
+                front.url("postgres", "x", std::string{"sslmode=disable replication="} + none));
+            ASSERT_EQ(PQstatus(client.get()), CONNECTION_OK) << PQerrorMessage(client.get());
+            EXPECT_TRUE(front.sink.sessions.back()->movable);
+        }
     }
 }
 
@@ -385,6 +392,22 @@ TEST(Login, NegotiatesTheVersionOnEachLegAndTakesLongCancelKeys) {
         EXPECT_EQ(seen.version, protocol_3_2);
         EXPECT_EQ(seen.cancel, cancel);
     }
+}
+
+// What somebody in the middle slips in before the handshake is not taken for the client's.
+TEST(Login, TakesNothingThatCameInClearBehindARequestForTls) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source{ServerOptions{.tls = true}};
+    Front front{config_of(source), config_of(source), true, source};
+    front.run();
+    using namespace protocol::postgres;
+    const std::string heard = say_and_read(
+        front.port(),
+        encode_ssl_request() + encode_startup({protocol_3_0, {{"user", "postgres"}}, {}}),
+        1000);
+    EXPECT_EQ(heard.substr(0, 1), "S");
+    EXPECT_EQ(heard.find('R'), std::string::npos);
+    EXPECT_TRUE(front.sink.sessions.empty());
 }
 
 TEST(Login, AFloodOfSilentClientsMakesOthersWaitAndNotFail) {
