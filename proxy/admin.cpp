@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "proxy/first_line.hpp"
+#include "proxy/loopback.hpp"
 #include "proxy/metrics.hpp"
 
 namespace segue::proxy {
@@ -27,18 +28,54 @@ HttpAnswer failure(unsigned status, const std::string& reason) {
     return answer_json(status, {{"reason", reason}});
 }
 
-}  // namespace
+// The page holds its own style and script, and asks nobody but us.
+constexpr const char* console_policy =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src "
+    "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-bool Admin::allowed(const HttpRequest& request) const {
-    if (token_.empty()) return true;
-    const std::string expected = "Bearer " + token_;
+bool bears(const HttpRequest& request, const std::string& token) {
+    const std::string expected = "Bearer " + token;
     return request.authorization.size() == expected.size() &&
            CRYPTO_memcmp(request.authorization.data(), expected.data(), expected.size()) == 0;
 }
 
+// A web page may have its own name resolve to this machine, and then asks in the browser's name:
+// what it names is not ours.
+bool names_this_machine(const std::string& host) {
+    if (host.empty()) return true;
+    if (host.front() == '[') return is_loopback(host.substr(1, host.find(']') - 1));
+    return is_loopback(host.substr(0, host.find(':')));
+}
+
+json events_json(const std::vector<RecentEvent>& events) {
+    json list = json::array();
+    for (const RecentEvent& one : events) {
+        list.push_back({{"at", format_time(one.at)},
+                        {"kind", one.kind},
+                        {"detail", one.detail},
+                        {"warning", one.warning}});
+    }
+    return list;
+}
+
+}  // namespace
+
+bool Admin::may(const HttpRequest& request) const {
+    if (tokens_.operate.empty()) return true;
+    if (bears(request, tokens_.operate)) return true;
+    return request.method == "GET" && !tokens_.read.empty() && bears(request, tokens_.read);
+}
+
 HttpAnswer Admin::answer(const HttpRequest& request) {
-    if (!allowed(request))
+    if (request.method == "GET" && request.path == "/")
+        return {200, "text/html; charset=utf-8", std::string{console_page}, console_policy};
+    if (tokens_.operate.empty() && !names_this_machine(request.host))
+        return failure(421, "expected this machine's own name: localhost or its loopback address");
+    if (!may(request)) {
+        const bool reader = !tokens_.read.empty() && bears(request, tokens_.read);
+        if (reader) return failure(403, "the token of [admin] read_token_file only reads");
         return failure(401, "expected \"Authorization: Bearer <the token of [admin] token_file>\"");
+    }
     const bool verb = request.path.starts_with(verb_prefix);
     const std::string rest = verb ? request.path.substr(verb_prefix.size()) : "";
     if (request.method == "GET") return verb ? show_verb(rest) : get(request.path);
@@ -47,15 +84,16 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
 }
 
 HttpAnswer Admin::get(const std::string& path) {
-    if (path == "/status") return answer_json(200, status_json(inputs_()));
+    if (path == "/status") return answer_json(200, status_json(sources_.inputs()));
+    if (path == "/events") return answer_json(200, events_json(sources_.events()));
     if (path == "/metrics")
-        return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(inputs_())};
+        return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_.inputs())};
     if (path == "/healthz") {
-        const StatusInputs inputs = inputs_();
+        const StatusInputs inputs = sources_.inputs();
         if (inputs.board.authority_known) return {200, "text/plain", "ok\n"};
         return {503, "text/plain", "clients wait: " + inputs.board.waiting_for + "\n"};
     }
-    return failure(404, "expected /status, /metrics, /healthz or /verb/<number>");
+    return failure(404, "expected /, /status, /events, /metrics, /healthz or /verb/<number>");
 }
 
 HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request) {
@@ -86,11 +124,11 @@ HttpAnswer Admin::show_verb(const std::string& number) {
     return answer_json(200, body);
 }
 
-Result<std::string> read_token(const std::string& file) {
+Result<std::string> read_token(const std::string& key, const std::string& file) {
     auto token = first_line(file);
     if (!token) {
         return Error{Errc::io,
-                     "[admin] token_file " + file +
+                     "[admin] " + key + " " + file +
                          ": expected a token in its first line, of at most " +
                          std::to_string(first_line_max) + " bytes"};
     }

@@ -2,42 +2,60 @@
 // What the admin address answers. None of it waits: verbs go to the operator's thread and are asked
 // after.
 //
+//   GET  /                the console: one page, which asks for the rest; it needs no token itself
 //   GET  /status          the JSON of INTERFACE
-//   GET  /metrics         Prometheus text
-//   GET  /healthz         200 "ok" while clients are served, else 503 and why not
-//   POST /verb/<name>     arguments as a JSON object (application/json); 202 {"number": N}, or 409
-//   {"reason": ...} GET  /verb/<number>   {"verb", "running", and when it has ended "exit_code",
-//   "text", "details"}
+//   GET  /events          [{at, kind, detail, warning}] of this process, the last ones, oldest
+//   first GET  /metrics         Prometheus text GET  /healthz         200 "ok" while clients are
+//   served, else 503 and why not POST /verb/<name>     arguments as a JSON object
+//   (application/json); 202 {"number": N}, or 409
+//                         {"reason": ...}
+//   GET  /verb/<number>   {"verb", "running", and when it has ended "exit_code", "text", "details"}
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "proxy/http.hpp"
+#include "proxy/journal.hpp"
 #include "proxy/operator.hpp"
 #include "proxy/status.hpp"
 
 namespace segue::proxy {
 
+// Empty: whoever reaches the address is the operator.
+struct AdminTokens {
+    std::string operate;
+    std::string read;  // For GET only; empty: there is no such token.
+};
+
+// What is shown; neither may wait.
+struct AdminSources {
+    std::function<StatusInputs()> inputs;
+    std::function<std::vector<RecentEvent>()> events;
+};
+
 class Admin {
 public:
-    // `token`: empty where none is needed. `inputs` must not wait.
-    Admin(std::function<StatusInputs()> inputs, Operator& operator_thread, std::string token)
-        : inputs_(std::move(inputs)), operator_(operator_thread), token_(std::move(token)) {}
+    Admin(AdminSources sources, Operator& operator_thread, AdminTokens tokens)
+        : sources_(std::move(sources)), operator_(operator_thread), tokens_(std::move(tokens)) {}
 
     HttpAnswer answer(const HttpRequest& request);
 
 private:
-    bool allowed(const HttpRequest& request) const;
+    bool may(const HttpRequest& request) const;
     HttpAnswer get(const std::string& path);
     HttpAnswer begin_verb(const std::string& verb, const HttpRequest& request);
     HttpAnswer show_verb(const std::string& number);
 
-    std::function<StatusInputs()> inputs_;
+    AdminSources sources_;
     Operator& operator_;
-    std::string token_;
+    AdminTokens tokens_;
 };
 
-// The first line of the file.
-Result<std::string> read_token(const std::string& file);
+// The first line of the file, which the key of [admin] names.
+Result<std::string> read_token(const std::string& key, const std::string& file);
+
+// The page. A build step makes it of console.html.
+extern const std::string_view console_page;
 
 }  // namespace segue::proxy

@@ -97,7 +97,7 @@ Result<AdminAnswer> AdminClient::exchange(const std::string& method,
         exchange.request.target(path);
         exchange.request.version(11);
         exchange.request.keep_alive(false);
-        exchange.request.set(http::field::host, "segue");
+        exchange.request.set(http::field::host, "localhost");
         if (!token_.empty()) exchange.request.set(http::field::authorization, "Bearer " + token_);
         if (method == "POST") exchange.request.set(http::field::content_type, "application/json");
         exchange.request.body() = body;

@@ -42,6 +42,22 @@ int relay_threads(const Config& config) {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+Result<AdminTokens> read_tokens(const Config& config) {
+    AdminTokens tokens;
+    const auto take = [](const char* key, const std::string& file, std::string& into) -> Status {
+        if (file.empty()) return Done{};
+        auto read = read_token(key, file);
+        if (!read) return read.error();
+        into = std::move(*read);
+        return Done{};
+    };
+    if (const Status s = take("token_file", config.admin_token_file, tokens.operate); !s)
+        return s.error();
+    if (const Status s = take("read_token_file", config.admin_read_token_file, tokens.read); !s)
+        return s.error();
+    return tokens;
+}
+
 // Everything that does not need the control thread to exist first is built by the constructor, in
 // the order in which it is used; destruction is the reverse.
 class App {
@@ -50,7 +66,7 @@ public:
     ~App() { stop(); }
 
     // Opens the addresses and starts the threads. An Error names the address.
-    Status start(const ClientTls* tls, const std::string& token);
+    Status start(const ClientTls* tls, const AdminTokens& tokens);
     void stop();
 
 private:
@@ -134,14 +150,18 @@ StatusInputs App::inputs() const {
     inputs.degraded = registry_.gate_status().degraded;
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
     inputs.accepted = config_.accepted;
+    inputs.migration = config_.migration;
     if (inputs.board.verify.outcome == VerifyOutcome::running) {
         inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
     }
     return inputs;
 }
 
-Status App::start(const ClientTls* tls, const std::string& token) {
-    admin_ = std::make_unique<Admin>([this] { return inputs(); }, operator_, token);
+Status App::start(const ClientTls* tls, const AdminTokens& tokens) {
+    admin_ = std::make_unique<Admin>(
+        AdminSources{[this] { return inputs(); }, [this] { return journal_.recent(); }},
+        operator_,
+        tokens);
     auto http =
         HttpServer::listen(control_.context(), config_.admin, [this](const HttpRequest& request) {
             return admin_->answer(request);
@@ -199,12 +219,8 @@ int run_app(const Config& config) {
         spdlog::critical("{}", error.detail);
         return code;
     };
-    std::string token;
-    if (!config.admin_token_file.empty()) {
-        auto read = read_token(config.admin_token_file);
-        if (!read) return refused(read.error(), configuration_error);
-        token = *read;
-    }
+    auto tokens = read_tokens(config);
+    if (!tokens) return refused(tokens.error(), configuration_error);
     std::unique_ptr<ClientTls> tls;
     if (!config.tls_certificate.empty()) {
         auto made = ClientTls::make(config.tls_certificate, config.tls_key, config.tls_client_ca);
@@ -222,7 +238,7 @@ int run_app(const Config& config) {
                          readable.error().detail);
     }
     App app{config, std::move(*dialer), control};
-    if (const Status started = app.start(tls.get(), token); !started)
+    if (const Status started = app.start(tls.get(), *tokens); !started)
         return refused(started.error(), 1);
     if (config.move_percent > 0) {
         spdlog::warn("development: sessions are moved at random at {} % of their boundaries",

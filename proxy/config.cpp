@@ -136,6 +136,10 @@ void read_admin(ConfigReader& reader, Config& config) {
         }
     }
     read_file_name(reader, "token_file", config.admin_token_file);
+    read_file_name(reader, "read_token_file", config.admin_read_token_file);
+    if (!config.admin_read_token_file.empty() && config.admin_token_file.empty())
+        reader.expected("read_token_file",
+                        "a token_file beside it: without one everybody operates");
     if (!local(config.admin) && config.admin_token_file.empty()) {
         reader.expected("address",
                         "a token_file beside an address that is neither loopback nor unix");

@@ -52,7 +52,7 @@ struct Config {
     std::string tls_client_ca;  // Empty: clients are not asked for certificates.
     OtherDatabases other_databases = OtherDatabases::source;
     Address admin = {"127.0.0.1", 6480, ""};
-    std::string admin_token_file;
+    std::string admin_token_file, admin_read_token_file;
     ServerConfig source, target;
     RoleSync roles = RoleSync::sync;
     CredentialMap credentials;
@@ -70,10 +70,10 @@ struct Config {
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     // Ours beyond INTERFACE, all with defaults:
-    int relay_threads = 0;              // [limits] relay_threads; 0: see the example.
-    bool io_uring = true;               // [limits] io_uring
-    int copy_workers = 2;               // [limits] copy_workers
-    std::uint32_t clients_max = 10000;  // [limits] clients
+    int relay_threads = 0;                           // [limits] relay_threads; 0: see the example.
+    bool io_uring = true;                            // [limits] io_uring
+    int copy_workers = 2;                            // [limits] copy_workers
+    std::uint32_t clients_max = 10000;               // [limits] clients
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms
     std::size_t carry_temporary_max =
         1024 * 1024;         // [sessions] carry_temporary_kb, in bytes; 0: none are carried.

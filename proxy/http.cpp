@@ -94,6 +94,7 @@ asio::awaitable<void> serve_connection(std::shared_ptr<State> state, Socket sock
         plain.path = request.target();
         plain.authorization = request[http::field::authorization];
         plain.content_type = request[http::field::content_type];
+        plain.host = request[http::field::host];
         plain.body = std::move(request.body());
         HttpAnswer answer = state->answer(plain);
 
@@ -101,6 +102,9 @@ asio::awaitable<void> serve_connection(std::shared_ptr<State> state, Socket sock
                                                    request.version()};
         response.set(http::field::content_type, answer.content_type);
         response.set(http::field::cache_control, "no-store");
+        response.set("Content-Security-Policy", answer.content_security_policy);
+        response.set("X-Content-Type-Options", "nosniff");
+        response.set("X-Frame-Options", "DENY");
         response.keep_alive(request.keep_alive() && !state->stopped);
         response.body() = std::move(answer.body);
         response.prepare_payload();

@@ -16,13 +16,14 @@ namespace segue::proxy {
 struct HttpRequest {
     std::string method, path;  // The path with its query, if any.
     std::string body;
-    std::string authorization, content_type;  // The headers' values.
+    std::string authorization, content_type, host;  // The headers' values.
 };
 
 struct HttpAnswer {
     unsigned status = 200;
     std::string content_type = "application/json";
     std::string body;
+    std::string content_security_policy = "default-src 'none'";
 };
 
 inline constexpr std::size_t http_connections_max =

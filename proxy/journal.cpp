@@ -20,12 +20,12 @@ DurableJournal::~DurableJournal() {
 
 void DurableJournal::event(const std::string& kind, const std::string& detail) {
     spdlog::info("{}: {}", kind, detail);
-    push(kind, detail);
+    push({std::chrono::system_clock::now(), kind, detail, false});
 }
 
 void DurableJournal::warning(const std::string& kind, const std::string& detail) {
     spdlog::warn("{}: {}", kind, detail);
-    push(kind, detail);
+    push({std::chrono::system_clock::now(), kind, detail, true});
 }
 
 void DurableJournal::set_durable(bool durable) {
@@ -39,14 +39,21 @@ std::uint64_t DurableJournal::dropped() const {
     return dropped_;
 }
 
-void DurableJournal::push(const std::string& kind, const std::string& detail) {
+std::vector<RecentEvent> DurableJournal::recent() const {
     const std::lock_guard lock{mutex_};
+    return {recent_.begin(), recent_.end()};
+}
+
+void DurableJournal::push(RecentEvent event) {
+    const std::lock_guard lock{mutex_};
+    if (recent_.size() == events_recent_max) recent_.pop_front();
+    recent_.push_back(event);
     if (!durable_) return;
     if (waiting_.size() == events_waiting_max) {
         waiting_.pop_front();
         ++dropped_;
     }
-    waiting_.push_back({kind, detail});
+    waiting_.push_back({std::move(event.kind), std::move(event.detail)});
     changed_.notify_one();
 }
 

@@ -160,6 +160,9 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("sessions_pinned",
                "Sessions that cannot move.",
                static_cast<double>(inputs.sessions.pinned));
+    text.counter("transactions_total",
+                 "Transactions of clients that have ended; a statement of its own is one.",
+                 inputs.sessions.transactions);
     text.gauge("answers_waiting",
                "Sessions whose answer waits for the follower (mirror sync).",
                static_cast<double>(inputs.sessions.answers_waiting));

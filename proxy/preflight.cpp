@@ -66,6 +66,7 @@ void check_exposure(const Config& config, std::vector<Finding>& findings) {
     if (config.source.password_in_url || config.target.password_in_url)
         check_secret(config.file, "a password", findings);
     check_secret(config.admin_token_file, "the admin token", findings);
+    check_secret(config.admin_read_token_file, "the token of who reads", findings);
     check_secret(config.tls_key, "a private key", findings);
     for (const std::string& file : config.secret_files) check_secret(file, "a password", findings);
 }

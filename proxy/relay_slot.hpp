@@ -29,6 +29,7 @@ struct RelayThread::Slot {
     LendReceiver receiver;           // Somebody waits for the session,
     Clock::time_point lend_until{};  // no longer than until here.
     int cancels = 0;                 // On their way to its server.
+    std::uint32_t transactions = 0;  // That are in RelayThread::transactions_.
     bool passed_through = false;
     bool newcomer = false;  // Let in during a hold; not stopped before the next one.
     bool removed = false;

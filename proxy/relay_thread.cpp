@@ -190,6 +190,7 @@ void RelayThread::change_server(Slot& slot) {
 
 void RelayThread::remove(Slot& slot) {
     if (slot.relay.dropped_request()) ++requests_dropped_;
+    count_transactions(slot);
     if (slot.receiver) {
         --lends_waiting_;
         std::exchange(slot.receiver, nullptr)(nullptr);

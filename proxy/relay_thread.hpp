@@ -86,6 +86,8 @@ public:
     // Any thread. Tasks run in order. Those posted after stop() are not run: their futures break.
     void post(Task task);
     std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
+    // That have ended in sessions of this thread, as of the last survey. Any thread.
+    std::uint64_t transactions() const { return transactions_.load(std::memory_order_relaxed); }
 
     // [own] One turn of the loop; waits for events up to `timeout`, negative: for ever.
     void turn(std::chrono::milliseconds timeout);
@@ -146,7 +148,7 @@ public:
     // [own] What keeps this session from its boundary, and for how long already.
     Pin busy(std::uint64_t id) const;
     // [own]
-    ThreadSurvey survey() const;
+    ThreadSurvey survey();
 
 private:
     struct Slot;
@@ -193,6 +195,7 @@ private:
     bool is_held(const Slot& slot) const;
     void stop_if_wanted(Slot& slot);
     void force_move_sometimes(Slot& slot);
+    void count_transactions(Slot& slot);
     void remove(Slot& slot);
     void resume_buffered();
     void release_some();
@@ -240,6 +243,7 @@ private:
     ReleaseReport release_report_;
     bool release_pending_ = false;
     std::uint64_t requests_dropped_ = 0;  // In this hold.
+    std::atomic<std::uint64_t> transactions_{0};
 
     std::optional<ThreadReads> reads_;
     bool shift_wanted_ = false;

@@ -268,9 +268,19 @@ Pin RelayThread::busy(std::uint64_t id) const {
     return found == slots_.end() ? Pin{} : busy(*found->second);
 }
 
-ThreadSurvey RelayThread::survey() const {
+// Of a session that is away with what is counted when it is back.
+void RelayThread::count_transactions(Slot& slot) {
+    const Session* session = slot.relay.session();
+    if (session == nullptr) return;
+    const std::uint32_t ended = session->boundary.transactions_ended();
+    transactions_.fetch_add(ended - slot.transactions, std::memory_order_relaxed);
+    slot.transactions = ended;
+}
+
+ThreadSurvey RelayThread::survey() {
     ThreadSurvey survey;
     for (const auto& [id, slot] : slots_) {
+        count_transactions(*slot);
         const Relay& relay = slot->relay;
         if (const auto since = relay.held_since()) {
             ++survey.answers_waiting;

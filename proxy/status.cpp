@@ -97,7 +97,8 @@ json sessions_json(const SessionsReport& sessions) {
     return {{"total", sessions.total},
             {"held", sessions.held},
             {"pinned", sessions.pinned},
-            {"pins", std::move(pins)}};
+            {"pins", std::move(pins)},
+            {"transactions", sessions.transactions}};
 }
 
 json change_json(const std::optional<LastChange>& change) {
@@ -311,6 +312,7 @@ json status_json(const StatusInputs& inputs) {
         warning_list.push_back({{"code", warning.code}, {"text", warning.text}});
     const auto blockers = rollback_blockers(inputs);
     return {
+        {"migration", inputs.migration},
         {"authority",
          known_or_null(inputs, name(board.record ? board.record->authority : Side::source))},
         {"epoch", known_or_null(inputs, board.record ? board.record->epoch : 0)},

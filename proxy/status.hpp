@@ -17,6 +17,7 @@
 namespace segue::proxy {
 
 struct StatusInputs {
+    std::string migration;  // Its name.
     BoardState board;
     backfill::MoverStatus mover;
     SessionsReport sessions;

@@ -225,7 +225,7 @@ int run_verb(const Invocation& invocation, const Config& config) {
     if (!invocation.check_file.empty()) return check_file(invocation);
     std::string token;
     if (!config.admin_token_file.empty()) {
-        auto read = read_token(config.admin_token_file);
+        auto read = read_token("token_file", config.admin_token_file);
         if (!read) {
             std::cerr << "segue: " << read.error().detail << "\n";
             return 2;

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -91,7 +92,8 @@ void expect_shape(const json& status) {
                   "percent", "compared", "equal", "different", "unconfirmed", "shed"}));
     EXPECT_EQ(keys(status["shift"]),
               (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
-    EXPECT_EQ(keys(status["sessions"]), (std::set<std::string>{"total", "held", "pinned", "pins"}));
+    EXPECT_EQ(keys(status["sessions"]),
+              (std::set<std::string>{"total", "held", "pinned", "pins", "transactions"}));
     EXPECT_EQ(keys(status["verify"]),
               (std::set<std::string>{"state",
                                      "rows_compared",
@@ -230,6 +232,28 @@ TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {
     }
     EXPECT_NE(text.find("segue_authority{side=\"target\"} 1\n"), std::string::npos);
     EXPECT_NE(text.find("segue_stream_lag_bytes{stream=\"source\"} 100\n"), std::string::npos);
+}
+
+TEST(Status, TheDashboardAsksForMetricsThatThereAre) {
+    StatusInputs inputs = busy();
+    inputs.mover.rows_total_estimate = 10;
+    inputs.background.every_row_since = WallTime{};
+    for (backfill::StreamStatus& stream : inputs.mover.streams) stream.retained_log_bytes = 7;
+    const std::string there = metrics_text(inputs);
+    std::ifstream file{SEGUE_SOURCE "/configs/grafana.json"};
+    const json dashboard = json::parse(file);
+    int found = 0;
+    for (const json& panel : dashboard["panels"]) {
+        for (const json& target : panel["targets"]) {
+            const std::string asked = target["expr"];
+            const std::size_t begin = asked.find("segue_");
+            ASSERT_NE(begin, std::string::npos) << asked;
+            const std::string metric = asked.substr(begin, asked.find('{', begin) - begin);
+            EXPECT_NE(there.find("# TYPE " + metric + " "), std::string::npos) << metric;
+            ++found;
+        }
+    }
+    EXPECT_GT(found, 10);
 }
 
 TEST(Status, ShowsWhatTheOperatorHasAccepted) {
