@@ -172,12 +172,14 @@ VerbResult Operations::finish(const Json& arguments) {
         return VerbResult::refused("nothing is being moved: there is nothing to finish");
     const bool unfence = arguments.value("unfence", false);
     const bool finished = state.record->phase == router::Phase::finished;
-    if (finished && !unfence)
-        return VerbResult::done("finished already: the " +
-                                std::string{name(state.record->authority)} + " is the authority");
+    const Status both = both_take_part();
+    // An earlier one may have ended in the middle, after its tombstones: what is left is put back.
+    const VerbResult already =
+        VerbResult::done("finished already: the " + std::string{name(state.record->authority)} +
+                         " is the authority");
+    if (finished && !unfence && !both) return already;
     // Both sides are put back, so both must be there before anything is given up.
-    if (const Status both = both_take_part(); !both)
-        return VerbResult::refused(both.error().detail);
+    if (!both) return VerbResult::refused(both.error().detail);
     if (!finished && parts_.change.mover.status().moved_by_another) {
         return VerbResult::refused(
             "another Segue moves this migration, and its clients would be left where they are: run "
@@ -199,6 +201,7 @@ VerbResult Operations::finish(const Json& arguments) {
         return VerbResult::refused(done.error().detail +
                                    "\nRun `segue finish` again when that is mended.");
     }
+    if (finished && !unfence) return already;
     parts_.change.sessions.drop_other_connections();
     publish(tombstone);
     parts_.change.journal.event(

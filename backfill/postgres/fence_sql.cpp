@@ -68,15 +68,16 @@ std::string fence_functions_sql(Side side,
     // is told to nobody: no code of an application runs while the setting has it.
     const std::string new_tables =
         "DECLARE made record;\nBEGIN\n"
-        "  IF to_regclass('segue.ddl_token') IS NOT NULL THEN\n"
-        "    PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);\n"
-        "  END IF;\n"
         "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
         "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
         "      WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p')\n"
         "        AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
         "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
         "                        AND t.tgname = 'segue_fence') LOOP\n"
+        // Not before: `finish` waits for whoever has read it.
+        "    IF to_regclass('segue.ddl_token') IS NOT NULL THEN\n"
+        "      PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);\n"
+        "    END IF;\n"
         "    BEGIN\n"
         "      EXECUTE " +
         quote_literal(trigger.before_table) + " || made.object_identity || " +

@@ -297,7 +297,11 @@ TEST(Operations, FinishLeavesATombstoneThatServesTheRightSide) {
     EXPECT_FALSE(world.gate);
     EXPECT_FALSE(world.mover_started);
     EXPECT_TRUE(world.fence_closed[0]);
-    EXPECT_EQ(desk.run("finish").exit_code, 0);
+    const VerbResult again = desk.run("finish");
+    EXPECT_EQ(again.exit_code, 0);
+    EXPECT_TRUE(again.text.starts_with("finished already")) << again.text;
+    EXPECT_EQ(std::count(world.names.begin(), world.names.end(), "finish"), 2)
+        << "what an earlier one has left is put back";
     for (const char* verb : {"start", "cutover", "rollback", "pause", "verify"})
         EXPECT_EQ(desk.run(verb).exit_code, 1) << verb;
 
