@@ -13,7 +13,9 @@ constexpr std::chrono::seconds names_wait_max{5};
 
 // Stored expressions name a function by its OID: current_setting has 2077 and 3294, set_config
 // 2078, on every server. The bodies of functions in the SQL standard's form are stored so since
-// version 14. What is found too much does not exist in any session, and costs nothing.
+// version 14. What is found too much does not exist in any session, and costs nothing. But not the
+// names of settings that extensions define: a session tells those itself, and to ask for one that
+// only superusers may see is an error. Nor those that a client's encoding may not have.
 constexpr const char* names_query = R"sql(
 WITH calls AS (SELECT ':funcid (2077|2078|3294) ' AS pattern),
 texts AS (
@@ -43,7 +45,9 @@ names AS (
     UNION ALL
     SELECT regexp_replace(m[1], '[\s"]', '', 'g') FROM texts,
            regexp_matches(body, $$\mset\s+(?:session\s+|local\s+)?((?:\w+|"[^"]+")(?:\s*\.\s*(?:\w+|"[^"]+"))+|"[^".]+\.[^"]+")\s*(?:=|\mto\M)$$, 'gi') AS m)
-SELECT DISTINCT lower(name) AS name FROM names ORDER BY 1 LIMIT $1::int)sql";
+SELECT DISTINCT lower(name) AS name FROM names
+WHERE name !~ '[^ -~]' AND lower(name) NOT IN (SELECT lower(s.name) FROM pg_settings s)
+ORDER BY 1 LIMIT $1::int)sql";
 
 }  // namespace
 

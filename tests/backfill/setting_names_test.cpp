@@ -43,6 +43,21 @@ TEST(SettingNames, AreFoundWhereverTheDatabaseSetsOrReadsThem) {
                             "a.view"));
 }
 
+// Whoever may not see such a setting could not be asked for it either.
+TEST(SettingNames, AreNoneThatAnExtensionDefines) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source,
+                  "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN "
+                  "current_setting('auto_explain.log_level') || current_setting('a.own'); END $$; "
+                  "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = "
+                  "auto_explain', current_database()); END $$");
+    Connection source = databases.open(Side::source);
+    const auto names = load_setting_names(source);
+    ASSERT_TRUE(names) << names.error().detail;
+    EXPECT_THAT(*names, ElementsAre("a.own"));
+}
+
 TEST(SettingNames, AreFoundInBodiesOfTheStandardsForm) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
