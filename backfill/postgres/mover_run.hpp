@@ -64,7 +64,7 @@ private:
     Status take_over();
     // `both`: a side that cannot be read is an error; else it says nothing.
     Result<Claims> read_claims(bool both);
-    Status expect_authority(const Claims& claims);
+    Status expect_authority(const Told& told, const Claims& claims);
     Status expect_authority_still();
     void note_lease(LeaseState lease);
     Status read_figures(Side side);

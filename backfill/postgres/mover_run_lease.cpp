@@ -54,8 +54,7 @@ Result<Claims> MoverRun::read_claims(bool both) {
 
 // Only what is newer than what we were told ends a run here. A record that is older, as after a
 // failover, is for the checks of the servers to judge; without a reason of theirs it is one itself.
-Status MoverRun::expect_authority(const Claims& claims) {
-    const Told told = shared_.told();
+Status MoverRun::expect_authority(const Told& told, const Claims& claims) {
     const Standing found = standing(told, claims);
     switch (found) {
         case Standing::as_told:
@@ -83,7 +82,7 @@ Status MoverRun::expect_authority_still() {
         claims.by_side[index(side)] = *claim;
     }
     // A change of our own may have gone on meanwhile.
-    return shared_.told() == before ? expect_authority(claims) : Status{Done{}};
+    return shared_.told() == before ? expect_authority(before, claims) : Status{Done{}};
 }
 
 // The lease first: from then on no other mover works, and who has begun a change cannot commit it.
@@ -91,9 +90,12 @@ Status MoverRun::take_over() {
     const Status taken = take_leases();
     const bool of_another = !taken && taken.error().code == Errc::timed_out;
     if (of_another) return taken;
+    const Told before = shared_.told();
     const auto claims = read_claims(taken.has_value());
     if (!claims) return taken ? Status{claims.error()} : taken;
-    const Status expected = expect_authority(*claims);
+    if (!(shared_.told() == before))
+        return Error{Errc::closed, "the authority was changed while its records were read"};
+    const Status expected = expect_authority(before, *claims);
     return taken ? expected : taken;
 }
 
