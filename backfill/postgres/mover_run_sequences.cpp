@@ -1,5 +1,6 @@
 // The thread that keeps the follower's sequences ahead, while everything is copied.
 
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/mover_run.hpp"
 
 namespace segue::backfill::postgres {
@@ -9,6 +10,7 @@ namespace {
 // Between two looks. Where there are so many that one takes long, the servers rest longer.
 constexpr std::chrono::seconds sequences_interval{1};
 constexpr int rests_per_look = 20;
+constexpr std::string_view undefined_table = "42P01";
 
 }  // namespace
 
@@ -18,9 +20,16 @@ Status MoverRun::look_at_sequences() {
         const std::lock_guard lock{shared_.mutex};
         authority = shared_.authority;
     }
-    return shared_.sequences.round([this](Side side) { return link(side, LinkKind::writer); },
-                                   authority,
-                                   shared_.identity.migration_id);
+    const auto round = [&] {
+        return shared_.sequences.round([this](Side side) { return link(side, LinkKind::writer); },
+                                       authority,
+                                       shared_.identity.migration_id);
+    };
+    // Somebody may hold the lock of one, or drop one between the list and its place.
+    return retry_locked(std::chrono::steady_clock::now() + lock_wait_max, [&] {
+        const Status looked = round();
+        return !looked && looked.error().sqlstate == undefined_table ? round() : looked;
+    });
 }
 
 void MoverRun::keep_sequences() {
