@@ -69,7 +69,7 @@ bool Admin::may(const HttpRequest& request) const {
 HttpAnswer Admin::answer(const HttpRequest& request) {
     if (request.method == "GET" && request.path == "/")
         return {200, "text/html; charset=utf-8", std::string{console_page}, console_policy};
-    if (tokens_.operate.empty() && !names_this_machine(request.host))
+    if (tokens_.operate.empty() && !request.by_file && !names_this_machine(request.host))
         return failure(421, "expected this machine's own name: localhost or its loopback address");
     if (!may(request)) {
         const bool reader = !tokens_.read.empty() && bears(request, tokens_.read);

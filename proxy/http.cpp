@@ -95,6 +95,7 @@ asio::awaitable<void> serve_connection(std::shared_ptr<State> state, Socket sock
         plain.authorization = request[http::field::authorization];
         plain.content_type = request[http::field::content_type];
         plain.host = request[http::field::host];
+        plain.by_file = !state->unix_path.empty();
         plain.body = std::move(request.body());
         HttpAnswer answer = state->answer(plain);
 

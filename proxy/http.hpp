@@ -16,6 +16,7 @@ namespace segue::proxy {
 struct HttpRequest {
     std::string method, path;  // The path with its query, if any.
     std::string body;
+    bool by_file = false;                           // Of a unix socket.
     std::string authorization, content_type, host;  // The headers' values.
 };
 
