@@ -279,6 +279,22 @@ Status Fence::remove(Deadline deadline) {
         " DROP EVENT TRIGGER IF EXISTS segue_fence_new;"
         " DROP EVENT TRIGGER IF EXISTS segue_fence_carried");
     if (!events) return events.error();
+    // A table that an open transaction has made and armed would keep a trigger without a function.
+    // Who has armed one has read the token, and holds its lock until the end.
+    const auto armed = retry_locked(deadline, [&] {
+        return link_.run(
+            "DO $$ BEGIN IF to_regclass('segue.ddl_token') IS NOT NULL THEN"
+            " LOCK TABLE segue.ddl_token IN ACCESS EXCLUSIVE MODE; END IF; END $$",
+            std::nullopt,
+            deadline);
+    });
+    if (!armed) {
+        Error error = armed.error();
+        if (met_a_lock(error))
+            error.detail =
+                "a transaction that has created a table is open for long: " + error.detail;
+        return error;
+    }
     const Status dropped = each_table(
         "FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid ="
         " c.relnamespace WHERE t.tgname = 'segue_fence' AND $1::text IS NOT NULL AND $2::text IS "

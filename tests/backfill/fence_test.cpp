@@ -360,6 +360,18 @@ TEST_F(PostgresFence, NothingIsWrittenAfterItHasClosedUnderLoad) {
     EXPECT_EQ(count, std::to_string(acknowledged + 2));
 }
 
+TEST_F(PostgresFence, IsRemovedFromTablesThatWereBeingMadeJustThen) {
+    ASSERT_TRUE(open());
+    Sql making = client();
+    making.query("BEGIN; CREATE TABLE made (i int)");
+    auto removing = std::async(std::launch::async, [&] { return fence_->remove(in(60s)); });
+    EXPECT_TRUE(databases_->asked_again(Side::source, "segue.ddl_token"));
+    making.query("COMMIT");
+    const Status removed = removing.get();
+    ASSERT_TRUE(removed) << removed.error().detail;
+    EXPECT_EQ(outcome("INSERT INTO made VALUES (1)"), "");
+}
+
 TEST_F(PostgresFence, IsRemovedWithoutATrace) {
     close();
     fence_->release_lock();
