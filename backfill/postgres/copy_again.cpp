@@ -23,11 +23,13 @@ Status try_empty(const MoverShared& shared, const std::set<TableName>& tables) {
     auto writer = MoverLink::open(shared.identity, follower, LinkKind::writer, interrupts);
     if (!writer) return writer.error();
     if (const auto begun = (*writer)->execute("BEGIN"); !begun) return begun.error();
-    const auto held =
-        (*writer)->execute("SELECT FROM segue.lease WHERE generation = $1::bigint FOR SHARE",
-                           {std::to_string(*lease)});
-    if (!held) return held.error();
-    if (held->size() != 1) return Error{Errc::closed, "another run of the mover has begun"};
+    // The run that knows what was copied before commits nothing more, whatever it has begun: its
+    // next one reads what is left of the record.
+    const auto taken = (*writer)->execute(
+        "UPDATE segue.lease SET generation = generation + 1 WHERE generation = $1::bigint",
+        {std::to_string(*lease)});
+    if (!taken) return taken.error();
+    if (taken->affected() != 1) return Error{Errc::closed, "another run of the mover has begun"};
     for (const TableName& table : tables) {
         const auto emptied =
             (*writer)->execute("TRUNCATE ONLY " + qualified(table.first, table.second));
