@@ -1,12 +1,11 @@
 #include "proxy/read_services.hpp"
 
-#include "backfill/postgres/connection.hpp"
+#include "proxy/catalog_connection.hpp"
 
 namespace segue::proxy {
 
 namespace {
 
-using backfill::postgres::Connection;
 using backfill::postgres::LoadedCatalog;
 
 // A new connection each time: every few seconds at most, and none is held for it. Before anybody
@@ -17,10 +16,7 @@ Result<LoadedCatalog> load(const Config& config, CatalogsRead catalogs, Side sid
         if (const Status read = catalogs.types.refresh(); !read) return read.error();
     }
     if (const Status read = catalogs.setting_names.refresh(side); !read) return read.error();
-    const ServerConfig& server = side == Side::source ? config.source : config.target;
-    Connection::Options options;
-    options.application_name = "segue catalog";
-    Result<Connection> connection = Connection::open(server.connection, options);
+    auto connection = open_catalog(config, side);
     if (!connection) return connection.error();
     return backfill::postgres::load_read_catalog(*connection, config.exclude);
 }

@@ -1,18 +1,11 @@
 #include "proxy/setting_names.hpp"
 
-#include <chrono>
 #include <utility>
 
-#include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/setting_names.hpp"
+#include "proxy/catalog_connection.hpp"
 
 namespace segue::proxy {
-
-namespace {
-
-constexpr std::chrono::seconds connect_wait_max{5};
-
-}  // namespace
 
 Status SettingNames::refresh(Side side) {
     Result<Names> loaded = load_(side);
@@ -34,11 +27,7 @@ std::shared_ptr<const SettingNames::Names> SettingNames::current() const {
 
 SettingNames::Load setting_names_of_servers(const Config& config) {
     return [&config](Side side) -> Result<SettingNames::Names> {
-        const ServerConfig& server = side == Side::source ? config.source : config.target;
-        backfill::postgres::Connection::Options options;
-        options.application_name = "segue catalog";
-        options.connect_timeout = connect_wait_max;
-        auto connection = backfill::postgres::Connection::open(server.connection, options);
+        auto connection = open_catalog(config, side);
         if (!connection) return connection.error();
         return backfill::postgres::load_setting_names(*connection);
     };

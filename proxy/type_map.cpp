@@ -1,11 +1,10 @@
 #include "proxy/type_map.hpp"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
-#include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/type_catalog.hpp"
+#include "proxy/catalog_connection.hpp"
 
 namespace segue::proxy {
 
@@ -13,8 +12,6 @@ using protocol::postgres::TypeIds;
 using protocol::postgres::TypeTranslator;
 
 namespace {
-
-constexpr std::chrono::seconds connect_wait_max{5};
 
 bool differ(const Session& session, Side side, const TypeIdsPointer& ids) {
     return ids != nullptr && ids->differing() > 0 && session.client_types != side;
@@ -49,11 +46,7 @@ std::shared_ptr<const TypeIds> TypeMap::current() const {
 
 TypeMap::Load types_of_servers(const Config& config) {
     return [&config](Side side) -> Result<TypeMap::Types> {
-        const ServerConfig& server = side == Side::source ? config.source : config.target;
-        backfill::postgres::Connection::Options options;
-        options.application_name = "segue catalog";
-        options.connect_timeout = connect_wait_max;
-        auto connection = backfill::postgres::Connection::open(server.connection, options);
+        auto connection = open_catalog(config, side);
         if (!connection) return connection.error();
         return backfill::postgres::load_type_catalog(*connection);
     };

@@ -1,0 +1,17 @@
+#pragma once
+// A connection of its own for whoever reads a server's catalog now and then, and holds none for it.
+
+#include <chrono>
+
+#include "backfill/postgres/connection.hpp"
+#include "proxy/config.hpp"
+#include "router/side.hpp"
+
+namespace segue::proxy {
+
+inline constexpr std::chrono::seconds catalog_connect_max{5};
+
+// Blocks. The error names the server, never the password.
+Result<backfill::postgres::Connection> open_catalog(const Config& config, Side side);
+
+}  // namespace segue::proxy
