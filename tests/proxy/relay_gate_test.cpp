@@ -44,15 +44,20 @@ struct GateTest : testing::Test {
             rig->thread.turn(std::chrono::milliseconds{1});
         rig->settle();
     }
+    // Begins with a session whose insert has been answered by the server, and not to the client.
+    Scene with_held_answer() {
+        start();
+        Scene scene = rig->adopt(1);
+        scene.client->say(query("insert"));
+        rig->settle();
+        scene.server->say(complete("INSERT 0 1") + ready('I'));
+        settle_with_token(1);
+        return scene;
+    }
 };
 
 TEST_F(GateTest, HoldsAnAutocommitAnswerUntilTheFollowerHasIt) {
-    start();
-    Scene scene = rig->adopt(1);
-    scene.client->say(query("insert"));
-    rig->settle();
-    scene.server->say(complete("INSERT 0 1") + ready('I'));
-    settle_with_token(1);
+    Scene scene = with_held_answer();
     EXPECT_EQ(scene.client->heard(), "");
     applied[0].publish(Position{99});
     rig->settle();
@@ -277,12 +282,7 @@ TEST_F(GateTest, OpeningTheGateReleasesWhatIsHeld) {
 }
 
 TEST_F(GateTest, AHoldWaitsForAnswersThatAreHeld) {
-    start();
-    Scene scene = rig->adopt(1);
-    scene.client->say(query("insert"));
-    rig->settle();
-    scene.server->say(complete("INSERT 0 1") + ready('I'));
-    settle_with_token(1);
+    Scene scene = with_held_answer();
     rig->thread.hold();
     ASSERT_EQ(rig->thread.not_held().size(), 1u);
     applied[0].publish(Position{100});
@@ -291,12 +291,7 @@ TEST_F(GateTest, AHoldWaitsForAnswersThatAreHeld) {
 }
 
 TEST_F(GateTest, DropsAClientThatDiesWhileItsAnswerIsHeld) {
-    start();
-    Scene scene = rig->adopt(1);
-    scene.client->say(query("insert"));
-    rig->settle();
-    scene.server->say(complete("INSERT 0 1") + ready('I'));
-    settle_with_token(1);
+    Scene scene = with_held_answer();
     scene.client->close();
     rig->settle();
     EXPECT_TRUE(scene.server->ended());
@@ -308,12 +303,7 @@ TEST_F(GateTest, DropsAClientThatDiesWhileItsAnswerIsHeld) {
 }
 
 TEST_F(GateTest, AServerThatEndsDoesNotTakeTheHeldAnswerAlong) {
-    start();
-    Scene scene = rig->adopt(1);
-    scene.client->say(query("insert"));
-    rig->settle();
-    scene.server->say(complete("INSERT 0 1") + ready('I'));
-    settle_with_token(1);
+    Scene scene = with_held_answer();
     scene.server->close();
     rig->settle();
     EXPECT_FALSE(scene.client->ended());
@@ -324,12 +314,7 @@ TEST_F(GateTest, AServerThatEndsDoesNotTakeTheHeldAnswerAlong) {
 }
 
 TEST_F(GateTest, ASessionThatIsEndedOverAHeldAnswerIsToldNothing) {
-    start();
-    Scene scene = rig->adopt(1);
-    scene.client->say(query("insert"));
-    rig->settle();
-    scene.server->say(complete("INSERT 0 1") + ready('I'));
-    settle_with_token(1);
+    Scene scene = with_held_answer();
     rig->thread.end_all(message('E', "SFATAL"), RelayThread::Whom::those_of_the_migration);
     rig->settle();
     EXPECT_EQ(scene.client->heard(), "") << "neither that it succeeded nor that it failed";
