@@ -83,6 +83,7 @@ private:
     std::optional<Error> first_failure() const;
     std::shared_ptr<MoverStream> stream(Side side) const;
     void close();
+    Status look_at_sequences_once(Side authority);
     void keep_sequences();
     void end_sequences();
 
@@ -113,6 +114,8 @@ private:
     std::shared_ptr<MoverStream> streams_[2];
     std::unique_ptr<CopyPlan> plan_;
     std::thread copying_, sequences_;
+    std::mutex sequence_links_mutex_;
+    std::optional<MoverLink> sequence_links_[2];  // Kept from one look to the next.
     std::mutex sequences_mutex_;
     std::condition_variable sequences_wake_;
     bool sequences_end_ = false;

@@ -20,16 +20,31 @@ Status MoverRun::look_at_sequences() {
         const std::lock_guard lock{shared_.mutex};
         authority = shared_.authority;
     }
-    const auto round = [&] {
-        return shared_.sequences.round([this](Side side) { return link(side, LinkKind::writer); },
-                                       authority,
-                                       shared_.identity.migration_id);
-    };
     // Somebody may hold the lock of one, or drop one between the list and its place.
     return retry_locked(std::chrono::steady_clock::now() + lock_wait_max, [&] {
-        const Status looked = round();
-        return !looked && looked.error().sqlstate == undefined_table ? round() : looked;
+        const Status looked = look_at_sequences_once(authority);
+        const bool dropped = !looked && looked.error().sqlstate == undefined_table;
+        return dropped ? look_at_sequences_once(authority) : looked;
     });
+}
+
+Status MoverRun::look_at_sequences_once(Side authority) {
+    const std::lock_guard lock{sequence_links_mutex_};
+    for (const Side side : {Side::source, Side::target}) {
+        auto& kept = sequence_links_[index(side)];
+        if (kept) continue;
+        auto opened = link(side, LinkKind::writer);
+        if (!opened) return opened.error();
+        kept.emplace(std::move(*opened));
+    }
+    Status looked = shared_.sequences.round(**sequence_links_[index(authority)],
+                                            **sequence_links_[index(other(authority))],
+                                            authority,
+                                            shared_.identity.migration_id);
+    if (!looked) {
+        for (auto& kept : sequence_links_) kept.reset();
+    }
+    return looked;
 }
 
 void MoverRun::keep_sequences() {

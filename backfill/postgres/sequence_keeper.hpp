@@ -4,28 +4,34 @@
 // set one of them back: that is a difference, to be found by a verification and mended by a repair,
 // not to be covered up.
 
-#include <functional>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
 #include <vector>
 
-#include "backfill/postgres/mover_link.hpp"
+#include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/sequences.hpp"
 #include "backfill/verification.hpp"
 #include "router/side.hpp"
 
 namespace segue::backfill::postgres {
 
+// For so long at most the authority's control record is locked, and whoever writes it waits. What
+// could not be set in that time is set by the next round.
+inline constexpr std::chrono::seconds sequences_set_max{2};
+
 class SequenceKeeper {
 public:
     using Name = Verification::TableName;
-    using OpenLink = std::function<Result<MoverLink>(Side)>;
 
     // Looks at all of them and sets those ahead that have come near. Blocks; any thread, one after
-    // another. Nothing is set while a change of authority is under way, and nothing ever back.
-    Status round(const OpenLink& open, Side authority, const std::string& migration_id);
+    // another. Nothing is set while a change of authority is under way, and nothing ever back: no
+    // change begins while they are set, which takes no longer than sequences_set_max, and what the
+    // follower hears of only later does nothing any more. After an error neither connection is of
+    // further use: one may hold locks, the other may still be at work.
+    Status round(Connection& from, Connection& to, Side authority, const std::string& migration_id);
     // Those that stood behind, set back, when they were last looked at.
     std::set<Name> set_back() const;
     // The next round sets it ahead like one that it sees for the first time.
@@ -36,13 +42,8 @@ private:
         std::int64_t oid = 0;  // One that was made anew begins where it likes.
         SequencePlace place;
     };
-    struct Raise {
-        Name name;
-        bool ascending = true;
-        SequencePlace place;
-    };
-    std::vector<Raise> look(const std::vector<Sequence>& authority,
-                            const std::vector<Sequence>& follower);
+    std::vector<SequenceRaise> look(const std::vector<Sequence>& authority,
+                                    const std::vector<Sequence>& follower);
 
     std::mutex working_;
     mutable std::mutex mutex_;  // Of the rest.

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "backfill/postgres/link.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
@@ -16,6 +18,9 @@ __extension__ using Wide = __int128;
 
 constexpr std::int64_t margin_steps_min = 1000;
 constexpr std::size_t statements_in_batch_max = 500;
+constexpr std::size_t raised_at_once_max = 200;
+// A sequence whose lock is waited for (lock_timeout) is set that much after it was decided.
+constexpr std::chrono::milliseconds grace{250};
 
 // The next value that a sequence hands out, in steps of its own direction: larger is further.
 Wide next_of(std::int64_t value, bool is_called, std::int64_t increment) {
@@ -85,6 +90,50 @@ Result<std::vector<std::string>> missing_sequences(Connection& from, Connection&
         if (!*elsewhere) missing.push_back(sequence.schema + "." + sequence.name);
     }
     return missing;
+}
+
+Result<ServerDeadline> deadline_on(Connection& connection, std::chrono::seconds from_now) {
+    const auto there = connection.execute("SELECT (clock_timestamp() + interval '" +
+                                          std::to_string(from_now.count()) + "s')::text");
+    if (!there) return there.error();
+    // Afterwards: ours is the later one.
+    return ServerDeadline{std::chrono::steady_clock::now() + from_now, there->text(0, 0)};
+}
+
+namespace {
+
+// Answers with its number once it is set.
+std::string raise_sql(std::size_t number, const SequenceRaise& raise, const std::string& until) {
+    const std::string sequence = qualified(raise.schema, raise.name);
+    const std::string value = std::to_string(raise.place.value);
+    const std::string called = raise.place.is_called ? "true" : "false";
+    const std::string sign = raise.ascending ? "" : "-";
+    return "SELECT " + std::to_string(number) + ", setval(" + quote_literal(sequence) + ", " +
+           value + ", " + called + ") FROM " + sequence + " WHERE (" + sign +
+           "last_value::numeric, is_called) < (" + sign + "(" + value + ")::numeric, " + called +
+           ") AND clock_timestamp() < " + quote_literal(until) + "::timestamptz";
+}
+
+}  // namespace
+
+Status raise_sequences(Connection& to,
+                       const std::vector<SequenceRaise>& raise,
+                       const ServerDeadline& until,
+                       std::vector<bool>& done) {
+    done.assign(raise.size(), false);
+    for (std::size_t begin = 0; begin < raise.size(); begin += raised_at_once_max) {
+        const std::size_t end = std::min(raise.size(), begin + raised_at_once_max);
+        std::string sql;
+        for (std::size_t i = begin; i < end; ++i) {
+            if (i > begin) sql += " UNION ALL ";
+            sql += raise_sql(i, raise[i], until.there);
+        }
+        const auto set = execute_before(to, sql, std::nullopt, until.here + grace);
+        if (!set) return set.error();
+        for (int row = 0; row < set->size(); ++row)
+            done[static_cast<std::size_t>(set->number(row, 0))] = true;
+    }
+    return Done{};
 }
 
 Status set_sequences_ahead(Connection& from, Connection& to) {

@@ -2,6 +2,7 @@
 // Sequences are not in the stream: before a change of authority the new side's are set ahead of the
 // old side's.
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -35,6 +36,27 @@ enum class SequenceStep : std::uint8_t {
 SequenceStep keep_step(const Sequence& authority,
                        const Sequence& follower,
                        const std::optional<SequencePlace>& seen);
+
+// Where one of the follower's shall stand.
+struct SequenceRaise {
+    std::string schema, name;
+    bool ascending = true;
+    SequencePlace place;
+};
+// One instant by two clocks: by ours for how long an answer is waited for, by the server's for what
+// it hears of late, when a way that was cut is mended.
+struct ServerDeadline {
+    std::chrono::steady_clock::time_point here;
+    std::string there;
+};
+Result<ServerDeadline> deadline_on(Connection& connection, std::chrono::seconds from_now);
+// Sets each ahead that does not stand there yet; nothing after the deadline, whenever the server
+// hears of it, and never back. `done`: those of which the server says so, also where the rest
+// failed. Errc::timed_out when there was no answer shortly after the deadline.
+Status raise_sequences(Connection& to,
+                       const std::vector<SequenceRaise>& raise,
+                       const ServerDeadline& until,
+                       std::vector<bool>& done);
 
 // "schema.name" of those that `to` does not have, though it should: those of columns of tables that
 // it does not have either are not moved.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <csignal>
 #include <limits>
 
 #include "backfill/postgres/segue_schema.hpp"
@@ -130,16 +132,11 @@ TEST(PostgresSequences, OfTheFollowerAreKeptAheadAndNeverBack) {
                           "', 0, 'source', 'steady', 0, '0/0', 'consistent', false, 'async', 0, 0, "
                           "'', 0)");
     }
-    Interrupts interrupts;
-    MoverIdentity identity{.migration = "segue", .migration_id = "id", .url = {}};
-    for (const Side side : {Side::source, Side::target})
-        identity.url[index(side)] = databases.url(side);
-    const auto open = [&](Side side) {
-        return MoverLink::open(identity, side, LinkKind::writer, interrupts);
-    };
+    Connection links[] = {databases.open(Side::source, "id"), databases.open(Side::target, "id")};
     SequenceKeeper keeper;
     const auto round = [&](Side authority = Side::source) {
-        const Status looked = keeper.round(open, authority, "id");
+        const Status looked =
+            keeper.round(links[index(authority)], links[index(other(authority))], authority, "id");
         EXPECT_TRUE(looked) << looked.error().detail;
     };
     const auto place = [&](Side side, const std::string& sequence) {
@@ -176,6 +173,39 @@ TEST(PostgresSequences, OfTheFollowerAreKeptAheadAndNeverBack) {
     EXPECT_TRUE(keeper.set_back().empty());
     EXPECT_EQ(place(Side::source, "s"), "2500");
     EXPECT_EQ(place(Side::target, "s"), "1500");
+}
+
+// While the authority's record is locked for it, nobody waits longer for it than that; and what the
+// server hears of only afterwards, when it may be the authority itself, does nothing.
+TEST(PostgresSequences, AreSetInTimeOrNotAtAll) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::target, "CREATE SEQUENCE a; CREATE SEQUENCE b; SELECT setval('b', 900)");
+    Connection target = databases.open(Side::target);
+    const std::vector<SequenceRaise> raise = {{"public", "a", true, {700, true}},
+                                              {"public", "b", true, {700, true}}};
+    const auto place = [&](const std::string& sequence) {
+        return databases.value(Side::target, "SELECT last_value FROM " + sequence);
+    };
+    std::vector<bool> done;
+    auto until = deadline_on(target, std::chrono::seconds{600});
+    ASSERT_TRUE(until) << until.error().detail;
+    const ServerDeadline over{until->here, "2020-01-01 00:00:00+00"};
+    ASSERT_TRUE(raise_sequences(target, raise, over, done));
+    EXPECT_EQ(done, (std::vector<bool>{false, false}));
+    EXPECT_EQ(place("a"), "1") << "set when it was too late";
+
+    ASSERT_TRUE(raise_sequences(target, raise, *until, done));
+    EXPECT_EQ(done, (std::vector<bool>{true, false})) << "the other one stands beyond";
+    EXPECT_EQ(place("a") + place("b"), "700900");
+
+    ASSERT_EQ(::kill(target.backend_pid(), SIGSTOP), 0);
+    const Status cut =
+        raise_sequences(target, raise, {std::chrono::steady_clock::now(), until->there}, done);
+    EXPECT_EQ(::kill(target.backend_pid(), SIGCONT), 0);
+    ASSERT_FALSE(cut);
+    EXPECT_EQ(cut.error().code, Errc::timed_out) << cut.error().detail;
+    EXPECT_EQ(done, (std::vector<bool>{false, false}));
 }
 
 TEST(PostgresSequences, OfTwoServersNeverHandOutTheSame) {
