@@ -206,9 +206,7 @@ void Applier::note_passed_over(const Change& change) {
     shared_.passed_over.fetch_add(1);
     const std::lock_guard lock{shared_.mutex};
     auto& keys = shared_.passed_over_keys[{change.relation().schema, change.relation().name}];
-    for (std::string& key : writer_.keys_of(change)) {
-        if (keys.size() < passed_over_keys_max) keys.insert(std::move(key));
-    }
+    for (std::string& key : writer_.keys_of(change)) keys.note(std::move(key));
 }
 
 Status Applier::read_tables_anew(StatementPipeline& pipeline) {

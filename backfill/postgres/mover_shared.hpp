@@ -13,6 +13,7 @@
 #include "backfill/applied_position.hpp"
 #include "backfill/log_end_trail.hpp"
 #include "backfill/mover.hpp"
+#include "backfill/passed_over_keys.hpp"
 #include "backfill/postgres/mover_authority.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/sequence_keeper.hpp"
@@ -53,8 +54,6 @@ struct TableFigures {
     std::string stopped_because;
 };
 
-inline constexpr std::size_t passed_over_keys_max = 1000;
-
 enum class LeaseState {
     free,  // As far as is known.
     own,
@@ -92,9 +91,7 @@ struct MoverShared {
     SideFigures sides[2];
     std::map<std::pair<std::string, std::string>, TableFigures> tables;
     std::set<std::pair<std::string, std::string>> passed_over_tables;
-    // The rows that those changes were about, as a verification lists keys; at most
-    // passed_over_keys_max a table, the others wait for a verification.
-    std::map<std::pair<std::string, std::string>, std::set<std::string>> passed_over_keys;
+    std::map<std::pair<std::string, std::string>, PassedOverKeys> passed_over_keys;
     std::vector<std::string> problems;
     std::string stream_problem[2];
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.

@@ -51,16 +51,17 @@ public:
         shared_.passed_over_tables.insert(tables.begin(), tables.end());
         shared_.passes_over.store(true);
     }
+    // Of the rows that can be mended by their keys; none where there are more than are noted.
     std::vector<std::string> keys(const TableName& table) const {
         const std::lock_guard lock{shared_.mutex};
         const auto found = shared_.passed_over_keys.find(table);
-        if (found == shared_.passed_over_keys.end()) return {};
-        return {found->second.begin(), found->second.end()};
+        if (found == shared_.passed_over_keys.end() || !found->second.complete()) return {};
+        return found->second.keys();
     }
-    // False where changes of other rows have been passed over since.
+    // False where changes of other rows have been passed over since, or of more than are noted.
     bool end(const TableName& table, const std::vector<std::string>& mended) {
         const std::lock_guard lock{shared_.mutex};
-        if (shared_.passed_over_keys[table].size() > mended.size()) return false;
+        if (!shared_.passed_over_keys[table].are_all(mended.size())) return false;
         shared_.passed_over_tables.erase(table);
         return true;
     }
