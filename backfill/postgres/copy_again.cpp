@@ -9,6 +9,8 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr std::chrono::milliseconds look_again{50};
+// For a chunk that a worker has begun, and whoever reads the table there; then it is tried again.
+constexpr std::chrono::milliseconds emptying_lock_max{5000};
 
 Status try_empty(const MoverShared& shared, const std::set<TableName>& tables) {
     Side follower;
@@ -22,7 +24,9 @@ Status try_empty(const MoverShared& shared, const std::set<TableName>& tables) {
     Interrupts interrupts;
     auto writer = MoverLink::open(shared.identity, follower, LinkKind::writer, interrupts);
     if (!writer) return writer.error();
-    if (const auto begun = (*writer)->execute("BEGIN"); !begun) return begun.error();
+    const auto begun = (*writer)->execute("BEGIN; SET LOCAL lock_timeout = " +
+                                          std::to_string(emptying_lock_max.count()));
+    if (!begun) return begun.error();
     // The run that knows what was copied before commits nothing more, whatever it has begun: its
     // next one reads what is left of the record.
     const auto taken = (*writer)->execute(
