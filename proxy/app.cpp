@@ -213,7 +213,7 @@ void App::stop() {
 }  // namespace
 
 int run_app(const Config& config) {
-    set_up_log();
+    set_up_log(config.log_format, config.log_level);
     spdlog::info("segue {}: migration {}", SEGUE_VERSION, config.migration);
     const auto refused = [](const Error& error, int code) {
         spdlog::critical("{}", error.detail);

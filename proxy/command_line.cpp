@@ -32,9 +32,7 @@ constexpr const char* footer =
     "Until finish, rollback goes back.\n"
     "\n"
     "Exit status: 0 done, or already so; 1 refused or failed, with the reason and the remedy on "
-    "standard error; 2 a mistake on the command line or in the configuration.\n"
-    "\n"
-    "Environment: SEGUE_LOG_LEVEL (trace, debug, info, warn, error) sets what `run` logs.";
+    "standard error; 2 a mistake on the command line or in the configuration.";
 
 struct VerbHelp {
     const char* name;

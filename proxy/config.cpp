@@ -389,6 +389,15 @@ void read_limits(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
+void read_log(ConfigReader& reader, Config& config) {
+    reader.enter("log");
+    if (const auto value = reader.choice("format", {"text", "json"}))
+        config.log_format = static_cast<LogFormat>(*value);
+    if (const auto value = reader.choice("level", {"debug", "info", "warning", "error"}))
+        config.log_level = static_cast<LogLevel>(*value);
+    reader.leave();
+}
+
 Result<Config> read_config(const toml::table& root, const std::string& path) {
     Config config;
     config.file = path;
@@ -405,6 +414,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_change(reader, config);
     read_verify(reader, config);
     read_limits(reader, config);
+    read_log(reader, config);
     reader.check_sections();
     if (reader.complaints().empty()) return config;
     std::string all;

@@ -23,6 +23,8 @@ enum class ListenTls : std::uint8_t { allow, require };
 enum class OtherDatabases : std::uint8_t { source, refuse };
 enum class WithoutKey : std::uint8_t { full, refuse };
 enum class RoleSync : std::uint8_t { sync, keep };
+enum class LogFormat : std::uint8_t { text, json };
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
 enum class MirrorPolicy : std::uint8_t { strict, bounded };
 
 struct ServerConfig {
@@ -69,6 +71,8 @@ struct Config {
     std::uint64_t background_rows_per_second = 0;  // Likewise; zero: off.
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
+    LogFormat log_format = LogFormat::text;  // [log] format
+    LogLevel log_level = LogLevel::info;     // [log] level
     // Ours beyond INTERFACE, all with defaults:
     int relay_threads = 0;                           // [limits] relay_threads; 0: see the example.
     bool io_uring = true;                            // [limits] io_uring

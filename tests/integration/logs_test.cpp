@@ -22,9 +22,9 @@ class Logs : public testing::TestWithParam<Spoilt> {};
 
 TEST_P(Logs, HoldNoValueOfARowThatCannotBeApplied) {
     SEGUE_NEEDS_POSTGRES();
-    setenv("SEGUE_LOG_LEVEL", "debug", 1);
     MigrationOptions options;
     options.workload_schema = false;
+    options.lines.push_back({"log", "level = \"debug\""});
     Migration move{options};
     Sql{move.superuser(move.source())}.query(
         "CREATE TABLE goods (id int PRIMARY KEY, v text); ALTER TABLE goods OWNER TO app");
@@ -43,7 +43,6 @@ TEST_P(Logs, HoldNoValueOfARowThatCannotBeApplied) {
     // Status knows it first; whoever looks after the mover tells it to the log a little later.
     const auto told = [&] { return move.segue().log().find("goods") != std::string::npos; };
     EXPECT_TRUE(eventually(30s, told)) << move.segue().log();
-    unsetenv("SEGUE_LOG_LEVEL");
     const std::string events = move.segue().verb({"events"}).out;
     const std::string text =
         events + move.segue().log() + last.dump() +

@@ -74,10 +74,13 @@ TEST(Config, TakesEveryKey) {
         "4\nclients = 5\nlogin_ms "
         "= 6\n"
         "[sessions]\ncarry_temporary_kb = 7\n"
+        "[log]\nformat = \"json\"\nlevel = \"warning\"\n"
         "[tools]\npg_bin = \"\"\n");
     ASSERT_TRUE(config) << config.error().detail;
     ASSERT_EQ(config->listen.size(), 3u);
     EXPECT_EQ(config->listen[1].unix_path, "/tmp/segue.sock");
+    EXPECT_EQ(config->log_format, LogFormat::json);
+    EXPECT_EQ(config->log_level, LogLevel::warning);
     EXPECT_EQ(config->listen[2].host, "::1");
     EXPECT_EQ(config->admin.unix_path, "/tmp/segue.admin");
     EXPECT_EQ(config->source.unix_directory, "/run/pg");
