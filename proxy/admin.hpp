@@ -40,6 +40,8 @@ public:
         : sources_(std::move(sources)), operator_(operator_thread), tokens_(std::move(tokens)) {}
 
     HttpAnswer answer(const HttpRequest& request);
+    // From now on. On the thread that answers.
+    void use(AdminTokens tokens) { tokens_ = std::move(tokens); }
 
 private:
     bool may(const HttpRequest& request) const;

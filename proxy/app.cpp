@@ -20,6 +20,7 @@
 #include "proxy/positions.hpp"
 #include "proxy/preflight.hpp"
 #include "proxy/read_services.hpp"
+#include "proxy/reload.hpp"
 #include "proxy/role_secrets.hpp"
 #include "proxy/session_registry.hpp"
 #include "proxy/setting_names.hpp"
@@ -58,6 +59,18 @@ Result<AdminTokens> read_tokens(const Config& config) {
     return tokens;
 }
 
+Result<std::unique_ptr<ClientTls>> read_client_tls(const Config& config) {
+    if (config.tls_certificate.empty()) return std::unique_ptr<ClientTls>{};
+    return ClientTls::make(config.tls_certificate, config.tls_key, config.tls_client_ca);
+}
+
+// What logins use, with what of it a reload replaces.
+struct Serving {
+    std::shared_ptr<const Config> config;
+    std::unique_ptr<ClientTls> tls;
+    LoginServices services;
+};
+
 // Everything that does not need the control thread to exist first is built by the constructor, in
 // the order in which it is used; destruction is the reverse.
 class App {
@@ -66,14 +79,19 @@ public:
     ~App() { stop(); }
 
     // Opens the addresses and starts the threads. An Error names the address.
-    Status start(const ClientTls* tls, const AdminTokens& tokens);
+    Status start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens);
+    // Takes over what the file says now, or nothing of it. On the control thread.
+    void reload();
     void stop();
 
 private:
     StatusInputs inputs() const;
     OperationParts parts();
+    std::shared_ptr<const LoginServices> services(std::unique_ptr<ClientTls> tls);
+    Result<Reload> read_again();
 
-    const Config& config_;
+    const Config& config_;  // As it was at the start.
+    CurrentConfig current_;
     ControlPlane& control_;
     std::atomic<bool> stopping_{false};
     Traffic traffic_;
@@ -91,7 +109,6 @@ private:
     RoleSecrets secrets_;
     Operations operations_;
     Operator operator_;
-    std::unique_ptr<LoginServices> services_;
     std::unique_ptr<Listener> listener_;
     std::unique_ptr<Admin> admin_;
     std::unique_ptr<HttpServer> http_;
@@ -100,6 +117,7 @@ private:
 
 App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& control)
     : config_(config),
+      current_(config),
       control_(control),
       journal_(
           backfill::make_postgres_event_log(config.source.connection, config.target.connection)),
@@ -133,9 +151,30 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       operator_(operations_) {}
 
 OperationParts App::parts() {
-    return {config_, {*steps_, *mover_, registry_, traffic_, journal_, stopping_}, board_, [this] {
-                return preflight(config_);
-            }};
+    return {config_,
+            {*steps_, *mover_, registry_, traffic_, journal_, stopping_},
+            board_,
+            [this] { return preflight(*current_.get()); },
+            &current_};
+}
+
+std::shared_ptr<const LoginServices> App::services(std::unique_ptr<ClientTls> tls) {
+    auto config = current_.get();
+    const Config& used = *config;
+    const ClientTls* const used_tls = tls.get();
+    const auto serving =
+        std::make_shared<Serving>(Serving{std::move(config),
+                                          std::move(tls),
+                                          {used,
+                                           traffic_,
+                                           *dialer_,
+                                           used_tls,
+                                           secrets_,
+                                           registry_,
+                                           registry_,
+                                           [this] { return registry_.session_count(); },
+                                           [this] { return board_.read().unreachable; }}});
+    return {serving, &serving->services};
 }
 
 StatusInputs App::inputs() const {
@@ -149,7 +188,7 @@ StatusInputs App::inputs() const {
     inputs.background = mover_->background();
     inputs.degraded = registry_.gate_status().degraded;
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
-    inputs.accepted = config_.accepted;
+    inputs.accepted = current_.get()->accepted;
     inputs.migration = config_.migration;
     if (inputs.board.verify.outcome == VerifyOutcome::running) {
         inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
@@ -157,7 +196,7 @@ StatusInputs App::inputs() const {
     return inputs;
 }
 
-Status App::start(const ClientTls* tls, const AdminTokens& tokens) {
+Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
     admin_ = std::make_unique<Admin>(
         AdminSources{[this] { return inputs(); }, [this] { return journal_.recent(); }},
         operator_,
@@ -168,18 +207,9 @@ Status App::start(const ClientTls* tls, const AdminTokens& tokens) {
         });
     if (!http) return http.error();
     http_ = std::move(*http);
-    services_ = std::make_unique<LoginServices>(
-        LoginServices{config_,
-                      traffic_,
-                      *dialer_,
-                      tls,
-                      secrets_,
-                      registry_,
-                      registry_,
-                      [this] { return registry_.session_count(); },
-                      [this] { return board_.read().unreachable; }});
     const auto on_failure = [](const Error& error) { spdlog::info("login: {}", error.detail); };
-    auto listener = Listener::open(control_.context(), config_.listen, *services_, on_failure);
+    auto listener =
+        Listener::open(control_.context(), config_.listen, services(std::move(tls)), on_failure);
     if (!listener) return listener.error();
     listener_ = std::move(*listener);
     started_ = true;
@@ -190,6 +220,31 @@ Status App::start(const ClientTls* tls, const AdminTokens& tokens) {
     control_.run([this] { listener_->start(); });
     operator_.start();
     return Done{};
+}
+
+Result<Reload> App::read_again() {
+    auto read = load_config(config_.file);
+    if (!read) return read.error();
+    Reload reload = take_over(*current_.get(), *read);
+    auto tokens = read_tokens(reload.config);
+    if (!tokens) return tokens.error();
+    auto tls = read_client_tls(reload.config);
+    if (!tls) return tls.error();
+    for (const Side side : {Side::source, Side::target}) {
+        if (const Status again = dialer_->read_files_again(side); !again) return again.error();
+    }
+    set_log_level(reload.config.log_level);
+    current_.set(reload.config);
+    admin_->use(*tokens);
+    listener_->use(services(std::move(*tls)));
+    return reload;
+}
+
+void App::reload() {
+    const auto reload = read_again();
+    if (reload) return journal_.event("reload", tell_reload(*reload));
+    spdlog::error("reload: {}", reload.error().detail);
+    journal_.warning("reload", "nothing is changed: the log tells what is wrong with the files");
 }
 
 // Clients last: a change of authority that is under way ends first, because they wait for it.
@@ -221,12 +276,8 @@ int run_app(const Config& config) {
     };
     auto tokens = read_tokens(config);
     if (!tokens) return refused(tokens.error(), configuration_error);
-    std::unique_ptr<ClientTls> tls;
-    if (!config.tls_certificate.empty()) {
-        auto made = ClientTls::make(config.tls_certificate, config.tls_key, config.tls_client_ca);
-        if (!made) return refused(made.error(), configuration_error);
-        tls = std::move(*made);
-    }
+    auto tls = read_client_tls(config);
+    if (!tls) return refused(tls.error(), configuration_error);
     ControlPlane control;
     auto dialer = Dialer::make(config.source, config.target, &config.credentials);
     if (!dialer) return refused(dialer.error(), configuration_error);
@@ -238,7 +289,8 @@ int run_app(const Config& config) {
                          readable.error().detail);
     }
     App app{config, std::move(*dialer), control};
-    if (const Status started = app.start(tls.get(), *tokens); !started)
+    control.on_hangup([&app] { app.reload(); });
+    if (const Status started = app.start(std::move(*tls), *tokens); !started)
         return refused(started.error(), 1);
     if (config.move_percent > 0) {
         spdlog::warn("development: sessions are moved at random at {} % of their boundaries",

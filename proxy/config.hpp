@@ -17,6 +17,8 @@ struct Address {
     std::string host;  // Or empty, and path set.
     std::uint16_t port = 0;
     std::string unix_path;
+
+    friend bool operator==(const Address&, const Address&) = default;
 };
 
 enum class ListenTls : std::uint8_t { allow, require };
@@ -43,6 +45,8 @@ struct ServerConfig {
     std::string sslcert,
         sslkey;  // Segue's own, which it shows on the sessions' connections as well.
     bool password_in_url = false;
+
+    friend bool operator==(const ServerConfig&, const ServerConfig&) = default;
 };
 
 struct Config {

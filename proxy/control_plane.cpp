@@ -10,7 +10,9 @@
 namespace segue::proxy {
 
 ControlPlane::ControlPlane()
-    : work_(context_.get_executor()), signals_(context_, SIGTERM, SIGINT), last_resort_(context_) {
+    : work_(context_.get_executor()),
+      signals_(context_, SIGTERM, SIGINT, SIGHUP),
+      last_resort_(context_) {
     arm();
 }
 
@@ -25,6 +27,10 @@ void ControlPlane::stop() {
 void ControlPlane::arm() {
     signals_.async_wait([this](const boost::system::error_code& error, int signal) {
         if (error) return;
+        if (signal == SIGHUP) {
+            if (hangup_ && !stopping_) hangup_();
+            return arm();
+        }
         if (std::exchange(stopping_, true)) {
             spdlog::warn("stop: signal {} again: ending at once", signal);
             std::_Exit(1);

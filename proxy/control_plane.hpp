@@ -25,6 +25,8 @@ public:
     // Joins the thread. What was under way there ends without a word: for whoever is about to
     // destroy what it uses.
     void stop();
+    // What SIGHUP does, on the control thread. Before `start`; until then it does nothing.
+    void on_hangup(std::function<void()> action) { hangup_ = std::move(action); }
     // Blocks until SIGTERM or SIGINT. A second one ends the process at once.
     void wait_for_signal();
     // Runs `task` on the control thread and waits for it. Not from that thread.
@@ -37,6 +39,7 @@ private:
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
     boost::asio::signal_set signals_;
     boost::asio::steady_timer last_resort_;
+    std::function<void()> hangup_;
     std::promise<void> signalled_;
     bool stopping_ = false;
     std::thread thread_;

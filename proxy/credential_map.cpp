@@ -2,6 +2,7 @@
 
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
 #include <cassert>
 
@@ -48,6 +49,18 @@ std::set<std::string> CredentialMap::roles(Side side) const {
         if (of.second == side) roles.insert(of.first);
     }
     return roles;
+}
+
+bool operator==(const CredentialMap& a, const CredentialMap& b) {
+    return std::equal(a.entries_.begin(),
+                      a.entries_.end(),
+                      b.entries_.begin(),
+                      b.entries_.end(),
+                      [](const auto& one, const auto& other) {
+                          return one.first == other.first &&
+                                 one.second.password == other.second.password &&
+                                 one.second.proof == other.second.proof;
+                      });
 }
 
 const CredentialMap::Entry* CredentialMap::find(std::string_view role, Side side) const {

@@ -40,6 +40,8 @@ public:
     // Null: that side's server judges the client's own secret.
     const Entry* find(std::string_view role, Side side) const;
     std::set<std::string> roles(Side side) const;
+    // The same passwords for the same roles, whatever the verifiers' salts.
+    friend bool operator==(const CredentialMap& a, const CredentialMap& b);
 
 private:
     std::map<std::pair<std::string, Side>, Entry> entries_;

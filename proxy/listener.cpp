@@ -22,10 +22,12 @@ using tcp = asio::ip::tcp;
 using local = asio::local::stream_protocol;
 
 struct Listener::State {
-    State(asio::io_context& io, const LoginServices& login_services, OnFailure failure)
-        : context(io), services(login_services), on_failure(std::move(failure)) {}
+    State(asio::io_context& io,
+          std::shared_ptr<const LoginServices> login_services,
+          OnFailure failure)
+        : context(io), services(std::move(login_services)), on_failure(std::move(failure)) {}
     asio::io_context& context;
-    const LoginServices& services;
+    std::shared_ptr<const LoginServices> services;
     OnFailure on_failure;
     std::vector<std::unique_ptr<tcp::acceptor>> tcp_acceptors;
     std::vector<std::unique_ptr<local::acceptor>> local_acceptors;
@@ -100,7 +102,8 @@ Result<std::unique_ptr<local::acceptor>> listen_local(asio::io_context& context,
 // The state is shared: the listener may be destroyed while a login is under way.
 template <class StatePointer>
 asio::awaitable<void> log_one_in(StatePointer state, Transport client, bool unix_socket) {
-    const Status done = co_await serve_login(std::move(client), unix_socket, state->services);
+    const std::shared_ptr<const LoginServices> services = state->services;
+    const Status done = co_await serve_login(std::move(client), unix_socket, *services);
     if (!done && state->on_failure) state->on_failure(done.error());
 }
 
@@ -145,10 +148,10 @@ Listener::~Listener() { stop(); }
 
 Result<std::unique_ptr<Listener>> Listener::open(asio::io_context& context,
                                                  const std::vector<Address>& addresses,
-                                                 const LoginServices& services,
+                                                 std::shared_ptr<const LoginServices> services,
                                                  OnFailure on_failure) {
     std::signal(SIGPIPE, SIG_IGN);
-    auto state = std::make_shared<State>(context, services, std::move(on_failure));
+    auto state = std::make_shared<State>(context, std::move(services), std::move(on_failure));
     for (const Address& address : addresses) {
         if (address.unix_path.empty()) {
             auto acceptor = listen_tcp(context, address);
@@ -175,6 +178,10 @@ void Listener::start() {
     for (const auto& acceptor : state_->local_acceptors) {
         asio::co_spawn(state_->context, accept_clients(state_, *acceptor, true), on_end);
     }
+}
+
+void Listener::use(std::shared_ptr<const LoginServices> services) {
+    state_->services = std::move(services);
 }
 
 void Listener::stop() {

@@ -24,14 +24,16 @@ public:
     using OnFailure = std::function<void(const Error&)>;
 
     // Binds every address; an Error names the one that cannot be had. Ignores SIGPIPE for the whole
-    // process, because TLS writes raise it. `services` outlives the listener.
+    // process, because TLS writes raise it.
     static Result<std::unique_ptr<Listener>> open(boost::asio::io_context& context,
                                                   const std::vector<Address>& addresses,
-                                                  const LoginServices& services,
+                                                  std::shared_ptr<const LoginServices> services,
                                                   OnFailure on_failure);
     ~Listener();
 
     void start();
+    // For logins from now on; those under way go on with what they have. On the control thread.
+    void use(std::shared_ptr<const LoginServices> services);
     // No more clients; logins under way go on. Call it on the control thread.
     void stop();
     // Where it listens on TCP, in the order of the addresses: tells the port where 0 was asked for.

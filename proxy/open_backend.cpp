@@ -22,6 +22,10 @@ using tcp = asio::ip::tcp;
 struct Dialer::Server {
     ServerConfig config;
     std::unique_ptr<ServerTls> tls;
+
+    bool never_tls() const {
+        return !config.unix_directory.empty() || tls->mode() == SslMode::disable;
+    }
 };
 
 namespace {
@@ -138,10 +142,11 @@ Result<std::unique_ptr<Dialer>> Dialer::make(const ServerConfig& source,
 }
 
 Status Dialer::files_readable(Side side) {
-    const Server& server = at(side);
-    const bool never =
-        !server.config.unix_directory.empty() || server.tls->mode() == SslMode::disable;
-    return never ? Status{Done{}} : server.tls->read_files();
+    return at(side).never_tls() ? Status{Done{}} : at(side).tls->read_files();
+}
+
+Status Dialer::read_files_again(Side side) {
+    return at(side).never_tls() ? Status{Done{}} : at(side).tls->read_files_again();
 }
 
 const ServerConfig& Dialer::server(Side side) const { return at(side).config; }

@@ -87,6 +87,9 @@ public:
     // Whether the files that the side's URL names can be read. If not, no session reaches that side
     // until they can.
     Status files_readable(Side side);
+    // They may have been replaced: for connections from now on. What cannot be read is an Error and
+    // changes nothing.
+    Status read_files_again(Side side);
     // Whether a client with these parameters asks for the database that is being moved.
     bool asks_for_migrated_database(const StartupParameters& startup) const;
 

@@ -179,6 +179,12 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     return result;
 }
 
+const Config& Operations::config() {
+    if (parts_.reloaded == nullptr) return parts_.config;
+    config_ = parts_.reloaded->get();
+    return *config_;
+}
+
 std::string Operations::not_moving() const {
     const BoardState state = parts_.board.read();
     if (!state.record) return "nothing is being moved: run `segue start` first";

@@ -15,6 +15,7 @@
 #include "proxy/config.hpp"
 #include "proxy/journal.hpp"
 #include "proxy/operator.hpp"
+#include "proxy/reload.hpp"
 #include "proxy/sessions.hpp"
 #include "proxy/state_board.hpp"
 #include "proxy/traffic.hpp"
@@ -27,6 +28,7 @@ struct OperationParts {
     ChangeParts change;
     StateBoard& board;
     std::function<Result<std::vector<backfill::Finding>>()> preflight;
+    const CurrentConfig* reloaded = nullptr;  // Null: what `config` says is never changed.
 };
 
 // A forced rollback must be above every epoch that the lost side may have used for changes that
@@ -98,8 +100,10 @@ private:
     VerbResult change_to(Side to, const Json& arguments);
     VerbResult tell_change(const ChangeReport& report, const std::string& verb, Side to);
     std::string refused_by_verification(Side to);
-    ChangeLimits limits(const Json& arguments) const;
+    ChangeLimits limits(const Json& arguments);
 
+    // As reloaded: for what may change while the program runs. Valid until it is asked again.
+    const Config& config();
     std::string not_moving() const;      // Empty while something is being moved.
     std::string not_consistent() const;  // Likewise, once it is consistent.
     bool copying_or_later() const;       // The mover has something to do.
@@ -124,6 +128,7 @@ private:
     void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;
+    std::shared_ptr<const Config> config_;  // Of config().
     bool mover_started_ = false;
     bool follower_behind_ = false;  // The follower's control record is to be settled.
     std::string last_waiting_for_;

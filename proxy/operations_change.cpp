@@ -31,10 +31,10 @@ nlohmann::json change_details(const LastChange& change) {
 
 }  // namespace
 
-ChangeLimits Operations::limits(const Json& arguments) const {
+ChangeLimits Operations::limits(const Json& arguments) {
     ChangeLimits result = change_limits;
-    result.drain = parts_.config.drain;
-    result.deadline = parts_.config.deadline;
+    result.drain = config().drain;
+    result.deadline = config().deadline;
     const Json deadline = arguments.value("deadline_ms", Json{});
     if (deadline.is_number_integer() && deadline.get<std::int64_t>() > 0) {
         result.deadline = std::chrono::milliseconds{deadline.get<std::int64_t>()};
@@ -53,7 +53,7 @@ std::string Operations::refused_by_verification(Side to) {
     if (verified.outcome == VerifyOutcome::different) {
         return "verification found differences: run `segue repair`, then `segue verify`";
     }
-    if (!parts_.config.require_verify || to != Side::target) return "";
+    if (!config().require_verify || to != Side::target) return "";
     if (verified.outcome != VerifyOutcome::equal)
         return "[cutover] require_verify is set and nothing has been verified: run `segue verify`";
     const auto now = std::chrono::system_clock::now();
@@ -209,7 +209,7 @@ VerbResult Operations::force_rollback(const Json& arguments) {
         return VerbResult::refused(opened.error().detail);
     const auto now = std::chrono::steady_clock::now();
     // Sessions that cannot stop are bound to a server that is gone; swap closes them.
-    const Status held = parts_.change.sessions.hold(Side::source, now + parts_.config.drain);
+    const Status held = parts_.change.sessions.hold(Side::source, now + config().drain);
     publish(next);
     parts_.change.sessions.swap(Side::source);
     parts_.change.sessions.release();

@@ -87,7 +87,7 @@ VerbResult Operations::verify(const Json& arguments) {
     const auto verified =
         parts_.change.mover.verify({.asked_by = asked_by(arguments),
                                     .build = build_text(),
-                                    .rows_per_second = rows_per_second(arguments, parts_.config),
+                                    .rows_per_second = rows_per_second(arguments, config()),
                                     .anew = arguments.value("anew", false)});
     if (!verified) {
         parts_.board.update([&](BoardState& state) { state.verify = before; });

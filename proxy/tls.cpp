@@ -255,6 +255,13 @@ Status ServerTls::read_files() {
     return Done{};
 }
 
+Status ServerTls::read_files_again() {
+    TlsContext before = std::move(context_);
+    const Status read = read_files();
+    if (!read) context_ = std::move(before);
+    return read;
+}
+
 asio::awaitable<Status> ServerTls::connect(Transport& server, Deadline deadline) {
     if (Status read = read_files(); !read) co_return read;
     SSL* ssl = SSL_new(context_.get());

@@ -67,6 +67,8 @@ public:
     // tried again at the next connection: a file that is missing keeps clients from this server
     // only, and only as long as it is missing.
     Status read_files();
+    // Reads them anew, for connections from now on. After an Error those from before are in use.
+    Status read_files_again();
     // The handshake, and the certificate's check as far as the mode asks for one.
     boost::asio::awaitable<Status> connect(Transport& server, Deadline deadline);
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 
 #include "tests/support/migration.hpp"
 
@@ -53,6 +55,52 @@ TEST(Down, ARootCertificateThatIsMissingKeepsClientsOfThatSideOnlyAway) {
     EXPECT_TRUE(eventually(10s, [&] {
         return has(segue.log(), "no client reaches the target until this is mended");
     }));
+    EXPECT_EQ(segue.terminate(), 0);
+}
+
+void append(const std::filesystem::path& file, const std::string& text) {
+    std::ofstream{file, std::ios::app} << text;
+}
+
+// Segue's own files: the certificate of that server.
+void show_certificate_of(const PostgresServer& server, const std::filesystem::path& folder) {
+    constexpr auto anew = std::filesystem::copy_options::overwrite_existing;
+    std::filesystem::copy_file(server.certificate(), folder / "front.crt", anew);
+    std::filesystem::copy_file(server.folder() / "server.key", folder / "front.key", anew);
+}
+
+TEST(Reload, TakesCertificatesAndLimitsAndNothingOfAFileWithMistakes) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer source{{.tls = true}}, target{{.tls = true}};
+    const auto folder = source.folder();
+    show_certificate_of(source, folder);
+    SegueProcess segue{
+        {.source_url = source.url(),
+         .target_url = target.url(),
+         .lines = {{"listen", "tls_certificate = \"" + (folder / "front.crt").string() + "\""},
+                   {"listen", "tls_key = \"" + (folder / "front.key").string() + "\""},
+                   {"limits", "clients = 2"}}}};
+    segue.run();
+    const auto connect = [&](const PostgresServer& known) {
+        return Sql{segue.url() + "?sslmode=verify-ca&sslrootcert=" + known.certificate().string()};
+    };
+    Sql before = connect(source);
+    ASSERT_TRUE(before.connected()) << before.error();
+
+    show_certificate_of(target, folder);
+    append(segue.config(), "\n[cutover]\nrequire_verify = true\n[log]\nformat = \"json\"\n");
+    ::kill(segue.pid(), SIGHUP);
+    EXPECT_TRUE(eventually(20s, [&] { return connect(target).connected(); })) << segue.log();
+    EXPECT_FALSE(connect(source).connected());
+    EXPECT_EQ(before.value("SELECT 1"), "1");
+    EXPECT_TRUE(
+        has(segue.log(), "changed: [cutover] require_verify; taken only at the next start"));
+
+    append(segue.config(), "[limit]\nclients = 1\n");
+    ::kill(segue.pid(), SIGHUP);
+    EXPECT_TRUE(eventually(20s, [&] { return has(segue.log(), "limit: unknown section"); }))
+        << segue.log();
+    EXPECT_TRUE(connect(target).connected());
     EXPECT_EQ(segue.terminate(), 0);
 }
 

@@ -107,7 +107,7 @@ public:
             const std::lock_guard lock(sink.mutex);
             return sink.sessions.size();
         };
-        services_.emplace(LoginServices{
+        services_ = std::make_shared<LoginServices>(LoginServices{
             config, traffic, *dialer_, tls_.get(), secrets_, sink, cancels_, count, [this] {
                 const std::lock_guard lock(sink.mutex);
                 return unreachable;
@@ -118,7 +118,7 @@ public:
             const std::lock_guard lock(sink.mutex);
             failures.push_back(error);
         };
-        auto listener = Listener::open(context_, addresses, *services_, on_failure);
+        auto listener = Listener::open(context_, addresses, services_, on_failure);
         ASSERT_TRUE(listener) << listener.error().detail;
         listener_ = std::move(*listener);
         listener_->start();
@@ -151,7 +151,7 @@ private:
     RoleSecrets secrets_;
     std::unique_ptr<Dialer> dialer_;
     std::unique_ptr<ClientTls> tls_;
-    std::optional<LoginServices> services_;
+    std::shared_ptr<const LoginServices> services_;
     std::unique_ptr<Listener> listener_;
     std::thread thread_;
 };

@@ -87,7 +87,7 @@ struct SessionRegistryTest : testing::Test {
     std::unique_ptr<Dialer> dialer;
     std::unique_ptr<RoleSecrets> secrets;
     std::unique_ptr<SessionRegistry> registry;
-    std::optional<LoginServices> services;
+    std::shared_ptr<const LoginServices> services;
     std::unique_ptr<Listener> listener;
     std::thread control;
 
@@ -108,10 +108,10 @@ struct SessionRegistryTest : testing::Test {
         registry = std::make_unique<SessionRegistry>(RegistrySettings{2, 0, true, {}}, peers);
         registry->start();
         const auto count = [this] { return registry->session_count(); };
-        services.emplace(LoginServices{
+        services = std::make_shared<LoginServices>(LoginServices{
             config, traffic, *dialer, nullptr, *secrets, *registry, *registry, count});
         auto opened =
-            Listener::open(context, {{"127.0.0.1", 0, ""}}, *services, [](const Error&) {});
+            Listener::open(context, {{"127.0.0.1", 0, ""}}, services, [](const Error&) {});
         ASSERT_TRUE(opened) << opened.error().detail;
         listener = std::move(*opened);
         listener->start();
