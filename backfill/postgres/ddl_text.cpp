@@ -184,6 +184,44 @@ bool may_be(std::string_view statement, std::string_view tag) {
 
 namespace {
 
+// Roles, databases, tablespaces and settings belong to the whole server: no event tells of commands
+// on them, though others with the same tag are told.
+bool is_of_the_server(std::string_view statement, std::string_view tag) {
+    constexpr std::array<std::string_view, 4> commented = {
+        "DATABASE", "ROLE", "TABLESPACE", "EVENT"};
+    constexpr std::array<std::string_view, 3> granted = {"DATABASE", "TABLESPACE", "PARAMETER"};
+    if (tag == "COMMENT") {
+        const std::vector<std::string> first = words(statement, 3);
+        return first.size() == 3 &&
+               std::find(commented.begin(), commented.end(), first[2]) != commented.end();
+    }
+    if (tag != "GRANT" && tag != "REVOKE") return false;
+    enum class Before { on, kind, name } awaited = Before::on;
+    Scanner scanner{statement};
+    while (!scanner.done()) {
+        const std::size_t from = scanner.at();
+        const Scanner::Piece piece = scanner.next();
+        if (piece == Scanner::Piece::space || piece == Scanner::Piece::comment) continue;
+        const std::string word = piece == Scanner::Piece::word
+                                     ? upper(statement.substr(from, scanner.at() - from))
+                                     : std::string{};
+        switch (awaited) {
+            case Before::on:  // Without ON it is a role that is granted.
+                if (word == "TO" || word == "FROM") return true;
+                if (word == "ON") awaited = Before::kind;
+                break;
+            case Before::kind:
+                if (std::find(granted.begin(), granted.end(), word) == granted.end()) return false;
+                awaited = Before::name;
+                break;
+            case Before::name:  // Else it is a table that is called so.
+                return piece == Scanner::Piece::quoted ||
+                       (!word.empty() && word != "TO" && word != "FROM");
+        }
+    }
+    return false;
+}
+
 // What it did before may be undone: then what ran before this text's other commands is not known.
 bool takes_back(std::string_view statement) {
     const std::vector<std::string> first = words(statement, 1);
@@ -199,7 +237,8 @@ std::optional<std::string_view> statement_at(const std::vector<std::string_view>
                                              std::string& why) {
     std::vector<std::string_view> candidates;
     for (const std::string_view statement : statements) {
-        if (may_be(statement, tag)) candidates.push_back(statement);
+        if (may_be(statement, tag) && !is_of_the_server(statement, tag))
+            candidates.push_back(statement);
     }
     if (place < 1 || candidates.size() < static_cast<std::size_t>(place)) {
         why = "its text is not such a command";

@@ -2,10 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
+
 namespace segue::backfill::postgres {
 namespace {
 
 using Texts = std::vector<std::string_view>;
+
+std::string upper_word(std::string_view text) {
+    std::string word{text.substr(0, text.find(' '))};
+    for (char& c : word) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+    return word;
+}
 
 TEST(DdlText, IsSplitOutsideOfQuotesCommentsAndBodies) {
     EXPECT_EQ(statements_of("a; b ;\n"), (Texts{"a", "b "}));
@@ -51,6 +59,39 @@ TEST(DdlText, IsTheCommandOfItsPlaceAmongThoseOfItsKind) {
               "GRANT x");
     EXPECT_EQ(statement_at({"GRANT x", "/* */ rollback to a", "GRANT y"}, "GRANT", 1, why),
               std::nullopt);
+}
+
+// No event tells of commands on what belongs to the whole server.
+TEST(DdlText, CountsNoCommandThatTheServerDoesNotTellOf) {
+    const char* const untold[] = {"GRANT a TO b",
+                                  "grant \"on\", a to b WITH ADMIN OPTION",
+                                  "REVOKE ADMIN OPTION FOR a FROM b",
+                                  "GRANT CONNECT ON /* x */ DATABASE d TO a",
+                                  "REVOKE GRANT OPTION FOR CREATE ON TABLESPACE \"t\" FROM a",
+                                  "GRANT SET ON PARAMETER work_mem TO a",
+                                  "COMMENT ON DATABASE d IS 'x'",
+                                  "COMMENT ON ROLE r IS 'x'",
+                                  "COMMENT ON TABLESPACE t IS 'x'",
+                                  "COMMENT ON EVENT TRIGGER t IS 'x'"};
+    for (const char* const text : untold) {
+        const std::string tag = upper_word(text);
+        std::string why;
+        EXPECT_EQ(statement_at({text}, tag, 1, why), std::nullopt) << text;
+    }
+    const char* const told[] = {"GRANT SELECT ON t TO a",
+                                "GRANT SELECT (a, b) ON database TO a",
+                                "GRANT SELECT ON tablespace, t TO a",
+                                "REVOKE ALL ON parameter.t FROM a",
+                                "GRANT USAGE ON SCHEMA s TO a",
+                                "COMMENT ON TABLE t IS 'x'"};
+    for (const char* const text : told) {
+        const std::string tag = upper_word(text);
+        std::string why;
+        EXPECT_EQ(
+            statement_at(
+                {"GRANT a TO b", "REVOKE a FROM b", "COMMENT ON ROLE r IS ''", text}, tag, 1, why),
+            text);
+    }
 }
 
 TEST(DdlText, IsCarriedByItsTagOnly) {
