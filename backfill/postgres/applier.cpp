@@ -243,6 +243,7 @@ Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& c
                              : change.tables.front().schema + "." + change.tables.front().name;
         return changed;
     }
+    if (ddl_.by_hand()) shared_.code_let_pass.store(true);
     if (const Status resumed = pipeline.resume(); !resumed) return resumed;
     group_changed_schema_ = true;
     return read_tables_anew(pipeline);

@@ -8,6 +8,7 @@
 
 #include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_text.hpp"
+#include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
@@ -17,7 +18,7 @@ namespace {
 struct Record {
     std::string id, tag, command, refusal, role;
     int place = 1;
-    std::vector<std::string> objects, settings, look, missing;
+    std::vector<std::string> objects, settings, look, missing, code;
     std::vector<std::string> schemas, names;
     bool without_constraints = false;  // They are not compared.
 };
@@ -36,6 +37,7 @@ Record read_record(const SchemaChange& change) {
         if (column == "settings") record.settings = parse_text_array(value);
         if (column == "look") record.look = parse_text_array(value);
         if (column == "missing") record.missing = parse_text_array(value);
+        if (column == "code") record.code = parse_text_array(value);
     }
     const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
     if (role != record.settings.end() && role + 1 != record.settings.end()) {
@@ -315,6 +317,14 @@ Status adopt(Connection& follower, Side stream, const Record& record, Position s
         const Status noted = note_copied(follower, record, start);
         if (!noted) return noted;
     }
+    // The keeper of sequences would take it for set back.
+    const auto begun_anew = follower.execute(
+        "INSERT INTO segue.saved SELECT DISTINCT $2, c.oid::text, c.relfilenode::text FROM"
+        " unnest($1::text[]) AS o(object) JOIN pg_class c ON o.object LIKE 'sequence %' AND c.oid ="
+        " to_regclass(substr(o.object, 10)) WHERE c.relkind = 'S' ON CONFLICT (kind, object) DO"
+        " UPDATE SET previous = excluded.previous",
+        {text_array(record.objects), std::string{carried_sequence}});
+    if (!begun_anew) return begun_anew.error();
     const auto adopted = follower.execute(
         "SELECT segue.ddl_adopt(ARRAY(SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid ="
         " c.relnamespace JOIN unnest($1::text[], $2::text[]) AS t(s, n) ON t.s = n.nspname AND t.n"
@@ -357,13 +367,22 @@ Status DdlApplier::apply(Connection& follower,
     if (copying) leave_for_later(record);
     const auto handled = is_handled(follower, stream_, record);
     if (!handled) return handled.error();
+    by_hand_ = *handled;
     if (*handled) {
         const Status agrees = agrees_with(follower, record);
-        if (agrees) return adopt(follower, stream_, record, change.start);
-        return stopped(
-            follower, stream_, record, "it is marked as handled, but " + agrees.error().detail);
+        if (!agrees) {
+            return stopped(
+                follower, stream_, record, "it is marked as handled, but " + agrees.error().detail);
+        }
+        if (const Status known = know_code(follower, stream_, record.code); !known) return known;
+        return adopt(follower, stream_, record, change.start);
     }
     if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
+    if (const Status known = refuse_unknown_code(follower, stream_, record.code); !known) {
+        return known.error().code == Errc::refused
+                   ? stopped(follower, stream_, record, known.error().detail)
+                   : known;
+    }
     const bool renamed =
         record.tag.starts_with("ALTER ") &&
         std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {

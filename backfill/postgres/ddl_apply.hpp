@@ -22,9 +22,12 @@ public:
                  const SchemaChange& change,
                  const FollowerTables& before,
                  bool copying);
+    // The last one was marked as handled.
+    bool by_hand() const { return by_hand_; }
 
 private:
     Side stream_;
+    bool by_hand_ = false;
 };
 
 }  // namespace segue::backfill::postgres

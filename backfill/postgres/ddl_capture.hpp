@@ -15,14 +15,23 @@ namespace segue::backfill::postgres {
 
 // Both sides must be allowed to: the follower's triggers tell what a command did there.
 Result<bool> may_capture_ddl(Link& link);
+
+struct DdlCaptureSettings {
+    std::string migration_id, migration;
+    std::vector<std::string> exclude;
+};
 // Idempotent.
-Status install_ddl_capture(Link& link,
-                           const std::string& migration_id,
-                           const std::string& migration,
-                           const std::vector<std::string>& exclude);
+Status install_ddl_capture(Link& link, const DdlCaptureSettings& settings);
+
+enum class CaptureState { absent, present, renewed };
+// Where it is installed: anew, if it is another version's or has other settings. No application
+// waits for it longer than a tenth of a second at a time.
+Result<CaptureState> renew_ddl_capture(Link& link, const DdlCaptureSettings& settings);
+
 // No command that begins afterwards is captured. Those that are inside of it go on.
 Status stop_ddl_capture(Link& link);
 // Its tables and functions, in this order: the lock on the tables is had when nobody is inside.
+// After the event triggers.
 std::string remove_ddl_capture_sql();
 
 }  // namespace segue::backfill::postgres

@@ -21,8 +21,9 @@ namespace {
 constexpr const char* context_body = R"sql(
 BEGIN
   PERFORM pg_catalog.set_config('segue.ddl_lent',
-    (current_user <> CASE pg_catalog.current_setting('role') WHEN 'none' THEN session_user::pg_catalog.text
-                     ELSE pg_catalog.current_setting('role') END)::pg_catalog.text, true);
+    (current_user::pg_catalog.text OPERATOR(pg_catalog.<>)
+       CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) 'none' THEN session_user::pg_catalog.text
+            ELSE pg_catalog.current_setting('role') END)::pg_catalog.text, true);
   PERFORM pg_catalog.set_config('segue.ddl_context',
     ARRAY['role', current_user::pg_catalog.text,
       'search_path', pg_catalog.current_setting('search_path'),
@@ -66,8 +67,13 @@ BEGIN
     BEGIN
       PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
     EXCEPTION WHEN OTHERS THEN
-      -- Segue's role may do nothing any more, say. The stream stops at the table's next row.
-      RAISE LOG 'Segue could not capture % (%)', TG_TAG, SQLSTATE;
+      BEGIN
+        INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, refusal)
+        VALUES (TG_TAG, '{}', '', 1, settings, '{}', '{}', '{}', '{}', 'it could not be captured (' || SQLSTATE || ')');
+      EXCEPTION WHEN OTHERS THEN
+        -- Segue's role may do nothing any more, say. The stream stops at the table's next row.
+        RAISE LOG 'Segue could not capture % (%)', TG_TAG, SQLSTATE;
+      END;
     END;
   END;
 END)sql";
@@ -81,9 +87,7 @@ BEGIN
   ELSIF event = 'sql_drop' THEN
     PERFORM segue.ddl_dropped(tag, settings, nested, lent);
   ELSE
-    INSERT INTO segue.ddl_rewrite
-    SELECT pg_current_xact_id(), c.oid, pg_event_trigger_table_rewrite_reason() FROM pg_class c
-    WHERE c.oid = pg_event_trigger_table_rewrite_oid() AND c.relpersistence <> 't';
+    PERFORM segue.ddl_rewritten();
   END IF;
 END)sql";
 
@@ -134,19 +138,24 @@ BEGIN
   IF objects IS NOT NULL THEN INSERT INTO segue.ddl_did (did) VALUES (tag || objects); END IF;
 END)sql";
 
-// Which of the commands with that tag it is, in a text of several. Counted by rows of ours, because
-// a setting could be forged; what is rolled back is not counted, and who reads it knows.
+// Which of the commands with that tag it is, in a text of several. Counted in a setting: a table of
+// ours would be read and written by every such transaction, and those that are SERIALIZABLE would
+// fail each other. Who forges it, or resets it within the text, has another command of the same
+// text run as the same role, and what that does is compared. What is rolled back is not counted,
+// and who reads it knows.
 constexpr const char* place_body = R"sql(
 DECLARE
   word text := regexp_replace(tag, ' AS$', '');
+  message text := statement_timestamp()::text;
+  places jsonb;
   before int;
 BEGIN
   IF current_query() !~ ';\s*\S' THEN RETURN 1; END IF;
-  SELECT count(*) INTO before FROM segue.ddl_mark m
-  WHERE m.pid = pg_backend_pid() AND m.message = statement_timestamp() AND m.tag = word;
+  places := coalesce(nullif(current_setting('segue.ddl_places', true), ''), '{}')::jsonb;
+  IF places ->> 'message' IS DISTINCT FROM message THEN places := jsonb_build_object('message', message); END IF;
+  before := coalesce((places ->> word)::int, 0);
   IF ends THEN
-    DELETE FROM segue.ddl_mark m WHERE m.pid = pg_backend_pid() AND m.message <> statement_timestamp();
-    INSERT INTO segue.ddl_mark VALUES (pg_backend_pid(), statement_timestamp(), word);
+    PERFORM set_config('segue.ddl_places', (places || jsonb_build_object(word, before + 1))::text, false);
   END IF;
   RETURN before + 1;
 END)sql";
@@ -161,7 +170,7 @@ DECLARE
                        ELSE current_query() END;
   text_size int := octet_length(command);
 BEGIN
-  INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, refusal)
+  INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, code, refusal)
   SELECT tag, objects, CASE WHEN text_size <= %TEXT_MAX% THEN command ELSE '' END, place,
     settings, schemas, names,
     segue.ddl_look((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n))),
@@ -169,6 +178,7 @@ BEGIN
         FROM unnest(schemas, names) AS s(s, n) JOIN pg_namespace n ON n.nspname = s.s
         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.n
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.atthasmissing AND NOT a.attisdropped), '{}'),
+    segue.ddl_code((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n)), false),
     CASE WHEN text_size > %TEXT_MAX% THEN 'its text is larger than %TEXT_MAX% bytes' ELSE why END;
 END)sql";
 
@@ -203,6 +213,9 @@ constexpr const char* refusal_body = R"sql(
     WHEN lent THEN 'it was run with the rights of another role than its session''s, and no server tells its text'
     WHEN nested THEN 'it was run inside a function, a procedure or a DO block, and no server tells its text'
     WHEN tag = 'SELECT INTO' THEN 'only CREATE TABLE AS is carried, which does the same'
+    WHEN tag = 'CREATE TABLE AS' AND current_query() ~* '\yas\s+execute\y'
+      AND EXISTS (SELECT FROM pg_prepared_statements p WHERE strpos(lower(current_query()), lower(p.name)) > 0) THEN
+      'its rows come from a statement that its session has prepared'
     WHEN tag = 'DROP OWNED' THEN 'what it drops need not be the same on both sides'
     WHEN tag IN ('GRANT', 'REVOKE') AND EXISTS (
       SELECT FROM pg_class c WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind <> 't'
@@ -299,9 +312,11 @@ const char* const ddl_function_names =
     "segue.ddl_objects(text, text),"
     " segue.ddl_missed(text, text, text[], text),"
     " segue.ddl_place(text, boolean), segue.ddl_nameless(), segue.ddl_publication(),"
+    " segue.ddl_let_go(oid, text, text, timestamptz, boolean),"
     " segue.ddl_adopt(oid[], boolean), segue.ddl_record(text, text[], text[], text[], text[], int, "
     "text),"
-    " segue.ddl_computed(), segue.ddl_obstacle(oid[]), segue.ddl_plain_column(oid),"
+    " segue.ddl_computed(), segue.ddl_rewritten(), segue.ddl_obstacle(oid[]), "
+    "segue.ddl_plain_column(oid),"
     " segue.ddl_show(oid[], oid[]), segue.ddl_touched(), segue.ddl_refusal(text, boolean, boolean)";
 
 const char* const ddl_event_triggers_sql = R"sql(DO $$ DECLARE made record; BEGIN
@@ -328,7 +343,10 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"COUNT", std::to_string(capture.new_tables.size())},
         {"EXCLUDE", quote_literal(text_array(capture.exclude)) + "::text[]"},
         {"TEXT_MAX", std::to_string(ddl_text_max)},
-        {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)}};
+        {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)},
+        {"WAIT_MAX", std::to_string(ddl_wait_ms_max)},
+        {"REWRITTEN_LOCK", std::to_string(ddl_rewritten_lock)},
+        {"SHOWN_LOCK", std::to_string(ddl_shown_lock)}};
     const std::string definer = " SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
     // Values are texts that read the same on both sides, whatever the session's settings. A lock
     // that somebody has is waited for no longer than this.
@@ -336,7 +354,8 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         " SET session_replication_role = replica SET jit = off SET TimeZone = 'UTC' SET DateStyle "
         "= 'ISO, MDY' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output ="
         " 'hex' SET quote_all_identifiers = off SET standard_conforming_strings = on"
-        " SET lock_timeout = '1s'";
+        " SET lock_timeout = " +
+        std::to_string(ddl_wait_ms_max);
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
     struct Function {
@@ -356,12 +375,16 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"ddl_place(tag text, ends boolean)", "RETURNS int" + code, place_body},
         {"ddl_nameless()", "RETURNS oid[] STABLE" + query, ddl_nameless_body},
         {"ddl_publication()", "RETURNS text" + code, ddl_publication_body},
+        {"ddl_let_go(relation oid, publication text, why text, ends timestamptz, patient boolean)",
+         "RETURNS void" + code,
+         ddl_let_go_body},
         {"ddl_adopt(tables oid[], patient boolean)", "RETURNS oid[]" + code, ddl_adopt_body},
         {"ddl_record(tag text, settings text[], objects text[], schemas text[], names text[], "
          "place int, why text)",
          "RETURNS void" + code,
          record_body},
-        {"ddl_computed()", "RETURNS oid[]" + query, ddl_computed_body},
+        {"ddl_rewritten()", "RETURNS void" + code, ddl_rewritten_body},
+        {"ddl_computed()", "RETURNS oid[]" + code, ddl_computed_body},
         {"ddl_plain_column(relation oid)", "RETURNS name STABLE" + query, ddl_plain_column_body},
         {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, ddl_obstacle_body},
         {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, ddl_show_body},

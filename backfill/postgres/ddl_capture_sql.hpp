@@ -21,6 +21,13 @@ inline constexpr int ddl_text_max = 1 << 20;
 // transaction.
 inline constexpr long long ddl_rewrite_bytes_max = 256LL << 20;
 
+// So long the capture waits, at one event, for locks that others have; then the command passes, and
+// what it made of the tables is left to the operator.
+inline constexpr int ddl_wait_ms_max = 1000;
+// Classes of advisory locks, shared and until the end of the transaction: on the number of a table
+// with values that a command has computed, and on the number of its file once they are written.
+inline constexpr int ddl_rewritten_lock = 1399154533, ddl_shown_lock = 1399154534;
+
 struct DdlCapture {
     std::string role, migration_id;       // The mover's.
     std::string publication;              // Of the tables at the start.
@@ -30,7 +37,6 @@ struct DdlCapture {
 
 // The functions; Segue's own objects only. Pure.
 std::string ddl_functions_sql(const DdlCapture& capture);
-// All of them, for DROP.
 extern const char* const ddl_function_names;
 // Needs a superuser. Idempotent.
 extern const char* const ddl_event_triggers_sql;

@@ -30,23 +30,34 @@ BEGIN
 END)sql";
 
 // Tables that rows are to be moved of: published, and with a name for each row. Returns those that
-// were not published before. Who is not patient waits for nobody who uses the table: it is
-// published no more then, so that the next UPDATE does not fail, and the stream stops here.
+// were not published before. What cannot be followed is published no more, so that the next UPDATE
+// does not fail, and the stream stops here: where others use the table, for who is not patient
+// waits for nobody to end; and where a column is generated when it is read, because the server lets
+// no row with one be named by all its columns.
 const char* const ddl_adopt_body = R"sql(
 DECLARE
   made record;
   fresh oid[];
+  why text;
+  ends timestamptz := clock_timestamp() + interval '%WAIT_MAX% ms';
 BEGIN
   PERFORM set_config('segue.ddl_own', (SELECT token FROM segue.ddl_token), true);
   FOR made IN
     SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname, c.relname,
       c.relreplident AS identity, %NAMELESS% AS nameless,
+      (%NAMELESS% OR c.relreplident = 'f') AND EXISTS (SELECT FROM pg_attribute a
+        WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual,
       (SELECT min(p.pubname) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
        WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)) AS publication
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
   LOOP
-    IF made.nameless THEN
+    IF NOT patient THEN
+      PERFORM set_config('lock_timeout', greatest(1, extract(epoch FROM ends - clock_timestamp()) * 1000)::int::text, true);
+    END IF;
+    why := CASE WHEN made.virtual THEN 'a column of it is generated when it is read, and the server changes no such row where all'
+      ' columns name it' END;
+    IF why IS NULL AND made.nameless THEN
       BEGIN
         IF NOT patient THEN EXECUTE 'LOCK TABLE ONLY ' || made.name || ' IN ACCESS EXCLUSIVE MODE NOWAIT'; END IF;
         INSERT INTO segue.saved VALUES ('replica_identity', made.name, made.identity),
@@ -54,17 +65,13 @@ BEGIN
           ON CONFLICT DO NOTHING;
         EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY FULL';
       EXCEPTION WHEN lock_not_available THEN
-        IF made.publication IS NOT NULL THEN
-          EXECUTE format('ALTER PUBLICATION %I DROP TABLE ONLY ', made.publication) || made.name;
-        END IF;
-        PERFORM segue.ddl_record('ALTER TABLE', ARRAY['role', session_user::text], ARRAY['table ' || made.name],
-          ARRAY[made.nspname::text], ARRAY[made.relname::text], 1, 'its rows have no name by which they could be followed, and others'
-          || ' used it, so it is not followed from here on. On this side: ALTER TABLE ' || made.name || ' REPLICA IDENTITY FULL, ALTER PUBLICATION '
-          || coalesce(quote_ident(made.publication), '...') || ' ADD TABLE ONLY ' || made.name || '; afterwards segue repair');
-        CONTINUE;
+        IF patient THEN RAISE; END IF;
+        why := 'its rows have no name by which they could be followed, and others used it';
       END;
     END IF;
-    IF made.publication IS NULL THEN
+    IF why IS NOT NULL THEN
+      PERFORM segue.ddl_let_go(made.oid, made.publication, why, ends, patient);
+    ELSIF made.publication IS NULL THEN
       EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', segue.ddl_publication()) || made.name;
       fresh := fresh || made.oid;
     END IF;
@@ -73,14 +80,67 @@ BEGIN
   RETURN fresh;
 END)sql";
 
-// Tables with values that the command has computed and the stream does not show: by a default that
-// is not the same for all rows (2), or by an expression for a new type (4). A new type alone is the
-// same computation on both sides.
+// Not even its publication may be had in time.
+const char* const ddl_let_go_body = R"sql(
+DECLARE
+  name text; mend text; schema_of text; name_of text; is_virtual boolean;
+BEGIN
+  SELECT format('%I.%I', n.nspname, c.relname), n.nspname, c.relname,
+      EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)
+    INTO name, schema_of, name_of, is_virtual
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
+  mend := CASE WHEN is_virtual THEN ' ADD PRIMARY KEY (...)' ELSE ' REPLICA IDENTITY FULL' END;
+  IF publication IS NOT NULL THEN
+    BEGIN
+      IF NOT patient THEN
+        PERFORM set_config('lock_timeout', greatest(1, extract(epoch FROM ends - clock_timestamp()) * 1000)::int::text, true);
+      END IF;
+      EXECUTE format('ALTER PUBLICATION %I DROP TABLE ONLY ', publication) || name;
+    EXCEPTION WHEN lock_not_available THEN
+      IF patient THEN RAISE; END IF;
+      why := why || '; its publication was locked, too, so until it is mended the server refuses to change its rows';
+    END;
+  END IF;
+  IF patient THEN RETURN; END IF;
+  PERFORM segue.ddl_record('ALTER TABLE', ARRAY['role', session_user::text], ARRAY['table ' || name], ARRAY[schema_of],
+    ARRAY[name_of], 1, why || ', so it is not followed from here on. On this side: ALTER TABLE ' || name || mend
+    || ', ALTER PUBLICATION ' || coalesce(quote_ident(publication), '...') || ' ADD TABLE ONLY ' || name
+    || '; afterwards segue repair');
+END)sql";
+
+// At the event before a table is rewritten, with values that the command computes and the stream
+// does not show: by a default that is not the same for all rows (2), or by an expression for a new
+// type (4). A new type alone is the same computation on both sides. Code of the application runs
+// until the command's end, and whatever it can do, it cannot give up such a lock; to have taken it
+// before makes us only look twice.
+const char* const ddl_rewritten_body = R"sql(
+DECLARE
+  relation oid := pg_event_trigger_table_rewrite_oid();
+  reason int := pg_event_trigger_table_rewrite_reason();
+BEGIN
+  IF reason & 2 = 0 AND (reason & 4 = 0 OR (current_query() !~* '\yusing\y' AND NOT EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384)))
+     OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relpersistence <> 't') THEN
+    RETURN;
+  END IF;
+  IF NOT pg_try_advisory_xact_lock_shared(%REWRITTEN_LOCK%, relation::bigint::bit(32)::int) THEN
+    RAISE EXCEPTION 'somebody has the lock that tells of rewritten rows' USING ERRCODE = '55P03';
+  END IF;
+END)sql";
+
+// Tables whose computed values are not written once more yet. What is returned counts as written.
 const char* const ddl_computed_body = R"sql(
-  WITH taken AS (DELETE FROM segue.ddl_rewrite w WHERE w.xid = pg_current_xact_id() RETURNING w.*)
-  SELECT array_agg(DISTINCT t.relation) FROM taken t
-  WHERE t.reason & 2 <> 0 OR (t.reason & 4 <> 0
-    AND (current_query() ~* '\yusing\y' OR EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384))))sql";
+DECLARE computed oid[];
+BEGIN
+  WITH held AS MATERIALIZED (
+    SELECT l.classid, l.objid FROM pg_locks l
+    WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.pid = pg_backend_pid() AND l.mode = 'ShareLock')
+  SELECT array_agg(c.oid) INTO computed FROM pg_class c
+    WHERE c.oid IN (SELECT h.objid FROM held h WHERE h.classid = %REWRITTEN_LOCK%)
+      AND c.relfilenode NOT IN (SELECT h.objid FROM held h WHERE h.classid = %SHOWN_LOCK%);
+  PERFORM pg_try_advisory_xact_lock_shared(%SHOWN_LOCK%, c.relfilenode::bigint::bit(32)::int)
+    FROM pg_class c WHERE c.oid = ANY (computed);
+  RETURN computed;
+END)sql";
 
 // Why the rows of such a table cannot be written once more; NULL where they can.
 const char* const ddl_obstacle_body = R"sql(

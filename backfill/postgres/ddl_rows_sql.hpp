@@ -11,6 +11,8 @@ extern const char* const ddl_nameless_condition;
 extern const char* const ddl_nameless_body;
 extern const char* const ddl_publication_body;
 extern const char* const ddl_adopt_body;
+extern const char* const ddl_let_go_body;
+extern const char* const ddl_rewritten_body;
 extern const char* const ddl_computed_body;
 extern const char* const ddl_obstacle_body;
 extern const char* const ddl_plain_column_body;

@@ -126,7 +126,8 @@ std::string ddl_sandbox_functions_sql(const std::string& role, const std::string
            ddl_function_sql("ddl_writes()",
                             "RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp",
                             writes_body) +
-           "REVOKE ALL ON FUNCTION " + ddl_sandbox_function_names + " FROM PUBLIC;\n";
+           "REVOKE ALL ON FUNCTION " + ddl_sandbox_function_names + " FROM PUBLIC;\n" +
+           "GRANT EXECUTE ON FUNCTION " + ddl_public_function_names + " TO PUBLIC;\n";
 }
 
 }  // namespace segue::backfill::postgres

@@ -19,7 +19,6 @@ namespace segue::backfill::postgres {
 // segue.ddl_code(names, others): see ddl_code_sql.hpp.
 // segue.ddl_writes(): rows of tables that this transaction has written so far.
 std::string ddl_sandbox_functions_sql(const std::string& role, const std::string& migration_id);
-// All of them, for DROP.
 extern const char* const ddl_sandbox_function_names;
 // Those that a role in the sandbox calls itself, for which it must see schema segue.
 extern const char* const ddl_public_function_names;

@@ -100,6 +100,7 @@ std::optional<Error> MoverRun::first_failure() const {
 
 Status MoverRun::set_up() {
     if (const Status taken = take_over(); !taken) return taken;
+    if (const Status renewed = renew_installed(); !renewed) return renewed;
     Side authority;
     router::Backfill backfill;
     {
@@ -333,6 +334,7 @@ Status MoverRun::keep() {
         if (long_enough && applied.current() > began_at) forget_stopped_tables();
         if (const auto failure = first_failure()) return *failure;
         if (const Status read = read_changed_tables(); !read) return read;
+        if (const Status known = keep_code_known(); !known) return known;
         if (const Status expected = expect_authority_still(); !expected) return expected;
         for (const Side side : both_sides) {
             if (const Status read = read_figures(side); !read) return read;

@@ -84,6 +84,11 @@ private:
     std::shared_ptr<MoverStream> stream(Side side) const;
     void close();
     Status look_at_sequences_once(Side authority);
+    // DDL (mover_run_ddl.cpp).
+    Status renew_installed();
+    Status know_authoritys_code();
+    Status know_followers_code();
+    Status keep_code_known();
     void keep_sequences();
     void end_sequences();
 
@@ -93,6 +98,7 @@ private:
     Status copy_all();
     Status run_copiers();
     Result<bool> build_the_rest(StreamPipe& pipe);
+    Result<Position> log_end(Side side);
     Status complete();
     Status create_reverse_slot();
     Status record_consistent();
@@ -107,6 +113,8 @@ private:
     FollowerTables tables_[2];
     std::vector<Table> authority_tables_;  // Guarded by mutex_ once copying is over.
     std::uint64_t schema_changes_seen_ = 0;
+    bool captures_ddl_ = false;
+    std::atomic<bool> followers_code_known_{false};
     TwinGuard twins_;
     std::uint64_t xid_reference_[2] = {0, 0};
 

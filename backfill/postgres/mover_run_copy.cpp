@@ -161,6 +161,9 @@ Status MoverRun::complete() {
     // From here on a sequence that is behind is one that somebody has set back.
     if (const Status ahead = look_at_sequences(); !ahead) return ahead;
     keep_sequences();
+    // The way back is open to what stands on these tables now.
+    if (const Status known = captures_ddl_ ? know_followers_code() : Status{Done{}}; !known)
+        return known;
     crash_point("copy.before_consistent");
     if (const Status recorded = record_consistent(); !recorded) return recorded;
     crash_point("copy.after_consistent");
@@ -174,8 +177,11 @@ Status MoverRun::complete() {
 // consistent there is so here; and no lock of the applier meets those of the indexes. The source
 // keeps its log meanwhile. False: a table was emptied meanwhile, and has to be copied again before.
 Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
+    const auto now = log_end(Side::source);
+    if (!now) return now.error();
+    // Commands that have changed the schema by now are dealt with before what they made is taken.
     for (;;) {
-        const auto reached = pipe.wait_for_position(pipe.loaded_up_to(), step);
+        const auto reached = pipe.wait_for_position(std::max(pipe.loaded_up_to(), *now), step);
         if (!reached) return reached.error();
         if (*reached) break;
         stream(Side::source)->reader().nudge();
@@ -200,6 +206,17 @@ Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
         return restored.error();
     pipe.forget_tables();
     return true;
+}
+
+// What a commit of ours has flushed: the stream gets there by itself.
+Result<Position> MoverRun::log_end(Side side) {
+    auto writer = link(side, LinkKind::writer);
+    if (!writer) return writer.error();
+    const auto ticket = (*writer)->execute("UPDATE segue.ticket SET number = number + 1");
+    if (!ticket) return ticket.error();
+    const auto end = (*writer)->execute("SELECT pg_current_wal_flush_lsn()");
+    if (!end) return end.error();
+    return parse_lsn(end->at(0, 0)).value_or(Position{});
 }
 
 // Nobody reads the slot before there is progress that says from where: a crash in between begins it

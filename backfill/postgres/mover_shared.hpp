@@ -79,6 +79,8 @@ struct MoverShared {
     std::atomic<std::uint64_t> passed_over{0};  // So many were.
     // How often an applier has made changes of the schema durable.
     std::atomic<std::uint64_t> schema_changes{0};
+    // The operator has dealt with a command that may have brought code to the follower.
+    std::atomic<bool> code_let_pass{false};
 
     mutable std::mutex mutex;
     Side authority = Side::source;

@@ -4,6 +4,7 @@
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
 #include "backfill/postgres/ddl_capture.hpp"
+#include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
@@ -30,8 +31,28 @@ std::string some_of(const std::vector<std::string>& names) {
     return text;
 }
 
+// Who owns what stands in schema segue can have code of theirs run by whoever writes to it.
+Status refuse_strange_owners(Link& link) {
+    const auto strange = link.run(R"sql(
+        SELECT pg_get_userbyid(o.owner) FROM (
+            SELECT nspowner FROM pg_namespace WHERE nspname = 'segue'
+            UNION SELECT relowner FROM pg_class WHERE relnamespace = to_regnamespace('segue')
+            UNION SELECT proowner FROM pg_proc WHERE pronamespace = to_regnamespace('segue')
+            UNION SELECT typowner FROM pg_type WHERE typnamespace = to_regnamespace('segue')) AS o(owner)
+        WHERE pg_get_userbyid(o.owner) <> current_user
+          AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = o.owner AND r.rolsuper) LIMIT 1)sql");
+    if (!strange) return strange.error();
+    if (strange->size() == 0) return Done{};
+    return Error{Errc::refused,
+                 "schema segue, or something in it, belongs to role " + strange->text(0, 0) +
+                     ": when no migration is using it, DROP SCHEMA segue CASCADE"};
+}
+
 Status create_schema(Migration& migration, Side side) {
-    const auto made = migration.link(side).run(std::string{segue_schema_ddl} + verify_schema_ddl);
+    Link& link = migration.link(side);
+    if (const Status own = refuse_strange_owners(link); !own) return on_side(side, own.error());
+    const auto made =
+        link.run(std::string{segue_schema_ddl} + verify_schema_ddl + keep_to_ourselves_sql);
     if (!made) return on_side(side, made.error());
     return Done{};
 }
@@ -236,10 +257,16 @@ Status capture_ddl(Migration& migration) {
     const ServerSettings& settings = migration.settings();
     for (const Side side : {Side::source, Side::target}) {
         const Status installed = install_ddl_capture(
-            migration.link(side), migration.id(), settings.migration, settings.exclude);
+            migration.link(side), {migration.id(), settings.migration, settings.exclude});
         if (!installed) return on_side(side, installed.error());
     }
-    return Done{};
+    const auto from = migration.link(Side::source).connection();
+    if (!from) return on_side(Side::source, from.error());
+    const auto to = migration.link(Side::target).connection();
+    if (!to) return on_side(Side::target, to.error());
+    const auto code = read_all_code(**from);
+    if (!code) return on_side(Side::source, code.error());
+    return know_code(**to, Side::source, *code);
 }
 
 }  // namespace

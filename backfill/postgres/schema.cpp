@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/dump_script.hpp"
 #include "backfill/postgres/schema_dump.hpp"
 #include "backfill/postgres/segue_schema.hpp"
@@ -168,6 +169,11 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     const auto dump =
         anew ? take_dump(settings, *source, *target) : kept_dump(settings, *source, *target);
     if (!dump) return dump.error();
+    // It may be younger than what the stream has brought.
+    if (anew && portion == Portion::post_data) {
+        const Status judged = refuse_unjudged_commands(*source, *target);
+        if (!judged) return judged;
+    }
     auto entries = list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
     if (!entries) return entries.error();
     if (portion == Portion::key_indexes) {

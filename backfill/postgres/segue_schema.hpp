@@ -70,25 +70,28 @@ CREATE TABLE IF NOT EXISTS segue.event (
 -- DDL of applications, one row a command (ddl_capture.hpp). `objects`: what it made, changed
 -- or dropped. `command`: the text that the client sent, and `place`: which of its commands with that tag, from 1.
 -- `settings`: names and values in turn, the role first. `look`: what the tables it touched look like afterwards. `missing`: arrays of schema, table, column
--- and value, as text. `refusal`: why it cannot be carried, empty where it can.
+-- and value, as text. `code`: what whoever writes to those tables runs (ddl_code_sql.hpp). `refusal`: why it cannot be
+-- carried, empty where it can.
 CREATE TABLE IF NOT EXISTS segue.ddl (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
     tag text NOT NULL, objects text[] NOT NULL, command text NOT NULL, place integer NOT NULL, settings text[] NOT NULL,
     table_schemas text[] NOT NULL, table_names text[] NOT NULL, look text[] NOT NULL,
-    missing text[] NOT NULL, refusal text NOT NULL);
+    missing text[] NOT NULL, refusal text NOT NULL, code text[] NOT NULL DEFAULT '{}');
+-- Of the code of the other side's tables what was there at the start, or came with a command that the operator has
+-- dealt with: by its number. What is not known stops the stream.
+CREATE TABLE IF NOT EXISTS segue.ddl_known (
+    stream text NOT NULL CHECK (stream IN ('source', 'target')), number text NOT NULL,
+    PRIMARY KEY (stream, number));
 -- Commands of the other side's segue.ddl that the operator has dealt with here by hand.
 CREATE TABLE IF NOT EXISTS segue.ddl_handled (
     stream text NOT NULL CHECK (stream IN ('source', 'target')), id bigint NOT NULL,
     PRIMARY KEY (stream, id));
 -- Of the capture itself, none of it in the stream. The token: what our own functions show each other while they run
--- DDL, and applications cannot know. Marks: commands of texts that have several. Rewrites: tables that the running
--- command has rewritten, and why. Did: what a carried command did here, until the mover has read it.
+-- DDL, and applications cannot know. Did: what a carried command did here, until the mover has read it. Nothing of
+-- it is read and written by applications' transactions: those that are SERIALIZABLE would fail each other.
 CREATE TABLE IF NOT EXISTS segue.ddl_token (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row), token text NOT NULL DEFAULT gen_random_uuid());
 INSERT INTO segue.ddl_token DEFAULT VALUES ON CONFLICT DO NOTHING;
-CREATE TABLE IF NOT EXISTS segue.ddl_mark (pid integer NOT NULL, message timestamptz NOT NULL, tag text NOT NULL);
-CREATE INDEX IF NOT EXISTS ddl_mark_pid ON segue.ddl_mark (pid);
-CREATE TABLE IF NOT EXISTS segue.ddl_rewrite (xid xid8 NOT NULL, relation oid NOT NULL, reason integer NOT NULL);
 -- The publications for tables that are made later: a transaction that adds a table to one has its row locked.
 CREATE TABLE IF NOT EXISTS segue.ddl_publication (number integer NOT NULL, name text PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS segue.ddl_did (xid xid8 NOT NULL DEFAULT pg_current_xact_id(), did text[] NOT NULL);
@@ -129,6 +132,15 @@ CREATE TABLE IF NOT EXISTS segue.repair (
     state text NOT NULL CHECK (state IN ('begun', 'done')), at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (id, table_schema, table_name));
 )sql";
+
+// Kind in segue.saved of the files of sequences that carried DDL has touched, by the sequences'
+// numbers: one that it has restarted has a new file.
+inline constexpr const char* carried_sequence = "sequence_carried";
+
+// Default privileges of Segue's role may have given others more than nothing, and the mover
+// believes what stands in its tables. To be run in the transaction that makes them. Where DDL is
+// captured everybody names the schema (ddl_sandbox_sql.hpp), and still reads nothing of it.
+extern const char* const keep_to_ourselves_sql;
 
 // Slots are unique in a server, so they carry the side. Lower case letters, digits and _ only.
 std::string slot_name(const std::string& migration, Side stream_of);

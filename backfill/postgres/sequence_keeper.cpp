@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "backfill/postgres/segue_schema.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
@@ -13,8 +15,23 @@ constexpr const char* short_waits =
 
 }  // namespace
 
+Result<SequenceKeeper::Files> SequenceKeeper::read_files(Connection& follower) {
+    const auto rows = follower.execute("SELECT object, previous FROM segue.saved WHERE kind = $1",
+                                       {std::string{carried_sequence}});
+    if (!rows) return rows.error();
+    Files files;
+    for (int row = 0; row < rows->size(); ++row) files[rows->number(row, 0)] = rows->text(row, 1);
+    return files;
+}
+
 std::vector<SequenceRaise> SequenceKeeper::look(const std::vector<Sequence>& authority,
-                                                const std::vector<Sequence>& follower) {
+                                                const std::vector<Sequence>& follower,
+                                                const Files& before,
+                                                const Files& after) {
+    const auto file_in = [](const Files& files, std::int64_t oid) {
+        const auto found = files.find(oid);
+        return found == files.end() ? std::string{} : found->second;
+    };
     std::map<Name, const Sequence*> theirs;
     for (const Sequence& one : authority) theirs[{one.schema, one.name}] = &one;
     std::vector<SequenceRaise> raise;
@@ -23,17 +40,20 @@ std::vector<SequenceRaise> SequenceKeeper::look(const std::vector<Sequence>& aut
         const Name name{one.schema, one.name};
         const auto found = theirs.find(name);
         if (found == theirs.end()) continue;
+        const std::string file = file_in(after, one.oid);
+        if (file_in(before, one.oid) != file) continue;
         const Sequence& ahead_of = *found->second;
         std::optional<SequencePlace> seen;
         const auto known = seen_.find(name);
-        if (known != seen_.end() && known->second.oid == one.oid) seen = known->second.place;
+        if (known != seen_.end() && known->second.oid == one.oid && known->second.file == file)
+            seen = known->second.place;
         const SequenceStep step = keep_step(ahead_of, one, seen);
         if (step == SequenceStep::set_back) {
             set_back_.insert(name);
             continue;
         }
         set_back_.erase(name);
-        seen_[name] = {one.oid, {one.last_value, one.is_called}};
+        seen_[name] = {one.oid, file, {one.last_value, one.is_called}};
         if (step == SequenceStep::stands) continue;
         if (const auto place = place_ahead(ahead_of, one))
             raise.push_back({one.schema, one.name, ahead_of.increment > 0, *place});
@@ -58,9 +78,13 @@ Status SequenceKeeper::round(Connection& from,
     }
     const auto wanted = read_sequences(from);
     if (!wanted) return wanted.error();
+    const auto before = read_files(to);
+    if (!before) return before.error();
     const auto present = read_sequences(to);
     if (!present) return present.error();
-    const std::vector<SequenceRaise> raise = look(*wanted, *present);
+    const auto after = read_files(to);
+    if (!after) return after.error();
+    const std::vector<SequenceRaise> raise = look(*wanted, *present, *before, *after);
     if (raise.empty()) return Done{};
     const auto until = deadline_on(to, sequences_set_max);
     if (!until) return until.error();

@@ -39,11 +39,19 @@ public:
 
 private:
     struct Seen {
-        std::int64_t oid = 0;  // One that was made anew begins where it likes.
+        std::int64_t oid = 0;  // One that was made anew begins where it likes,
+        std::string file;      // and so does one that a carried command has restarted.
         SequencePlace place;
     };
+    // By number: the file that a carried command has left it with.
+    using Files = std::map<std::int64_t, std::string>;
+    static Result<Files> read_files(Connection& follower);
+    // `before` and `after` the follower's places were read; where they differ nothing is known of
+    // the place.
     std::vector<SequenceRaise> look(const std::vector<Sequence>& authority,
-                                    const std::vector<Sequence>& follower);
+                                    const std::vector<Sequence>& follower,
+                                    const Files& before,
+                                    const Files& after);
 
     std::mutex working_;
     mutable std::mutex mutex_;  // Of the rest.

@@ -211,7 +211,7 @@ Status make_verify_tables(Connection& connection) {
     const auto there = connection.execute("SELECT to_regclass('segue.repair') IS NOT NULL");
     if (!there) return there.error();
     if (there->truth(0, 0)) return Done{};
-    return ran(connection.execute(verify_schema_ddl));
+    return ran(connection.execute(std::string{verify_schema_ddl} + keep_to_ourselves_sql));
 }
 
 Status write_verification(Connection& connection,

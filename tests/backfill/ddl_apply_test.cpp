@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/sequence_keeper.hpp"
 #include "tests/backfill/ddl_support.hpp"
 
 namespace segue::backfill::postgres {
@@ -98,6 +100,8 @@ TEST_F(DdlApply, RefusesCodeThatTheMoverWouldRunWithItsOwnRights) {
     EXPECT_EQ(both("CREATE DOMAIN app.d AS int CHECK (app.ok(VALUE))"), "");
     EXPECT_EQ(both("CREATE TYPE app.pair AS (one int, two app.d)"), "");
     EXPECT_EQ(both("CREATE TYPE app.ints AS RANGE (subtype = int)"), "");
+    EXPECT_EQ(both("CREATE DOMAIN app.around AS text CHECK (VALUE::app.d[] IS NOT NULL)"), "");
+    EXPECT_EQ(both("CREATE DOMAIN app.deep AS app.around[]"), "");
     const std::pair<const char*, const char*> commands[] = {
         {"CREATE TABLE app.a (i int, CONSTRAINT c CHECK (app.ok(i)))", "constraint c of app.a"},
         {"CREATE TABLE app.a (i xml CHECK (query_to_xml('SELECT 1', true, true, '') IS NULL))",
@@ -116,6 +120,9 @@ TEST_F(DdlApply, RefusesCodeThatTheMoverWouldRunWithItsOwnRights) {
         {"CREATE TABLE app.a (i app.ints)", "column i of app.a"},
         {"CREATE TABLE app.a (i app.v)", "column i of app.a"},
         {"CREATE TABLE app.a (i app.plain)", "column i of app.a"},
+        {"CREATE TABLE app.a (i text CHECK (i::app.d[] IS NOT NULL))", "constraint a_i_check"},
+        {"CREATE TABLE app.a (i app.around)", "column i of app.a"},
+        {"CREATE TABLE app.a (i app.deep)", "column i of app.a"},
         {"CREATE TABLE app.a (i int, CHECK (ROW(i, 1) IS DISTINCT FROM NULL))", "of app.a"}};
     for (const auto& [command, what] : commands) {
         SCOPED_TRACE(command);
@@ -124,6 +131,50 @@ TEST_F(DdlApply, RefusesCodeThatTheMoverWouldRunWithItsOwnRights) {
             "EXISTS app.s");
         carry();
     }
+}
+
+// While tables are copied the mover makes them on the follower, from what the authority has then.
+TEST_F(DdlApply, JudgesWhatComesWithTheRestBeforeItComes) {
+    EXPECT_EQ(both("CREATE FUNCTION app.ok(int) RETURNS boolean IMMUTABLE LANGUAGE sql AS"
+                   " 'SELECT $1 > 0'; CREATE TABLE app.t (i int)"),
+              "");
+    Connection source = databases_->open(Side::source, mover_id);
+    for (const char* const command : {"CREATE INDEX evil ON app.t (app.ok(i))",
+                                      "CREATE STATISTICS app.evil ON (app.ok(i)), i FROM app.t"}) {
+        SCOPED_TRACE(command);
+        app(command);
+        EXPECT_FALSE(refuse_unjudged_commands(source, *follower_));
+        EXPECT_THAT(carry(true), HasSubstr("evil of app.t"));
+        follow("INSERT INTO segue.ddl_handled VALUES ('source', " + std::to_string(carried_) + ")");
+        EXPECT_FALSE(refuse_unjudged_commands(source, *follower_)) << "the stream is not there yet";
+        --carried_;
+        EXPECT_EQ(carry(true), "");
+        EXPECT_TRUE(refuse_unjudged_commands(source, *follower_));
+        app("COMMENT ON TABLE app.t IS 'again'");
+        EXPECT_EQ(carry(true), "") << "it is told once";
+    }
+    app("DO $$ BEGIN ALTER TABLE app.t ADD COLUMN j int; END $$");
+    EXPECT_FALSE(refuse_unjudged_commands(source, *follower_));
+}
+
+// What another transaction has made is not in the snapshot, and still made use of.
+TEST_F(DdlApply, JudgesWhatASnapshotDoesNotShow) {
+    EXPECT_EQ(both("CREATE TABLE app.t (i text)"), "");
+    app("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1");
+    test::Sql other{databases_->url(Side::source, "ddl_app")};
+    other.query("CREATE FUNCTION app.ok(int) RETURNS boolean LANGUAGE sql AS 'SELECT $1 > 0'");
+    other.query("CREATE DOMAIN app.d AS int CHECK (app.ok(VALUE))");
+    other.query(
+        "CREATE FUNCTION app.less(int, int) RETURNS boolean IMMUTABLE LANGUAGE sql AS"
+        " 'SELECT $1 < $2'; CREATE OPERATOR app.<<< (LEFTARG = int, RIGHTARG = int,"
+        " FUNCTION = app.less)");
+    app("ALTER TABLE app.t ADD CHECK (i::app.d[] IS NOT NULL)");
+    app("CREATE TABLE app.u (j int CHECK (j OPERATOR(app.<<<) 5)); CREATE TABLE app.v (k app.d); "
+        "COMMIT");
+    EXPECT_EQ(
+        databases_->value(Side::source,
+                          "SELECT count(*) FROM segue.ddl WHERE tag ~ 'TABLE' AND code <> '{}'"),
+        "3");
 }
 
 TEST_F(DdlApply, RefusesTriggersAndRulesThatFireOnBothSides) {
@@ -164,6 +215,8 @@ TEST_F(DdlApply, CarriesWhatConsistsOfTheServersOwnFunctions) {
         "CREATE TYPE app.colour AS ENUM ('red', 'blue')",
         "CREATE DOMAIN app.positive AS numeric(9, 2) CHECK (VALUE > 0)",
         "CREATE TYPE app.point AS (x int, y app.colour)",
+        "CREATE TABLE app.casts (i text CHECK (i::app.positive[] IS NOT NULL AND i::app.colour[] "
+        "<> '{}'))",
         "CREATE TABLE app.t (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL"
         " CHECK (length(name) BETWEEN 1 AND 99), kind text CHECK (kind IN ('a', 'b')), price"
         " app.positive, c app.colour[], p app.point, mail citext UNIQUE, at timestamptz DEFAULT"
@@ -190,6 +243,10 @@ TEST_F(DdlApply, CarriesNoFunctionWhileWritesMayCallIt) {
     EXPECT_EQ(both("CREATE TABLE app.t (i int)"), "") << "what was there before is nothing new";
     databases_->run(Side::source,
                     "SET segue.mover = 'id-1'; CREATE TABLE app.old (i int CHECK (app.ok(i)))");
+    Connection source = databases_->open(Side::source, mover_id);
+    EXPECT_FALSE(*is_code_known(*follower_, Side::source));
+    ASSERT_TRUE(know_code(*follower_, Side::source, *read_all_code(source)));
+    EXPECT_TRUE(*is_code_known(*follower_, Side::source));
     for (const Side side : {Side::source, Side::target})
         databases_->run(side, "SET segue.mover = 'id-1'; ALTER TABLE app.old OWNER TO ddl_app");
     EXPECT_EQ(both("ALTER TABLE app.old RENAME TO older"), "") << "nor under another name";
@@ -306,6 +363,44 @@ TEST_F(DdlApply, NamesRowsByTheirWholeOnTheFollowerToo) {
     EXPECT_EQ(both("ALTER TABLE app.t REPLICA IDENTITY USING INDEX t_i"), "");
     EXPECT_EQ(both("DROP INDEX app.t_i"), "");
     EXPECT_EQ(on_target("SELECT relreplident FROM pg_class WHERE oid = 'app.t'::regclass"), "f");
+}
+
+// A carried RESTART is no hand that has set it back; somebody's own is.
+TEST_F(DdlApply, RestartsSequencesThatAreKeptAhead) {
+    EXPECT_EQ(
+        both("CREATE SEQUENCE app.s; CREATE TABLE app.t (id int GENERATED ALWAYS AS IDENTITY)"),
+        "");
+    for (const Side side : {Side::source, Side::target}) {
+        databases_->run(
+            side,
+            "TRUNCATE segue.control; INSERT INTO segue.control VALUES (true, 'm', 'id-1', '" +
+                std::string{name(side)} +
+                "', 0, 'source', 'steady', 0, '0/0', 'consistent', false, 'async', 0,"
+                " 0, '', 0)");
+    }
+    Connection from = databases_->open(Side::source, mover_id);
+    Connection to = databases_->open(Side::target, mover_id);
+    SequenceKeeper keeper;
+    const auto round = [&] {
+        const Status looked = keeper.round(from, to, Side::source, mover_id);
+        ASSERT_TRUE(looked) << looked.error().detail;
+    };
+    const std::string places =
+        "SELECT (SELECT last_value FROM app.s) || ' ' || (SELECT last_value FROM app.t_id_seq)";
+    app("SELECT setval('app.s', 500), setval('app.t_id_seq', 700)");
+    round();
+    EXPECT_EQ(on_target(places), "1500 1700");
+    EXPECT_EQ(
+        both("ALTER SEQUENCE app.s RESTART; ALTER TABLE app.t ALTER COLUMN id RESTART WITH 5"), "");
+    app("SELECT nextval('app.s'), nextval('app.s'), nextval('app.t_id_seq'), "
+        "nextval('app.t_id_seq')");
+    EXPECT_EQ(on_target(places), "1 5");
+    round();
+    EXPECT_TRUE(keeper.set_back().empty());
+    EXPECT_EQ(on_target(places), "1002 1006");
+    databases_->run(Side::target, "ALTER SEQUENCE app.s RESTART");
+    round();
+    EXPECT_EQ(keeper.set_back(), (std::set<SequenceKeeper::Name>{{"app", "s"}}));
 }
 
 TEST_F(DdlApply, StopsAtARenameWhileTablesAreCopied) {

@@ -78,6 +78,7 @@ TEST_F(DdlCapture, KeepsItsTablesToItselfWhateverDefaultPrivilegesSay) {
           "DELETE FROM segue.ddl",
           "SELECT token FROM segue.ddl_token",
           "SELECT setval('segue.fence', 1)",
+          "CREATE FUNCTION segue.ddl_mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
           "SELECT segue.ddl_as('ddl_app', '{}', 'COMMENT', 'COMMENT ON SCHEMA app IS NULL')"}) {
         EXPECT_EQ(app_->attempt(attempt).sqlstate, "42501") << attempt;
     }
@@ -114,7 +115,7 @@ TEST_F(DdlCapture, IsRemovedWhenNobodyIsInsideOfIt) {
     EXPECT_TRUE(link.run(remove_ddl_capture_sql()));
     EXPECT_EQ(databases_->value(Side::source, "SELECT count(*) FROM pg_event_trigger"), "0");
     EXPECT_TRUE(link.run(segue_schema_ddl));
-    EXPECT_TRUE(install_ddl_capture(link, mover_id, "m", {"app.excluded"}));
+    EXPECT_TRUE(install_ddl_capture(link, {mover_id, "m", {"app.excluded"}}));
 }
 
 // It is in no publication yet, so nothing has named its rows.
@@ -127,6 +128,129 @@ TEST_F(DdlCapture, WaitsForNobodyWhoUsesATable) {
                                 "SELECT count(*) FROM segue.ddl WHERE refusal ~ 'others used it'"),
               "1");
     other.query("COMMIT");
+}
+
+// Nor for a publication, when its lock cannot be had either.
+TEST_F(DdlCapture, LetsGoOfATableWithoutWaitingForItsPublication) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY); CREATE TABLE app.u (i int); CREATE INDEX u_i ON "
+        "app.u (i)");
+    databases_->run(Side::source,
+                    "SET segue.mover = 'id-1'; ALTER TABLE app.t DROP CONSTRAINT t_pkey");
+    Sql other{databases_->url(Side::source, "ddl_app")};
+    other.query("BEGIN; LOCK TABLE app.t IN SHARE MODE");
+    app("SET lock_timeout = '60s'; SET statement_timeout = '60s'; DROP INDEX app.u_i");
+    EXPECT_EQ(
+        databases_->value(
+            Side::source,
+            "SELECT count(*) FROM segue.ddl WHERE refusal ~ 'its publication was locked, too'"),
+        "1");
+    other.query("COMMIT");
+    app("COMMENT ON TABLE app.u IS 'x'; CREATE INDEX u_i ON app.u (i); DROP INDEX app.u_i");
+    app("INSERT INTO app.t VALUES (1); UPDATE app.t SET i = 2");
+}
+
+// From PostgreSQL 18 on; an older server has nothing to show, and does not look at what stands
+// there.
+TEST_F(DdlCapture, FollowsNoTableWhoseRowsTheServerWouldNotLetGo) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY, v int GENERATED ALWAYS AS (i + 1) STORED, w int)");
+    app("INSERT INTO app.t VALUES (1)");
+    databases_->run(Side::source,
+                    "UPDATE pg_attribute SET attgenerated = 'v' WHERE attrelid = 'app.t'::regclass "
+                    "AND attname = 'v'");
+    app("ALTER TABLE app.t ADD COLUMN x int");
+    EXPECT_EQ(refusal(), "") << "its key names its rows";
+    app("ALTER TABLE app.t DROP CONSTRAINT t_pkey");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT relreplident::text || (SELECT count(*) FROM "
+                                "pg_publication_rel WHERE prrelid = c.oid)"
+                                " FROM pg_class c WHERE oid = 'app.t'::regclass"),
+              "d0");
+    EXPECT_EQ(databases_->value(Side::source,
+                                "SELECT count(*) > 0 FROM segue.ddl WHERE refusal ~ 'generated "
+                                "when it is read.*ADD PRIMARY KEY'"),
+              "t");
+    app("UPDATE app.t SET w = 2; DROP TABLE app.t");
+}
+
+// They would fail each other by what they read and write of ours.
+TEST_F(DdlCapture, FailsNoSerializableTransactionThatChangesTheSchema) {
+    app("CREATE TABLE app.t0 (i int PRIMARY KEY, v int); CREATE TABLE app.t1 (i int PRIMARY KEY, v "
+        "int);"
+        " INSERT INTO app.t0 VALUES (1, 1); INSERT INTO app.t1 VALUES (1, 1)");
+    std::vector<std::unique_ptr<Sql>> clients;
+    for (int i = 0; i < 2; ++i) {
+        clients.push_back(std::make_unique<Sql>(databases_->url(Side::source, "ddl_app")));
+        clients[i]->query("BEGIN ISOLATION LEVEL SERIALIZABLE");
+        clients[i]->query("SELECT count(*) FROM app.t" + std::to_string(i));
+    }
+    for (const char* const command :
+         {"ALTER TABLE %T ADD a int; ALTER TABLE %T ADD b uuid DEFAULT gen_random_uuid()",
+          "CREATE TABLE %T_made (i int); COMMENT ON TABLE %T IS 'x'",
+          "ALTER TABLE %T ALTER a TYPE text USING 'a' || a; DROP TABLE %T_made",
+          "UPDATE %T SET v = 2"}) {
+        for (int i = 0; i < 2; ++i) {
+            std::string sql = command;
+            for (std::size_t at = sql.find("%T"); at != std::string::npos; at = sql.find("%T"))
+                sql.replace(at, 2, "app.t" + std::to_string(i));
+            clients[i]->query(sql);
+        }
+    }
+    for (const auto& client : clients) client->query("COMMIT");
+}
+
+// A transaction may rewrite one table by several commands, and not every command computes.
+TEST_F(DdlCapture, ShowsRowsOfTheCommandsThatHaveComputedThem) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY, v int); INSERT INTO app.t VALUES (1, 1)");
+    const auto version = [&] { return app_->value("SELECT cmin::text::bigint FROM app.t"); };
+    app("BEGIN; ALTER TABLE app.t ADD a uuid DEFAULT gen_random_uuid()");
+    const std::string shown = version();
+    app("ALTER TABLE app.t ADD CHECK (v > 0); ALTER TABLE app.t ADD b int DEFAULT 3");
+    EXPECT_EQ(version(), shown) << "nothing was computed";
+    app("SAVEPOINT s; ALTER TABLE app.t ADD c uuid DEFAULT gen_random_uuid(); ROLLBACK TO s");
+    EXPECT_EQ(version(), shown);
+    app("ALTER TABLE app.t ADD c uuid DEFAULT gen_random_uuid()");
+    EXPECT_NE(version(), shown);
+    app("COMMIT");
+}
+
+// The server tells nobody of them.
+TEST_F(DdlCapture, StopsAtTablesThatWereMadeUnseen) {
+    app("EXPLAIN (ANALYZE) CREATE TABLE app.t AS SELECT 1 AS i");
+    app("COMMENT ON TABLE app.t IS 'seen'");
+    EXPECT_EQ(refusal(),
+              "it makes values that the stream does not show (segue repair takes them over "
+              "afterwards), and the table had rows before it was moved");
+    app("PREPARE p AS SELECT 1 AS i; CREATE TABLE app.u AS EXECUTE p");
+    EXPECT_THAT(refusal(), HasSubstr("a statement that its session has prepared"));
+    app("CREATE TABLE app.v AS SELECT 'EXECUTE p' AS i");
+    EXPECT_EQ(refusal(), "");
+}
+
+// Also one of another signature, and its tables.
+TEST_F(DdlCapture, IsRenewedWhereItIsAnotherBuilds) {
+    Link link{databases_->url(Side::source), {.settings = {{mover_setting, mover_id}}}};
+    const DdlCaptureSettings settings{mover_id, "m", {"app.excluded"}};
+    const auto renew = [&] {
+        const auto state = renew_ddl_capture(link, settings);
+        EXPECT_TRUE(state) << state.error().detail;
+        return *state;
+    };
+    EXPECT_EQ(renew(), CaptureState::present);
+    databases_->run(
+        Side::source,
+        "UPDATE segue.saved SET previous = 'older' WHERE kind = 'ddl_capture';"
+        " ALTER TABLE segue.ddl DROP COLUMN code; DROP TABLE segue.ddl_known;"
+        " DROP FUNCTION segue.ddl_place(text, boolean); CREATE FUNCTION segue.ddl_place("
+        "word text, ends boolean) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'");
+    app("CREATE TABLE app.t (i int); DROP TABLE app.t");
+    EXPECT_NE(refusal(), "");
+    EXPECT_EQ(renew(), CaptureState::renewed);
+    EXPECT_EQ(renew(), CaptureState::present);
+    app("CREATE TABLE app.t (i int)");
+    EXPECT_EQ(refusal(), "");
+    EXPECT_TRUE(stop_ddl_capture(link));
+    EXPECT_EQ(renew(), CaptureState::absent);
+    EXPECT_TRUE(install_ddl_capture(link, settings));
 }
 
 // Advisory locks are anybody's.

@@ -25,9 +25,10 @@ protected:
         SEGUE_NEEDS_POSTGRES();
         databases_ = shared();
         for (const Side side : {Side::source, Side::target}) {
-            databases_->run(side,
-                            "SET segue.mover = 'id-1'; DROP SCHEMA IF EXISTS app CASCADE;"
-                            " CREATE SCHEMA app AUTHORIZATION ddl_app; TRUNCATE segue.ddl");
+            databases_->run(
+                side,
+                "SET segue.mover = 'id-1'; DROP SCHEMA IF EXISTS app CASCADE;"
+                " CREATE SCHEMA app AUTHORIZATION ddl_app; TRUNCATE segue.ddl, segue.ddl_known");
         }
         app_ = std::make_unique<Sql>(databases_->url(Side::source, "ddl_app"));
         follower_ = std::make_unique<backfill::postgres::Connection>(
@@ -49,6 +50,7 @@ protected:
             CREATE PUBLICATION segue_m)sql");
         databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO ddl_app");
         databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO ddl_app");
+        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO ddl_app");
         databases.run(side, backfill::postgres::segue_schema_ddl);
         for (const std::string& name : backfill::postgres::new_table_publication_names("m"))
             databases.run(side, "CREATE PUBLICATION " + name);
@@ -57,7 +59,7 @@ protected:
                       " 'BEGIN RETURN NULL; END'");
         backfill::postgres::Link link{
             databases.url(side), {.settings = {{backfill::postgres::mover_setting, mover_id}}}};
-        const Status installed = install_ddl_capture(link, mover_id, "m", {"app.excluded"});
+        const Status installed = install_ddl_capture(link, {mover_id, "m", {"app.excluded"}});
         ASSERT_TRUE(installed) << installed.error().detail;
     }
 
@@ -83,7 +85,7 @@ protected:
         const Answer rows = databases_->run(
             Side::source,
             "SELECT id, tag, objects, command, place, settings, table_schemas, table_names, look,"
-            " missing, refusal FROM segue.ddl WHERE id > " +
+            " missing, refusal, code FROM segue.ddl WHERE id > " +
                 std::to_string(carried_) + " ORDER BY id");
         const char* const columns[] = {"id",
                                        "tag",
@@ -95,7 +97,8 @@ protected:
                                        "table_names",
                                        "look",
                                        "missing",
-                                       "refusal"};
+                                       "refusal",
+                                       "code"};
         for (const auto& row : rows.rows) {
             carried_ = std::stoll(row[0]);
             backfill::SchemaChange change;
