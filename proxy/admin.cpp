@@ -86,6 +86,7 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
 HttpAnswer Admin::get(const std::string& path) {
     if (path == "/status") return answer_json(200, status_json(sources_.inputs()));
     if (path == "/events") return answer_json(200, events_json(sources_.events()));
+    if (path == "/history" && sources_.history) return answer_json(200, sources_.history());
     if (path == "/metrics")
         return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_.inputs())};
     if (path == "/healthz") {
@@ -93,7 +94,8 @@ HttpAnswer Admin::get(const std::string& path) {
         if (inputs.board.authority_known) return {200, "text/plain", "ok\n"};
         return {503, "text/plain", "clients wait: " + inputs.board.waiting_for + "\n"};
     }
-    return failure(404, "expected /, /status, /events, /metrics, /healthz or /verb/<number>");
+    return failure(404,
+                   "expected /, /status, /events, /history, /metrics, /healthz or /verb/<number>");
 }
 
 HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request) {

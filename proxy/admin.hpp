@@ -4,6 +4,7 @@
 //
 //   GET  /                the console: one page, which asks for the rest; it needs no token itself
 //   GET  /status          the JSON of INTERFACE
+//   GET  /history         how the main figures have developed (proxy/history.hpp)
 //   GET  /events          [{at, kind, detail, warning}] of this process, the last ones, oldest
 //   first GET  /metrics         Prometheus text GET  /healthz         200 "ok" while clients are
 //   served, else 503 and why not POST /verb/<name>     arguments as a JSON object
@@ -32,6 +33,7 @@ struct AdminTokens {
 struct AdminSources {
     std::function<StatusInputs()> inputs;
     std::function<std::vector<RecentEvent>()> events;
+    std::function<nlohmann::json()> history = {};  // History::list
 };
 
 class Admin {

@@ -1,6 +1,8 @@
 #include "proxy/app.hpp"
 
 #include <spdlog/spdlog.h>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 
 #include <algorithm>
 #include <array>
@@ -11,6 +13,7 @@
 #include "backfill/postgres/log_position.hpp"
 #include "proxy/admin.hpp"
 #include "proxy/control_plane.hpp"
+#include "proxy/history.hpp"
 #include "proxy/http.hpp"
 #include "proxy/journal.hpp"
 #include "proxy/listener.hpp"
@@ -89,6 +92,7 @@ private:
     OperationParts parts();
     std::shared_ptr<const LoginServices> services(std::unique_ptr<ClientTls> tls);
     Result<Reload> read_again();
+    boost::asio::awaitable<void> keep_history();
 
     const Config& config_;  // As it was at the start.
     CurrentConfig current_;
@@ -110,6 +114,7 @@ private:
     Operations operations_;
     Operator operator_;
     std::unique_ptr<Listener> listener_;
+    History history_;  // Of the control thread.
     std::unique_ptr<Admin> admin_;
     std::unique_ptr<HttpServer> http_;
     bool started_ = false;
@@ -197,10 +202,11 @@ StatusInputs App::inputs() const {
 }
 
 Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
-    admin_ = std::make_unique<Admin>(
-        AdminSources{[this] { return inputs(); }, [this] { return journal_.recent(); }},
-        operator_,
-        tokens);
+    admin_ = std::make_unique<Admin>(AdminSources{[this] { return inputs(); },
+                                                  [this] { return journal_.recent(); },
+                                                  [this] { return history_.list(); }},
+                                     operator_,
+                                     tokens);
     auto http =
         HttpServer::listen(control_.context(), config_.admin, [this](const HttpRequest& request) {
             return admin_->answer(request);
@@ -217,9 +223,19 @@ Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
     reads_.start();
     registry_.start();
     control_.start();
-    control_.run([this] { listener_->start(); });
+    control_.run([this] {
+        listener_->start();
+        boost::asio::co_spawn(control_.context(), keep_history(), boost::asio::detached);
+    });
     operator_.start();
     return Done{};
+}
+
+boost::asio::awaitable<void> App::keep_history() {
+    while (!stopping_) {
+        history_.add(std::chrono::system_clock::now(), status_json(inputs()));
+        co_await pause_for(history_step);
+    }
 }
 
 Result<Reload> App::read_again() {
