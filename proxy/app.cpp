@@ -2,7 +2,6 @@
 
 #include <spdlog/spdlog.h>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 
 #include <algorithm>
 #include <array>
@@ -225,7 +224,10 @@ Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
     control_.start();
     control_.run([this] {
         listener_->start();
-        boost::asio::co_spawn(control_.context(), keep_history(), boost::asio::detached);
+        boost::asio::co_spawn(
+            control_.context(), keep_history(), [](const std::exception_ptr& thrown) {
+                if (thrown) spdlog::error("history: ended by an exception");
+            });
     });
     operator_.start();
     return Done{};

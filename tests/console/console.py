@@ -1,0 +1,132 @@
+#!/usr/bin/python3
+"""Drives the console in headless Chromium by the WebDriver protocol (W3C): console.py URL change|differences [PNG].
+
+Ends with 1, and says why, where the page does not do what an operator expects.
+"""
+import base64
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+LIMIT = 60  # Seconds for anything that the page is expected to come to.
+KEY = "element-6066-11e4-a52e-4f735466cecf"  # Of an element's id, by the protocol.
+
+
+class Browser:
+    def __init__(self, profile):
+        self.driver = subprocess.Popen(["/usr/bin/chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
+        for line in self.driver.stdout:
+            if found := re.search(r"started successfully on port (\d+)", line):
+                break
+        else:
+            sys.exit("chromedriver did not start")
+        self.url = f"http://127.0.0.1:{found[1]}/session"
+        arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+                     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+                     f"--user-data-dir={profile}", "--window-size=1400,1200"]
+        made = self.ask("", {"capabilities": {"alwaysMatch": {
+            "browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:chromeOptions": {"binary": "/usr/bin/chromium", "args": arguments}}}})
+        self.url += "/" + made["sessionId"]
+
+    def ask(self, path, body=None, method=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=LIMIT * 2) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{path}: {error.read().decode()}") from error
+
+    def find(self, css):
+        return self.ask("/element", {"using": "css selector", "value": css})[KEY]
+
+    def click(self, css):
+        self.ask(f"/element/{self.find(css)}/click", {})
+
+    def type(self, css, text):
+        element = self.find(css)
+        self.ask(f"/element/{element}/clear", {})
+        self.ask(f"/element/{element}/value", {"text": text})
+
+    def script(self, text):
+        return self.ask("/execute/sync", {"script": text, "args": []})
+
+    def text(self, css):
+        return self.script(f"return document.querySelector({json.dumps(css)}).textContent")
+
+    def wait(self, what, condition):
+        until = time.monotonic() + LIMIT
+        while not condition():
+            assert time.monotonic() < until, f"{what}; the page says: {self.script('return document.body.innerText')}"
+            time.sleep(0.1)
+
+    def screenshot(self, file):
+        with open(file, "wb") as out:
+            out.write(base64.b64decode(self.ask("/screenshot")))
+
+    def complaints(self):
+        return [entry["message"] for entry in self.ask("/se/log", {"type": "browser"}) if entry["level"] == "SEVERE"]
+
+    def close(self):
+        try:
+            self.ask("", method="DELETE")
+        finally:
+            self.driver.kill()
+
+
+def enabled(browser, css):
+    return browser.script(f"return !document.querySelector({json.dumps(css)}).disabled")
+
+
+def change(browser):
+    browser.wait("the source answers", lambda: "source answers" in browser.text("#state"))
+    browser.wait("the tables are there", lambda: "app.quiet" in browser.text("#tables"))
+    assert "<img src=x onerror=alert(1)>" in browser.text("#tables"), browser.text("#tables")
+    assert browser.script("return document.querySelectorAll('img').length") == 0, "a table's name became markup"
+    browser.click("[data-verb=cutover]")
+    assert not enabled(browser, "#yes"), "a cutover without the migration's name"
+    browser.type("#name", "another")
+    assert not enabled(browser, "#yes"), "a cutover with another name"
+    browser.type("#name", browser.text("#migration"))
+    assert enabled(browser, "#yes"), "no cutover with the right name"
+    browser.click("#yes")
+    browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
+    browser.wait("the outcome is told", lambda: browser.script("return document.getElementById('outcome').className") == "good")
+    browser.wait("the wait of the change is drawn", lambda: browser.script("return document.querySelectorAll('#wait-chart rect').length") == 1)
+
+
+def differences(browser):
+    browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
+    browser.wait("history of before the page was opened",
+                 lambda: browser.script("return document.querySelectorAll('#wait-chart rect').length") == 1)
+    browser.wait("it differs", lambda: "different" in browser.text("#verification"))
+    browser.click("#ask-differences button")
+    browser.wait("the table is named", lambda: "app.quiet" in browser.text("#differences"))
+    assert "(7)" not in browser.text("#differences"), "keys are shown though nobody asked for them"
+    browser.click("#ask-differences input")
+    browser.wait("the keys are shown", lambda: "(7)" in browser.text("#differences") and "(8)" in browser.text("#differences"))
+
+
+def main():
+    url, part = sys.argv[1:3]
+    with tempfile.TemporaryDirectory() as profile:
+        browser = Browser(profile)
+        try:
+            browser.ask("/url", {"url": url})
+            {"change": change, "differences": differences}[part](browser)
+            if len(sys.argv) > 3:
+                browser.screenshot(sys.argv[3])
+            assert not browser.complaints(), browser.complaints()
+        except AssertionError as failed:
+            sys.exit(f"console: {failed}")
+        finally:
+            browser.close()
+
+
+main()

@@ -1,0 +1,52 @@
+// The operator's page, driven by a browser on a migration that is under way: a change of authority
+// behind its confirmation, and what a verification has found.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "tests/support/migration.hpp"
+
+namespace segue::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Markup in a name must stay text on the page.
+constexpr const char* evil_table = R"(CREATE TABLE app."<img src=x onerror=alert(1)>" (id int))";
+
+TEST(Console, ChangesTheAuthorityBehindAConfirmationAndShowsWhatDiffers) {
+    SEGUE_NEEDS_POSTGRES();
+    if (!std::filesystem::exists("/usr/bin/chromedriver"))
+        GTEST_SKIP() << "no browser is installed here (Debian: chromium, chromium-driver)";
+    Migration move;
+    Sql{move.direct(move.source())}.query(
+        "CREATE TABLE app.quiet (id int PRIMARY KEY); "
+        "INSERT INTO app.quiet SELECT generate_series(1, 100);" +
+        std::string{evil_table});
+    ASSERT_TRUE(move.copy());
+    Sql client{move.through()};
+    ASSERT_EQ(client.value("SELECT count(*) FROM app.quiet"), "100");
+    const auto page = [&](const std::string& part) {
+        const CommandResult ran =
+            run_command({{"/usr/bin/python3",
+                          CONSOLE_FOLDER "/console.py",
+                          "http://127.0.0.1:" + std::to_string(move.segue().admin_port()) + "/",
+                          part},
+                         {},
+                         240s});
+        EXPECT_EQ(ran.exit_code, 0) << part << "\n" << ran.out << ran.err;
+    };
+    page("change");
+    EXPECT_TRUE(move.segue().wait_status("/authority", "target"));
+    EXPECT_EQ(client.value("SELECT count(*) FROM app.quiet"), "100");
+
+    // The follower is the source now.
+    Sql{move.as_mover(move.source())}.query("DELETE FROM app.quiet WHERE id IN (7, 8)");
+    EXPECT_EQ(move.segue().verb({"verify"}).exit_code, 1);
+    page("differences");
+}
+
+}  // namespace
+}  // namespace segue::test
