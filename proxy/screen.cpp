@@ -92,7 +92,66 @@ std::string bar(double part) {
     return "[" + std::string(filled, '#') + std::string(bar_width - filled, '.') + "]";
 }
 
-void backfill(Screen& screen, const json& state) {
+std::string percent(double part) {
+    char buffer[16];
+    std::snprintf(buffer, sizeof buffer, "%5.1f %%", part * 100);
+    return buffer;
+}
+
+std::string name_of(const json& table) {
+    return table["schema"].get<std::string>() + "." + table["name"].get<std::string>();
+}
+
+// "41.2 %  1.2 M of ~3.0 M rows, 52 k rows/s, 34 s left" behind a bar.
+std::string table_progress(const json& table, std::optional<double> rate) {
+    const double copied = table["rows_copied"].get<double>();
+    const json& total = table["rows_total_estimate"];
+    std::string text;
+    if (total.is_number() && total.get<double>() > 0) {
+        const double part = std::min(1.0, copied / total.get<double>());
+        text = bar(part) + percent(part) + "  ";
+    }
+    text += count(copied) + " of ~" + or_unknown(total, count) + " rows";
+    if (!rate || *rate <= 0) return text;
+    text += ", " + count(*rate) + " rows/s";
+    if (total.is_number() && total.get<double>() > copied)
+        text += ", " + duration((total.get<double>() - copied) / *rate) + " left";
+    return text;
+}
+
+// Those that are being copied or have stopped, and how many are not named.
+void tables(Screen& screen, const json& all, const TableRates* rates) {
+    std::vector<const json*> shown;
+    std::size_t waiting = 0, done = 0, width = 0;
+    for (const json& table : all) {
+        const std::string state = table["state"];
+        if (state == "waiting") {
+            ++waiting;
+        } else if (state == "consistent") {
+            ++done;
+        } else {
+            shown.push_back(&table);
+            width = std::max(width, name_of(table).size());
+        }
+    }
+    const std::size_t busy = shown.size();
+    shown.resize(std::min(shown.size(), tables_shown_max));
+    for (const json* table : shown) {
+        std::string name = name_of(*table);
+        const std::optional<double> rate = rates == nullptr ? std::nullopt : rates->of(name);
+        name.resize(std::max(width, name.size()), ' ');
+        const bool stopped = (*table)["state"] == "stopped";
+        screen.line("",
+                    name + "  " + (stopped ? screen.paint(Tone::bad, "STOPPED  ") : "") +
+                        table_progress(*table, rate));
+    }
+    std::string rest =
+        std::to_string(done) + " tables done, " + std::to_string(waiting) + " waiting";
+    if (busy > shown.size()) rest += ", " + std::to_string(busy - shown.size()) + " more at work";
+    screen.line("", screen.paint(Tone::faint, rest));
+}
+
+void backfill(Screen& screen, const json& state, const TableRates* rates) {
     const std::string word =
         state["state"].is_string() ? state["state"].get<std::string>() : "unknown";
     std::string text = word;
@@ -102,9 +161,7 @@ void backfill(Screen& screen, const json& state) {
         const json& total = state["rows_total_estimate"];
         if (total.is_number() && total.get<double>() > 0) {
             const double part = std::min(1.0, copied / total.get<double>());
-            char percent[16];
-            std::snprintf(percent, sizeof percent, "%5.1f %%", part * 100);
-            text += "  " + bar(part) + percent + "  " + count(copied) + " of ~" +
+            text += "  " + bar(part) + percent(part) + "  " + count(copied) + " of ~" +
                     count(total.get<double>()) + " rows";
         } else {
             text += "  " + count(copied) + " rows";
@@ -121,21 +178,7 @@ void backfill(Screen& screen, const json& state) {
     }
     screen.line("backfill", text);
     if (word != "copying") return;
-    std::size_t shown = 0;
-    for (const json& table : state["tables"]) {
-        const std::string table_state = table["state"];
-        if (table_state == "waiting" || table_state == "consistent") continue;
-        if (++shown > tables_shown_max) break;
-        const std::string rows = count(table["rows_copied"].get<double>()) + " of ~" +
-                                 or_unknown(table["rows_total_estimate"], count);
-        const std::string name =
-            table["schema"].get<std::string>() + "." + table["name"].get<std::string>();
-        screen.line(
-            "",
-            name + "  " +
-                (table_state == "stopped" ? screen.paint(Tone::bad, "STOPPED") : table_state) +
-                "  " + rows);
-    }
+    tables(screen, state["tables"], rates);
 }
 
 void mirror(Screen& screen, const json& state) {
@@ -241,6 +284,19 @@ void last(Screen& screen, const json& status) {
     }
 }
 
+// Where the move stands, in the order of its verbs.
+const char* phase(const json& status) {
+    if (!status["authority"].is_string()) return "not known";
+    if (status["finished"] == true) return "finished";
+    const json& copy = status["backfill"]["state"];
+    if (copy == "copying") return "copying";
+    if (copy != "consistent") return "not started, clients are relayed";
+    if (status["authority"] == "target") return "cut over, the way back is kept";
+    if (status["shift"]["percent"] > 0) return "reads are shifted";
+    if (status["shadow"]["percent"] > 0) return "reads are compared";
+    return status["mirror"]["mode"] == "sync" ? "mirrored" : "following";
+}
+
 // What somebody has decided not to mind stays in sight.
 void accepted(Screen& screen, const json& status) {
     const auto list = status.find("accepted_findings");
@@ -255,8 +311,9 @@ void accepted(Screen& screen, const json& status) {
 
 }  // namespace
 
-std::string status_screen(const json& status, Colours colours) {
+std::string status_screen(const json& status, Colours colours, const TableRates* rates) {
     Screen screen{colours};
+    screen.line("migration", status["migration"].get<std::string>() + ": " + phase(status));
     if (status["authority"].is_string()) {
         std::string text = status["authority"].get<std::string>() + ", epoch " +
                            std::to_string(status["epoch"].get<std::uint64_t>());
@@ -268,7 +325,7 @@ std::string status_screen(const json& status, Colours colours) {
     if (const auto verb = status.find("running_verb"); verb != status.end() && verb->is_string()) {
         screen.line("running", screen.paint(Tone::care, verb->get<std::string>()));
     }
-    backfill(screen, status["backfill"]);
+    backfill(screen, status["backfill"], rates);
     mirror(screen, status["mirror"]);
     reads(screen, status["shadow"], status["shadow_statements"], status["shift"]);
     sessions(screen, status["sessions"]);

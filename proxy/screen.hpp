@@ -5,10 +5,15 @@
 
 #include <string>
 
+#include "proxy/table_rates.hpp"
+
 namespace segue::proxy {
 
 enum class Colours : std::uint8_t { off, on };
 
-std::string status_screen(const nlohmann::json& status, Colours colours);
+// `rates`: of looks before, for whoever keeps looking; may be null.
+std::string status_screen(const nlohmann::json& status,
+                          Colours colours,
+                          const TableRates* rates = nullptr);
 
 }  // namespace segue::proxy

@@ -16,6 +16,7 @@
 #include "proxy/findings.hpp"
 #include "proxy/preflight.hpp"
 #include "proxy/screen.hpp"
+#include "proxy/table_rates.hpp"
 
 namespace segue::proxy {
 
@@ -68,19 +69,41 @@ int usage_error(const std::string& reason) {
     return 2;
 }
 
+Result<json> ask_status(const AdminClient& client) {
+    const auto answer = client.exchange("GET", "/status");
+    if (!answer) return Error{Errc::refused, unreachable(client, answer.error())};
+    if (answer->status != 200) return Error{Errc::refused, reason_in(*answer)};
+    json body = json::parse(answer->body, nullptr, false);
+    if (!body.is_object()) return Error{Errc::refused, "the answer is not JSON"};
+    return body;
+}
+
+// In place of the one before; without the flicker of an empty screen between.
+void show_in_place(const std::string& screen) {
+    std::string text = "\033[H";
+    for (const char c : screen) text += c == '\n' ? std::string{"\033[K\n"} : std::string{c};
+    std::cout << text << "\033[J";
+}
+
+// Whoever watches is not left alone while Segue is started anew.
 int status(const Invocation& invocation, const AdminClient& client) {
     const bool terminal = on_terminal(STDOUT_FILENO);
-    for (;;) {
-        const auto answer = client.exchange("GET", "/status");
-        if (!answer) return fail(invocation, unreachable(client, answer.error()));
-        if (answer->status != 200) return fail(invocation, reason_in(*answer));
-        const json body = json::parse(answer->body, nullptr, false);
-        if (!body.is_object()) return fail(invocation, "the answer is not JSON");
-        if (invocation.watch && terminal) std::cout << "\033[H\033[2J";
+    TableRates rates;
+    for (bool first = true;; first = false) {
+        const Result<json> body = ask_status(client);
+        if (!body && (first || !invocation.watch)) return fail(invocation, body.error().detail);
         if (invocation.json) {
-            std::cout << body.dump(invocation.watch ? -1 : 2) << "\n";
+            if (body) std::cout << body->dump(invocation.watch ? -1 : 2) << "\n";
         } else {
-            std::cout << status_screen(body, terminal ? Colours::on : Colours::off);
+            if (body) rates.add(std::chrono::steady_clock::now(), *body);
+            const std::string screen =
+                body ? status_screen(*body, terminal ? Colours::on : Colours::off, &rates)
+                     : body.error().detail + "\n";
+            if (invocation.watch && terminal) {
+                show_in_place(screen);
+            } else {
+                std::cout << screen;
+            }
         }
         std::cout.flush();
         if (!invocation.watch) return 0;

@@ -268,6 +268,68 @@ TEST(Status, ShowsWhatTheOperatorHasAccepted) {
         std::string::npos);
 }
 
+json copying_status() {
+    json status = status_json(busy());
+    json& backfill = status["backfill"];
+    backfill["state"] = "copying";
+    backfill["rows_copied"] = 250;
+    backfill["rows_total_estimate"] = 1100;
+    const auto table = [](const char* name, const char* state, int rows) {
+        return json{{"schema", "app"},
+                    {"name", name},
+                    {"state", state},
+                    {"rows_copied", rows},
+                    {"rows_total_estimate", 500}};
+    };
+    backfill["tables"] = {table("done", "consistent", 100),
+                          table("t", "copying", 150),
+                          table("stuck", "stopped", 0),
+                          table("later", "waiting", 0)};
+    return status;
+}
+
+TEST(Status, ScreenShowsHowFarEachTableIs) {
+    using namespace std::chrono_literals;
+    json status = copying_status();
+    TableRates rates;
+    const TableRates::Time begin{};
+    rates.add(begin, status);
+    std::string screen = status_screen(status, Colours::off, &rates);
+    EXPECT_NE(screen.find("app.t      [#########.....................] 30.0 %  150 of ~500 rows\n"),
+              std::string::npos)
+        << screen;
+    EXPECT_NE(screen.find("app.stuck  STOPPED"), std::string::npos) << screen;
+    EXPECT_NE(screen.find("1 tables done, 1 waiting"), std::string::npos) << screen;
+    EXPECT_NE(screen.find(": copying"), std::string::npos) << screen;
+
+    status["backfill"]["tables"][1]["rows_copied"] = 250;
+    rates.add(begin + 10s, status);
+    screen = status_screen(status, Colours::off, &rates);
+    EXPECT_NE(screen.find("50.0 %  250 of ~500 rows, 10 rows/s, 25 s left"), std::string::npos)
+        << screen;
+}
+
+TEST(Status, RatesAreOfTheLastSecondsAndOfNothingThatBeganAnew) {
+    using namespace std::chrono_literals;
+    json status = copying_status();
+    const auto rows = [&](int number) -> const json& {
+        status["backfill"]["tables"][1]["rows_copied"] = number;
+        return status;
+    };
+    TableRates rates;
+    const TableRates::Time begin{};
+    rates.add(begin, rows(0));
+    EXPECT_EQ(rates.of("app.t"), std::nullopt);
+    rates.add(begin + 100s, rows(1000));
+    rates.add(begin + 110s, rows(1200));
+    EXPECT_EQ(rates.of("app.t"), 1200.0 / 110);
+    rates.add(begin + 120s, rows(1400));
+    EXPECT_EQ(rates.of("app.t"), 400.0 / 20);
+    EXPECT_EQ(rates.of("app.none"), std::nullopt);
+    rates.add(begin + 121s, rows(3));
+    EXPECT_EQ(rates.of("app.t"), std::nullopt);
+}
+
 TEST(Status, ScreenIsPlainWithoutATerminal) {
     const std::string screen = status_screen(status_json(busy()), Colours::off);
     EXPECT_EQ(screen.find('\033'), std::string::npos);
