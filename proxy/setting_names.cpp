@@ -9,14 +9,22 @@ namespace segue::proxy {
 
 Status SettingNames::refresh(Side side) {
     Result<Names> loaded = load_(side);
-    if (!loaded) {
-        Error error = loaded.error();
-        error.detail = "the names of custom settings on the " + std::string{name(side)} +
-                       " could not be read: " + error.detail;
-        return error;
+    if (loaded) {
+        const std::lock_guard lock{mutex_};
+        current_ = std::make_shared<const Names>(std::move(*loaded));
+        warned_ = false;
+        return Done{};
     }
-    const std::lock_guard lock{mutex_};
-    current_ = std::make_shared<const Names>(std::move(*loaded));
+    Error error = loaded.error();
+    error.detail = "the names of custom settings on the " + std::string{name(side)} +
+                   " could not be read: " + error.detail;
+    bool warn = false;
+    {
+        const std::lock_guard lock{mutex_};
+        if (current_ == nullptr) return error;
+        warn = !std::exchange(warned_, true);
+    }
+    if (warn) warn_(error.detail + "; sessions are asked for those that were read before");
     return Done{};
 }
 

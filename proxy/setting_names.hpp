@@ -20,17 +20,23 @@ public:
     using Names = std::vector<std::string>;
     using Load = std::function<Result<Names>(Side)>;
 
-    explicit SettingNames(Load load) : load_(std::move(load)) {}
+    using Warn = std::function<void(const std::string&)>;
 
-    // Asks that side's server; blocks. After an error the names are what they were.
+    SettingNames(Load load, Warn warn) : load_(std::move(load)), warn_(std::move(warn)) {}
+
+    // Asks that side's server; blocks. Where it cannot be read the names of before serve, which
+    // change with the schema only: that is done, and warned of once until it can be read again. An
+    // error only where there are none yet.
     Status refresh(Side side);
     // Null before the first refresh.
     std::shared_ptr<const Names> current() const;
 
 private:
     Load load_;
+    Warn warn_;
     mutable std::mutex mutex_;
     std::shared_ptr<const Names> current_;
+    bool warned_ = false;
 };
 
 // Reads the catalogs of the configuration's servers, each time on a new connection.

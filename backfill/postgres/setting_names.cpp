@@ -10,6 +10,8 @@ namespace {
 
 // A server that says nothing for so long is given up.
 constexpr std::chrono::seconds names_wait_max{5};
+// What describes a view locks its tables, and DDL of the application may hold them just then.
+constexpr const char* short_lock_wait = "SET lock_timeout = '1s'";
 
 // Stored expressions name a function by its OID: current_setting has 2077 and 3294, set_config
 // 2078, on every server. The bodies of functions in the SQL standard's form are stored so since
@@ -52,6 +54,8 @@ ORDER BY 1 LIMIT $1::int)sql";
 }  // namespace
 
 Result<std::vector<std::string>> load_setting_names(Connection& connection) {
+    if (const auto set = execute_within(connection, names_wait_max, short_lock_wait); !set)
+        return set.error();
     const auto rows = execute_within(
         connection, names_wait_max, names_query, {std::to_string(setting_names_max)});
     if (!rows) return rows.error();

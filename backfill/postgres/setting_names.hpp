@@ -13,7 +13,8 @@ namespace segue::backfill::postgres {
 
 inline constexpr int setting_names_max = 1000;  // Further ones are not asked for.
 
-// In lower case, each once. Names that are computed are not found. One query, some milliseconds.
+// In lower case, each once. Names that are computed are not found. One query, some milliseconds;
+// an error where a lock is met for longer than a moment, or the server does not answer.
 Result<std::vector<std::string>> load_setting_names(Connection& connection);
 
 }  // namespace segue::backfill::postgres

@@ -58,6 +58,21 @@ TEST(SettingNames, AreNoneThatAnExtensionDefines) {
     EXPECT_THAT(*names, ElementsAre("a.own"));
 }
 
+// Whoever asks has the names of before, and clients that wait.
+TEST(SettingNames, AreNotWaitedForBehindALock) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, schema);
+    Connection holder = databases.open(Side::source);
+    ASSERT_TRUE(holder.execute("BEGIN; LOCK TABLE public.t"));
+    Connection source = databases.open(Side::source);
+    const auto locked = load_setting_names(source);
+    ASSERT_FALSE(locked);
+    EXPECT_EQ(locked.error().sqlstate, "55P03") << locked.error().detail;
+    ASSERT_TRUE(holder.execute("COMMIT"));
+    EXPECT_TRUE(load_setting_names(source));
+}
+
 TEST(SettingNames, AreFoundInBodiesOfTheStandardsForm) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
