@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 
 namespace segue::backfill::postgres {
@@ -21,6 +22,8 @@ namespace {
 constexpr std::size_t application_name_max = 63;
 // Longer than a machine at its limits needs between two questions of a mover.
 constexpr const char* alive_within = "5s";
+// Longer than a compare-and-set takes that waits for nobody.
+constexpr std::chrono::milliseconds lease_lock_max{2000};
 
 std::string host_name() {
     char name[256] = {};
@@ -169,6 +172,51 @@ Result<long long> end_earlier_sessions(Connection& connection,
 
 }  // namespace
 
+namespace {
+
+// Somebody's compare-and-set on the record may hold the lease until its commit has been answered,
+// and with synchronous standbys that is when they say. To go on without it would be to work beside
+// a change of authority that may have been committed.
+Error lease_is_locked(Connection& connection, const Error& cause) {
+    const auto waiting = connection.execute(
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event = 'SyncRep' ORDER BY xact_start LIMIT 1");
+    if (!waiting || waiting->size() == 0) {
+        return {cause.code,
+                "a transaction that does not end holds table segue.lease; Segue goes on as soon "
+                "as it has",
+                cause.sqlstate};
+    }
+    return {cause.code,
+            "the commit of server process " + waiting->text(0, 0) +
+                ", which holds Segue's lease, waits for a synchronous standby; Segue goes on as "
+                "soon as it has one: start the standby, or take it out of "
+                "synchronous_standby_names and reload",
+            cause.sqlstate};
+}
+
+Result<std::int64_t> raise_generation(Connection& connection) {
+    const auto bounded =
+        connection.execute("SET lock_timeout = " + std::to_string(lease_lock_max.count()));
+    if (!bounded) return bounded.error();
+    const auto taken = connection.execute(
+        "UPDATE segue.lease SET generation = generation + 1, holder = $1, taken_at = now()"
+        " RETURNING generation",
+        {own_name()});
+    if (!taken) {
+        const bool locked = taken.error().sqlstate == lock_not_available;
+        return locked ? lease_is_locked(connection, taken.error()) : taken.error();
+    }
+    if (taken->size() != 1) {
+        return Error{Errc::refused,
+                     "segue.lease has no row: finish this migration and start again on an "
+                     "empty target"};
+    }
+    return taken->number(0, 0);
+}
+
+}  // namespace
+
 Result<std::int64_t> take_lease(Connection& connection,
                                 const MoverIdentity& identity,
                                 const std::string& slot,
@@ -181,19 +229,7 @@ Result<std::int64_t> take_lease(Connection& connection,
     for (;;) {
         const auto left = end_earlier_sessions(connection, identity, slot);
         if (!left) return left.error();
-        if (*left == 0) {
-            const auto taken = connection.execute(
-                "UPDATE segue.lease SET generation = generation + 1, holder = $1, taken_at = now()"
-                " RETURNING generation",
-                {own_name()});
-            if (!taken) return taken.error();
-            if (taken->size() != 1) {
-                return Error{Errc::refused,
-                             "segue.lease has no row: finish this migration and start again on an "
-                             "empty target"};
-            }
-            return taken->number(0, 0);
-        }
+        if (*left == 0) return raise_generation(connection);
         if (interrupts.interrupted()) return Error{Errc::closed, "the mover is stopping"};
         if (std::chrono::steady_clock::now() > deadline) {
             return Error{Errc::timed_out, "earlier sessions of Segue do not end"};

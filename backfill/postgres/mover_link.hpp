@@ -71,7 +71,9 @@ Result<std::string> living_holder(Connection& connection, const MoverIdentity& i
 
 // Takes the lease on that side: ends every earlier session of ours there, waits until they are
 // gone, and raises the generation. `slot` may still be used by one of them. Fails at the deadline,
-// and where another process that is alive holds the lease.
+// where another process that is alive holds the lease (Errc::timed_out, as at the deadline), and
+// where a transaction holds the lease's row for longer than a moment (Errc::server): the error
+// names it and what to do, and the next run of the mover tries again. The connection is for this.
 Result<std::int64_t> take_lease(Connection& connection,
                                 const MoverIdentity& identity,
                                 const std::string& slot,

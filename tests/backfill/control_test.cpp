@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "tests/backfill/databases.hpp"
 
@@ -149,19 +150,28 @@ TEST_F(PostgresControl, ALostAnswerIsUnknown) {
 
 TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
     create();
+    constexpr std::int64_t generation = 0;  // The lease's first.
     auto& server = Databases::server(Side::target);
     server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.run("SELECT pg_reload_conf()");
     std::future<Result<Written>> pending;
     for (int tries = 0; tries < 50;
          ++tries) {  // The server takes the setting over in its own time.
-        pending = std::async(std::launch::async,
-                             [&] { return store_->compare_and_set(some_record(), some_record()); });
+        pending = std::async(std::launch::async, [&] {
+            return store_->compare_and_set(some_record(), some_record(), generation);
+        });
         if (pending.wait_for(300ms) == std::future_status::timeout) break;
         EXPECT_TRUE(pending.get());
     }
     ASSERT_TRUE(pending.valid());
     EXPECT_TRUE(waits_for("SyncRep"));
+    // Whoever wants to be the mover is not left without a word meanwhile.
+    Connection mover = databases_->open(Side::target);
+    const Interrupts interrupts;
+    const auto lease = take_lease(mover, {"segue", "id-1", {}}, "no slot", interrupts);
+    EXPECT_FALSE(lease);
+    EXPECT_NE(lease.error().detail.find("waits for a synchronous standby"), std::string::npos)
+        << lease.error().detail;
     signal_store("pg_cancel_backend");
     const auto written = pending.get();
     server.run("ALTER SYSTEM RESET synchronous_standby_names");
