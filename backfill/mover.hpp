@@ -61,7 +61,8 @@ struct MoverStatus {
     std::uint64_t stray_writes = 0;
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
-    std::uint64_t runs_failed = 0;                // Since `start`; each is followed by another run.
+    bool invalid = false;           // The copy cannot go on at all; the first problem says why.
+    std::uint64_t runs_failed = 0;  // Since `start`; each is followed by another run.
     std::string last_failure;       // Why the last of them ended; empty when none has.
     bool moved_by_another = false;  // Another process holds the lease.
     // The records are not of the authority that `start` and `become` told, or hold a change that

@@ -36,8 +36,11 @@ Status wait_connected(const backfill::Mover& mover,
                       const std::atomic<bool>& stopping) {
     const auto deadline = backfill::Clock::now() + patience;
     for (;;) {
-        Status now = connected(mover.status(), sides);
+        const backfill::MoverStatus status = mover.status();
+        Status now = connected(status, sides);
         if (now || stopping || backfill::Clock::now() >= deadline) return now;
+        // What patience does not change.
+        if (status.invalid) return Error{Errc::refused, status.problems.front()};
         std::this_thread::sleep_for(poll);
     }
 }

@@ -14,8 +14,8 @@
 namespace segue::proxy {
 
 // Until the mover runs and the streams of these sides are connected, no longer than `patience` and
-// not while the program is ending. The error names what is missing and the remedy. Blocks; for the
-// operator's thread.
+// not while the program is ending, nor where the copy is invalid. The error names what is missing
+// and the remedy. Blocks; for the operator's thread.
 Status wait_connected(const backfill::Mover& mover,
                       std::initializer_list<Side> sides,
                       std::chrono::milliseconds patience,

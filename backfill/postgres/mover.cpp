@@ -397,7 +397,8 @@ MoverStatus PostgresMover::status() const {
         if (!stream.connected || !stream.reverse_ready)
             stream.problem = shared_.stream_problem[index(side)];
     }
-    if (!shared_.invalid.empty()) status.problems.push_back(shared_.invalid);
+    status.invalid = !shared_.invalid.empty();
+    if (status.invalid) status.problems.push_back(shared_.invalid);
     const std::string& problem = shared_.stream_problem[index(shared_.authority)];
     if (!status.streams[index(shared_.authority)].problem.empty() && problem != shared_.invalid) {
         status.problems.push_back(problem);

@@ -348,6 +348,19 @@ TEST(Conductor, RefusesStraysBlockersAndWhatIsNotConsistent) {
     EXPECT_NE(refused(world).find("resume"), std::string::npos);
 }
 
+// No patience mends that.
+TEST(Conductor, RefusesAnInvalidCopyAtOnce) {
+    World world = consistent_world();
+    world.mover_invalid = "the copy is invalid: a standby was promoted";
+    Program program{world};
+    ChangeLimits limits = quick();
+    limits.connect = std::chrono::hours{1};
+    const ChangeReport report = change_authority(parts(program), limits, Side::target);
+    EXPECT_EQ(report.ending, router::Ending::refused);
+    EXPECT_EQ(report.reason, world.mover_invalid);
+    expect_whole(world, Side::source);
+}
+
 TEST(Conductor, RehearsalChangesNothingWhicheverStepFails) {
     for (int at = -1; at < calls_max; ++at) {
         World world = consistent_world();

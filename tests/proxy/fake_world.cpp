@@ -205,7 +205,9 @@ Status FakeMover::start(const ControlRecord& record) {
 
 backfill::MoverStatus FakeMover::status() const {
     backfill::MoverStatus status;
-    status.running = world_.mover_started && !world_.mover_between_runs;
+    status.invalid = !world_.mover_invalid.empty();
+    if (status.invalid) status.problems.push_back(world_.mover_invalid);
+    status.running = world_.mover_started && !world_.mover_between_runs && !status.invalid;
     status.runs_failed = world_.mover_runs_failed;
     status.last_failure = world_.mover_failure;
     status.moved_by_another = world_.moved_by_another;

@@ -39,6 +39,7 @@ struct World {
     bool mover_started = false;
     bool mover_paused = false;
     bool mover_between_runs = false;
+    std::string mover_invalid;  // Why the copy is; its mover ends as often as it is begun.
     bool moved_by_another = false;
     bool superseded = false;
     std::array<std::int64_t, 2> leases = {1, 1};  // Another generation: another process has it.
