@@ -197,9 +197,13 @@ Result<Written> ChangeRun::write(Side side,
     return parts_.steps.control(side).compare_and_set(expected, next, lease);
 }
 
-bool ChangeRun::overtaken() {
-    for (const Side side : {from_, to_}) {
-        const auto record = read_record(parts_.steps.control(side), side);
+bool ChangeRun::overtaken(bool may_be_committed) {
+    const Side needed = may_be_committed ? to_ : from_;
+    for (const Side side : {other(needed), needed}) {
+        backfill::ControlStore& store = parts_.steps.control(side);
+        const auto read = side == needed ? store.read() : store.glance();
+        if (!read) continue;
+        const std::optional<ControlRecord>& record = *read;
         if (!record) continue;
         if (record->epoch > epoch_ || record->phase == Phase::finished) {
             failed("another Segue has taken this migration over meanwhile");

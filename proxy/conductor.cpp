@@ -61,7 +61,7 @@ ChangeReport change_authority(const ChangeParts& parts, const ChangeLimits& limi
                 run.interrupted();
                 return run.report();
             }
-            if (run.overtaken()) return run.report();
+            if (run.overtaken(order.may_be_committed())) return run.report();
             std::this_thread::sleep_for(limits.retry_pause);
         }
         const auto begun = ChangeRun::Clock::now();

@@ -121,14 +121,38 @@ public:
                                     .connect_timeout = std::chrono::seconds{5}}) {}
 
     Result<std::optional<ControlRecord>> read() override {
-        const auto rows = link_.run(
-            std::string{"SELECT "} + columns + " FROM segue.control", Parameters{}, deadline());
+        glanced_ = false;
+        const auto rows = link_.run(read_sql(), Parameters{}, deadline());
         if (rows) return record_of(*rows);
         const std::string& state = rows.error().sqlstate;
         if (state == undefined_table || state == invalid_schema_name) {
             return std::optional<ControlRecord>{};
         }
         return rows.error();
+    }
+
+    std::optional<ControlRecord> glance() override {
+        Connection* const connection = link_.at_hand();
+        if (connection == nullptr) return std::nullopt;
+        if (usable(*connection)) {
+            glanced_ = PQsendQuery(connection->raw(), read_sql().c_str()) == 1;
+            return std::nullopt;
+        }
+        if (!glanced_) return std::nullopt;  // Something else was not answered in time.
+        if (PQconsumeInput(connection->raw()) != 1) return std::nullopt;
+        std::optional<Rows> answer;
+        while (PQisBusy(connection->raw()) == 0) {
+            Rows rows{PQgetResult(connection->raw())};
+            if (rows.raw() == nullptr) {
+                glanced_ = false;
+                if (!answer || PQresultStatus(answer->raw()) != PGRES_TUPLES_OK)
+                    return std::nullopt;
+                const auto record = record_of(*answer);
+                return record ? *record : std::nullopt;
+            }
+            answer = std::move(rows);
+        }
+        return std::nullopt;
     }
 
     Status create(const ControlRecord& record) override {
@@ -192,10 +216,14 @@ public:
     }
 
 private:
+    static std::string read_sql() {
+        return std::string{"SELECT "} + columns + " FROM segue.control";
+    }
     static Deadline deadline() { return std::chrono::steady_clock::now() + answer_time_max; }
 
     // A dead connection is found by a statement that may be lost without harm.
     Result<Connection*> live_connection() {
+        glanced_ = false;
         if (const auto alive = link_.run("SELECT 1", std::nullopt, deadline()); !alive) {
             return alive.error();
         }
@@ -203,6 +231,7 @@ private:
     }
 
     Link link_;
+    bool glanced_ = false;  // What the connection is busy with is a glance.
 };
 
 }  // namespace

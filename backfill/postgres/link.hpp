@@ -46,6 +46,8 @@ public:
 
     // Forgets the connection; the server ends the session and its locks.
     void drop() { connection_.reset(); }
+    // The connection that is there, also one that still waits for an answer; null: none.
+    Connection* at_hand() { return connection_ && connection_->good() ? &*connection_ : nullptr; }
     bool open() const { return connection_ && usable(*connection_); }
     const std::string& url() const { return url_; }
     const Connection::Options& options() const { return options_; }

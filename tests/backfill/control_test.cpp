@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <future>
 
 #include "backfill/postgres/mover_link.hpp"
@@ -69,6 +70,28 @@ TEST_F(PostgresControl, AnAbsentSchemaIsNoRecord) {
     const auto record = store_->read();
     ASSERT_TRUE(record) << record.error().detail;
     EXPECT_FALSE(record->has_value());
+}
+
+TEST_F(PostgresControl, GlancesWithoutWaitingHoweverTheServerStands) {
+    create();
+    const auto seen = [&] { return test::eventually(30s, [&] { return bool{store_->glance()}; }); };
+    const auto record = store_->read();
+    ASSERT_TRUE(record && *record);
+    EXPECT_TRUE(seen());
+    const int backend = std::stoi(databases_->value(
+        Side::target,
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'segue control' AND datname ="
+        " current_database()"));
+    ASSERT_EQ(::kill(backend, SIGSTOP), 0);
+    for (int i = 0; i < 3; ++i) EXPECT_FALSE(store_->glance());  // Each returns.
+    // Whoever must know asks anew, and glances go on by that connection.
+    const auto anew = store_->read();
+    EXPECT_TRUE(anew && *anew == *record);
+    EXPECT_TRUE(seen());
+    EXPECT_EQ(::kill(backend, SIGCONT), 0);
+    signal_store("pg_terminate_backend");
+    EXPECT_TRUE(test::eventually(30s, [&] { return !store_->glance(); }));
+    EXPECT_TRUE(store_->read());
 }
 
 TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {

@@ -282,6 +282,32 @@ TEST(Conductor, LeavesTheRestToWhoHasTakenOver) {
     EXPECT_TRUE(world.fence_closed[1]) << "a fence was opened that is not its own";
 }
 
+// Clients are held, and the epoch is committed: what is left to do needs the new side only.
+TEST(Conductor, WaitsForNoOldSideThatDiesAfterTheCommit) {
+    World world = consistent_world();
+    Program program{world};
+    world.down_at = "become";
+    world.troubled = "become";
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_EQ(report.ending, router::Ending::changed);
+    EXPECT_TRUE(report.reason.empty()) << report.reason;
+    EXPECT_EQ(world.sessions_on, Side::target);
+    EXPECT_EQ(world.waited_while_held, 0);
+}
+
+// And to go back needs the old side only.
+TEST(Conductor, WaitsForNoNewSideThatDiesBeforeTheCommit) {
+    World world = consistent_world();
+    Program program{world};
+    world.down_at = "close_fence";
+    world.goes_down = Side::target;
+    world.troubled = "open_fence";  // The undoing is done twice.
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_EQ(report.ending, router::Ending::undone) << report.reason;
+    EXPECT_EQ(world.sessions_on, Side::source);
+    EXPECT_EQ(world.waited_while_held, 0);
+}
+
 TEST(Conductor, RecoveryLeavesAChangeToTheLivingThatMakesIt) {
     World world = consistent_world();
     world.records[0]->phase = router::Phase::switching;

@@ -22,7 +22,12 @@ Trouble World::call(const std::string& what) {
     const int number = calls++;
     deliver_late(number);
     if (what == overtaken_at) overtake();
+    if (what == down_at) down[index(goes_down)] = true;
     if (number == second_at) return second;
+    if (what == troubled) {
+        troubled.clear();
+        return Trouble::error;
+    }
     if (number < trouble_at || trouble_at < 0 || number >= trouble_at + trouble_for)
         return Trouble::none;
     if (trouble == Trouble::crash) throw Crash{};
@@ -90,9 +95,15 @@ World consistent_world(Side authority, std::uint64_t epoch) {
 Result<std::optional<ControlRecord>> FakeStore::read() {
     static std::mutex reading;  // Recovery reads both records at once, by two threads.
     const std::lock_guard one_at_a_time{reading};
+    if (world_.down[index(side_)] && world_.held) ++world_.waited_while_held;
     if (world_.down[index(side_)] || world_.call("read") != Trouble::none) {
         return Error{Errc::closed, "the " + std::string{name(side_)} + " cannot be reached"};
     }
+    return world_.records[index(side_)];
+}
+
+std::optional<ControlRecord> FakeStore::glance() {
+    if (world_.down[index(side_)] || world_.call("glance") != Trouble::none) return std::nullopt;
     return world_.records[index(side_)];
 }
 

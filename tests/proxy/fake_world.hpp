@@ -44,8 +44,12 @@ struct World {
     bool superseded = false;
     std::array<std::int64_t, 2> leases = {1, 1};  // Another generation: another process has it.
     std::uint64_t change_expected = 0;
-    std::string other_mover;   // Alive.
-    std::string overtaken_at;  // By then another process has changed the authority there and back.
+    std::string other_mover;  // Alive.
+    std::string down_at;      // By then the side below is gone.
+    Side goes_down = Side::source;
+    int waited_while_held = 0;  // Whoever asks a side that is gone waits out a time limit.
+    std::string troubled;       // The first such call fails.
+    std::string overtaken_at;   // By then another process has changed the authority there and back.
     int sessions_ended = 0;
     int mover_connects_after = 0;  // Calls of status.
     std::uint64_t mover_runs_failed = 0;
@@ -95,6 +99,7 @@ class FakeStore : public backfill::ControlStore {
 public:
     FakeStore(World& world, Side side) : world_(world), side_(side) {}
     Result<std::optional<backfill::ControlRecord>> read() override;
+    std::optional<backfill::ControlRecord> glance() override;
     Status create(const backfill::ControlRecord& record) override;
     Result<backfill::Written> compare_and_set(const backfill::ControlRecord& expected,
                                               const backfill::ControlRecord& next,

@@ -32,6 +32,10 @@ public:
         if (!world_.rules.unreadable_is_not_absent) return std::optional<ControlRecord>{};
         return broken();
     }
+    std::optional<ControlRecord> glance() override {
+        const auto record = read();
+        return record ? *record : std::nullopt;
+    }
     Status create(const ControlRecord&) override { return broken(); }
 
     Result<Written> compare_and_set(const ControlRecord& expected,
