@@ -1,0 +1,226 @@
+#include "router/guardrails.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/router/autopilot_support.hpp"
+
+namespace segue::router {
+namespace {
+
+using std::chrono::seconds;
+using test::plan_of;
+using test::step;
+
+// One step that is watched while clients do the same every second.
+struct Rig {
+    explicit Rig(PlanStep of) : plan(plan_of({of})) {
+        plan.steps[0].guardrails.samples_min = 100;
+        counters = {1000, 0, 1000, 0, 1000, 10, 0.5, true};
+        restart();
+    }
+    void restart() { watch = Watch{now, {counters, statements}}; }
+    Judgement pass(int times = 1) {
+        Judgement last;
+        for (int i = 0; i < times; ++i) {
+            now += seconds{1};
+            for (auto* sum : {&counters.compared, &counters.served, &counters.transactions}) {
+                if (*sum && sum != silent) **sum += 50;
+            }
+            watch.look(now, counters, plan.window);
+            last = judge(plan, plan.steps[0], watch, {counters, statements}, shadow_percent, now);
+        }
+        return last;
+    }
+    void add(const std::string& statement,
+             std::uint64_t count,
+             double authority_ms,
+             double follower_ms) {
+        StatementFigure& sums = statements[statement];
+        sums.compared += count;
+        sums.authority += Seconds{authority_ms / 1000} * static_cast<double>(count);
+        sums.follower += Seconds{follower_ms / 1000} * static_cast<double>(count);
+    }
+
+    AutoPlan plan;
+    Counters counters;
+    std::map<std::string, StatementFigure> statements;
+    std::optional<std::uint64_t>* silent = nullptr;
+    double shadow_percent = 100;
+    Moment now{seconds{100}};
+    Watch watch;
+};
+
+TEST(Guardrails, AreGoodOnlyAfterTheTimeAndWithTheSamples) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.plan.steps[0].guardrails.samples_min = 600;
+    EXPECT_EQ(rig.pass(9).code, "samples");
+    EXPECT_EQ(rig.pass(2).code, "samples");
+    const Judgement good = rig.pass();
+    EXPECT_EQ(good.finding, Finding::good) << good.reason;
+    rig.plan.steps[0].watch = Seconds{20};
+    EXPECT_EQ(rig.pass().code, "watching");
+    EXPECT_EQ(rig.pass(7).finding, Finding::good);
+}
+
+TEST(Guardrails, AFigureThatIsMissingIsUnknownWhateverTheOthersSay) {
+    using Count = std::optional<std::uint64_t> Counters::*;
+    const auto missing = [](const PlanStep& of, Count which) {
+        Rig rig{of};
+        rig.pass(20);
+        rig.counters.*which = std::nullopt;
+        return rig.pass(20).finding;
+    };
+    for (const PlanStep& of :
+         {step(Deed::shadow, 10), step(Deed::shift, 10), step(Deed::soak, 5)}) {
+        SCOPED_TRACE(title(of));
+        for (const Count which : {&Counters::compared,
+                                  &Counters::different,
+                                  &Counters::transactions,
+                                  &Counters::errors})
+            EXPECT_EQ(missing(of, which), Finding::unknown);
+    }
+    EXPECT_EQ(missing(step(Deed::shift, 10), &Counters::served), Finding::unknown);
+    EXPECT_EQ(missing(step(Deed::shift, 10), &Counters::fallbacks), Finding::unknown);
+    Rig rig{step(Deed::shift, 10)};
+    rig.counters.lag_seconds.reset();
+    EXPECT_EQ(rig.pass(20).code, "lag");
+    rig.counters = {1000, 0, 1000, 0, 1000, 10, 0.5, std::nullopt};
+    EXPECT_EQ(rig.pass(20).finding, Finding::unknown);
+}
+
+TEST(Guardrails, AFigureThatHasGoneSilentIsUnknownThoughClientsGoOn) {
+    const auto silence = [](const PlanStep& of, auto which) {
+        Rig rig{of};
+        EXPECT_EQ(rig.pass(20).finding, Finding::good);
+        rig.silent = &(rig.counters.*which);
+        const Judgement at_first = rig.pass(3);
+        EXPECT_EQ(at_first.finding, Finding::good) << "a pause is no silence: " << at_first.reason;
+        return rig.pass(3);
+    };
+    EXPECT_EQ(silence(step(Deed::shadow, 10), &Counters::compared).code, "compared");
+    EXPECT_EQ(silence(step(Deed::shadow, 10), &Counters::transactions).code, "transactions");
+    EXPECT_EQ(silence(step(Deed::shift, 10), &Counters::compared).code, "compared");
+    const Judgement served = silence(step(Deed::shift, 10), &Counters::served);
+    EXPECT_EQ(served.finding, Finding::unknown);
+    EXPECT_NE(served.reason.find("reads answered by the follower has not grown for 5.0 s"),
+              std::string::npos)
+        << served.reason;
+    EXPECT_EQ(silence(step(Deed::soak), &Counters::transactions).code, "transactions");
+}
+
+TEST(Guardrails, ComparisonsAreNeededOnlyWhereThereCanBeSome) {
+    Rig rig{step(Deed::shift, 100)};
+    rig.silent = &rig.counters.compared;
+    EXPECT_EQ(rig.pass(20).finding, Finding::good);
+    rig.plan.steps[0].percent = 50;
+    EXPECT_EQ(rig.pass(20).code, "compared");
+    rig.shadow_percent = 0;
+    EXPECT_EQ(rig.pass(20).finding, Finding::good);
+}
+
+TEST(Guardrails, ACounterThatWentBackIsAnothersAndUnknown) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.pass(20);
+    *rig.counters.compared = 5;
+    EXPECT_EQ(rig.pass().finding, Finding::unknown);
+}
+
+TEST(Guardrails, DifferencesCountSinceTheStepBegan) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.counters.different = 7;
+    rig.restart();
+    EXPECT_EQ(rig.pass(20).finding, Finding::good);
+    rig.counters.different = 8;
+    const Judgement breach = rig.pass();
+    EXPECT_EQ(breach.finding, Finding::breach);
+    EXPECT_EQ(breach.code, "differences");
+    rig.plan.steps[0].guardrails.differences_max = 1;
+    EXPECT_EQ(rig.pass().finding, Finding::good);
+}
+
+TEST(Guardrails, ErrorsAreARateOfTheWindow) {
+    Rig rig{step(Deed::soak)};
+    rig.pass(20);
+    *rig.counters.errors += 100;  // Of 250 transactions in the window, and of 1000 altogether.
+    const Judgement breach = rig.pass();
+    EXPECT_EQ(breach.code, "errors") << breach.reason;
+    EXPECT_EQ(breach.finding, Finding::breach);
+    EXPECT_EQ(rig.pass(6).finding, Finding::good) << "it is over";
+}
+
+TEST(Guardrails, NoRateIsMadeOfAHandful) {
+    Rig rig{step(Deed::soak)};
+    rig.pass(20);
+    rig.silent = &rig.counters.transactions;
+    rig.pass(10);
+    *rig.counters.transactions += 2;
+    *rig.counters.errors += 2;
+    EXPECT_NE(rig.pass().finding, Finding::breach);
+    *rig.counters.errors += rate_samples_min;  // But nothing than errors is a rate.
+    EXPECT_EQ(rig.pass().finding, Finding::breach);
+}
+
+TEST(Guardrails, FallbacksAreARateOfTheReadsThatWereChosen) {
+    Rig rig{step(Deed::shift, 10)};
+    rig.pass(20);
+    *rig.counters.fallbacks += 20;
+    EXPECT_EQ(rig.pass().finding, Finding::good);
+    *rig.counters.fallbacks += 200;
+    EXPECT_EQ(rig.pass().code, "fallbacks");
+}
+
+TEST(Guardrails, OneSlowStatementIsNotHiddenByManyFastOnes) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.add("SELECT slow", 1000, 1, 900);  // Before its index was made.
+    rig.restart();
+    rig.add("SELECT fast", 1'000'000, 0.1, 0.1);
+    EXPECT_EQ(rig.pass(20).finding, Finding::good);
+    rig.add("SELECT slow", rate_samples_min - 1, 1, 50);
+    EXPECT_EQ(rig.pass().finding, Finding::good) << "too few to tell";
+    rig.add("SELECT slow", 1, 1, 50);
+    const Judgement breach = rig.pass();
+    EXPECT_EQ(breach.finding, Finding::breach);
+    EXPECT_EQ(breach.code, "latency");
+    EXPECT_EQ(breach.reason.find("SELECT"), std::string::npos) << "it goes into the account";
+}
+
+TEST(Guardrails, ALatencyWithinTheSlackIsNone) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.add("SELECT 1", 1000, 0.1, 4);
+    EXPECT_EQ(rig.pass(20).finding, Finding::good);
+    rig.plan.steps[0].guardrails.latency_slack = Seconds{0.001};
+    EXPECT_EQ(rig.pass().finding, Finding::breach);
+}
+
+TEST(Guardrails, AFollowerThatLagsOrIsGoneTakesNoReadsButTakesNoCutoverBack) {
+    for (const bool gone : {false, true}) {
+        for (const auto& [of, finding] : {std::pair{step(Deed::shift, 50), Finding::breach},
+                                          std::pair{step(Deed::shadow, 50), Finding::unknown},
+                                          std::pair{step(Deed::soak, 5), Finding::unknown}}) {
+            SCOPED_TRACE(title(of));
+            Rig rig{of};
+            EXPECT_EQ(rig.pass(20).finding, Finding::good);
+            if (gone) {
+                rig.counters.follower_there = false;
+                rig.counters.lag_seconds.reset();
+            } else {
+                rig.counters.lag_seconds = 10.5;
+            }
+            EXPECT_EQ(rig.pass().finding, finding);
+        }
+    }
+}
+
+TEST(Guardrails, RememberNoMoreThanTheWindowNeeds) {
+    Watch watch{Moment{}, {}};
+    Counters counters;
+    for (int i = 1; i <= 1000; ++i) {
+        counters.compared = static_cast<std::uint64_t>(i);
+        watch.look(Moment{seconds{i}}, counters, Seconds{5});
+        EXPECT_EQ(watch.window_full(Moment{seconds{i}}, Seconds{5}), i >= 5);
+    }
+    EXPECT_EQ(watch.window_first().compared, 995u);
+}
+
+}  // namespace
+}  // namespace segue::router
