@@ -69,6 +69,7 @@ public:
 
     ShadowReport shadow_report() const;
     ShiftReport shift_report() const;
+    std::vector<StatementReport> statement_sums() const { return figures_.sums(); }
 
 private:
     void run();

@@ -89,6 +89,9 @@ public:
     // That have ended in sessions of this thread, as of the last survey. Any thread.
     std::uint64_t transactions() const { return transactions_.load(std::memory_order_relaxed); }
 
+    // The same of the errors that clients were sent.
+    std::uint64_t errors() const { return errors_.load(std::memory_order_relaxed); }
+
     // [own] One turn of the loop; waits for events up to `timeout`, negative: for ever.
     void turn(std::chrono::milliseconds timeout);
 
@@ -243,7 +246,7 @@ private:
     ReleaseReport release_report_;
     bool release_pending_ = false;
     std::uint64_t requests_dropped_ = 0;  // In this hold.
-    std::atomic<std::uint64_t> transactions_{0};
+    std::atomic<std::uint64_t> transactions_{0}, errors_{0};
 
     std::optional<ThreadReads> reads_;
     bool shift_wanted_ = false;

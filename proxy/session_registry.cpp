@@ -184,7 +184,10 @@ SessionsReport SessionRegistry::report() const {
         std::move(
             survey.long_busy.begin(), survey.long_busy.end(), std::back_inserter(report.long_busy));
     }
-    for (const auto& thread : threads_) report.transactions += thread->transactions();
+    for (const auto& thread : threads_) {
+        report.transactions += thread->transactions();
+        report.errors += thread->errors();
+    }
     return report;
 }
 ShadowReport SessionRegistry::shadow_report() const {

@@ -29,6 +29,7 @@ struct SessionsReport {
         0;  // Of clients that were gone before their hold ended, since the start.
     // Of clients that have ended, since the start; a statement of its own is one.
     std::uint64_t transactions = 0;
+    std::uint64_t errors = 0;  // That servers answered clients with, since the start.
     std::size_t answers_waiting = 0;  // Sessions whose answer the gate holds.
     std::chrono::milliseconds longest_answer_wait{0};
 };

@@ -23,19 +23,22 @@ void StatementFigures::add(std::string_view text,
     sums.follower += follower;
 }
 
-std::vector<StatementReport> StatementFigures::report() const {
+std::vector<StatementReport> StatementFigures::sums() const {
     std::vector<StatementReport> reports;
-    {
-        const std::lock_guard lock{mutex_};
-        for (const auto& [statement, sums] : sums_) {
-            reports.push_back({statement,
-                               sums.compared,
-                               sums.different,
-                               sums.unconfirmed,
-                               sums.authority,
-                               sums.follower});
-        }
+    const std::lock_guard lock{mutex_};
+    for (const auto& [statement, sums] : sums_) {
+        reports.push_back({statement,
+                           sums.compared,
+                           sums.different,
+                           sums.unconfirmed,
+                           sums.authority,
+                           sums.follower});
     }
+    return reports;
+}
+
+std::vector<StatementReport> StatementFigures::report() const {
+    std::vector<StatementReport> reports = sums();
     const auto rank = [](const StatementReport& one) {
         return std::tuple{
             one.different, one.unconfirmed, one.follower - one.authority, one.compared};

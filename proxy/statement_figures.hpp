@@ -32,6 +32,8 @@ public:
     // Those that differ most often, then those that could not be confirmed, then those by which the
     // follower loses most time; at most statements_reported_max.
     std::vector<StatementReport> report() const;
+    // All of them, with sums instead of means.
+    std::vector<StatementReport> sums() const;
 
 private:
     struct Sums {

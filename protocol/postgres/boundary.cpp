@@ -200,6 +200,7 @@ void Boundary::swallow_early_syncs(std::size_t run) {
 }
 
 void Boundary::received_error() {
+    ++errors_;
     const bool in_copy_in = copy_ == Copy::in || copy_ == Copy::in_ended;
     if (in_copy_in && syncs_swallowed_ > 0) lost_ = true;  // Before or after it was swallowed?
     if (copy_ != Copy::both) copy_ = Copy::none;
