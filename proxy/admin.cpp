@@ -8,6 +8,7 @@
 #include "proxy/first_line.hpp"
 #include "proxy/loopback.hpp"
 #include "proxy/metrics.hpp"
+#include "proxy/operations.hpp"
 
 namespace segue::proxy {
 
@@ -16,6 +17,9 @@ using nlohmann::json;
 namespace {
 
 constexpr std::string_view verb_prefix = "/verb/";
+constexpr std::string_view auto_prefix = "/auto/";
+// A web page cannot send this type across sites without asking first, and we never agree.
+constexpr const char* json_type = "application/json";
 
 HttpAnswer answer_json(unsigned status, const json& body) {
     // Text that came from a server may not be UTF-8; the answer must be JSON all the same.
@@ -80,13 +84,16 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
     const std::string rest = verb ? request.path.substr(verb_prefix.size()) : "";
     if (request.method == "GET") return verb ? show_verb(rest) : get(request.path);
     if (request.method == "POST" && verb) return begin_verb(rest, request);
-    return failure(405, "expected GET, or POST to /verb/<name>");
+    if (request.method == "POST" && request.path.starts_with(auto_prefix))
+        return tell_pilot(request.path.substr(auto_prefix.size()), request);
+    return failure(405, "expected GET, or POST to /verb/<name> or /auto/<what>");
 }
 
 HttpAnswer Admin::get(const std::string& path) {
     if (path == "/status") return answer_json(200, status_json(sources_.inputs()));
     if (path == "/events") return answer_json(200, events_json(sources_.events()));
     if (path == "/history" && sources_.history) return answer_json(200, sources_.history());
+    if (path == "/auto") return answer_json(200, auto_details_json(sources_.inputs().autopilot));
     if (path == "/metrics")
         return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(sources_.inputs())};
     if (path == "/healthz") {
@@ -95,12 +102,12 @@ HttpAnswer Admin::get(const std::string& path) {
         return {503, "text/plain", "clients wait: " + inputs.board.waiting_for + "\n"};
     }
     return failure(404,
-                   "expected /, /status, /events, /history, /metrics, /healthz or /verb/<number>");
+                   "expected /, /status, /events, /history, /auto, /metrics, /healthz or "
+                   "/verb/<number>");
 }
 
 HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request) {
-    // A web page cannot send this type across sites without asking first, and we never agree.
-    if (!request.content_type.starts_with("application/json"))
+    if (!request.content_type.starts_with(json_type))
         return failure(415, "expected Content-Type: application/json");
     json arguments = json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
     if (!arguments.is_object()) return failure(400, "expected a JSON object");
@@ -108,6 +115,33 @@ HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request
     if (const auto* refused = std::get_if<Operator::Refused>(&begun))
         return failure(409, refused->reason);
     return answer_json(202, {{"number", std::get<std::uint64_t>(begun)}});
+}
+
+HttpAnswer Admin::tell_pilot(const std::string& what, const HttpRequest& request) {
+    if (!request.content_type.starts_with(json_type))
+        return failure(415, "expected Content-Type: application/json");
+    const json body = json::parse(request.body.empty() ? "{}" : request.body, nullptr, false);
+    if (!body.is_object()) return failure(400, "expected a JSON object");
+    if (pilot_ == nullptr) return failure(409, "nobody here follows plans");
+    const auto told = [&](const char* key) {
+        const json value = body.value(key, json{});
+        return value.is_string() ? value.get<std::string>() : std::string{};
+    };
+    const auto refused = [](const Error& error) {
+        const unsigned soon = error.code == Errc::timed_out ? 503 : 409;
+        return failure(error.code == Errc::bad_value ? 400 : soon, error.detail);
+    };
+    const std::string who = asked_by(body);
+    if (what == "dry-run") {
+        const auto forecast = pilot_->dry_run(told("text"), told("file"));
+        return forecast ? answer_json(200, *forecast) : refused(forecast.error());
+    }
+    Status status = Error{Errc::bad_value, "expected plan, dry-run, pause, resume or stop"};
+    if (what == "plan") status = pilot_->post(told("text"), told("file"), who);
+    if (what == "pause") status = pilot_->pause(who);
+    if (what == "resume") status = pilot_->resume(who);
+    if (what == "stop") status = pilot_->give_up(who);
+    return status ? answer_json(202, json::object()) : refused(status.error());
 }
 
 HttpAnswer Admin::show_verb(const std::string& number) {

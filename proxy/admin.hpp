@@ -10,6 +10,10 @@
 //   served, else 503 and why not POST /verb/<name>     arguments as a JSON object
 //   (application/json); 202 {"number": N}, or 409
 //                         {"reason": ...}
+//   GET  /auto            the object `auto` of the status with the last decisions, or null
+//   POST /auto/<what>     pause, resume, stop {"asked_by"}; plan, dry-run {"text", "file", ...}.
+//                         202; a dry-run 200 and what it tells; 400: the plan is none; 409;
+//                         503: not yet; {"reason": ...}
 //   GET  /verb/<number>   {"verb", "running", and when it has ended "exit_code", "text", "details"}
 
 #include <functional>
@@ -19,6 +23,7 @@
 #include "proxy/http.hpp"
 #include "proxy/journal.hpp"
 #include "proxy/operator.hpp"
+#include "proxy/pilot.hpp"
 #include "proxy/status.hpp"
 
 namespace segue::proxy {
@@ -38,8 +43,15 @@ struct AdminSources {
 
 class Admin {
 public:
-    Admin(AdminSources sources, Operator& operator_thread, AdminTokens tokens)
-        : sources_(std::move(sources)), operator_(operator_thread), tokens_(std::move(tokens)) {}
+    // Without a pilot nobody can be told to follow a plan.
+    Admin(AdminSources sources,
+          Operator& operator_thread,
+          AdminTokens tokens,
+          Pilot* pilot = nullptr)
+        : sources_(std::move(sources)),
+          operator_(operator_thread),
+          tokens_(std::move(tokens)),
+          pilot_(pilot) {}
 
     HttpAnswer answer(const HttpRequest& request);
     // From now on. On the thread that answers.
@@ -50,10 +62,12 @@ private:
     HttpAnswer get(const std::string& path);
     HttpAnswer begin_verb(const std::string& verb, const HttpRequest& request);
     HttpAnswer show_verb(const std::string& number);
+    HttpAnswer tell_pilot(const std::string& what, const HttpRequest& request);
 
     AdminSources sources_;
     Operator& operator_;
     AdminTokens tokens_;
+    Pilot* pilot_;
 };
 
 // The first line of the file, which the key of [admin] names.

@@ -19,6 +19,7 @@
 #include "proxy/log.hpp"
 #include "proxy/operations.hpp"
 #include "proxy/operator.hpp"
+#include "proxy/pilot.hpp"
 #include "proxy/positions.hpp"
 #include "proxy/preflight.hpp"
 #include "proxy/read_services.hpp"
@@ -92,6 +93,7 @@ private:
     std::shared_ptr<const LoginServices> services(std::unique_ptr<ClientTls> tls);
     Result<Reload> read_again();
     boost::asio::awaitable<void> keep_history();
+    PilotParts pilot_parts();
 
     const Config& config_;  // As it was at the start.
     CurrentConfig current_;
@@ -112,6 +114,7 @@ private:
     RoleSecrets secrets_;
     Operations operations_;
     Operator operator_;
+    Pilot pilot_;
     std::unique_ptr<Listener> listener_;
     History history_;  // Of the control thread.
     std::unique_ptr<Admin> admin_;
@@ -153,7 +156,8 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
                  &setting_names_}),
       secrets_(config.source, config.target),
       operations_(parts()),
-      operator_(operations_) {}
+      operator_(operations_),
+      pilot_(pilot_parts()) {}
 
 OperationParts App::parts() {
     return {config_,
@@ -182,6 +186,17 @@ std::shared_ptr<const LoginServices> App::services(std::unique_ptr<ClientTls> tl
     return {serving, &serving->services};
 }
 
+PilotParts App::pilot_parts() {
+    return {
+        [this] {
+            return auto_view(
+                inputs(), reads_.reads.statement_sums(), std::chrono::system_clock::now());
+        },
+        operator_,
+        journal_,
+        backfill::make_postgres_plan_store(config_.source.connection, config_.target.connection)};
+}
+
 StatusInputs App::inputs() const {
     StatusInputs inputs;
     inputs.board = board_.read();
@@ -195,6 +210,7 @@ StatusInputs App::inputs() const {
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
     inputs.accepted = current_.get()->accepted;
     inputs.migration = config_.migration;
+    inputs.autopilot = pilot_.report();
     if (inputs.board.verify.outcome == VerifyOutcome::running) {
         inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
     }
@@ -206,7 +222,8 @@ Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
                                                   [this] { return journal_.recent(); },
                                                   [this] { return history_.list(); }},
                                      operator_,
-                                     tokens);
+                                     tokens,
+                                     &pilot_);
     auto http =
         HttpServer::listen(control_.context(), config_.admin, [this](const HttpRequest& request) {
             return admin_->answer(request);
@@ -231,6 +248,7 @@ Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
             });
     });
     operator_.start();
+    pilot_.start();
     return Done{};
 }
 
@@ -275,6 +293,7 @@ void App::stop() {
         listener_->stop();
         http_->stop();
     });
+    pilot_.stop();
     const std::string verb = operator_.current_verb();
     if (verb == "verify" || verb == "repair" || verb == "start") mover_->stop();
     operator_.stop();

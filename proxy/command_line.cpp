@@ -73,6 +73,8 @@ struct Options {
     std::string certificate, check;
     std::int64_t rate = -1, background = -1;
     std::size_t events = 100;
+    std::string what;  // auto
+    bool dry_run = false, detach = false;
 };
 
 // CLI11's own range lets NaN pass.
@@ -207,6 +209,22 @@ void add_changes(CLI::App& app, Options& options) {
                      "Opens the other side's fence too, also after an earlier finish");
 }
 
+void add_auto(CLI::App& app, Options& options) {
+    CLI::App* plan = app.add_subcommand(
+        "auto",
+        "Follows a plan through the migration: each step begins when the last one has held for "
+        "long "
+        "enough, and is taken back when a guardrail breaks. `segue run` does it, also when this "
+        "terminal is closed; here its decisions are shown until it is through (0) or waits for "
+        "you (1). A verb of yours that changes its course pauses it.");
+    plan->add_option("WHAT",
+                     options.what,
+                     "The plan (TOML; see auto.example.toml), or pause, resume, stop or status")
+        ->required();
+    plan->add_flag("--dry-run", options.dry_run, "Only tell what would be decided now");
+    plan->add_flag("--detach", options.detach, "Return once the plan is taken up");
+}
+
 // Who asks, for the account that is kept: not proven, as anybody at the admin address may say so.
 std::string own_name() {
     const passwd* user = getpwuid(geteuid());
@@ -226,6 +244,11 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     }
     if (verb == "finish") arguments["unfence"] = options.unfence;
     if (verb == "explain") arguments["code"] = options.code;
+    if (verb == "auto") {
+        arguments["what"] = options.what;
+        arguments["dry_run"] = options.dry_run;
+        arguments["detach"] = options.detach;
+    }
     if (verb == "events") arguments["limit"] = options.events;
     arguments["asked_by"] = own_name();
     if (verb == "verify") {
@@ -258,6 +281,7 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     add_knobs(app, options);
     add_verify(app, options);
     add_changes(app, options);
+    add_auto(app, options);
     app.add_subcommand("explain",
                        "What a code of `segue check` means, why it matters and what to do; without "
                        "a code, all of them. Needs no configuration.")

@@ -1,6 +1,7 @@
 #include "proxy/config_reader.hpp"
 
 #include <algorithm>
+#include <cstdio>
 #include <numeric>
 
 namespace segue::proxy {
@@ -129,6 +130,18 @@ std::optional<std::int64_t> ConfigReader::whole(std::string_view key,
     if (value && *value >= lowest && *value <= highest) return value;
     expected(key,
              "a whole number from " + std::to_string(lowest) + " to " + std::to_string(highest));
+    return std::nullopt;
+}
+
+std::optional<double> ConfigReader::number(std::string_view key, double lowest, double highest) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return std::nullopt;
+    auto value = node->value_exact<double>();
+    if (const auto exact = node->value_exact<std::int64_t>()) value = static_cast<double>(*exact);
+    if (value && *value >= lowest && *value <= highest) return value;
+    char range[80];
+    std::snprintf(range, sizeof range, "a number from %g to %.10g", lowest, highest);
+    expected(key, range);
     return std::nullopt;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 // Reads typed values out of a parsed TOML file and remembers everything that is wrong, each with
-// file, line, key and what was expected. Private to config.cpp.
+// file, line, key and what was expected. For config.cpp and plan_file.cpp.
 
 #include <toml++/toml.h>
 
@@ -35,6 +35,8 @@ public:
     std::optional<std::int64_t> whole(std::string_view key,
                                       std::int64_t lowest,
                                       std::int64_t highest);
+    // Whole ones too.
+    std::optional<double> number(std::string_view key, double lowest, double highest);
     std::vector<std::string> strings(std::string_view key, bool one_is_enough);
     // Index into `names`.
     std::optional<std::size_t> choice(std::string_view key,

@@ -166,6 +166,8 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("answers_waiting",
                "Sessions whose answer waits for the follower (mirror sync).",
                static_cast<double>(inputs.sessions.answers_waiting));
+    text.counter(
+        "errors_total", "Errors that servers answered clients with.", inputs.sessions.errors);
     text.counter("requests_dropped_total",
                  "Held requests of clients that had gone before the release.",
                  inputs.sessions.requests_dropped);
@@ -198,6 +200,23 @@ void sessions(Text& text, const StatusInputs& inputs) {
     }
 }
 
+void autopilot(Text& text, const StatusInputs& inputs) {
+    if (!inputs.autopilot) return;
+    const AutoReport& report = *inputs.autopilot;
+    text.head("auto_outcome", "gauge", "1 for what segue auto has decided last.");
+    for (const router::Direction outcome :
+         {router::Direction::advance, router::Direction::hold, router::Direction::go_back}) {
+        text.value(outcome == report.outcome, "outcome=\"" + std::string{name(outcome)} + "\"");
+    }
+    text.gauge("auto_step", "The step of the plan, from 1.", static_cast<double>(report.number));
+    text.gauge("auto_steps", "Steps of the plan.", static_cast<double>(report.steps));
+    text.gauge("auto_done", "1 once the plan is through.", report.done);
+    text.gauge("auto_paused",
+               "1 while the plan waits for segue auto resume.",
+               report.pause != router::Pause::none);
+    text.gauge("auto_breaches", "Looks in a row that found a guardrail exceeded.", report.breaches);
+}
+
 }  // namespace
 
 std::string metrics_text(const StatusInputs& inputs) {
@@ -206,6 +225,7 @@ std::string metrics_text(const StatusInputs& inputs) {
     mover(text, inputs);
     verification(text, inputs);
     sessions(text, inputs);
+    autopilot(text, inputs);
     return text.take();
 }
 

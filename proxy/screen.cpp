@@ -256,6 +256,24 @@ void way_back(Screen& screen, const json& status) {
         screen.line("", blocker.get<std::string>());
 }
 
+void autopilot(Screen& screen, const json& status) {
+    const auto found = status.find("auto");
+    if (found == status.end() || !found->is_object()) return;
+    const json& state = *found;
+    std::string text = state["plan"].get<std::string>() + ", ";
+    if (state["state"] == "done") return screen.line("auto", text + "through");
+    text += "step " + std::to_string(state["step_number"].get<std::size_t>()) + " of " +
+            std::to_string(state["steps"].get<std::size_t>()) + ", " +
+            state["step"].get<std::string>() + ": ";
+    const std::string outcome = state["outcome"];
+    const bool paused = state["paused"] == true;
+    text += paused              ? screen.paint(Tone::care, "PAUSED")
+            : outcome == "back" ? screen.paint(Tone::bad, "going back")
+                                : outcome;
+    screen.line("auto", text);
+    screen.line("", state["reason"].get<std::string>());
+}
+
 void last(Screen& screen, const json& status) {
     if (const json& change = status["last_change"]; change.is_object()) {
         const auto wait = [](double ms) { return duration(ms / 1000); };
@@ -329,6 +347,7 @@ std::string status_screen(const json& status, Colours colours, const TableRates*
     mirror(screen, status["mirror"]);
     reads(screen, status["shadow"], status["shadow_statements"], status["shift"]);
     sessions(screen, status["sessions"]);
+    autopilot(screen, status);
     way_back(screen, status);
     last(screen, status);
     accepted(screen, status);

@@ -98,7 +98,8 @@ json sessions_json(const SessionsReport& sessions) {
             {"held", sessions.held},
             {"pinned", sessions.pinned},
             {"pins", std::move(pins)},
-            {"transactions", sessions.transactions}};
+            {"transactions", sessions.transactions},
+            {"errors", sessions.errors}};
 }
 
 json change_json(const std::optional<LastChange>& change) {
@@ -265,6 +266,8 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
         mover_warnings(inputs, result);
         session_warnings(inputs, result);
     }
+    if (inputs.autopilot && inputs.autopilot->pause == router::Pause::went_back)
+        result.push_back({"auto_went_back", "segue auto " + inputs.autopilot->reason});
     if (board.verify.outcome == VerifyOutcome::different) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }
@@ -339,6 +342,7 @@ json status_json(const StatusInputs& inputs) {
         {"warnings", std::move(warning_list)},
         {"shadow_statements", statements_json(inputs.shadow.statements)},
         {"accepted_findings", accepted_json(inputs.accepted)},
+        {"auto", auto_json(inputs.autopilot)},
         {"running_verb", board.current_verb.empty() ? json(nullptr) : json(board.current_verb)},
     };
 }

@@ -5,11 +5,13 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "backfill/accepted_finding.hpp"
 #include "backfill/mover.hpp"
+#include "proxy/auto_report.hpp"
 #include "proxy/config.hpp"
 #include "proxy/sessions.hpp"
 #include "proxy/state_board.hpp"
@@ -28,6 +30,7 @@ struct StatusInputs {
     backfill::BackgroundVerification background;
     std::uint64_t retained_log_bytes_max = 0;
     std::vector<backfill::AcceptedFinding> accepted;
+    std::optional<AutoReport> autopilot;  // Empty: no plan.
 };
 
 // Above these a change of authority is not offered as ready.

@@ -17,6 +17,8 @@
 #include "proxy/preflight.hpp"
 #include "proxy/screen.hpp"
 #include "proxy/table_rates.hpp"
+#include "proxy/verb_answer.hpp"
+#include "proxy/verb_auto.hpp"
 
 namespace segue::proxy {
 
@@ -24,31 +26,11 @@ using nlohmann::json;
 
 namespace {
 
-constexpr int failed = 1;
 constexpr std::chrono::milliseconds poll_first{10};
 constexpr std::chrono::milliseconds poll_longest{200};
 constexpr std::chrono::milliseconds watch_pause{1000};
-constexpr const char* outcome_unknown = "outcome unknown, see status";
 
 bool on_terminal(int descriptor) { return isatty(descriptor) == 1; }
-
-int fail(const Invocation& invocation, const std::string& reason) {
-    if (invocation.json)
-        std::cout << json{{"verb", invocation.verb}, {"exit_code", failed}, {"text", reason}}.dump()
-                  << "\n";
-    std::cerr << "segue " << invocation.verb << ": " << reason << "\n";
-    return failed;
-}
-
-std::string unreachable(const AdminClient& client, const Error& error) {
-    return "nobody answers at the admin address " + client.shown_address() + " (" + error.detail +
-           "): is `segue run` running?";
-}
-
-std::string reason_in(const AdminAnswer& answer) {
-    const json body = json::parse(answer.body, nullptr, false);
-    return body.is_object() ? body.value("reason", answer.body) : answer.body;
-}
 
 int check(const Invocation& invocation, const Config& config) {
     const auto findings = preflight(config);
@@ -61,12 +43,12 @@ int check(const Invocation& invocation, const Config& config) {
     }
     if (!has_failure(*findings)) return 0;
     std::cerr << "segue check: something fails; each finding says what to do\n";
-    return failed;
+    return verb_failed;
 }
 
 int usage_error(const std::string& reason) {
     std::cerr << "segue: " << reason << "\n";
-    return 2;
+    return verb_misused;
 }
 
 Result<json> ask_status(const AdminClient& client) {
@@ -180,7 +162,7 @@ int check_file(const Invocation& invocation) {
 }
 
 int print_end(const Invocation& invocation, const json& ended) {
-    const int code = ended.value("exit_code", failed);
+    const int code = ended.value("exit_code", verb_failed);
     const std::string text = ended.value("text", "");
     if (invocation.json) {
         json body = ended.value("details", json::object());
@@ -256,6 +238,7 @@ int run_verb(const Invocation& invocation, const Config& config) {
         token = *read;
     }
     const AdminClient client{config.admin, token};
+    if (invocation.verb == "auto") return run_auto(invocation, client);
     return invocation.verb == "status" ? status(invocation, client) : remote(invocation, client);
 }
 

@@ -98,7 +98,7 @@ Status restore_identities(Link& link) {
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
-        " segue.saved, segue.event; " +
+        " segue.saved, segue.event, segue.autopilot; " +
         remove_ddl_capture_sql();
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
     // A session of the mover's may still be ending.

@@ -35,6 +35,7 @@ const std::vector<const char*> verbs = {"run",
                                         "cutover",
                                         "rollback",
                                         "finish",
+                                        "auto",
                                         "explain"};
 
 TEST(CommandLine, HelpOfTheProgramAndOfEveryVerbFitsItsWidth) {

@@ -93,7 +93,7 @@ void expect_shape(const json& status) {
     EXPECT_EQ(keys(status["shift"]),
               (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
     EXPECT_EQ(keys(status["sessions"]),
-              (std::set<std::string>{"total", "held", "pinned", "pins", "transactions"}));
+              (std::set<std::string>{"total", "held", "pinned", "pins", "transactions", "errors"}));
     EXPECT_EQ(keys(status["verify"]),
               (std::set<std::string>{"state",
                                      "rows_compared",

@@ -1,0 +1,147 @@
+#include "proxy/auto_report.hpp"
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "proxy/status.hpp"
+
+namespace segue::proxy {
+
+using nlohmann::json;
+using router::AutopilotState;
+using router::Pause;
+using router::Stance;
+
+namespace {
+
+constexpr std::array pauses = {
+    Pause::none, Pause::asked, Pause::taken_over, Pause::went_back, Pause::confirm, Pause::refused};
+constexpr std::array stances = {
+    Stance::entering, Stance::watching, Stance::going_back, Stance::done};
+
+std::string word(router::Direction outcome) {
+    return outcome == router::Direction::go_back ? "back" : std::string{name(outcome)};
+}
+
+std::string order_text(const router::Order& order) {
+    return "segue " + order.verb + (order.percent ? " " + router::plain(*order.percent) : "") +
+           (order.verb == "mirror" ? " sync" : "");
+}
+
+}  // namespace
+
+json auto_json(const std::optional<AutoReport>& report) {
+    if (!report) return nullptr;
+    const char* const state = report->done                   ? "done"
+                              : report->pause == Pause::none ? "running"
+                                                             : "paused";
+    return {{"plan", report->plan},
+            {"file", report->file},
+            {"state", state},
+            {"step", report->step.empty() ? json(nullptr) : json(report->step)},
+            {"step_number", report->number},
+            {"steps", report->steps},
+            {"outcome", word(report->outcome)},
+            {"code", report->code},
+            {"reason", report->reason},
+            {"since", format_time(report->since)},
+            {"paused", report->pause != Pause::none},
+            {"paused_because",
+             report->pause == Pause::none ? json(nullptr) : json(name(report->pause))},
+            {"breaches", report->breaches},
+            {"running_verb", report->verb.empty() ? json(nullptr) : json(report->verb)}};
+}
+
+json auto_details_json(const std::optional<AutoReport>& report) {
+    json body = auto_json(report);
+    if (!report) return body;
+    json decisions = json::array();
+    for (const ToldDecision& one : report->decisions) {
+        decisions.push_back({{"number", one.number},
+                             {"at", format_time(one.at)},
+                             {"step", one.step},
+                             {"outcome", one.outcome},
+                             {"reason", one.reason}});
+    }
+    body["decisions"] = std::move(decisions);
+    return body;
+}
+
+std::string decision_text(const json& decision) {
+    return decision.value("at", "") + "  " + decision.value("step", "") + "  " +
+           decision.value("outcome", "") + ": " + decision.value("reason", "");
+}
+
+json forecast_json(const router::AutoPlan& plan, const std::vector<router::Forecast>& forecasts) {
+    json list = json::array();
+    for (const router::Forecast& one : forecasts) {
+        list.push_back({{"step", title(plan.steps[one.step])},
+                        {"behind", one.behind},
+                        {"here", one.here},
+                        {"verb", one.order ? json(order_text(*one.order)) : json(nullptr)},
+                        {"outcome", word(one.outcome)},
+                        {"reason", one.reason}});
+    }
+    return list;
+}
+
+std::string forecast_text(const json& forecast) {
+    std::string text =
+        "Were each step reached now, with the figures since `segue run` began; nothing is done:\n";
+    for (const json& one : forecast) {
+        const std::string verb =
+            one["verb"].is_string() ? "`" + one["verb"].get<std::string>() + "`" : "";
+        const std::string reason = one.value("reason", "");
+        text += one.value("here", false) ? "> " : "  ";
+        text += one.value("step", "") + "  ";
+        if (one.value("behind", false)) {
+            text += "behind\n";
+            continue;
+        }
+        text += verb + (verb.empty() ? "" : ", then ") + one.value("outcome", "") +
+                (reason.empty() ? "" : ": " + reason) + "\n";
+    }
+    return text;
+}
+
+std::string state_text(const AutopilotState& state) {
+    return json{{"step", state.step},
+                {"stance", static_cast<int>(state.stance)},
+                {"pause", name(state.pause)},
+                {"why", state.why},
+                {"authority", name(state.course.authority)},
+                {"shadow_percent", state.course.shadow_percent},
+                {"shift_percent", state.course.shift_percent},
+                {"paused", state.course.paused},
+                {"finished", state.course.finished}}
+        .dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::optional<AutopilotState> parse_state(const std::string& text) {
+    const json body = json::parse(text, nullptr, false);
+    if (!body.is_object()) return std::nullopt;
+    try {
+        AutopilotState state;
+        state.step = body.at("step").get<std::size_t>();
+        const auto stance = body.at("stance").get<std::size_t>();
+        if (stance >= stances.size()) return std::nullopt;
+        state.stance = stances[stance];
+        const std::string pause = body.at("pause");
+        for (const Pause one : pauses) {
+            if (name(one) == pause) state.pause = one;
+        }
+        if (name(state.pause) != pause) return std::nullopt;
+        state.why = body.at("why");
+        state.course.authority =
+            body.at("authority") == name(Side::target) ? Side::target : Side::source;
+        state.course.shadow_percent = body.at("shadow_percent");
+        state.course.shift_percent = body.at("shift_percent");
+        state.course.paused = body.at("paused");
+        state.course.finished = body.at("finished");
+        return state;
+    } catch (const json::exception&) {
+        return std::nullopt;
+    }
+}
+
+}  // namespace segue::proxy

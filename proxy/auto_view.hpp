@@ -1,0 +1,24 @@
+#pragma once
+// What `segue auto` sees: where the migration stands and the figures it goes by, of what everybody
+// reports. A pure function.
+
+#include <string>
+#include <vector>
+
+#include "proxy/status.hpp"
+#include "router/autopilot.hpp"
+
+namespace segue::proxy {
+
+struct AutoView {
+    std::string closed;  // Why nothing can be decided now; empty: it can.
+    router::Where where;
+    router::Figures figures;
+};
+
+// `sums`: of every statement that was compared.
+AutoView auto_view(const StatusInputs& inputs,
+                   const std::vector<StatementReport>& sums,
+                   WallTime now);
+
+}  // namespace segue::proxy

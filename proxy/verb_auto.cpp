@@ -1,0 +1,192 @@
+#include "proxy/verb_auto.hpp"
+
+#include <iostream>
+#include <thread>
+
+#include "proxy/auto_report.hpp"
+#include "proxy/plan_file.hpp"
+#include "proxy/verb_answer.hpp"
+
+namespace segue::proxy {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::chrono::milliseconds poll_pause{500};
+constexpr std::chrono::seconds taken_up_max{30};
+// `segue run` may have been started just now, and be finding out who the authority is.
+constexpr std::chrono::seconds soon_max{10};
+
+class AutoVerb {
+public:
+    AutoVerb(const Invocation& invocation, const AdminClient& client)
+        : invocation_(invocation), client_(client) {}
+
+    int run() {
+        const std::string what = invocation_.arguments.value("what", "");
+        if (what == "status") return status();
+        if (what == "pause" || what == "resume" || what == "stop") return tell(what);
+        return plan(what);
+    }
+
+private:
+    // GET /auto: an object, or null.
+    Result<json> report() {
+        const auto answer = client_.exchange("GET", "/auto");
+        if (!answer) return Error{answer.error().code, unreachable(client_, answer.error())};
+        if (answer->status != 200) return Error{Errc::io, reason_in(*answer)};
+        json body = json::parse(answer->body, nullptr, false);
+        if (body.is_discarded()) return Error{Errc::io, "the answer is not JSON"};
+        return body;
+    }
+
+    static std::string line(const json& report) {
+        if (!report.is_object()) return "no plan is under way";
+        const std::string state = report.value("state", "");
+        const std::string step =
+            report["step"].is_string() ? report["step"].get<std::string>() : "";
+        return report.value("plan", "") + ": " + state + (step.empty() ? "" : ", " + step) + ": " +
+               report.value("outcome", "") + ": " + report.value("reason", "");
+    }
+
+    void show(const json& report) const {
+        if (invocation_.json) {
+            std::cout << report.dump(2) << "\n";
+        } else {
+            std::cout << line(report) << "\n";
+        }
+    }
+
+    int status() {
+        const auto now = report();
+        if (!now) return fail(invocation_, now.error().detail);
+        if (!invocation_.json && now->is_object()) {
+            for (const json& decision : (*now)["decisions"])
+                std::cout << decision_text(decision) << "\n";
+        }
+        show(*now);
+        return 0;
+    }
+
+    Result<AdminAnswer> post(const std::string& what, json body) {
+        body["asked_by"] = invocation_.arguments.value("asked_by", "");
+        const auto deadline = std::chrono::steady_clock::now() + soon_max;
+        auto answer = client_.exchange("POST", "/auto/" + what, body.dump());
+        while (answer && answer->status == 503 && std::chrono::steady_clock::now() < deadline) {
+            std::this_thread::sleep_for(poll_pause);
+            answer = client_.exchange("POST", "/auto/" + what, body.dump());
+        }
+        if (answer) return answer;
+        if (answer.error().code == Errc::refused)
+            return Error{Errc::refused, unreachable(client_, answer.error())};
+        return Error{Errc::in_doubt, outcome_unknown};
+    }
+
+    // Until what was asked for is so.
+    int tell(const std::string& what) {
+        const auto answer = post(what, json::object());
+        if (!answer) return fail(invocation_, answer.error().detail);
+        if (answer->status != 202) return fail(invocation_, reason_in(*answer));
+        const auto deadline = std::chrono::steady_clock::now() + taken_up_max;
+        for (;;) {
+            const auto now = report();
+            if (!now) return fail(invocation_, outcome_unknown);
+            const bool there = now->is_object();
+            const bool so = what == "stop"    ? !there
+                            : what == "pause" ? !there || (*now)["state"] != "running"
+                                              : true;
+            if (so) {
+                if (what == "resume") {
+                    if (!invocation_.json) std::cout << "resumed\n";
+                } else {
+                    show(*now);
+                }
+                return 0;
+            }
+            if (std::chrono::steady_clock::now() >= deadline)
+                return fail(invocation_, "accepted, but not so yet: see `segue auto status`");
+            std::this_thread::sleep_for(poll_pause);
+        }
+    }
+
+    int misused(const std::string& reason) {
+        std::cerr << reason << "\n";
+        return verb_misused;
+    }
+
+    int plan(const std::string& file) {
+        const auto text = read_plan_file(file);
+        if (!text) return misused(text.error().detail);
+        if (const auto parsed = parse_plan(*text, file); !parsed)
+            return misused(parsed.error().detail);
+        const json body = {{"text", *text}, {"file", file}};
+        if (invocation_.arguments.value("dry_run", false)) return dry_run(body);
+        const auto before = report();
+        if (!before) return fail(invocation_, before.error().detail);
+        last_told_ = last_number(*before);
+        const bool under_way = before->is_object() && (*before)["state"] == "running";
+        const auto answer = post("plan", body);
+        if (!answer) return fail(invocation_, answer.error().detail);
+        if (answer->status == 400) return misused(reason_in(*answer));
+        if (answer->status != 202) return fail(invocation_, reason_in(*answer));
+        if (!invocation_.json) {
+            std::cerr << "`segue run` follows the plan, also without this terminal; `segue auto "
+                         "pause` pauses it\n";
+        }
+        return follow(under_way);
+    }
+
+    int dry_run(const json& body) {
+        const auto answer = post("dry-run", body);
+        if (!answer) return fail(invocation_, answer.error().detail);
+        if (answer->status == 400) return misused(reason_in(*answer));
+        if (answer->status != 200) return fail(invocation_, reason_in(*answer));
+        const json forecast = json::parse(answer->body, nullptr, false);
+        if (!forecast.is_array()) return fail(invocation_, "the answer is not JSON");
+        std::cout << (invocation_.json ? forecast.dump(2) + "\n" : forecast_text(forecast));
+        return 0;
+    }
+
+    static std::uint64_t last_number(const json& report) {
+        if (!report.is_object() || report["decisions"].empty()) return 0;
+        return report["decisions"].back().value("number", std::uint64_t{0});
+    }
+
+    // `taken_up`: what the report tells is about this plan already.
+    int follow(bool taken_up) {
+        for (;;) {
+            const auto now = report();
+            if (!now) return fail(invocation_, outcome_unknown);
+            if (now->is_object()) {
+                for (const json& decision : (*now)["decisions"]) {
+                    if (decision.value("number", std::uint64_t{0}) <= last_told_) continue;
+                    taken_up = true;
+                    std::cout << (invocation_.json ? decision.dump() : decision_text(decision))
+                              << std::endl;
+                }
+                last_told_ = std::max(last_told_, last_number(*now));
+            }
+            if (taken_up) {
+                if (!now->is_object()) return fail(invocation_, "the plan was stopped");
+                if ((*now)["state"] == "done") return 0;
+                if ((*now)["state"] == "paused")
+                    return fail(invocation_, (*now).value("reason", ""));
+                if (invocation_.arguments.value("detach", false)) return 0;
+            }
+            std::this_thread::sleep_for(poll_pause);
+        }
+    }
+
+    const Invocation& invocation_;
+    const AdminClient& client_;
+    std::uint64_t last_told_ = 0;
+};
+
+}  // namespace
+
+int run_auto(const Invocation& invocation, const AdminClient& client) {
+    return AutoVerb{invocation, client}.run();
+}
+
+}  // namespace segue::proxy

@@ -1,0 +1,89 @@
+#include "proxy/auto_view.hpp"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace segue::proxy {
+namespace {
+
+const WallTime now{std::chrono::hours{1000}};
+
+StatusInputs healthy() {
+    StatusInputs inputs;
+    inputs.board.authority_known = true;
+    backfill::ControlRecord record;
+    record.backfill = router::Backfill::consistent;
+    record.knobs = {router::Mirror::sync, 100, 25, false};
+    inputs.board.record = record;
+    inputs.board.verify = {VerifyOutcome::equal, 10, 0, now - std::chrono::hours{1}, now};
+    inputs.mover.running = true;
+    inputs.mover.streams[0].connected = true;
+    inputs.mover.streams[0].lag_seconds = 0.5;
+    inputs.shadow.compared = 9;
+    inputs.shift = {7, 3};
+    inputs.sessions.transactions = 100;
+    inputs.sessions.errors = 2;
+    return inputs;
+}
+
+TEST(AutoView, ShowsWhereTheMigrationStandsAndItsFigures) {
+    const AutoView view = auto_view(
+        healthy(), {{"SELECT $1", 4, 0, 0, std::chrono::seconds{1}, std::chrono::seconds{2}}}, now);
+    EXPECT_EQ(view.closed, "");
+    EXPECT_EQ(view.where.course, (router::Course{Side::source, 100, 25, false, false}));
+    EXPECT_TRUE(view.where.begun && view.where.consistent && view.where.mirror_sync);
+    EXPECT_TRUE(view.where.verified_equal);
+    EXPECT_EQ(view.figures.counters, (router::Counters{9, 0, 7, 3, 100, 2, 0.5, true}));
+    EXPECT_EQ(view.figures.statements.at("SELECT $1").follower.count(), 2);
+}
+
+TEST(AutoView, KnowsNoLagOfAFollowerThatIsAway) {
+    StatusInputs inputs = healthy();
+    inputs.mover.streams[0].connected = false;
+    router::Counters counters = auto_view(inputs, {}, now).figures.counters;
+    EXPECT_EQ(counters.follower_there, false);
+    EXPECT_FALSE(counters.lag_seconds);
+    inputs = healthy();
+    inputs.mover.running = false;
+    EXPECT_EQ(auto_view(inputs, {}, now).figures.counters.follower_there, false);
+    inputs = healthy();
+    inputs.mover.streams[0].lag_seconds.reset();
+    counters = auto_view(inputs, {}, now).figures.counters;
+    EXPECT_EQ(counters.follower_there, true);
+    EXPECT_FALSE(counters.lag_seconds);
+    inputs.board.record.reset();
+    EXPECT_FALSE(auto_view(inputs, {}, now).figures.counters.follower_there);
+}
+
+TEST(AutoView, TrustsNoVerdictOfLastWeek) {
+    StatusInputs inputs = healthy();
+    inputs.board.verify.at = now - std::chrono::hours{25};
+    EXPECT_FALSE(auto_view(inputs, {}, now).where.verified_equal);
+    inputs.board.verify.outcome = VerifyOutcome::different;
+    EXPECT_TRUE(auto_view(inputs, {}, now).where.verified_different);
+}
+
+TEST(AutoView, IsClosedWhereAnotherMovesOrTheAuthorityIsNotKnown) {
+    StatusInputs inputs = healthy();
+    inputs.board.authority_known = false;
+    EXPECT_NE(auto_view(inputs, {}, now).closed, "");
+    inputs = healthy();
+    inputs.mover.moved_by_another = true;
+    EXPECT_NE(auto_view(inputs, {}, now).closed, "");
+}
+
+TEST(AutoState, IsReadAsItWasWritten) {
+    router::AutopilotState state;
+    state.step = 3;
+    state.stance = router::Stance::going_back;
+    state.pause = router::Pause::went_back;
+    state.why = "a \"reason\"";
+    state.course = {Side::target, 12.5, 100, true, false};
+    EXPECT_EQ(parse_state(state_text(state)), state);
+    for (const char* damaged : {"", "{}", "[]", "{\"step\":1,\"stance\":9}", "null"})
+        EXPECT_FALSE(parse_state(damaged)) << damaged;
+}
+
+}  // namespace
+}  // namespace segue::proxy
