@@ -9,10 +9,12 @@ namespace segue::backfill {
 
 inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
     {"without_key",
-     "The table has no primary key, and no replica identity index.",
+     "The table has no primary key and no replica identity index, or a DEFERRABLE one, which names "
+     "no row.",
      "Updates and deletes do not say which row they meant. With REPLICA IDENTITY FULL they name it "
      "by all its values, which costs log and time for each.",
-     "Add a primary key, or leave [tables] without_key = \"full\", or exclude the table.",
+     "Add a primary key, or set REPLICA IDENTITY USING INDEX where there is a unique one, or leave "
+     "[tables] without_key = \"full\", or exclude the table.",
      Acceptance::none},
     {"identity_nothing",
      "The table's REPLICA IDENTITY is NOTHING.",
@@ -86,6 +88,12 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "The table inherits, or is inherited from, without partitioning.",
      "Each is moved by itself, with its own rows.",
      "Nothing."},
+    {"tablespace",
+     "Tables or indexes are in a tablespace of their own.",
+     "Where a server keeps what is its own affair: on the target everything is made in the "
+     "database's tablespace, which needs the room.",
+     "CREATE DATABASE ... TABLESPACE on the target; or create the tables there before `start`, "
+     "equal and empty; or ALTER TABLE ... SET TABLESPACE after `finish`."},
     {"invalid_index",
      "An index or constraint's index is INVALID: its building failed or is still going on.",
      "It is not carried, and the schemas then differ, which refuses the cutover.",

@@ -114,6 +114,11 @@ inline constexpr auto finding_texts_servers = std::to_array<FindingText>({
      "A setting that changes what statements mean or answer differs between the servers.",
      "After the cutover the same statement may give another result, another text or another plan.",
      "Set it on the target as it is on the source, or reset both to the default."},
+    {"planner_differs",
+     "A setting by which the server chooses its plans differs between the servers.",
+     "Answers are the same, but a statement may become slower, or faster, at the cutover.",
+     "`segue shadow 10` after the copy shows statements that take longer on the target; set it "
+     "there as it is on the source where that is why."},
     {"setting_unknown",
      "A setting of a role or a database does not exist in the target's version.",
      "It is not carried; whoever relied on it has the server's default after the cutover.",
@@ -187,8 +192,13 @@ inline constexpr auto finding_texts_servers = std::to_array<FindingText>({
      "reads "
      "show it.",
      "Nothing for the data itself. Compare with `segue shadow` what the application would see."},
+    {"log_archiving",
+     "The server archives its log; as a warning: and fails to.",
+     "Log that cannot be archived stays on the server's disk, until that is full and the server "
+     "stops. A copy writes much of it in a short time.",
+     "Mend the archiving before the copy begins, and look after the archive's room meanwhile."},
     {"other_consumers",
-     "Other slots, publications or subscribers exist on this server.",
+     "Other slots, publications, subscribers or replication origins exist on this server.",
      "They are not moved: whoever reads the source's changes must be pointed to the target after "
      "the "
      "cutover. Their slots count against the server's limits.",

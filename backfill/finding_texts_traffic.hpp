@@ -48,6 +48,12 @@ inline constexpr auto finding_texts_traffic = std::to_array<FindingText>({
      "Sessions that have such state at the cutover are pinned, or lose it, as the README says of "
      "each.",
      "`segue rehearse` shows which sessions are pinned; shorten what holds them."},
+    {"sequence_set_back",
+     "The application sets sequences by itself: setval, or TRUNCATE ... RESTART IDENTITY.",
+     "Values are in no stream. Segue keeps the follower's sequences ahead of the authority's and "
+     "never sets one back: what was set back there starts further on after the cutover. Nothing "
+     "is handed out twice.",
+     "Set it once more after the cutover, where the application needs the lower values."},
     {"schema_tool",
      "A tool for schema migrations is in use.",
      "DDL during the move is carried only where Segue may capture it, and not every command can "

@@ -33,6 +33,8 @@ struct StatementKind {
     const char* pattern;
     const char* reason;
     const char* remedy;
+    FindingCode code = "session_state";
+    Severity severity = Severity::warn;
 };
 
 constexpr std::array statement_kinds = {
@@ -62,6 +64,12 @@ constexpr std::array statement_kinds = {
                   R"(^\s*load\s)",
                   "libraries loaded by it stay behind",
                   "use session_preload_libraries on both servers"},
+    StatementKind{"setval and RESTART IDENTITY",
+                  R"(\msetval\s*\(|\mrestart\s+identity\M|^\s*alter\s+sequence\M.*\mrestart\M)",
+                  "a sequence that they set back is ahead of it on the other side",
+                  "set it once more after the cutover, if the lower values matter",
+                  "sequence_set_back",
+                  Severity::information},
 };
 
 // "SELECT ... AS query": of the statistics, where our role may read them, else of the sessions.
@@ -134,7 +142,10 @@ void check_clocks(const Distance& source, const Distance& target, std::vector<Fi
 void tell_size(Connection& source, std::vector<Finding>& findings) {
     const auto rows = source.execute(R"sql(
         SELECT pg_size_pretty(pg_database_size(current_database())), count(*), coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint,
-               count(*) FILTER (WHERE c.relispartition)
+               count(*) FILTER (WHERE c.relispartition),
+               (SELECT round((tup_inserted + tup_updated + tup_deleted) / greatest(1, extract(epoch FROM now() - coalesce(
+                    stats_reset, pg_postmaster_start_time())))::numeric, 1)
+                FROM pg_stat_database WHERE datname = current_database())
         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\_%'
           AND n.nspname NOT IN ('information_schema', 'segue'))sql");
@@ -144,7 +155,9 @@ void tell_size(Connection& source, std::vector<Finding>& findings) {
                         "source",
                         rows->text(0, 0) + " with indexes, " + rows->text(0, 1) + " tables (" +
                             rows->text(0, 3) + " of them partitions), about " + rows->text(0, 2) +
-                            " rows; the target needs as much room, and more for its log meanwhile",
+                            " rows, " + rows->text(0, 4) +
+                            " of them written a second on average; the target needs as much room, "
+                            "and more for its log meanwhile",
                         "df -h  # on the target's host, for its data directory"});
 }
 
@@ -156,8 +169,8 @@ void check_statements(Connection& source, std::vector<Finding>& findings) {
             "SELECT coalesce(sum(calls), 0)::bigint FROM (" + *statements + ") s WHERE query ~* $1",
             {kind.pattern});
         if (!rows || rows->number(0, 0) == 0) continue;
-        findings.push_back({Severity::warn,
-                            "session_state",
+        findings.push_back({kind.severity,
+                            kind.code,
                             std::string{"source: "} + kind.object,
                             "seen in " + rows->text(0, 0) + " statements: " + kind.reason,
                             kind.remedy});

@@ -99,6 +99,19 @@ constexpr std::array log_keeping = {
               WHERE s.slot_type IS DISTINCT FROM 'logical' AND r.state IN ('streaming', 'catchup')
                 AND r.application_name <> 'pg_basebackup') s
         WHERE standbys IS NOT NULL)sql"},
+    // One that has failed since it last succeeded.
+    Rule{Where::both, warn, "log_archiving", R"sql(
+        SELECT '', format('archiving of its log fails since %s (%s failures in all, the last with %s): the log stays until it'
+                          ' succeeds, and fills the disk', date_trunc('second', coalesce(last_archived_time, stats_reset)),
+                          failed_count, last_failed_wal),
+               'mend what archive_command or archive_library does; its messages are in that server''s log'
+        FROM pg_stat_archiver, pg_settings WHERE name = 'archive_mode' AND setting <> 'off'
+          AND last_failed_time > coalesce(last_archived_time, '-infinity'))sql"},
+    Rule{Where::target, information, "log_archiving", R"sql(
+        SELECT '', 'its log is archived: the copy writes at least as much of it as there is data, in less time than usual',
+               'look after the room and the speed of the archive while everything is copied'
+        FROM pg_stat_archiver, pg_settings WHERE name = 'archive_mode' AND setting <> 'off'
+          AND last_failed_time > coalesce(last_archived_time, '-infinity') IS NOT TRUE)sql"},
     Rule{Where::target, warn, "synchronous_standbys", R"sql(
         SELECT '', format('synchronous_standby_names is %s: each commit of the mover waits for them', setting),
                'make sure that they answer; or ALTER SYSTEM SET synchronous_standby_names = ''''; SELECT pg_reload_conf();'
@@ -148,6 +161,10 @@ constexpr std::array safety = {
         SELECT 'publication ' || pubname, 'it is not carried to the target; its subscribers must change over',
                'create it on the target before the cutover, if it is still needed there'
         FROM pg_publication, ours WHERE pubname <> publication AND NOT starts_with(pubname, publication || '_new_')
+        UNION ALL
+        SELECT 'origin ' || roname, 'a subscription or a tool keeps in it how far it has come: it is not carried',
+               format('SELECT pg_replication_origin_drop(%L);  -- if nobody needs it', roname)
+        FROM pg_replication_origin
         ORDER BY 1)sql"},
 };
 

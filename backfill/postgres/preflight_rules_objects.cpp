@@ -29,6 +29,15 @@ constexpr std::array rules = {
                ' session moves', s.seqcache), ''
         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         WHERE s.seqcache > 1 AND c.relpersistence <> 't' AND n.nspname <> 'segue' ORDER BY 1 LIMIT 100)sql"},
+    Rule{Where::source, information, "tablespace", R"sql(
+        SELECT 'tablespace ' || t.spcname, format('%s tables and indexes are in it; on the target they are made in the database''s'
+               ' own, and need %s there', count(*), pg_size_pretty(sum(c.relpages::bigint)
+               * current_setting('block_size')::bigint)),
+               'CREATE DATABASE ... TABLESPACE ...;  -- on the target, before start'
+        FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'i', 'm') AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\_%'
+          AND n.nspname NOT IN ('information_schema', 'segue')
+        GROUP BY t.spcname ORDER BY 1)sql"},
     Rule{Where::both, information, "event_trigger", R"sql(
         SELECT 'event trigger ' || e.evtname, 'it fires for Segue''s own DDL as well, and one that writes is refused on the'
                ' fenced side', format('ALTER EVENT TRIGGER %I DISABLE;  -- during the move, if it writes', e.evtname)

@@ -17,12 +17,17 @@ constexpr std::array rules = {
                    SELECT FROM pg_index i WHERE i.indrelid = m.oid AND i.indisprimary AND i.indimmediate)
                    THEN 'DEFAULT' ELSE 'FULL' END)
         FROM moved m JOIN pg_class c USING (oid) WHERE c.relreplident = 'n')sql"},
+    // Rows are looked for by all their values, of which only some types' lead into an index
+    // (change_statement.cpp).
     Rule{Where::source, warn, "full_identity_cost", R"sql(
-        SELECT m.label, format('about %s rows, %s updates and deletes so far, no index by which a row is found: each reads the'
-                               ' whole table on the follower', c.reltuples::bigint, s.n_tup_upd + s.n_tup_del),
-               format('ALTER TABLE %s ADD PRIMARY KEY (...);', m.oid::regclass)
+        SELECT m.label, format('about %s rows, %s updates and deletes so far, and no index by which a row is found by its values:'
+                               ' each reads the whole table on the follower', c.reltuples::bigint, s.n_tup_upd + s.n_tup_del),
+               format('ALTER TABLE %s ADD PRIMARY KEY (...);  -- see without_key for this table', m.oid::regclass)
         FROM moved m JOIN pg_class c USING (oid) JOIN pg_stat_all_tables s ON s.relid = m.oid
-        WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = m.oid AND i.indisvalid AND i.indpred IS NULL)
+        WHERE NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = m.oid AND i.indisvalid AND i.indpred IS NULL AND (
+                  i.indimmediate AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
+                  OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = m.oid AND a.attnum = i.indkey[0]
+                             AND a.atttypid IN (16, 20, 21, 23, 26, 25, 700, 701, 1043, 1082, 1114, 1184, 1700, 2950))))
           AND c.reltuples > 10000 AND s.n_tup_upd + s.n_tup_del > 0)sql"},
     Rule{Where::source, fail, "unlogged_table", R"sql(
         SELECT m.label, 'an unlogged table is not in the change log',

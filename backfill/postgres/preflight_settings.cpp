@@ -4,6 +4,7 @@
 #include <map>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace segue::backfill::postgres {
@@ -27,7 +28,32 @@ constexpr const char* settings_query = R"sql(
         'default_transaction_deferrable', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
         'idle_session_timeout', 'transaction_timeout', 'timezone_abbreviations', 'lo_compat_privileges', 'quote_all_identifiers',
         'shared_preload_libraries', 'session_preload_libraries', 'max_connections', 'max_prepared_transactions',
-        'server_version_num'))sql";
+        'server_version_num', 'random_page_cost', 'seq_page_cost', 'effective_cache_size', 'work_mem', 'hash_mem_multiplier',
+        'jit', 'jit_above_cost', 'default_statistics_target', 'join_collapse_limit', 'from_collapse_limit', 'plan_cache_mode',
+        'cursor_tuple_fraction', 'constraint_exclusion', 'geqo', 'geqo_threshold', 'max_parallel_workers_per_gather')
+        OR name LIKE 'enable\_%')sql";
+
+// They decide how an answer is found, not what it is.
+bool is_of_the_planner(const std::string& name) {
+    constexpr std::string_view names[] = {"random_page_cost",
+                                          "seq_page_cost",
+                                          "effective_cache_size",
+                                          "work_mem",
+                                          "hash_mem_multiplier",
+                                          "jit",
+                                          "jit_above_cost",
+                                          "default_statistics_target",
+                                          "join_collapse_limit",
+                                          "from_collapse_limit",
+                                          "plan_cache_mode",
+                                          "cursor_tuple_fraction",
+                                          "constraint_exclusion",
+                                          "geqo",
+                                          "geqo_threshold",
+                                          "max_parallel_workers_per_gather"};
+    return name.starts_with("enable_") ||
+           std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
 
 bool is_compared(const std::string& name) {
     return name != "shared_preload_libraries" && name != "session_preload_libraries" &&
@@ -82,12 +108,14 @@ void compare_values(const ServerSettings& settings,
         const bool carried = setting.origin == "database" || setting.origin == "user" ||
                              setting.origin == "database user";
         if (carried && settings.sync_roles) continue;
-        findings.push_back({Severity::warn,
-                            "setting_differs",
-                            "target: setting " + name,
-                            "it is " + there->second.value + ", on the source " + setting.value,
-                            "ALTER DATABASE " + quote_identifier(database) + " SET " + name +
-                                " = " + as_value(name, setting.value) + ";  -- on the target"});
+        const bool planner = is_of_the_planner(name);
+        findings.push_back(
+            {planner ? Severity::information : Severity::warn,
+             planner ? FindingCode{"planner_differs"} : FindingCode{"setting_differs"},
+             "target: setting " + name,
+             "it is " + there->second.value + ", on the source " + setting.value,
+             "ALTER DATABASE " + quote_identifier(database) + " SET " + name + " = " +
+                 as_value(name, setting.value) + ";  -- on the target"});
     }
 }
 

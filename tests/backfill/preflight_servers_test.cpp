@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "backfill/change_steps.hpp"
 #include "backfill/postgres/preflight_extensions.hpp"
@@ -19,8 +21,10 @@ using ::testing::Contains;
 using ::testing::IsSupersetOf;
 using ::testing::Not;
 
-// "fail code of object", and the same for warn.
-std::set<std::string> told(const PostgresServer& source, const PostgresServer& target) {
+// "fail code of object", and the same for warn; "note ..." only of those that are asked for.
+std::set<std::string> told(const PostgresServer& source,
+                           const PostgresServer& target,
+                           const std::set<std::string_view>& notes = {}) {
     ServerSettings settings;
     settings.migration = "shop";
     settings.url[0] = source.url();
@@ -29,8 +33,11 @@ std::set<std::string> told(const PostgresServer& source, const PostgresServer& t
     EXPECT_TRUE(findings);
     std::set<std::string> said;
     for (const Finding& finding : *findings) {
-        if (finding.severity == Severity::information) continue;
-        said.insert((finding.severity == Severity::fail ? "fail " : "warn ") +
+        const bool note = finding.severity == Severity::information;
+        if (note && !notes.contains(finding.code.name())) continue;
+        said.insert((note                                 ? "note "
+                     : finding.severity == Severity::fail ? "fail "
+                                                          : "warn ") +
                     std::string{finding.code.name()} + " of " + finding.object);
     }
     return said;
@@ -44,8 +51,14 @@ TEST(PreflightServers, ComparesHowTheyAreSetUp) {
                                               "shared_preload_libraries=pg_stat_statements",
                                               "synchronous_commit=off",
                                               "logical_decoding_work_mem=1MB",
-                                              "max_slot_wal_keep_size=1GB"}}};
+                                              "max_slot_wal_keep_size=1GB",
+                                              "archive_mode=on",
+                                              "archive_command=false",
+                                              "allow_in_place_tablespaces=on"}}};
     const PostgresServer target{{.settings = {"TimeZone=Asia/Tokyo",
+                                              "random_page_cost=1.1",
+                                              "archive_mode=on",
+                                              "archive_command=true",
                                               "max_connections=10",
                                               "max_prepared_transactions=0",
                                               "default_transaction_read_only=on",
@@ -55,8 +68,22 @@ TEST(PreflightServers, ComparesHowTheyAreSetUp) {
     source.run(
         "CREATE ROLE careless LOGIN; ALTER ROLE careless SET session_replication_role = replica");
     source.run("SET password_encryption = md5; CREATE ROLE aged LOGIN PASSWORD 'a'");
-    EXPECT_THAT(told(source, target),
-                IsSupersetOf({"warn setting_differs of target: setting TimeZone",
+    source.run("SELECT pg_replication_origin_create('of a tool')");
+    source.run("CREATE TABLESPACE apart LOCATION ''");
+    source.run("CREATE TABLE t (i int PRIMARY KEY) TABLESPACE apart");
+    source.run("SELECT pg_switch_wal()");
+    EXPECT_TRUE(test::eventually(std::chrono::seconds{60}, [&] {
+        return source.value("SELECT failed_count > 0 FROM pg_stat_archiver") == "t";
+    }));
+    const std::set<std::string_view> notes = {
+        "planner_differs", "log_archiving", "other_consumers", "tablespace"};
+    EXPECT_THAT(told(source, target, notes),
+                IsSupersetOf({"note planner_differs of target: setting random_page_cost",
+                              "warn log_archiving of source",
+                              "note log_archiving of target",
+                              "note other_consumers of source: origin of a tool",
+                              "note tablespace of source: tablespace apart",
+                              "warn setting_differs of target: setting TimeZone",
                               "fail max_connections of target",
                               "warn two_phase of target",
                               "warn preload_library of target: library pg_stat_statements",
@@ -102,14 +129,18 @@ TEST(PreflightServers, SeesWhatRuns) {
     direct.query("SELECT pg_advisory_lock(1)");
     direct.query("CREATE TEMPORARY TABLE mine (i int)");
     direct.query("LISTEN news");
+    test::Sql setting{source.socket_url()};
+    setting.query("CREATE SEQUENCE s");
+    setting.query("SELECT setval('s', 7)");
     there.query("SELECT 1");
     // Sessions that have just come may be going.
     EXPECT_TRUE(test::eventually(std::chrono::seconds{20}, [&] {
         return told(source, target)
             .contains("warn direct_session of source: role postgres from a unix socket");
     }));
-    EXPECT_THAT(told(source, target),
-                IsSupersetOf({"warn advisory_locks of source: role postgres",
+    EXPECT_THAT(told(source, target, {"sequence_set_back"}),
+                IsSupersetOf({"note sequence_set_back of source: setval and RESTART IDENTITY",
+                              "warn advisory_locks of source: role postgres",
                               "warn session_state of source: LISTEN",
                               "warn target_session of target: role postgres from 127.0.0.1"}));
     EXPECT_THAT(told(source, target),

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -107,6 +108,44 @@ TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
         coded(settings, Severity::information).contains({"without_key", "source: public.keyless"}));
     settings.full_identity_without_key = false;
     EXPECT_EQ(coded(settings, Severity::fail), (Coded{{"without_key", "source: public.keyless"}}));
+}
+
+// A key that names no row is none, and a table that inherits one has none.
+TEST(Preflight, SaysWhyATableHasNoKeyAndWhatWouldBeOne) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE late (id int, "At" date, PRIMARY KEY (id, "At") DEFERRABLE INITIALLY DEFERRED);
+        CREATE TABLE later (id int UNIQUE DEFERRABLE);
+        CREATE TABLE nearly (id int NOT NULL, CONSTRAINT one UNIQUE (id));
+        CREATE TABLE nulls (id int UNIQUE);
+        CREATE TABLE parent (id int PRIMARY KEY); CREATE TABLE child () INHERITS (parent))sql");
+    const auto findings = postgres_preflight(settings_of(databases));
+    ASSERT_TRUE(findings);
+    std::map<std::string, std::string> said;
+    for (const Finding& finding : *findings) {
+        if (finding.code == "without_key")
+            said[finding.object.substr(finding.object.find('.') + 1)] =
+                finding.reason.substr(0, finding.reason.find(": REPLICA")) + " | " +
+                finding.remedy.substr(0, finding.remedy.find("  --"));
+    }
+    const std::string deferrable = " is DEFERRABLE, and PostgreSQL names no row by such a one | ";
+    EXPECT_EQ(
+        said,
+        (std::map<std::string, std::string>{
+            {"late",
+             "its primary key" + deferrable +
+                 "ALTER TABLE public.late DROP CONSTRAINT late_pkey, ADD PRIMARY KEY (id, "
+                 "\"At\");"},
+            {"later",
+             "its unique key" + deferrable +
+                 "ALTER TABLE public.later DROP CONSTRAINT later_id_key, ADD PRIMARY KEY (id);"},
+            {"nearly",
+             "no primary key | ALTER TABLE public.nearly REPLICA IDENTITY USING INDEX one;"},
+            {"nulls", "no primary key | ALTER TABLE \"public\".\"nulls\" ADD PRIMARY KEY (...);"},
+            {"child",
+             "no primary key of its own, and those of the tables that it inherits from say "
+             "nothing of its rows | ALTER TABLE public.child ADD PRIMARY KEY (...);"}}));
 }
 
 TEST(Preflight, TellsThatTypesHaveOtherOidsOnTheTarget) {
