@@ -81,5 +81,20 @@ TEST_F(MoverLease, IsTakenAgainWhereTheAuthorityChangesWhileTheRecordsAreRead) {
     catch_up(Side::target);
 }
 
+// Who rolls back by force, or finishes, asks nobody who has the lease.
+TEST_F(MoverLease, IsWorthNothingOnceSomebodyElseHasWrittenTheRecord) {
+    databases->run(Side::source, "CREATE TABLE t (i int PRIMARY KEY)");
+    prepare();
+    start();
+    wait_consistent();
+    ASSERT_TRUE(connected()) << problems();
+    EXPECT_FALSE(mover->status().superseded);
+    databases->run(Side::target, "UPDATE segue.control SET epoch = 2, authority = 'target'");
+    EXPECT_TRUE(test::eventually(60s, [&] { return mover->status().superseded; })) << problems();
+    EXPECT_NE(mover->status().last_failure.find("another Segue has changed the authority"),
+              std::string::npos)
+        << mover->status().last_failure;
+}
+
 }  // namespace
 }  // namespace segue::backfill
