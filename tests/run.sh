@@ -102,4 +102,10 @@ say "testing"
 export SEGUE_FAULT_ROUNDS=$faults SEGUE_RANDOM_LIVES=$lives ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export GTEST_BRIEF=1  # Of a failed program the failed tests are what one looks for.
-exec ctest --test-dir build --output-on-failure -j "$jobs" "${select[@]}"
+# All servers begin as copies of this one.
+SEGUE_SERVER_TEMPLATE=$(mktemp -d)
+trap 'rm -rf "$SEGUE_SERVER_TEMPLATE"' EXIT
+chmod 755 "$SEGUE_SERVER_TEMPLATE"
+export SEGUE_SERVER_TEMPLATE
+build/tests/support/support_tests --gtest_also_run_disabled_tests --gtest_filter=ServerTemplate.DISABLED_Make
+ctest --test-dir build --output-on-failure -j "$jobs" "${select[@]}"

@@ -60,21 +60,26 @@ void initialise(const fs::path& initdb, const fs::path& folder) {
                "--pwfile=" + password.string()});
 }
 
-// Made once per process, removed at its end.
+// The one that the whole run shares, or one made once per process and removed at its end.
 class Template {
 public:
-    Template() : folder_(make_folder("segue-template")) {
-        own(folder_);
-        initialise(PostgresServer::binaries() / "initdb", folder_);
+    Template() {
+        if (const char* shared = std::getenv("SEGUE_SERVER_TEMPLATE"))
+            folder_ = std::string_view{shared};
+        if (!folder_.empty() && fs::exists(data() / "PG_VERSION")) return;
+        folder_ = make_folder("segue-template");
+        own_ = true;
+        make_server_template(folder_);
     }
     ~Template() {
         std::error_code ignored;
-        fs::remove_all(folder_, ignored);
+        if (own_) fs::remove_all(folder_, ignored);
     }
     fs::path data() const { return folder_ / "data"; }
 
 private:
     fs::path folder_;
+    bool own_ = false;
 };
 
 const Template& server_template() {
@@ -118,6 +123,15 @@ const char* method_of(ServerAuth auth) {
 }
 
 }  // namespace
+
+void make_server_template(const fs::path& folder) {
+    own(folder);
+    initialise(PostgresServer::binaries() / "initdb", folder);
+    // Copies get a log of their own (give_identity): what is not there is not copied.
+    for (const auto& entry : fs::directory_iterator{folder / "data/pg_wal"}) {
+        if (entry.is_regular_file()) fs::remove(entry);
+    }
+}
 
 void make_certificate(const fs::path& key,
                       const fs::path& certificate,

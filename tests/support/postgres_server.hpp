@@ -1,6 +1,7 @@
 #pragma once
 // A throwaway PostgreSQL server: own folder, own port on 127.0.0.1, own socket folder; gone with
-// the object. As root the server runs as user postgres. initdb is paid once per test binary.
+// the object. As root the server runs as user postgres. initdb is paid once per test binary, or
+// once for all of them that find SEGUE_SERVER_TEMPLATE in their environment (tests/run.sh).
 
 #include <filesystem>
 #include <string>
@@ -31,6 +32,9 @@ void make_certificate(const std::filesystem::path& key,
                       const std::filesystem::path& certificate,
                       const std::string& name,
                       const std::vector<std::string>& more = {});
+
+// What initdb makes, in `folder`/data: servers begin as copies of it. Readable by user postgres.
+void make_server_template(const std::filesystem::path& folder);
 
 class PostgresServer {
 public:

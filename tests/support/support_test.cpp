@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "tests/support/compare.hpp"
 #include "tests/support/postgres_server.hpp"
 #include "tests/support/workload.hpp"
@@ -21,6 +23,14 @@ TEST(RunCommand, TellsExitCodeOutputAndTimeout) {
     const CommandResult killed = run_command(endless);
     EXPECT_TRUE(killed.timed_out);
     EXPECT_EQ(killed.exit_code, 137);
+}
+
+// No test: tests/run.sh makes by it what all servers of its run begin as.
+TEST(ServerTemplate, DISABLED_Make) {
+    if (PostgresServer::binaries().empty()) return;
+    const char* const folder = std::getenv("SEGUE_SERVER_TEMPLATE");
+    ASSERT_NE(folder, nullptr);
+    make_server_template(folder);
 }
 
 TEST(PostgresServer, HasItsOwnIdentityAndKeepsItsDataOverRestarts) {
