@@ -27,7 +27,7 @@ BEGIN
   EXCEPTION WHEN invalid_cursor_definition THEN
     GET STACKED DIAGNOSTICS told = MESSAGE_TEXT;
   END;
-  IF told <> pg_catalog.format('cannot open %s query as cursor', tag) THEN
+  IF told OPERATOR(pg_catalog.<>) pg_catalog.format('cannot open %s query as cursor', tag) THEN
     RAISE EXCEPTION 'its text is not one such command' USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   EXECUTE command;

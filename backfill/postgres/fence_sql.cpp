@@ -67,7 +67,14 @@ std::string fence_functions_sql(Side side,
     // what is left unarmed. What it does is no DDL of an application (ddl_capture.hpp). The token
     // is told to nobody: no code of an application runs while the setting has it.
     const std::string new_tables =
-        "DECLARE made record;\nBEGIN\n"
+        "DECLARE\n  made record;\n"
+        "  replication_role text := current_setting('session_replication_role');\nBEGIN\n"
+        // An event trigger of somebody else's, and whatever it writes to, would run as we do.
+        "  BEGIN\n"
+        "    PERFORM set_config('session_replication_role', 'replica', true);\n"
+        "  EXCEPTION WHEN insufficient_privilege THEN\n"
+        "    NULL;\n"
+        "  END;\n"
         "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
         "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
         "      WHERE d.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p')\n"
@@ -92,7 +99,10 @@ std::string fence_functions_sql(Side side,
         "      RAISE LOG 'Segue could not fence table %', made.object_identity;\n"
         "    END;\n"
         "  END LOOP;\n"
-        "  PERFORM set_config('segue.ddl_own', '', true);\nEND";
+        "  PERFORM set_config('segue.ddl_own', '', true);\n"
+        "  IF current_setting('session_replication_role') <> replication_role THEN\n"
+        "    PERFORM set_config('session_replication_role', replication_role, true);\n"
+        "  END IF;\nEND";
     return "CREATE OR REPLACE FUNCTION segue.fence_guard() RETURNS trigger" + attributes +
            quote_literal(guard) +
            ";\nCREATE OR REPLACE FUNCTION segue.fence_ddl() RETURNS event_trigger" + attributes +

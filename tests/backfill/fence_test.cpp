@@ -68,6 +68,26 @@ protected:
     std::unique_ptr<Fence> fence_;
 };
 
+// It makes them with Segue's rights, and an audit of DDL writes to tables whose owners have
+// triggers.
+TEST_F(PostgresFence, FiresNoEventTriggerOfOthersForTheTriggersThatItMakes) {
+    run("CREATE TABLE seen (tag text, as_whom text); GRANT ALL ON seen TO PUBLIC;"
+        " GRANT CREATE ON SCHEMA public TO PUBLIC;"
+        " CREATE FUNCTION audit() RETURNS event_trigger LANGUAGE plpgsql AS"
+        " 'BEGIN INSERT INTO public.seen VALUES (TG_TAG, current_user); END';"
+        " CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION audit();"
+        " DROP ROLE IF EXISTS fence_app; CREATE ROLE fence_app LOGIN");
+    ASSERT_TRUE(open());
+    client("fence_app")
+        .query("CREATE TABLE fresh (i int); DROP TABLE fresh; SHOW session_replication_role");
+    EXPECT_EQ(
+        databases_->value(Side::source, "SELECT string_agg(tag || ' ' || as_whom, ',') FROM seen"),
+        "CREATE TABLE fence_app,DROP TABLE fence_app");
+    EXPECT_EQ(outcome("CREATE TABLE fresher (i int); SET client_min_messages = error"), "");
+    EXPECT_EQ(*fence_->unarmed(), std::vector<std::string>{});
+    run("DROP EVENT TRIGGER audit; DROP OWNED BY fence_app");
+}
+
 TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     const auto unarmed = fence_->unarmed();
     ASSERT_TRUE(unarmed) << unarmed.error().detail;
