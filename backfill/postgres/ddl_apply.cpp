@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/ddl_detach.hpp"
 #include "backfill/postgres/ddl_text.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
@@ -14,6 +15,9 @@
 namespace segue::backfill::postgres {
 
 namespace {
+
+// IF EXISTS, or IF NOT EXISTS, and it was so.
+constexpr const char* did_nothing = "there it has nothing to do";
 
 struct Record {
     std::string id, tag, command, refusal, role;
@@ -136,12 +140,14 @@ Result<bool> is_so_already(Connection& follower,
                            const Error& error,
                            bool copying) {
     const std::string& state = error.sqlstate;
+    const bool nothing = error.detail == did_nothing;
     if (record.tag.starts_with("DROP ")) {
-        if (state != "42704" && state != "42P01" && state != "42883" && state != "3F000")
+        if (!nothing && state != "42704" && state != "42P01" && state != "42883" &&
+            state != "3F000")
             return false;
         return are_all_gone(follower, record);
     }
-    const bool present = state == "42P07" || state == "42710" || state == "42701";
+    const bool present = nothing || state == "42P07" || state == "42710" || state == "42701";
     const bool gone = record.tag == "ALTER TABLE" && (state == "42703" || state == "42704") &&
                       error.detail.find("role") == std::string::npos;
     const bool later = copying && record.tag == "ALTER TABLE" &&
@@ -183,6 +189,7 @@ Status run_in_sandbox(Connection& follower, const Record& record, const std::str
     wanted.push_back(record.tag);
     std::sort(wanted.begin(), wanted.end());  // A drop lists its objects in no order of meaning.
     std::sort(found.begin(), found.end());
+    if (found.empty()) return Error{Errc::refused, did_nothing};
     if (found != wanted)
         return Error{Errc::refused, "there it does not do the same to the same objects"};
     if (*before != *after) return Error{Errc::refused, "it writes rows by itself"};
@@ -211,8 +218,15 @@ Status run(Connection& follower, const Record& record, const std::string& statem
     if (const Status may = may_be_carried(follower, record); !may) return may;
     const auto code = read_code(follower, plain_names(record), renamed);
     if (!code) return code.error();
-    const Status ran = run_in_sandbox(follower, record, statement);
+    const std::string plain = without_concurrently(statement);
+    const bool detaches = record.tag == "ALTER TABLE" && plain != statement;
+    const auto partitions =
+        read_partitions(follower, detaches ? plain_names(record) : std::vector<std::string>{});
+    if (!partitions) return partitions.error();
+    const Status ran = run_in_sandbox(follower, record, plain);
     if (!ran) return ran;
+    const Status kept = keep_bounds_of_detached(follower, record.role, *partitions);
+    if (!kept) return kept;
     const Status sound = refuse_new_code(follower, plain_names(record), *code);
     if (!sound) return sound;
     const auto look = look_of(follower, record);
@@ -403,10 +417,8 @@ Status DdlApplier::apply(Connection& follower,
     const Status able = may_run(follower, record);
     if (!able) return stopped(follower, stream_, record, able.error().detail);
     if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
-    const Status ran = run(follower,
-                           record,
-                           with_its_rows(record, without_concurrently(*statement), copying),
-                           renamed);
+    const Status ran =
+        run(follower, record, with_its_rows(record, std::string{*statement}, copying), renamed);
     if (ran) {
         const Status taken = take_missing_values(follower, record, before);
         return taken ? adopt(follower, stream_, record, change.start) : taken;

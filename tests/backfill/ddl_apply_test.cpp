@@ -320,6 +320,21 @@ TEST_F(DdlApply, DropsSeveralObjectsByOneCommand) {
     EXPECT_EQ(both("DROP FUNCTION app.f(int)"), "");
 }
 
+// By the operator, or because the authority's indexes were taken after the command was run there.
+TEST_F(DdlApply, IsContentWhereThereIsNothingToDo) {
+    EXPECT_EQ(both("CREATE TABLE app.t (i int); CREATE TABLE app.u (i int)"), "");
+    EXPECT_EQ(both("CREATE INDEX t_i ON app.t (i)"), "");
+    for (const char* const sql : {"DROP INDEX app.t_i", "DROP TABLE app.u"})
+        databases_->run(Side::target, std::string{"SET segue.mover = 'id-1'; "} + sql);
+    EXPECT_EQ(both("DROP INDEX IF EXISTS app.t_i"), "");
+    EXPECT_EQ(both("DROP TABLE IF EXISTS app.u"), "");
+    databases_->run(Side::target, "SET segue.mover = 'id-1'; CREATE INDEX t_i ON app.t (i)");
+    EXPECT_EQ(both("CREATE INDEX IF NOT EXISTS t_i ON app.t (i)"), "");
+    databases_->run(Side::target, "SET segue.mover = 'id-1'; CREATE INDEX t_j ON app.t ((i + 1))");
+    EXPECT_THAT(both("CREATE INDEX IF NOT EXISTS t_j ON app.t (i)"),
+                HasSubstr("there it has nothing to do"));
+}
+
 TEST_F(DdlApply, TakesATableThatIsMadeFromAQueryHoweverItIsWritten) {
     EXPECT_EQ(both("CREATE TABLE app.t AS SELECT 1 AS i WITH NO DATA"), "");
     EXPECT_EQ(both("CREATE TABLE app.u AS SELECT 1 AS i WITH DATA"), "");
