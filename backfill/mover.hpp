@@ -62,6 +62,9 @@ struct MoverStatus {
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
     bool invalid = false;           // The copy cannot go on at all; the first problem says why.
+    // Why a change of the schema cannot be made on the follower; empty while none is in the way.
+    // The stream stands before it until somebody deals with it.
+    std::string schema_stop;
     std::uint64_t runs_failed = 0;  // Since `start`; each is followed by another run.
     std::string last_failure;       // Why the last of them ended; empty when none has.
     bool moved_by_another = false;  // Another process holds the lease.

@@ -150,7 +150,11 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 if (may_be_passed_over(relation)) return write_or_pass_over(pipeline, change);
                 Status added = alone_left_ > 0 ? writer_.write(pipeline, change)
                                                : batch_.add(pipeline, std::move(change));
-                if (!added) stopped_table_ = relation.schema + "." + relation.name;
+                if (!added) {
+                    stopped_table_ = relation.schema + "." + relation.name;
+                    stopped_by_schema_ =
+                        added.error().detail.find(definition_was_changed) != std::string::npos;
+                }
                 return added;
             },
             [&](const SchemaChange& change) { return change_schema(pipeline, change); },
@@ -224,6 +228,19 @@ bool Applier::is_copying() const {
     return shared_.backfill != router::Backfill::consistent && !shared_.indexing;
 }
 
+// How a table is read was decided when this run began; those that have come since are whole from
+// their first row on, and nobody copies them.
+bool Applier::is_copied(const SchemaChange& change) {
+    if (!copied_tables_) {
+        copied_tables_.emplace();
+        const std::lock_guard lock{shared_.mutex};
+        for (const auto& [name, figures] : shared_.tables) copied_tables_->insert(name);
+    }
+    return std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
+        return copied_tables_->contains({table.schema, table.name});
+    });
+}
+
 Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
     in_transaction_ = true;
     if (const Status begun = begin(pipeline); !begun) return begun;
@@ -241,11 +258,13 @@ Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& c
         stopped_table_ = change.tables.empty()
                              ? change.what
                              : change.tables.front().schema + "." + change.tables.front().name;
+        stopped_by_schema_ = changed.error().code != Errc::closed;
         return changed;
     }
     if (ddl_.by_hand()) shared_.code_let_pass.store(true);
     if (const Status resumed = pipeline.resume(); !resumed) return resumed;
     group_changed_schema_ = true;
+    if (copying && is_copied(change)) group_changed_copied_ = true;
     return read_tables_anew(pipeline);
 }
 
@@ -319,9 +338,8 @@ void Applier::wake_for_readers() {
 }
 
 void Applier::publish() {
-    // Before anybody who copies learns that the change is there: how a table is read was decided
-    // when this run began.
-    if (group_changed_schema_ && is_copying()) {
+    // Before anybody who copies learns that the change is there.
+    if (std::exchange(group_changed_copied_, false) && is_copying()) {
         pipe_.fail(Error{Errc::closed, "the schema was changed: tables are read anew"});
         ended_ = true;
     }

@@ -8,7 +8,9 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backfill/applied_position.hpp"
@@ -69,6 +71,11 @@ public:
     void reread_tables() { tables_are_stale_.store(true); }
     // The table whose change could not be applied; set before the pipe fails.
     const std::string& stopped_table() const { return stopped_table_; }
+    // It stands before a change of the schema that could not be made here, or a row of a table
+    // that somebody has changed on one side only.
+    bool stopped_by_schema() const { return stopped_by_schema_; }
+    // Nothing has failed: tables that are being copied were changed.
+    bool ended_to_begin_anew() const { return ended_; }
 
 private:
     Status loop(StatementPipeline& pipeline);
@@ -78,6 +85,7 @@ private:
     Status write_or_pass_over(StatementPipeline& pipeline, const Change& change);
     void note_passed_over(const Change& change);
     bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
+    bool is_copied(const SchemaChange& change);
     Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);
@@ -108,8 +116,10 @@ private:
     bool in_transaction_ = false;  // Between the changes of a source transaction.
     std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
     std::size_t alone_left_ = 0;
-    bool group_changed_schema_ = false;
+    bool group_changed_schema_ = false, group_changed_copied_ = false;
     bool ended_ = false;  // This run's; what is queued was decided upon for tables of the past.
+    // Those that this run's copying knows, once it matters.
+    std::optional<std::set<std::pair<std::string, std::string>>> copied_tables_;
     std::vector<StrayWrite> group_strays_;
     Position checkpointed_;
     std::optional<Position> checkpoint_in_flight_;
@@ -118,6 +128,7 @@ private:
     std::atomic<bool> checkpoint_wanted_{false}, durable_only_{false}, tables_are_stale_{false};
     std::atomic<std::uint64_t> confirmable_{0}, durable_{0};
     std::string stopped_table_;
+    bool stopped_by_schema_ = false;
 };
 
 }  // namespace segue::backfill::postgres

@@ -45,7 +45,7 @@ Status check_described(const FollowerTable& table, const Relation& relation) {
     constexpr std::uint32_t fixed_types_max = 9999;
     const auto differs = [&](const std::string& what) {
         return Error{Errc::bad_value,
-                     table.table.plain_name() + ": its definition was changed on the authority," +
+                     table.table.plain_name() + ": " + definition_was_changed + "," +
                          " and no command for the follower came with it: " + what +
                          "; make both sides the same"};
     };

@@ -24,6 +24,8 @@ struct FollowerTable {
     std::string equals(const std::string& column_name) const;
 };
 
+inline constexpr const char* definition_was_changed = "its definition was changed on the authority";
+
 // The last line of defence against a change of the schema that nobody has told of: refused unless
 // the stream describes the table as the follower has it, column by column.
 Status check_described(const FollowerTable& table, const Relation& relation);

@@ -166,7 +166,8 @@ void PostgresMover::supervise() {
         }
         note_end(reason, *run);
         guard_disks();
-        if (Clock::now() - begun_at > good_run) pause = pause_min;
+        // What changes its tables every second would else never be copied.
+        if (run->ended_to_begin_anew() || Clock::now() - begun_at > good_run) pause = pause_min;
         {
             const std::lock_guard lock{mutex_};
             run_.reset();
@@ -200,9 +201,11 @@ bool PostgresMover::rest(Clock::duration time, bool another_works) {
 void PostgresMover::note_end(const Error& reason, const MoverRun& run) {
     const std::lock_guard lock{shared_.mutex};
     const Side authority = shared_.authority;
+    alone_ = !run.stopped_table().empty();
+    shared_.schema_stop = run.stopped_by_schema() ? reason.detail : std::string{};
+    if (run.ended_to_begin_anew()) return;
     std::string& problem = shared_.stream_problem[index(authority)];
     problem = reason.detail;
-    alone_ = !run.stopped_table().empty();
     for (auto& [name, figures] : shared_.tables) {
         const bool stopped = run.stopped_table() == name.first + "." + name.second;
         figures.stopped_because = stopped ? reason.detail : std::string{};
@@ -400,8 +403,9 @@ MoverStatus PostgresMover::status() const {
     status.invalid = !shared_.invalid.empty();
     if (status.invalid) status.problems.push_back(shared_.invalid);
     const std::string& problem = shared_.stream_problem[index(shared_.authority)];
-    if (!status.streams[index(shared_.authority)].problem.empty() && problem != shared_.invalid) {
-        status.problems.push_back(problem);
+    if (!status.streams[index(shared_.authority)].problem.empty()) {
+        if (problem != shared_.invalid) status.problems.push_back(problem);
+        status.schema_stop = shared_.schema_stop;
     }
     if (status.backfill == router::Backfill::copying && shared_.copying_since &&
         status.rows_total_estimate) {

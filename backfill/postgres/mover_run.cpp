@@ -38,8 +38,11 @@ Error MoverRun::serve() {
     // The reason is a stream's failure where there is one: what follows from it is only noise.
     auto reason = first_failure();
     close();
-    if (const auto authority = authority_stream())
+    if (const auto authority = authority_stream()) {
         stopped_table_ = authority->applier().stopped_table();
+        stopped_by_schema_ = authority->applier().stopped_by_schema();
+        begins_anew_ = authority->applier().ended_to_begin_anew();
+    }
     if (!reason && !ended) reason = ended.error();
     if (!reason || stopping_.load()) return stopping();
     if (!record_lost_.empty() && !reason->detail.ends_with(record_lost_))

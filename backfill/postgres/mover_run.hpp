@@ -41,6 +41,9 @@ public:
     bool ready() const;
     // The table whose change could not be applied, of the stream that failed. Valid after serve().
     const std::string& stopped_table() const { return stopped_table_; }
+    // Likewise; see Applier.
+    bool stopped_by_schema() const { return stopped_by_schema_; }
+    bool ended_to_begin_anew() const { return begins_anew_; }
 
     // For twins and refreshes, which belong to a run; they keep it alive by shared ownership with
     // the mover. The stream of the authority; null when it is not there yet or no longer.
@@ -129,6 +132,7 @@ private:
     bool sequences_end_ = false;
     std::optional<Error> copy_failure_;  // Guarded by mutex_.
     std::string stopped_table_;
+    bool stopped_by_schema_ = false, begins_anew_ = false;
     std::string record_lost_;  // What is known of a record that is older than it was.
 };
 

@@ -96,6 +96,7 @@ struct MoverShared {
     std::map<std::pair<std::string, std::string>, PassedOverKeys> passed_over_keys;
     std::vector<std::string> problems;
     std::string stream_problem[2];
+    std::string schema_stop;  // As MoverStatus has it, of the last run.
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.
     std::string invalid;
     std::optional<std::chrono::steady_clock::time_point> copying_since;
