@@ -18,8 +18,9 @@ constexpr auto goal_limit = 180s;
 constexpr auto verb_limit = 60s;
 constexpr auto between_verbs = 50ms;
 
-constexpr unsigned at_point_percent = 20;
-constexpr auto at_point_limit = 2s;     // Then it is killed wherever it is.
+constexpr unsigned at_point_percent = 33;
+// Then it is killed wherever it is. The operator comes to a change of authority in his own time.
+constexpr auto at_point_limit = 5s, at_change_limit = 20s;
 constexpr unsigned crash_percent = 12;  // Of the rounds: a server crashes in them, too.
 constexpr unsigned start_in_between_percent = 40;
 // Where Segue never lives long enough to get anything done, the storm pauses, so that the next
@@ -51,11 +52,10 @@ void StormOperator::run() {
         return;
     ++goals_;
     for (bool there = true; !stopping_; there = !there) {
-        something_else();
+        const std::string change = there ? "cutover" : "rollback";
+        something_else(change);
         const std::string to = there ? "target" : "source";
-        if (!reach({there ? "cutover" : "rollback"},
-                   [&](const json& now) { return is_authority(now, to); }))
-            return;
+        if (!reach({change}, [&](const json& now) { return is_authority(now, to); })) return;
         ++changes_;
         ++goals_;
     }
@@ -88,11 +88,11 @@ CommandResult StormOperator::say(const std::vector<std::string>& verb) {
     return result;
 }
 
-void StormOperator::something_else() {
+void StormOperator::something_else(const std::string& change) {
     const auto mode = [](const char* name) {
         return [name](const json& now) { return now["mirror"]["mode"] == name; };
     };
-    switch (dice_.below(7)) {
+    switch (dice_.below(8)) {
         case 0:
         case 1:
             reach({"mirror", "sync"}, mode("sync"));
@@ -110,19 +110,27 @@ void StormOperator::something_else() {
             say({"pause"});
             reach({"resume"}, [](const json& now) { return now["backfill"]["paused"] == false; });
             break;
+        case 6:  // It is begun, and given up in the middle.
+            say({change, "--deadline", "1"});
+            break;
         default:
             break;
     }
 }
 
-Storm::Storm(unsigned seed, int kills)
-    : kills_wanted_(kills), dice_(seed), life_(seed), operator_(segue(), seed + 1) {}
+Storm::Storm(unsigned seed, int kills, PointBook& points)
+    : kills_wanted_(kills),
+      dice_(seed),
+      life_(seed),
+      operator_(segue(), seed + 1),
+      points_(points) {}
 
 void Storm::rage() {
     life_.begin("list");
     operator_.start();
     wait(random_gap());
     kill_segue();
+    learn_points();
     while (kills_ < kills_wanted_ && !testing::Test::HasFailure()) round();
     operator_.stop();
     EXPECT_FALSE(operator_.found_difference()) << "verify found a difference";
@@ -142,18 +150,25 @@ std::string Storm::report() const {
 void Storm::round() {
     const Gap gap = next_gap();
     const bool crash = !gap.until_goal && dice_.percent(crash_percent);
-    const std::string point =
-        gap.until_goal || crash || !dice_.percent(at_point_percent) ? "list" : random_point();
+    armed_.clear();
+    const bool owed = operator_.goals_reached() == 0 && points_.is_owed_while_copying();
+    const bool at_point = dice_.percent(at_point_percent) || owed;
+    const std::string point = gap.until_goal || crash || !at_point ? "list" : arm();
     segue().launch(point);
-    wait(point == "list" ? gap : Gap{at_point_limit, false});
+    wait(armed_.empty()
+             ? gap
+             : Gap{armed_.starts_with("change.") ? at_change_limit : at_point_limit, false});
     if (crash) {
         crash_a_server();
         wait(random_gap());
     }
     expect_progress(gap);
     const bool by_itself = !segue().running();
-    if (by_itself && point == "list") ADD_FAILURE() << "Segue ended by itself";
-    if (by_itself) ++at_points_;
+    if (by_itself && armed_.empty()) ADD_FAILURE() << "Segue ended by itself";
+    if (by_itself) {
+        ++at_points_;
+        points_.died(armed_);
+    }
     note((by_itself ? "dead at " : "killed, running to ") + point);
     kill_segue();
     if (point == "list") learn_points();
@@ -191,15 +206,12 @@ void Storm::expect_progress(const Gap& gap) {
 }
 
 // Those that are reached all the time: not always at the first.
-std::string Storm::random_point() {
-    std::vector<std::string> points;
-    for (const std::string& point : points_) {
-        if (goals_seen_ == 0 || !point.starts_with("copy.")) points.push_back(point);
-    }
-    if (points.empty()) return "list";
-    const std::string& point = dice_.one_of(points);
-    const unsigned times_max = point.starts_with("apply.") ? 20 : 2;
-    return point + ":" + std::to_string(1 + dice_.below(times_max));
+std::string Storm::arm() {
+    const auto point = points_.arm(dice_, operator_.goals_reached() > 0);
+    if (!point) return "list";
+    armed_ = *point;
+    const bool often = point->starts_with("apply.") && point->ends_with("_commit");
+    return *point + ":" + std::to_string(1 + (often ? dice_.below(20) : 0));
 }
 
 // Segue is there, or begins while the server is away.
@@ -226,7 +238,7 @@ void Storm::learn_points() {
     std::istringstream log{segue().log()};
     const std::string prefix = "crash point ";
     for (std::string line; std::getline(log, line);) {
-        if (line.starts_with(prefix)) points_.insert(line.substr(prefix.size()));
+        if (line.starts_with(prefix)) points_.learn(line.substr(prefix.size()));
     }
 }
 

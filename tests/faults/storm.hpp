@@ -7,12 +7,12 @@
 #include <chrono>
 #include <functional>
 #include <mutex>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/faults/driven_life.hpp"
+#include "tests/faults/point_book.hpp"
 #include "tests/support/dice.hpp"
 
 namespace segue::test {
@@ -39,7 +39,7 @@ private:
     bool reach(const std::vector<std::string>& verb, const Goal& reached);
     CommandResult say(const std::vector<std::string>& verb);
     void verify();
-    void something_else();
+    void something_else(const std::string& change);
 
     const SegueProcess& segue_;
     Dice dice_;
@@ -52,8 +52,9 @@ private:
 
 class Storm {
 public:
-    // `kills` of Segue; a part of them at crash points, and now and then a server crashes.
-    Storm(unsigned seed, int kills);
+    // `kills` of Segue; a part of them at the crash points of that book, which outlives this, and
+    // now and then a server crashes.
+    Storm(unsigned seed, int kills, PointBook& points);
 
     // All of it, and the end in calm weather: equality and journal on both sides.
     void rage();
@@ -68,7 +69,7 @@ private:
     Gap next_gap();
     Gap random_gap();
     void wait(const Gap& gap);
-    std::string random_point();
+    std::string arm();
     void crash_a_server();
     void kill_segue();
     void learn_points();
@@ -81,7 +82,8 @@ private:
     Dice dice_;
     DrivenLife life_;
     StormOperator operator_;
-    std::set<std::string> points_;  // Those that were reached so far.
+    PointBook& points_;
+    std::string armed_;  // In this round; empty: none.
     int kills_ = 0, at_points_ = 0, crashes_ = 0;
     int goals_seen_ = 0, rounds_in_vain_ = 0;
     const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
