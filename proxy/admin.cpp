@@ -9,6 +9,7 @@
 #include "proxy/loopback.hpp"
 #include "proxy/metrics.hpp"
 #include "proxy/operations.hpp"
+#include "proxy/status_reads.hpp"
 
 namespace segue::proxy {
 
@@ -91,6 +92,11 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
 
 HttpAnswer Admin::get(const std::string& path) {
     if (path == "/status") return answer_json(200, status_json(sources_.inputs()));
+    if (path == "/statements") {
+        const auto statements =
+            sources_.statements ? sources_.statements() : std::vector<StatementReport>{};
+        return answer_json(200, statements_json(statements));
+    }
     if (path == "/events") return answer_json(200, events_json(sources_.events()));
     if (path == "/history" && sources_.history) return answer_json(200, sources_.history());
     if (path == "/auto") return answer_json(200, auto_details_json(sources_.inputs().autopilot));
@@ -101,9 +107,10 @@ HttpAnswer Admin::get(const std::string& path) {
         if (inputs.board.authority_known) return {200, "text/plain", "ok\n"};
         return {503, "text/plain", "clients wait: " + inputs.board.waiting_for + "\n"};
     }
-    return failure(404,
-                   "expected /, /status, /events, /history, /auto, /metrics, /healthz or "
-                   "/verb/<number>");
+    return failure(
+        404,
+        "expected /, /status, /statements, /events, /history, /auto, /metrics, /healthz or "
+        "/verb/<number>");
 }
 
 HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request) {

@@ -4,6 +4,7 @@
 //
 //   GET  /                the console: one page, which asks for the rest; it needs no token itself
 //   GET  /status          the JSON of INTERFACE
+//   GET  /statements      every statement that both sides have executed: see statements_json
 //   GET  /history         how the main figures have developed (proxy/history.hpp)
 //   GET  /events          [{at, kind, detail, warning}] of this process, the last ones, oldest
 //   first GET  /metrics         Prometheus text GET  /healthz         200 "ok" while clients are
@@ -39,6 +40,7 @@ struct AdminSources {
     std::function<StatusInputs()> inputs;
     std::function<std::vector<RecentEvent>()> events;
     std::function<nlohmann::json()> history = {};  // History::list
+    std::function<std::vector<StatementReport>()> statements = {};  // Null: there are none.
 };
 
 class Admin {

@@ -11,6 +11,7 @@
 
 #include "backfill/postgres/log_position.hpp"
 #include "proxy/admin.hpp"
+#include "proxy/catalog_connection.hpp"
 #include "proxy/control_plane.hpp"
 #include "proxy/history.hpp"
 #include "proxy/http.hpp"
@@ -159,12 +160,25 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       operator_(operations_),
       pilot_(pilot_parts()) {}
 
+// On a connection of its own, which is left in no known state.
+Result<std::vector<std::string>> plan_statement(const Config& config,
+                                                Side side,
+                                                const backfill::postgres::PlanQuestion& question) {
+    auto connection = open_catalog(config, side);
+    if (!connection) return connection.error();
+    return backfill::postgres::plan_of(*connection, question);
+}
+
 OperationParts App::parts() {
     return {config_,
             {*steps_, *mover_, registry_, traffic_, journal_, stopping_},
             board_,
             [this] { return preflight(*current_.get()); },
-            &current_};
+            &current_,
+            &reads_.reads.figures(),
+            [this](Side side, const backfill::postgres::PlanQuestion& question) {
+                return plan_statement(config_, side, question);
+            }};
 }
 
 std::shared_ptr<const LoginServices> App::services(std::unique_ptr<ClientTls> tls) {
@@ -220,7 +234,8 @@ StatusInputs App::inputs() const {
 Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
     admin_ = std::make_unique<Admin>(AdminSources{[this] { return inputs(); },
                                                   [this] { return journal_.recent(); },
-                                                  [this] { return history_.list(); }},
+                                                  [this] { return history_.list(); },
+                                                  [this] { return reads_.reads.figures().all(); }},
                                      operator_,
                                      tokens,
                                      &pilot_);

@@ -47,7 +47,7 @@ router::Counters counters_of(const StatusInputs& inputs) {
 }  // namespace
 
 AutoView auto_view(const StatusInputs& inputs,
-                   const std::vector<StatementReport>& sums,
+                   const std::vector<StatementSums>& sums,
                    WallTime now) {
     AutoView view;
     if (!inputs.board.authority_known) view.closed = "the authority is not known yet: clients wait";
@@ -55,7 +55,7 @@ AutoView auto_view(const StatusInputs& inputs,
         view.closed = "another Segue moves this migration: its own `segue auto` decides";
     view.where = where_of(inputs, now);
     view.figures.counters = counters_of(inputs);
-    for (const StatementReport& one : sums)
+    for (const StatementSums& one : sums)
         view.figures.statements[one.statement] = {one.compared, one.authority, one.follower};
     return view;
 }

@@ -18,7 +18,7 @@ struct AutoView {
 
 // `sums`: of every statement that was compared.
 AutoView auto_view(const StatusInputs& inputs,
-                   const std::vector<StatementReport>& sums,
+                   const std::vector<StatementSums>& sums,
                    WallTime now);
 
 }  // namespace segue::proxy

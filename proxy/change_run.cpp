@@ -279,6 +279,7 @@ Outcome ChangeRun::perform(const router::CommitEpoch&) {
     next.knobs = from_record_.knobs;
     next.knobs.shadow_percent = 0;
     next.knobs.shift_percent = 0;
+    next.knobs.shift_scope = {};
     if (std::string reason = not_ready_to_commit(); !reason.empty())
         return failed(std::move(reason));
     const auto written = write(to_, to_record_, next);
@@ -305,6 +306,7 @@ Outcome ChangeRun::perform(const router::Swap&) {
     parts_.traffic.epoch = epoch_;
     parts_.traffic.shadow_percent = 0;
     parts_.traffic.shift_percent = 0;
+    parts_.traffic.shift_rules.set({});
     parts_.sessions.swap(to_);
     report_.ending = router::Ending::changed;
     report_.reason.clear();  // What had to be tried twice is in the journal.

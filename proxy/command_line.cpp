@@ -75,6 +75,12 @@ struct Options {
     std::size_t events = 100;
     std::string what;  // auto
     bool dry_run = false, detach = false;
+    std::string statement;
+    bool slower = false, forget = false;
+    std::string by;
+    std::vector<std::string> users, applications, databases, tables;
+    bool everything = false;
+    std::size_t statements = 50;
 };
 
 // CLI11's own range lets NaN pass.
@@ -122,10 +128,38 @@ void add_knobs(CLI::App& app, Options& options) {
         ->check(percentage);
     CLI::App* shift = app.add_subcommand("shift",
                                          "Percent of reads that the follower answers, never with "
-                                         "older data than the authority would.");
+                                         "older data than the authority would. Limits stay until "
+                                         "others are given, or `shift 0` ends it all.");
     shift->add_option("PERCENT", options.percent, "from 0 to 100, fractions allowed")
         ->required()
         ->check(percentage);
+    shift->add_option("--by", options.by, "statements (the default) or sessions, which stay chosen")
+        ->check(CLI::IsMember({"statements", "sessions"}));
+    CLI::Option* everything = shift->add_flag("--everything", options.everything, "No limits more");
+    const auto limit = [&](const char* option, std::vector<std::string>& names, const char* text) {
+        shift->add_option(option, names, text)
+            ->allow_extra_args(false)
+            ->type_name("NAME")
+            ->excludes(everything);
+    };
+    limit("--user", options.users, "Only sessions of that role; each of these several times");
+    limit("--application", options.applications, "Only sessions of that application_name");
+    limit("--database", options.databases, "Only sessions of that database");
+    limit("--table", options.tables, "Only reads of nothing but that table ([SCHEMA.]TABLE)");
+}
+
+nlohmann::json shift_arguments(const Options& options) {
+    nlohmann::json arguments = {{"percent", options.percent}};
+    if (!options.by.empty()) arguments["by"] = options.by;
+    if (options.everything) arguments["everything"] = true;
+    const auto add = [&](const char* key, const std::vector<std::string>& names) {
+        if (!names.empty()) arguments[key] = names;
+    };
+    add("users", options.users);
+    add("applications", options.applications);
+    add("databases", options.databases);
+    add("tables", options.tables);
+    return arguments;
 }
 
 void add_verify(CLI::App& app, Options& options) {
@@ -225,6 +259,27 @@ void add_auto(CLI::App& app, Options& options) {
     plan->add_flag("--detach", options.detach, "Return once the plan is taken up");
 }
 
+void add_statements(CLI::App& app, Options& options) {
+    CLI::App* statements = app.add_subcommand(
+        "statements",
+        "How long each statement takes on both sides, while `segue shadow` has it executed there: "
+        "those that are slower on the follower first, then those by which most time is lost. No "
+        "value of a statement is shown.");
+    CLI::Option* explain =
+        statements
+            ->add_option("--explain",
+                         options.statement,
+                         "Both servers' plans of that statement. Nothing is executed: it is "
+                         "planned for any value, as the role that sent it")
+            ->type_name("FINGERPRINT");
+    statements->add_flag("--slower", options.slower, "Only those that are slower on the follower");
+    statements->add_option("--limit", options.statements, "The first so many (default: 50)")
+        ->check(CLI::Range(std::size_t{1}, events_shown_max))
+        ->type_name("COUNT");
+    statements->add_flag("--forget", options.forget, "Begin anew, after something was mended")
+        ->excludes(explain);
+}
+
 // Who asks, for the account that is kept: not proven, as anybody at the admin address may say so.
 std::string own_name() {
     const passwd* user = getpwuid(geteuid());
@@ -236,7 +291,8 @@ std::string own_name() {
 nlohmann::json arguments_of(const std::string& verb, const Options& options) {
     nlohmann::json arguments = nlohmann::json::object();
     if (verb == "mirror") arguments["mode"] = options.mode;
-    if (verb == "shadow" || verb == "shift") arguments["percent"] = options.percent;
+    if (verb == "shadow") arguments["percent"] = options.percent;
+    if (verb == "shift") arguments = shift_arguments(options);
     if (options.deadline_ms > 0) arguments["deadline_ms"] = options.deadline_ms;
     if (verb == "rollback" && options.force) {
         arguments["force"] = true;
@@ -250,6 +306,12 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
         arguments["detach"] = options.detach;
     }
     if (verb == "events") arguments["limit"] = options.events;
+    if (verb == "statements") {
+        arguments["limit"] = options.statements;
+        arguments["slower"] = options.slower;
+        if (!options.statement.empty()) arguments["explain"] = options.statement;
+        if (options.forget) arguments["forget"] = true;
+    }
     arguments["asked_by"] = own_name();
     if (verb == "verify") {
         arguments["anew"] = options.anew;
@@ -282,6 +344,7 @@ std::variant<Invocation, int> parse_command_line(int argc, const char* const* ar
     add_verify(app, options);
     add_changes(app, options);
     add_auto(app, options);
+    add_statements(app, options);
     app.add_subcommand("explain",
                        "What a code of `segue check` means, why it matters and what to do; without "
                        "a code, all of them. Needs no configuration.")

@@ -368,6 +368,19 @@ void read_verify(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
+void read_shadow(ConfigReader& reader, Config& config) {
+    reader.enter("shadow");
+    router::SlowerLimits& slower = config.slower;
+    slower.samples_min =
+        static_cast<std::uint64_t>(reader.whole("slower_samples", 1, router::latency_window)
+                                       .value_or(static_cast<std::int64_t>(slower.samples_min)));
+    slower.ratio = reader.number("slower_ratio", 1, 1000).value_or(slower.ratio);
+    std::chrono::milliseconds difference{2};
+    read_milliseconds(reader, "slower_ms", difference);
+    slower.difference = difference;
+    reader.leave();
+}
+
 void read_limits(ConfigReader& reader, Config& config) {
     reader.enter("limits");
     if (const auto value = reader.whole("retained_log_mb", 1, std::int64_t{1} << 40)) {
@@ -413,6 +426,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_tables(reader, config);
     read_change(reader, config);
     read_verify(reader, config);
+    read_shadow(reader, config);
     read_limits(reader, config);
     read_log(reader, config);
     reader.check_sections();

@@ -10,6 +10,7 @@
 #include "backfill/accepted_finding.hpp"
 #include "protocol/result.hpp"
 #include "proxy/credential_map.hpp"
+#include "router/latency.hpp"
 
 namespace segue::proxy {
 
@@ -73,6 +74,7 @@ struct Config {
     bool require_verify = false;
     std::uint64_t verify_rows_per_second = 0;      // [verify]; zero: no limit.
     std::uint64_t background_rows_per_second = 0;  // Likewise; zero: off.
+    router::SlowerLimits slower;                   // [shadow] slower_samples, _ratio, _ms
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     LogFormat log_format = LogFormat::text;  // [log] format

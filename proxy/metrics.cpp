@@ -177,6 +177,13 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.counter("shadow_unconfirmed_total",
                  "Differences that a twin did not confirm.",
                  inputs.shadow.unconfirmed);
+    text.counter("shadow_timed_total",
+                 "Reads executed on both sides whose answers cannot be compared.",
+                 inputs.shadow.timed);
+    text.gauge("shadow_slower_statements",
+               "Statements that take longer on the follower than on the authority, beyond [shadow] "
+               "slower_ratio and slower_ms.",
+               static_cast<double>(inputs.shadow.slower_count));
     text.counter("shadow_shed_total", "Comparisons dropped for want of time.", inputs.shadow.shed);
     text.counter(
         "shift_served_total", "Reads answered by the follower.", inputs.shift.served_by_follower);

@@ -17,13 +17,6 @@ namespace {
 
 constexpr int update_attempts_max = 5;
 
-std::string percent_text(double percent) {
-    std::string text = std::to_string(percent);
-    text.erase(text.find_last_not_of('0') + 1);
-    if (text.back() == '.') text.pop_back();
-    return text + " percent";
-}
-
 // Of the verification in the background.
 bool needs_rest(std::string_view verb) {
     return verb == "verify" || verb == "repair" || verb == "rehearse" || verb == "cutover" ||
@@ -78,6 +71,7 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
     traffic.epoch = record ? record->epoch : 0;
     parts_.change.sessions.set_gate(knobs.mirror == Mirror::sync);
     traffic.shadow_percent = knobs.shadow_percent;
+    traffic.shift_rules.set(knobs.shift_scope);
     traffic.shift_percent = knobs.shift_percent;
     parts_.board.update([&](BoardState& state) {
         state.record = record;
@@ -109,6 +103,7 @@ bool Operations::tick() {
     note_mover_failure();
     note_consistent();
     note_background();
+    note_slower();
     if (follower_behind_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
@@ -155,6 +150,7 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
         {"cutover", &Operations::cutover},
         {"rollback", &Operations::rollback},
         {"finish", &Operations::finish},
+        {"statements", &Operations::statements},
     };
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
@@ -300,35 +296,6 @@ VerbResult Operations::mirror(const Json& arguments) {
     return VerbResult::done(
         sync ? "mirror sync: a commit is acknowledged when both databases have it"
              : "mirror async: a commit is acknowledged when the authority has it");
-}
-
-VerbResult Operations::set_percent(const Json& arguments,
-                                   const char* knob,
-                                   double router::Knobs::*member) {
-    const Json percent = arguments.value("percent", Json{});
-    if (!percent.is_number() || percent.get<double>() < 0 || percent.get<double>() > 100) {
-        return {2, "expected a percentage from 0 to 100"};
-    }
-    const double value = percent.get<double>();
-    if (std::string reason = value > 0 ? not_consistent() : not_moving(); !reason.empty())
-        return VerbResult::refused(reason);
-    const ControlRecord now = *parts_.board.read().record;
-    if (value > 0 && now.knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
-    const auto written =
-        update_record([&](ControlRecord& record) { record.knobs.*member = value; });
-    if (!written) return VerbResult::refused(written.error().detail);
-    parts_.change.traffic.shadow_percent = written->knobs.shadow_percent;
-    parts_.change.traffic.shift_percent = written->knobs.shift_percent;
-    return VerbResult::done(std::string{knob} + ": " + percent_text(value) + " of reads");
-}
-
-VerbResult Operations::shadow(const Json& arguments) {
-    return set_percent(arguments, "shadow", &router::Knobs::shadow_percent);
-}
-
-VerbResult Operations::shift(const Json& arguments) {
-    return set_percent(arguments, "shift", &router::Knobs::shift_percent);
 }
 
 }  // namespace segue::proxy

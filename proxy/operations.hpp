@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <initializer_list>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@
 #include "proxy/reload.hpp"
 #include "proxy/sessions.hpp"
 #include "proxy/state_board.hpp"
+#include "proxy/statement_figures.hpp"
 #include "proxy/traffic.hpp"
 
 namespace segue::proxy {
@@ -29,6 +31,10 @@ struct OperationParts {
     StateBoard& board;
     std::function<Result<std::vector<backfill::Finding>>()> preflight;
     const CurrentConfig* reloaded = nullptr;  // Null: what `config` says is never changed.
+    // What is known of single statements, and how that server would execute one. Null: nothing.
+    StatementFigures* figures = nullptr;
+    std::function<Result<std::vector<std::string>>(Side, const backfill::postgres::PlanQuestion&)>
+        plan = {};
 };
 
 // A forced rollback must be above every epoch that the lost side may have used for changes that
@@ -68,9 +74,18 @@ private:
     VerbResult pause(const Json& arguments);
     VerbResult resume(const Json& arguments);
     VerbResult mirror(const Json& arguments);
+
+    // operations_reads.cpp
     VerbResult shadow(const Json& arguments);
     VerbResult shift(const Json& arguments);
-    VerbResult set_percent(const Json& arguments, const char* knob, double router::Knobs::*member);
+    // Refused, or `change` is in force with the percentage.
+    VerbResult set_percent(const Json& arguments,
+                           const std::function<void(router::Knobs&, double)>& change);
+    std::string refused_scope(const router::ShiftScope& scope) const;
+    VerbResult statements(const Json& arguments);
+    VerbResult explain_statement(const std::string& text);
+    std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
+    void note_slower();  // An event for each statement that has become slower.
 
     // operations_verify.cpp
     VerbResult verify(const Json& arguments);
@@ -135,6 +150,7 @@ private:
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
     std::string last_failure_told_;
     bool verification_loaded_ = false;
+    std::set<std::uint64_t> slower_told_;                               // Fingerprints.
     std::uint64_t background_rounds_ = 0, background_differences_ = 0;  // As last seen.
 };
 

@@ -107,6 +107,7 @@ VerbResult Operations::change_to(Side to, const Json& arguments) {
             state.record->authority = to;
             state.record->epoch = parts_.change.traffic.epoch;
             state.record->knobs.shadow_percent = state.record->knobs.shift_percent = 0;
+            state.record->knobs.shift_scope = {};
         }
     });
     if (record) parts_.change.traffic.epoch = record->epoch;

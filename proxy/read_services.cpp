@@ -40,7 +40,10 @@ ReadServices::ReadServices(const Config& config,
                            Positions& positions,
                            backfill::Mover& mover,
                            CatalogsRead catalogs)
-    : reads(traffic, [&config, catalogs](Side side) { return load(config, catalogs, side); }),
+    : reads(
+          traffic,
+          [&config, catalogs](Side side) { return load(config, catalogs, side); },
+          config.slower),
       shadow(shadow_peers(reads, positions, mover)) {}
 
 void ReadServices::start() {

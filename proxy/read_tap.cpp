@@ -23,6 +23,13 @@ router::ReadIntent intent_of(const KnownStatement& known) {
                                       : router::ReadIntent::read;
 }
 
+std::string_view startup_value(const StartupParameters& startup, std::string_view parameter) {
+    for (const auto& [name, value] : startup) {
+        if (name == parameter) return value;
+    }
+    return {};
+}
+
 // Some statement name on a connection whose state was restored.
 bool has_statement(const Session& session, std::string_view name) {
     const auto& statements = session.other_state->statements;
@@ -34,6 +41,18 @@ bool has_statement(const Session& session, std::string_view name) {
 // carries over.
 bool carries_tables(const Session& session) {
     return session.other_state && session.other_state->temporary.any();
+}
+
+// As whom and under what settings a server is to plan the session's statements.
+std::shared_ptr<const backfill::postgres::PlanContext> context_of(const Session& session) {
+    const protocol::postgres::SessionState& state = *session.other_state;
+    backfill::postgres::PlanContext context;
+    context.role = state.session_authorization;
+    if (!state.role.empty() && state.role != "none") context.role = state.role;
+    context.settings = state.settings;
+    context.settings.insert(
+        context.settings.end(), state.custom_settings.begin(), state.custom_settings.end());
+    return std::make_shared<const backfill::postgres::PlanContext>(std::move(context));
 }
 
 }  // namespace
@@ -58,6 +77,7 @@ void ReadTap::learn_statements(const Session& session) {
         book_.learn(statement.name, statement.text, types);
     }
     identity_ = identity_of(session.startup, *session.other_state, session.client_types);
+    context_ = context_of(session);
     identity_at_ = changes_;
 }
 
@@ -78,6 +98,51 @@ bool ReadTap::identify(const ReadRequest& request,
                        has_statement(session, request.bind.statement);
     if (!there) parse = entry->message;
     return true;
+}
+
+// The application_name of the session, as far as it is known.
+router::ShiftClaim ReadTap::claim_by_application(const Session& session) const {
+    const auto& wanted = reads_.rule().scope.applications;
+    const auto verdict = [&](std::string_view application) {
+        return router::admits(wanted, application) ? router::ShiftClaim::share
+                                                   : router::ShiftClaim::none;
+    };
+    if (wanted.empty()) return router::ShiftClaim::share;
+    if (session.hints.application_named()) {
+        if (!state_is_known(session) || !session.other_state) return router::ShiftClaim::uncertain;
+        for (const auto& [setting, value] : session.other_state->settings) {
+            if (setting == "application_name") return verdict(value);
+        }
+    }
+    const auto& told = session.backend.parameters;
+    const auto found = told.find("application_name");
+    return verdict(found != told.end() ? std::string_view{found->second}
+                                       : startup_value(session.startup, "application_name"));
+}
+
+router::ShiftClaim ReadTap::claim(const KnownStatement& known, Session& session) {
+    const double percent = reads_.knobs().shift_percent;
+    const ShiftRule& rule = reads_.rule();
+    const router::ShiftScope& scope = rule.scope;
+    if (percent <= 0) return router::ShiftClaim::none;
+    router::ShiftClaim claimed = router::ShiftClaim::share;
+    if (scope.limited()) {
+        const std::string_view user = startup_value(session.startup, "user");
+        const std::string_view database = startup_value(session.startup, "database");
+        const bool admitted = router::admits(scope.users, user) &&
+                              router::admits(scope.databases, database.empty() ? user : database);
+        claimed = admitted ? claim_by_application(session) : router::ShiftClaim::none;
+        // Its other reads may be in the scope: it keeps its seat.
+        if (!known.in_scope) return router::ShiftClaim::none;
+    }
+    if (scope.by == router::ShareOf::statements || claimed == router::ShiftClaim::uncertain)
+        return claimed;
+    if (claimed == router::ShiftClaim::none) {
+        session.seat.leave();
+        return claimed;
+    }
+    return session.seat.take(rule.balance, percent) ? router::ShiftClaim::whole
+                                                    : router::ShiftClaim::none;
 }
 
 ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
@@ -105,15 +170,15 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
                            !unknown_to_translator && !description_needed &&
                            session.other->side != reads_.authority() &&
                            session.backend.side == reads_.authority();
-    const bool shadowable = reads_.knobs().shift_percent <= 0 && shadow_is_ready(session);
+    const router::ReadIntent intent = intent_of(*known);
+    const bool could = router::is_for_follower(intent) && (session.movable || shiftable);
+    const router::ShiftClaim claimed = could ? claim(*known, session) : router::ShiftClaim::none;
+    const bool shadowable = claimed == router::ShiftClaim::none && shadow_is_ready(session);
     const auto connection = shiftable || shadowable ? router::FollowerConnection::ready
                             : session.movable       ? router::FollowerConnection::wanted
                                                     : router::FollowerConnection::none;
-    const router::Plan plan = router::route(router::Backfill::consistent,
-                                            reads_.knobs(),
-                                            intent_of(*known),
-                                            connection,
-                                            reads_.shares());
+    const router::Plan plan = router::route(
+        router::Backfill::consistent, reads_.knobs(), intent, connection, claimed, reads_.shares());
     // A restore brings a named statement there; the unnamed one is another each time.
     const bool in_vain =
         (unknown_to_translator && request->bind.statement.empty()) || description_needed;
@@ -132,6 +197,7 @@ ReadTap::Choice ReadTap::offer(Bytes slice, Session& session, Time now) {
                            known->id,
                            reads_.authority(),
                            now,
+                           claimed == router::ShiftClaim::share,
                            0,
                            std::nullopt,
                            std::nullopt};
@@ -277,13 +343,15 @@ void ReadTap::begin_shadow(const ReadRequest& request,
                      std::string{text_of(slice)},
                      std::move(parse),
                      request.simple,
+                     known.judgement.comparable,
                      known.judgement.order == protocol::postgres::RowOrder::defined,
                      known.judgement.limited,
                      reads_.authority(),
                      identity_,
                      {},
                      {},
-                     {}};
+                     {},
+                     context_};
     job_since_ = now;
     reader_.emplace();
 }
@@ -307,7 +375,7 @@ void ReadTap::shift_ended(bool by_follower) {
         return;
     }
     shared.count_fallback();
-    reads_.shares().shift.give_back();
+    if (ended.of_share) reads_.shares().shift.give_back();
     if (ended.running && ended.running->sqlstate() == "25006") shared.demote(ended.statement);
 }
 

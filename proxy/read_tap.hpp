@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -39,6 +40,7 @@ struct ShiftedRead {
     Hash128 statement;
     Side authority = Side::source;
     std::chrono::steady_clock::time_point since;
+    bool of_share = true;    // It counts in the share of statements.
     std::uint64_t turn = 0;  // Whose token it waits for.
     std::optional<Position> token;
     std::optional<protocol::postgres::WrappedRead> running;  // Sent to the follower.
@@ -96,6 +98,8 @@ private:
     };
 
     bool state_is_known(const Session& session) const;
+    router::ShiftClaim claim(const protocol::postgres::KnownStatement& known, Session& session);
+    router::ShiftClaim claim_by_application(const Session& session) const;
     void learn_statements(const Session& session);
     void want_statements(const Session& session, Time now);
     void note_unnamed(const protocol::postgres::ReadRequest& request,
@@ -121,7 +125,8 @@ private:
     std::uint64_t changes_ = 0;  // Statements that may have changed the session.
     std::uint64_t changes_at_probe_ = ~std::uint64_t{0};
     std::uint64_t learned_at_ = ~std::uint64_t{0};
-    std::string identity_;  // Of the state that was probed last.
+    std::string identity_;  // Of the state that was probed last; likewise what is planned under.
+    std::shared_ptr<const backfill::postgres::PlanContext> context_;
     std::uint64_t identity_at_ = ~std::uint64_t{0};
 
     std::optional<ShiftedRead> shifted_;

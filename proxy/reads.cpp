@@ -80,13 +80,14 @@ void Reads::demote(Hash128 statement) {
     demotions_.add(statement);
 }
 
-void Reads::count_comparison(std::string_view statement,
-                             Comparison outcome,
-                             std::chrono::microseconds authority,
-                             std::chrono::microseconds follower) {
+void Reads::count_comparison(Side authority, const MeasuredRead& read) {
     // First: a report never counts what its figures do not have yet.
-    figures_.add(statement, outcome, authority, follower);
-    switch (outcome) {
+    if (authority == traffic_.authority.load()) {
+        const std::lock_guard lock{figures_mutex_};
+        if (std::exchange(figures_of_, authority) != authority) figures_.forget();
+        figures_.add(read);
+    }
+    switch (read.outcome) {
         case Comparison::equal:
             equal_.fetch_add(1);
             break;
@@ -95,6 +96,9 @@ void Reads::count_comparison(std::string_view statement,
             break;
         case Comparison::unconfirmed:
             unconfirmed_.fetch_add(1);
+            break;
+        case Comparison::impossible:
+            timed_.fetch_add(1);
             break;
     }
 }
@@ -105,27 +109,44 @@ ShadowReport Reads::shadow_report() const {
     report.different = different_.load();
     report.unconfirmed = unconfirmed_.load();
     report.compared = report.equal + report.different + report.unconfirmed;
+    report.timed = timed_.load();
     report.shed = shed_.load();
-    report.statements = figures_.report();
+    figures_.report(report);
     return report;
 }
 
-ShiftReport Reads::shift_report() const { return {served_.load(), fallbacks_.load()}; }
+ShiftReport Reads::shift_report() const {
+    const auto rule = traffic_.shift_rules.current();
+    const router::SessionShare sessions = rule->balance->now();
+    return {served_.load(), fallbacks_.load(), sessions.chosen(), sessions.total()};
+}
 
 bool ThreadReads::refresh() {
     const Traffic& traffic = shared_.traffic();
     knobs_.shadow_percent = traffic.shadow_percent.load(std::memory_order_relaxed);
-    knobs_.shift_percent = traffic.shift_percent.load(std::memory_order_relaxed);
+    // With it comes the rule that was set before it.
+    const double shift = traffic.shift_percent.load(std::memory_order_acquire);
+    const double before = std::exchange(knobs_.shift_percent, shift);
+    if (before > 0 && shift <= 0) shares_.shift.take(0);  // Nothing is owed from before.
     if (knobs_.shadow_percent <= 0 && knobs_.shift_percent <= 0) [[likely]]
         return false;
     authority_ = traffic.authority.load();
+    if (const std::uint64_t version = traffic.shift_rules.version(); version != rule_version_) {
+        rule_ = traffic.shift_rules.current();
+        rule_version_ = version;
+    }
     catalog_ = shared_.catalog(other(authority_));
     return true;
 }
 
 const protocol::postgres::KnownStatement* ThreadReads::know(std::string_view text) {
     if (!catalog_) return nullptr;
-    return &cache_.find(text, catalog_->catalog, catalog_->generation);
+    if (catalog_seen_ != catalog_->generation || rule_seen_ != rule_version_) {
+        catalog_seen_ = catalog_->generation;
+        rule_seen_ = rule_version_;
+        ++generation_;
+    }
+    return &cache_.find(text, catalog_->catalog, generation_, rule_->tables);
 }
 
 }  // namespace segue::proxy

@@ -43,7 +43,8 @@ public:
 
     // `load` is called on a thread of our own, with the follower's side, while reads are shadowed
     // or shifted.
-    Reads(const Traffic& traffic, LoadCatalog load) : traffic_(traffic), load_(std::move(load)) {}
+    Reads(const Traffic& traffic, LoadCatalog load, router::SlowerLimits slower = {})
+        : traffic_(traffic), load_(std::move(load)), figures_(slower) {}
     ~Reads();  // stop()
     void start();
     void stop();
@@ -59,17 +60,17 @@ public:
     bool is_demoted(Hash128 statement) const;
     void demote(Hash128 statement);
 
-    void count_comparison(std::string_view statement,
-                          Comparison outcome,
-                          std::chrono::microseconds authority,
-                          std::chrono::microseconds follower);
+    // `authority`: the side that answered the client. Figures are of one direction: what comes in
+    // late from before a change of authority is only counted in the totals.
+    void count_comparison(Side authority, const MeasuredRead& read);
+    StatementFigures& figures() { return figures_; }
     void count_shed() { shed_.fetch_add(1, std::memory_order_relaxed); }
     void count_shifted() { served_.fetch_add(1, std::memory_order_relaxed); }
     void count_fallback() { fallbacks_.fetch_add(1, std::memory_order_relaxed); }
 
     ShadowReport shadow_report() const;
     ShiftReport shift_report() const;
-    std::vector<StatementReport> statement_sums() const { return figures_.sums(); }
+    std::vector<StatementSums> statement_sums() const { return figures_.sums(); }
 
 private:
     void run();
@@ -85,9 +86,12 @@ private:
 
     mutable std::mutex mutex_;  // Of the demotions.
     protocol::postgres::Demotions demotions_;
+
+    std::mutex figures_mutex_;
+    Side figures_of_ = Side::source;  // The authority that they compare with.
     StatementFigures figures_;
 
-    std::atomic<std::uint64_t> equal_{0}, different_{0}, unconfirmed_{0}, shed_{0};
+    std::atomic<std::uint64_t> equal_{0}, different_{0}, unconfirmed_{0}, timed_{0}, shed_{0};
     std::atomic<std::uint64_t> served_{0}, fallbacks_{0};
 
     std::mutex stop_mutex_;
@@ -109,6 +113,8 @@ public:
     Reads& shared() { return shared_; }
     router::Shares& shares() { return shares_; }
     const router::Knobs& knobs() const { return knobs_; }
+    // Which reads may be shifted; another object is another rule.
+    const ShiftRule& rule() const { return *rule_; }
     Side authority() const { return authority_; }
 
 private:
@@ -118,6 +124,10 @@ private:
     router::Knobs knobs_;
     Side authority_ = Side::source;
     std::shared_ptr<const CatalogVersion> catalog_;
+    std::shared_ptr<const ShiftRule> rule_ = std::make_shared<ShiftRule>();
+    std::uint64_t rule_version_ = 0;
+    // What the cache was filled under.
+    std::uint64_t generation_ = 0, catalog_seen_ = 0, rule_seen_ = 0;
 };
 
 }  // namespace segue::proxy

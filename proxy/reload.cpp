@@ -54,6 +54,7 @@ constexpr Key kept_keys[] = {
     key<&Config::mirror_policy>("[mirror] policy"),
     key<&Config::mirror_bound>("[mirror] bound_ms"),
     key<&Config::background_rows_per_second>("[verify] background_rows_per_second"),
+    key<&Config::slower>("[shadow]"),
     key<&Config::carry_temporary_max>("[sessions] carry_temporary_kb"),
     key<&Config::retained_log_bytes_max>("[limits] retained_log_mb"),
     key<&Config::relay_threads>("[limits] relay_threads"),

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "proxy/status_reads.hpp"
+
 namespace segue::proxy {
 
 using nlohmann::json;
@@ -13,6 +15,7 @@ namespace {
 constexpr std::size_t bar_width = 30;
 constexpr std::size_t tables_shown_max = 12;
 constexpr std::size_t pins_shown_max = 5;
+constexpr std::size_t slower_shown_max = 5;
 
 enum class Tone : std::uint8_t { good, bad, care, faint };
 
@@ -219,9 +222,22 @@ void reads(Screen& screen, const json& shadow, const json& statements, const jso
                         count(one["compared"].get<double>()) + ": " +
                         one["statement"].get<std::string>());
     }
+    std::size_t shown = 0;
+    for (const json& one : shadow.value("slower", json::array())) {
+        if (++shown > slower_shown_max) break;
+        screen.line("  slower",
+                    screen.paint(Tone::care, slowness_text(one)) + ", " +
+                        one["fingerprint"].get<std::string>() + ": " +
+                        one["statement"].get<std::string>());
+    }
+    if (shadow.value("slower_count", std::size_t{0}) > slower_shown_max)
+        screen.line("", "... all of them: `segue statements`");
     if (shift["percent"] > 0 || shift["served_by_follower"] > 0) {
+        const std::string by = shift.value("by", "statements"), limits = shift.value("limits", "");
         screen.line("shift",
-                    percent(shift) + "  " + count(shift["served_by_follower"].get<double>()) +
+                    percent(shift) + (by == "sessions" ? " of sessions" : "") +
+                        (limits.empty() ? "" : ", only " + limits) + "  " +
+                        count(shift["served_by_follower"].get<double>()) +
                         " answered by the follower, " + count(shift["fallbacks"].get<double>()) +
                         " by the authority after all");
     }

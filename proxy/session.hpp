@@ -12,6 +12,7 @@
 #include "protocol/postgres/session_state.hpp"
 #include "protocol/postgres/statement_hints.hpp"
 #include "proxy/backend.hpp"
+#include "proxy/shift_rules.hpp"
 #include "proxy/transport.hpp"
 
 namespace segue::proxy {
@@ -39,6 +40,7 @@ struct Session {
     protocol::postgres::Boundary boundary;  // Where both directions stand.
     protocol::postgres::StateHints hints;   // The blind spots that need tracking.
     std::optional<protocol::postgres::SessionState> other_state;
+    SessionSeat seat;                 // Where a percentage of sessions is shifted.
     bool touched_since_probe = true;  // Any traffic since `other_state` was asked.
 };
 

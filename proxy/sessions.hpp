@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/result.hpp"
+#include "router/latency.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
@@ -36,21 +37,36 @@ struct SessionsReport {
 
 inline constexpr std::chrono::seconds long_busy_min{10};
 
-// Comparisons of one statement, whatever its values. Times are means; the follower's has our own
-// transaction in it.
+// One statement, whatever its values, on both sides. The latencies and rows are those of its last
+// executions without an error, see router::latency_window.
 struct StatementReport {
+    std::uint64_t fingerprint = 0;
     std::string statement;  // Without values.
     std::uint64_t compared = 0, different = 0, unconfirmed = 0;
-    std::chrono::microseconds authority{0}, follower{0};
+    std::uint64_t timed = 0;  // Executed on both sides; the answers could not be compared.
+    router::Latency authority = {}, follower = {};
+    double authority_rows = 0, follower_rows = 0;  // Means.
+    bool slower = false;                           // On the follower, beyond the limits.
 
     friend bool operator==(const StatementReport&, const StatementReport&) = default;
 };
+// All executions of one statement since the start, whatever was forgotten.
+struct StatementSums {
+    std::string statement;  // Without values.
+    std::uint64_t compared = 0;
+    std::chrono::microseconds authority{0}, follower{0};
+};
 struct ShadowReport {
-    std::uint64_t compared = 0, equal = 0, different = 0, unconfirmed = 0, shed = 0;
+    std::uint64_t compared = 0, equal = 0, different = 0, unconfirmed = 0, timed = 0, shed = 0;
     std::vector<StatementReport> statements = {};  // The most remarkable ones.
+    std::vector<StatementReport> slower = {};      // Those by which most time is lost first.
+    std::uint64_t slower_count = 0;                // All of them.
+    std::uint64_t unmeasured = 0;  // Reads of statements beyond statements_measured_max.
 };
 struct ShiftReport {
     std::uint64_t served_by_follower = 0, fallbacks = 0;
+    // Where a percentage of sessions is shifted: of those that have sent a read since.
+    std::uint64_t sessions_chosen = 0, sessions_reading = 0;
 };
 
 struct WaitReport {

@@ -24,6 +24,7 @@ using protocol::postgres::TypeTranslator;
 
 constexpr std::chrono::seconds connection_wait_max{2};
 constexpr std::chrono::milliseconds fresh_poll{10};
+constexpr const char* query_canceled = "57014";
 
 void add(std::string& output, std::string_view part) {
     output += std::to_string(part.size());
@@ -54,13 +55,15 @@ std::string without_namesake(const std::string& parse) {
     return messages + parse;
 }
 
-// What asks for the description of the statement that this message prepares, and ends there.
-std::string description_of(const std::string& parse) {
-    std::string messages;
+// Prepares it, and where that is wanted asks for its description; ends there.
+std::string prepares(const std::string& parse, bool described) {
+    std::string messages = without_namesake(parse);
     const auto message =
         protocol::postgres::parse_parse(bytes(parse).subspan(protocol::postgres::header_size));
-    append(messages,
-           protocol::postgres::Describe{'S', message ? message->name : std::string_view{}});
+    if (described) {
+        append(messages,
+               protocol::postgres::Describe{'S', message ? message->name : std::string_view{}});
+    }
     protocol::postgres::append_sync(messages);
     return messages;
 }
@@ -83,35 +86,59 @@ struct FollowerAnswer {
     std::chrono::microseconds latency{0};
 };
 
-// In a transaction that can neither write nor last.
+// What has been asked for in one go, slice by slice.
+class Replies {
+public:
+    Replies(Backend& follower, Clock::time_point deadline)
+        : follower_(follower), deadline_(deadline) {}
+
+    // Until the last of `readers` has its reply. False: the connection is lost.
+    bool ask(const std::string& request, std::initializer_list<ReplyReader*> readers) {
+        TypeTranslator* const types = follower_.types.get();
+        const auto receive = [&](Bytes slice) {
+            if (types != nullptr) slice = types->to_client(slice);
+            for (ReplyReader* reader : readers) slice = slice.subspan(reader->update(slice));
+            if (!answered_at_ && (*readers.begin())->finished()) answered_at_ = Clock::now();
+            return (*(readers.end() - 1))->finished();
+        };
+        answered_at_.reset();
+        const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
+        return exchange(follower_.transport, sent, deadline_, receive).has_value();
+    }
+    // When the first reader had its reply.
+    Clock::time_point answered_at() const { return answered_at_.value_or(Clock::now()); }
+
+private:
+    Backend& follower_;
+    Clock::time_point deadline_;
+    std::optional<Clock::time_point> answered_at_;
+};
+
+// In a transaction that can neither write nor last. What comes before the request is asked for
+// apart, so that the time is that of what the client itself has sent.
 FollowerAnswer ask(Backend& follower, const ShadowJob& job) {
-    const auto begun = Clock::now();
-    TypeTranslator* const types = follower.types.get();
-    // Without its description nobody could tell where the statement's values hold OIDs.
-    const bool describe = types != nullptr && !job.parse.empty();
-    ReplyReader opening, description, answer, closing;
-    const auto receive = [&](Bytes slice) {
-        if (types != nullptr) slice = types->to_client(slice);
-        slice = slice.subspan(opening.update(slice));
-        if (describe) slice = slice.subspan(description.update(slice));
-        for (ReplyReader* reader : {&answer, &closing})
-            slice = slice.subspan(reader->update(slice));
-        return closing.finished();
-    };
-    std::string request;
-    append(request,
+    Replies replies{follower, Clock::now() + 2 * shadow_statement_max};
+    ReplyReader opening, prepared, answer, closing;
+    std::string begin, request, rollback;
+    append(begin,
            protocol::postgres::Query{
                "BEGIN TRANSACTION READ ONLY; SET LOCAL statement_timeout = '30s'; SELECT 1"});
-    request += without_namesake(job.parse) +
-               (describe ? description_of(job.parse) : std::string{}) + job.request;
-    append(request, protocol::postgres::Query{"ROLLBACK"});
-    const Bytes sent = types != nullptr ? types->to_server(bytes(request)) : bytes(request);
-    const Status done =
-        exchange(follower.transport, sent, begun + 2 * shadow_statement_max, receive);
+    append(rollback, protocol::postgres::Query{"ROLLBACK"});
+    // Without its description nobody could tell where the statement's values hold OIDs.
+    const bool open = job.parse.empty()
+                          ? replies.ask(begin, {&opening})
+                          : replies.ask(begin + prepares(job.parse, follower.types != nullptr),
+                                        {&opening, &prepared});
+    if (!open || !opening.digest().error_code.empty()) return {};
+    // It is refused there already.
+    if (!prepared.digest().error_code.empty())
+        return {
+            replies.ask(rollback, {&closing}) && closing.status() == 'I', prepared.digest(), {}};
+    const auto begun = Clock::now();
+    const bool done = replies.ask(job.request + rollback, {&answer, &closing});
     const auto latency =
-        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begun);
-    const bool usable = done && opening.digest().error_code.empty() && closing.status() == 'I';
-    return {usable, answer.digest(), latency};
+        std::chrono::duration_cast<std::chrono::microseconds>(replies.answered_at() - begun);
+    return {done && closing.status() == 'I', answer.digest(), latency};
 }
 
 }  // namespace
@@ -272,23 +299,36 @@ void Shadow::run(ShadowJob job) {
         give_back(false);
         return reads.count_shed();
     }
-    const ReplyDigest& digest = answer.digest;
-    if (digest.error_code == "25006") reads.demote(job.statement);
+    const std::optional<Comparison> outcome = judge(job, answer.digest, backend->transport);
+    give_back(backend->transport.is_open());
+    if (!outcome) return reads.count_shed();
+    MeasuredRead read{job.text, *outcome, {}, job.context, parameter_types(job.parse, job.request)};
+    const std::string& failed = answer.digest.error_code;
+    if (job.answer.error_code.empty() && (failed.empty() || failed == query_canceled)) {
+        read.answers = {{job.latency, job.answer.rows}, {answer.latency, answer.digest.rows}};
+    }
+    reads.count_comparison(job.authority, read);
+}
+
+// Empty: nothing was found out.
+std::optional<Comparison> Shadow::judge(const ShadowJob& job,
+                                        const ReplyDigest& digest,
+                                        Transport& follower) {
+    if (digest.error_code == "25006") peers_.reads->demote(job.statement);
+    // Given up there by our own limit: so long, at least, would a client have waited.
+    if (digest.error_code == query_canceled && job.answer.error_code.empty())
+        return Comparison::impossible;
+    if (is_follower_trouble(digest.error_code)) return std::nullopt;
     const bool order_defined = job.order_defined && types_sort_exactly(job.column_types);
     const router::Verdict verdict = router::compare(job.answer, digest);
     const bool ties = job.limited && !order_defined;  // Which rows a LIMIT keeps may then differ.
-    if (is_follower_trouble(digest.error_code) || verdict == router::Verdict::not_comparable ||
-        ties) {
-        give_back(true);
-        return reads.count_shed();
+    if (!job.comparable || ties || verdict == router::Verdict::not_comparable) {
+        const bool both_ran = job.answer.error_code.empty() && digest.error_code.empty();
+        return both_ran ? std::optional{Comparison::impossible} : std::nullopt;
     }
-    Comparison outcome = Comparison::equal;
-    if (router::is_suspect(verdict, order_defined)) {
-        const std::lock_guard one_at_a_time{confirming_};
-        outcome = confirm(job, order_defined, backend->transport, peers_.open_twin);
-    }
-    give_back(backend->transport.is_open());
-    reads.count_comparison(job.text, outcome, job.latency, answer.latency);
+    if (!router::is_suspect(verdict, order_defined)) return Comparison::equal;
+    const std::lock_guard one_at_a_time{confirming_};
+    return confirm(job, order_defined, follower, peers_.open_twin);
 }
 
 }  // namespace segue::proxy

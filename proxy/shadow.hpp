@@ -1,8 +1,9 @@
 #pragma once
-// Reads that the authority has answered are executed on the follower as well and compared. The
-// client never waits: jobs wait in a bounded queue (full: dropped and counted), workers run them
-// read-only on connections that were logged in and prepared as the session itself, and what looks
-// different counts only after both sides have been asked in one proven-equal pair of snapshots.
+// Reads that the authority has answered are executed on the follower as well, timed and compared.
+// The client never waits: jobs wait in a bounded queue (full: dropped and counted), workers run
+// them read-only on connections that were logged in and prepared as the session itself, and what
+// looks different counts only after both sides have been asked in one proven-equal pair of
+// snapshots.
 
 #include <atomic>
 #include <chrono>
@@ -44,12 +45,14 @@ struct ShadowJob {
     std::string request;  // As the client sent it.
     std::string parse;    // A Parse message that must precede it; may be empty.
     bool simple = false;
+    bool comparable = true;  // Else the two executions are only timed.
     bool order_defined = false, limited = false;
     Side authority = Side::source;
     std::string identity;  // Which connections may run it: see `identity_of`.
     ReplyDigest answer;
     std::vector<std::uint32_t> column_types;
     std::chrono::microseconds latency{0};
+    std::shared_ptr<const backfill::postgres::PlanContext> context;
 };
 
 // Names everything that a read's result may depend on beside the data: user, database, startup
@@ -88,6 +91,9 @@ private:
     };
     void work();
     void run(ShadowJob job);
+    std::optional<Comparison> judge(const ShadowJob& job,
+                                    const ReplyDigest& digest,
+                                    Transport& follower);
     std::optional<Backend> take_connection(const ShadowJob& job);
     void put_connection(const std::string& identity, Backend backend);
     bool wait_until_fresh(Side authority, int event_fd);

@@ -149,22 +149,23 @@ bool rows_differ(TwinRows authority,
     return false;
 }
 
+std::vector<std::uint32_t> parameter_types(std::string_view parse, std::string_view request) {
+    using namespace protocol::postgres;
+    const auto recognised = recognise_read_request(bytes(request));
+    if (recognised && recognised->parse) return recognised->parse->types;
+    const Step<Frame> step = next_frame(bytes(parse), parse.size());
+    const auto* frame = std::get_if<Frame>(&step);
+    if (frame == nullptr) return {};
+    const Result<Parse> message = parse_parse(frame->body);
+    return message ? message->types : std::vector<std::uint32_t>{};
+}
+
 std::optional<backfill::Twin::Row> text_parameters(std::string_view parse,
                                                    std::string_view request) {
     using namespace protocol::postgres;
     const auto recognised = recognise_read_request(bytes(request));
     if (!recognised) return std::nullopt;
-    std::vector<std::uint32_t> types;
-    if (recognised->parse) {
-        types = recognised->parse->types;
-    } else if (!parse.empty()) {
-        const Step<Frame> step = next_frame(bytes(parse), parse.size());
-        const auto* frame = std::get_if<Frame>(&step);
-        if (frame == nullptr) return std::nullopt;
-        const Result<Parse> message = parse_parse(frame->body);
-        if (!message) return std::nullopt;
-        types = message->types;
-    }
+    const std::vector<std::uint32_t> types = parameter_types(parse, request);
     const Bind& bind = recognised->bind;
     backfill::Twin::Row parameters;
     for (std::size_t i = 0; i < bind.values.size(); ++i) {

@@ -33,6 +33,10 @@ Comparison confirm(const ShadowJob& job,
 std::optional<std::vector<std::optional<std::string>>> text_parameters(std::string_view parse,
                                                                        std::string_view request);
 
+// OIDs of the types that the client has said its parameters have; 0 and missing ones: the server
+// infers them.
+std::vector<std::uint32_t> parameter_types(std::string_view parse, std::string_view request);
+
 using TwinRows = std::vector<backfill::Twin::Row>;
 
 // Floating point numbers may differ in their last digits, rows may change places where no order is

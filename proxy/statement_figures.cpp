@@ -2,58 +2,169 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "protocol/postgres/redacted.hpp"
 
 namespace segue::proxy {
 
-void StatementFigures::add(std::string_view text,
-                           Comparison outcome,
-                           std::chrono::microseconds authority,
-                           std::chrono::microseconds follower) {
-    const std::string statement = protocol::postgres::redacted(text);
-    if (statement.empty()) return;
-    const std::lock_guard lock{mutex_};
-    if (sums_.size() >= statements_measured_max && !sums_.contains(statement)) return;
-    Sums& sums = sums_[statement];
-    ++sums.compared;
-    sums.different += outcome == Comparison::different ? 1 : 0;
-    sums.unconfirmed += outcome == Comparison::unconfirmed ? 1 : 0;
-    sums.authority += authority;
-    sums.follower += follower;
+using backfill::postgres::PlanQuestion;
+using router::LatencyHistogram;
+
+namespace {
+
+std::int64_t time_lost(const StatementReport& one) {
+    return (one.follower.mean - one.authority.mean).count() *
+           static_cast<std::int64_t>(one.follower.count);
 }
 
-std::vector<StatementReport> StatementFigures::sums() const {
-    std::vector<StatementReport> reports;
-    const std::lock_guard lock{mutex_};
-    for (const auto& [statement, sums] : sums_) {
-        reports.push_back({statement,
-                           sums.compared,
-                           sums.different,
-                           sums.unconfirmed,
-                           sums.authority,
-                           sums.follower});
-    }
-    return reports;
+auto remarkable(const StatementReport& one) {
+    return std::tuple{one.different, one.unconfirmed, time_lost(one), one.compared};
 }
 
-std::vector<StatementReport> StatementFigures::report() const {
-    std::vector<StatementReport> reports = sums();
-    const auto rank = [](const StatementReport& one) {
-        return std::tuple{
-            one.different, one.unconfirmed, one.follower - one.authority, one.compared};
-    };
-    const auto end = reports.begin() +
-                     static_cast<std::ptrdiff_t>(std::min(reports.size(), statements_reported_max));
+auto slow(const StatementReport& one) {
+    return std::tuple{one.slower, time_lost(one), one.compared};
+}
+
+template <class Rank>
+void keep_first(std::vector<StatementReport>& reports, std::size_t count, Rank rank) {
+    const auto end = reports.begin() + static_cast<std::ptrdiff_t>(std::min(reports.size(), count));
     std::partial_sort(reports.begin(), end, reports.end(), [&](const auto& a, const auto& b) {
         return rank(a) > rank(b);
     });
     reports.erase(end, reports.end());
-    for (StatementReport& one : reports) {
-        one.authority /= static_cast<std::int64_t>(one.compared);
-        one.follower /= static_cast<std::int64_t>(one.compared);
+}
+
+double mean(std::uint64_t sum, std::uint64_t count) {
+    return count == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(count);
+}
+
+}  // namespace
+
+void StatementFigures::learn_question(Figures& figures, const MeasuredRead& read) {
+    std::string text = protocol::postgres::plannable(read.text);
+    if (text.empty() || plannable_bytes_ + text.size() > plannable_bytes_max) return;
+    plannable_bytes_ += text.size();
+    figures.question.statement = std::move(text);
+    figures.question.parameter_types = read.parameter_types;
+}
+
+StatementFigures::Figures* StatementFigures::find(std::uint64_t fingerprint,
+                                                  const MeasuredRead& read) {
+    if (const auto known = figures_.find(fingerprint); known != figures_.end())
+        return &known->second;
+    if (figures_.size() >= statements_measured_max) {
+        ++unmeasured_;
+        return nullptr;
     }
+    Figures& figures = figures_[fingerprint];
+    figures.statement = protocol::postgres::redacted(read.text);
+    learn_question(figures, read);
+    return &figures;
+}
+
+void StatementFigures::add(const MeasuredRead& read) {
+    const auto fingerprint = protocol::postgres::fingerprint(read.text);
+    if (!fingerprint) return;
+    const std::lock_guard lock{mutex_};
+    Figures* const figures = find(*fingerprint, read);
+    if (figures == nullptr) return;
+    const bool compared = read.outcome != Comparison::impossible;
+    figures->compared += compared ? 1 : 0;
+    figures->timed += compared ? 0 : 1;
+    figures->different += read.outcome == Comparison::different ? 1 : 0;
+    figures->unconfirmed += read.outcome == Comparison::unconfirmed ? 1 : 0;
+    if (read.context) figures->question.context = read.context;
+    if (read.answers) add_answers(*figures, read.answers->first, read.answers->second);
+}
+
+void StatementFigures::add_answers(Figures& figures,
+                                   const MeasuredRead::Answer& authority,
+                                   const MeasuredRead::Answer& follower) {
+    if (figures.now.follower.count() == router::latency_window)
+        figures.before = std::exchange(figures.now, {});
+    ++figures.executions;
+    figures.authority += authority.latency;
+    figures.follower += follower.latency;
+    Window& now = figures.now;
+    now.authority.add(authority.latency);
+    now.follower.add(follower.latency);
+    now.authority_rows += authority.rows;
+    now.follower_rows += follower.rows;
+    figures.slower =
+        router::is_slower(LatencyHistogram::of(now.authority, figures.before.authority),
+                          LatencyHistogram::of(now.follower, figures.before.follower),
+                          limits_);
+}
+
+StatementReport StatementFigures::reported(std::uint64_t fingerprint, const Figures& figures) {
+    const Window &now = figures.now, &before = figures.before;
+    StatementReport one;
+    one.fingerprint = fingerprint;
+    one.statement = figures.statement;
+    one.compared = figures.compared;
+    one.different = figures.different;
+    one.unconfirmed = figures.unconfirmed;
+    one.timed = figures.timed;
+    one.authority = LatencyHistogram::of(now.authority, before.authority);
+    one.follower = LatencyHistogram::of(now.follower, before.follower);
+    one.authority_rows = mean(now.authority_rows + before.authority_rows, one.authority.count);
+    one.follower_rows = mean(now.follower_rows + before.follower_rows, one.follower.count);
+    one.slower = figures.slower;
+    return one;
+}
+
+std::vector<StatementReport> StatementFigures::all() const {
+    std::vector<StatementReport> reports;
+    {
+        const std::lock_guard lock{mutex_};
+        reports.reserve(figures_.size());
+        for (const auto& [fingerprint, figures] : figures_) {
+            if (figures.compared + figures.timed > 0)
+                reports.push_back(reported(fingerprint, figures));
+        }
+    }
+    keep_first(reports, reports.size(), slow);
     return reports;
+}
+
+std::vector<StatementSums> StatementFigures::sums() const {
+    std::vector<StatementSums> sums;
+    const std::lock_guard lock{mutex_};
+    for (const auto& [fingerprint, figures] : figures_) {
+        sums.push_back(
+            {figures.statement, figures.executions, figures.authority, figures.follower});
+    }
+    return sums;
+}
+
+void StatementFigures::report(ShadowReport& report) const {
+    report.statements = all();
+    for (const StatementReport& one : report.statements) {
+        if (!one.slower) break;
+        ++report.slower_count;
+        if (report.slower.size() < slower_reported_max) report.slower.push_back(one);
+    }
+    keep_first(report.statements, statements_reported_max, remarkable);
+    const std::lock_guard lock{mutex_};
+    report.unmeasured = unmeasured_;
+}
+
+std::optional<PlanQuestion> StatementFigures::question(std::uint64_t fingerprint) const {
+    const std::lock_guard lock{mutex_};
+    const auto known = figures_.find(fingerprint);
+    if (known == figures_.end()) return std::nullopt;
+    return known->second.question;
+}
+
+void StatementFigures::forget() {
+    const std::lock_guard lock{mutex_};
+    for (auto& [fingerprint, figures] : figures_) {
+        figures.compared = figures.different = figures.unconfirmed = figures.timed = 0;
+        figures.now = figures.before = {};
+        figures.slower = false;
+    }
+    unmeasured_ = 0;
 }
 
 }  // namespace segue::proxy

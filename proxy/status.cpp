@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backfill/postgres/connection.hpp"
+#include "proxy/status_reads.hpp"
 
 namespace segue::proxy {
 
@@ -284,19 +285,6 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
 
 namespace {
 
-json statements_json(const std::vector<StatementReport>& statements) {
-    json list = json::array();
-    for (const StatementReport& one : statements) {
-        list.push_back({{"statement", one.statement},
-                        {"compared", one.compared},
-                        {"different", one.different},
-                        {"unconfirmed", one.unconfirmed},
-                        {"authority_ms", static_cast<double>(one.authority.count()) / 1000},
-                        {"follower_ms", static_cast<double>(one.follower.count()) / 1000}});
-    }
-    return list;
-}
-
 json accepted_json(const std::vector<backfill::AcceptedFinding>& accepted) {
     json list = json::array();
     for (const backfill::AcceptedFinding& one : accepted)
@@ -322,17 +310,9 @@ json status_json(const StatusInputs& inputs) {
         {"finished", known_or_null(inputs, finished)},
         {"backfill", backfill_json(inputs)},
         {"mirror", mirror_json(inputs)},
-        {"shadow",
-         {{"percent", known_or_null(inputs, knobs.shadow_percent)},
-          {"compared", inputs.shadow.compared},
-          {"equal", inputs.shadow.equal},
-          {"different", inputs.shadow.different},
-          {"unconfirmed", inputs.shadow.unconfirmed},
-          {"shed", inputs.shadow.shed}}},
+        {"shadow", shadow_json(inputs.shadow, known_or_null(inputs, knobs.shadow_percent))},
         {"shift",
-         {{"percent", known_or_null(inputs, knobs.shift_percent)},
-          {"served_by_follower", inputs.shift.served_by_follower},
-          {"fallbacks", inputs.shift.fallbacks}}},
+         shift_json(inputs.shift, knobs.shift_scope, known_or_null(inputs, knobs.shift_percent))},
         {"sessions", sessions_json(inputs.sessions)},
         {"rollback_ready", known_or_null(inputs, blockers.empty())},
         {"rollback_blockers", blockers},

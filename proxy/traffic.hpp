@@ -1,10 +1,12 @@
 #pragma once
 // What the data plane needs to know of the migration's state, published by the operator's thread
-// and read by every relay thread without a lock. One writer.
+// and read by every relay thread without a lock (but for a new rule of what may be shifted). One
+// writer.
 
 #include <atomic>
 #include <cstdint>
 
+#include "proxy/shift_rules.hpp"
 #include "router/side.hpp"
 
 namespace segue::proxy {
@@ -25,6 +27,7 @@ struct Traffic {
     std::atomic<std::uint32_t> pace{0};
     std::atomic<double> shadow_percent{0};
     std::atomic<double> shift_percent{0};
+    ShiftRules shift_rules;  // Set before the percentage is.
 };
 
 }  // namespace segue::proxy

@@ -16,6 +16,7 @@
 #include "proxy/findings.hpp"
 #include "proxy/preflight.hpp"
 #include "proxy/screen.hpp"
+#include "proxy/status_reads.hpp"
 #include "proxy/table_rates.hpp"
 #include "proxy/verb_answer.hpp"
 #include "proxy/verb_auto.hpp"
@@ -91,6 +92,23 @@ int status(const Invocation& invocation, const AdminClient& client) {
         if (!invocation.watch) return 0;
         std::this_thread::sleep_for(watch_pause);
     }
+}
+
+// The figures by statement; the operator's thread is not asked, so that it may be busy.
+int statements(const Invocation& invocation, const AdminClient& client) {
+    const auto answer = client.exchange("GET", "/statements");
+    if (!answer) return fail(invocation, unreachable(client, answer.error()));
+    if (answer->status != 200) return fail(invocation, reason_in(*answer));
+    const json all = json::parse(answer->body, nullptr, false);
+    if (!all.is_array()) return fail(invocation, "the answer is not JSON");
+    json shown = json::array();
+    for (const json& one : all) {
+        if (shown.size() == invocation.arguments.value("limit", all.size())) break;
+        if (one["slower"] == true || !invocation.arguments.value("slower", false))
+            shown.push_back(one);
+    }
+    std::cout << (invocation.json ? shown.dump(2) + "\n" : statements_text(shown));
+    return 0;
 }
 
 void show_progress(const AdminClient& client) {
@@ -239,7 +257,11 @@ int run_verb(const Invocation& invocation, const Config& config) {
     }
     const AdminClient client{config.admin, token};
     if (invocation.verb == "auto") return run_auto(invocation, client);
-    return invocation.verb == "status" ? status(invocation, client) : remote(invocation, client);
+    if (invocation.verb == "status") return status(invocation, client);
+    const bool listed = invocation.verb == "statements" &&
+                        !invocation.arguments.contains("explain") &&
+                        !invocation.arguments.contains("forget");
+    return listed ? statements(invocation, client) : remote(invocation, client);
 }
 
 }  // namespace segue::proxy

@@ -13,9 +13,13 @@ namespace segue::router {
 enum class ReadIntent : std::uint8_t {
     other,           // Not known to be a read.
     authority_only,  // A read that means something on one server only.
-    read,            // May run on the follower; its two answers cannot be compared.
+    read,            // May run on the follower; its two answers cannot be compared, only timed.
     comparable_read,
 };
+
+constexpr bool is_for_follower(ReadIntent intent) {
+    return intent == ReadIntent::read || intent == ReadIntent::comparable_read;
+}
 
 enum class FollowerConnection : std::uint8_t {
     none,    // There is none, and none can be had (a pinned session).
@@ -24,6 +28,14 @@ enum class FollowerConnection : std::uint8_t {
 };
 
 enum class Answerer : std::uint8_t { authority, follower };
+
+// Whether the read is one that the shift is about.
+enum class ShiftClaim : std::uint8_t {
+    none,       // No, or nothing is shifted.
+    share,      // One of the statements that the percentage is of.
+    whole,      // Of a session that was chosen: all its reads are.
+    uncertain,  // To be known once there is a connection.
+};
 
 struct Plan {
     Answerer answers = Answerer::authority;
@@ -38,11 +50,13 @@ struct Shares {
     Share shift, shadow;
 };
 
-// Updates `shares` for every read that could have gone either way.
+// Updates `shares` for every read that could have gone either way. `claim` is none where
+// knobs.shift_percent is 0.
 Plan route(Backfill backfill,
            const Knobs& knobs,
            ReadIntent intent,
            FollowerConnection connection,
+           ShiftClaim claim,
            Shares& shares);
 
 }  // namespace segue::router

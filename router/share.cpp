@@ -38,4 +38,30 @@ bool take_session(double percent, std::uint64_t chosen, std::uint64_t total) {
     return static_cast<double>(chosen) + 0.5 <= percent / whole * static_cast<double>(total + 1);
 }
 
+bool SessionShare::join(double percent) {
+    const bool chosen = take_session(percent, chosen_, total_);
+    ++total_;
+    chosen_ += chosen ? 1 : 0;
+    return chosen;
+}
+
+bool SessionShare::settle(bool chosen, double percent) {
+    const double wanted = percent / whole * static_cast<double>(total_);
+    const double now = static_cast<double>(chosen_);
+    if (!chosen && now + 0.5 <= wanted) {
+        ++chosen_;
+        return true;
+    }
+    if (chosen && now - 0.5 > wanted) {
+        --chosen_;
+        return false;
+    }
+    return chosen;
+}
+
+void SessionShare::leave(bool chosen) {
+    --total_;
+    chosen_ -= chosen ? 1 : 0;
+}
+
 }  // namespace segue::router

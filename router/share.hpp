@@ -35,4 +35,23 @@ private:
 // out of `total` live sessions; whether a new one joins the chosen.
 bool take_session(double percent, std::uint64_t chosen, std::uint64_t total);
 
+// The live sessions that a share is of. Which of them are chosen is known by themselves, here only
+// how many. The share is within half a session of what was asked for when a session has joined or
+// every one has settled; one that leaves is made up for by those that come.
+class SessionShare {
+public:
+    // A new session: whether it is one of the chosen.
+    bool join(double percent);
+    // The percentage is another one than when the session joined or settled last. No more sessions
+    // change their place than the new share needs.
+    bool settle(bool chosen, double percent);
+    void leave(bool chosen);
+
+    std::uint64_t chosen() const { return chosen_; }
+    std::uint64_t total() const { return total_; }
+
+private:
+    std::uint64_t chosen_ = 0, total_ = 0;
+};
+
 }  // namespace segue::router

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "router/shift_scope.hpp"
 #include "router/side.hpp"
 
 namespace segue::router {
@@ -26,9 +27,10 @@ enum class Phase : std::uint8_t {
 
 struct Knobs {
     Mirror mirror = Mirror::off;
-    double shadow_percent = 0;  // Reads compared.
-    double shift_percent = 0;   // Reads answered by the follower.
-    bool paused = false;        // Copying and following.
+    double shadow_percent = 0;    // Reads compared.
+    double shift_percent = 0;     // Reads answered by the follower.
+    bool paused = false;          // Copying and following.
+    ShiftScope shift_scope = {};  // What shift_percent is a percentage of.
 
     friend bool operator==(const Knobs&, const Knobs&) = default;
 };

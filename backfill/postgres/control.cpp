@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* undefined_table = "42P01";
 constexpr const char* invalid_schema_name = "3F000";
+constexpr const char* undefined_column = "42703";
 constexpr const char* unique_violation = "23505";
 
 // An answer that takes longer is counted as lost. Longer than any statement of ours waits for a
@@ -21,7 +22,11 @@ constexpr std::chrono::seconds answer_time_max{15};
 constexpr const char* columns =
     "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, "
     "mirror,"
-    " shadow_percent, shift_percent, system_identifier, timeline";
+    " shadow_percent, shift_percent, system_identifier, timeline, shift_scope";
+
+// A migration that an earlier build has started.
+constexpr const char* add_columns =
+    "ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT ''";
 
 std::optional<Side> parse_side(std::string_view text) {
     for (const Side side : {Side::source, Side::target}) {
@@ -67,7 +72,8 @@ Parameters parameters_of(const ControlRecord& record) {
             decimal(record.knobs.shadow_percent),
             decimal(record.knobs.shift_percent),
             record.system_identifier,
-            std::to_string(record.timeline)};
+            std::to_string(record.timeline),
+            router::encode(record.knobs.shift_scope)};
 }
 
 Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
@@ -88,7 +94,8 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.knobs.shift_percent = parse_decimal(rows.at(0, 12));
     record.system_identifier = rows.text(0, 13);
     record.timeline = static_cast<std::uint32_t>(rows.number(0, 14));
-    if (!side || !authority || !phase || !since || !backfill || !mirror) {
+    const auto scope = router::decode_shift_scope(rows.at(0, 15));
+    if (!side || !authority || !phase || !since || !backfill || !mirror || !scope) {
         return Error{Errc::bad_value,
                      "table segue.control holds a value that this version does not know"};
     }
@@ -98,6 +105,7 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.since = *since;
     record.backfill = *backfill;
     record.knobs.mirror = *mirror;
+    record.knobs.shift_scope = *scope;
     return std::optional<ControlRecord>{std::move(record)};
 }
 
@@ -122,7 +130,12 @@ public:
 
     Result<std::optional<ControlRecord>> read() override {
         glanced_ = false;
-        const auto rows = link_.run(read_sql(), Parameters{}, deadline());
+        auto rows = link_.run(read_sql(), Parameters{}, deadline());
+        if (!rows && rows.error().sqlstate == undefined_column) {
+            if (const auto added = link_.run(add_columns, std::nullopt, deadline()); !added)
+                return added.error();
+            rows = link_.run(read_sql(), Parameters{}, deadline());
+        }
         if (rows) return record_of(*rows);
         const std::string& state = rows.error().sqlstate;
         if (state == undefined_table || state == invalid_schema_name) {
@@ -161,7 +174,7 @@ public:
         const auto rows =
             execute_before(**connection,
                            std::string{"INSERT INTO segue.control ("} + columns +
-                               ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15)",
+                               ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
                            parameters_of(record),
                            deadline());
         if (rows) return Done{};
@@ -189,7 +202,7 @@ public:
             // Locked until the commit: whoever takes the lease waits for it, and reads the record
             // then.
             held =
-                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $20::bigint"
+                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $21::bigint"
                 " FOR SHARE) ";
             by_holder = " AND EXISTS (SELECT FROM held)";
             parameters.push_back(std::to_string(*lease));
@@ -200,8 +213,8 @@ public:
             execute_before(**connection,
                            held + "UPDATE segue.control SET (" + columns +
                                ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
-                               "$13,$14,$15, now()) WHERE migration_id = $16"
-                               " AND epoch = $17 AND phase = $18 AND attempt = $19" +
+                               "$13,$14,$15,$16, now()) WHERE migration_id = $17"
+                               " AND epoch = $18 AND phase = $19 AND attempt = $20" +
                                by_holder,
                            parameters,
                            deadline());

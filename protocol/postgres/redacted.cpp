@@ -3,6 +3,7 @@
 #include <pg_query.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "protocol/postgres/classify.hpp"
@@ -11,11 +12,34 @@ namespace segue::protocol::postgres {
 
 namespace {
 
+// Constants that no parameter has taken the place of.
+enum class Strings : std::uint8_t { hidden, refused };
+
+// Types whose names stand before a constant (`interval '3 days'`), which a parameter cannot follow.
+constexpr std::array<std::string_view, 17> types = {"timestamp with time zone",
+                                                    "timestamp without time zone",
+                                                    "time with time zone",
+                                                    "time without time zone",
+                                                    "interval",
+                                                    "date",
+                                                    "time",
+                                                    "timestamp",
+                                                    "timestamptz",
+                                                    "timetz",
+                                                    "uuid",
+                                                    "json",
+                                                    "jsonb",
+                                                    "inet",
+                                                    "text",
+                                                    "numeric",
+                                                    "bytea"};
+
 // Copies a normalised text without what only its author needs.
 class Tidying {
 public:
-    explicit Tidying(std::string_view text) : rest_(text) {}
+    Tidying(std::string_view text, Strings strings) : rest_(text), strings_(strings) {}
 
+    // Empty where a constant stands that cannot be kept.
     std::string run() {
         while (!rest_.empty()) {
             if (rest_.starts_with("--")) {
@@ -30,7 +54,7 @@ public:
                 keep(1);
             }
         }
-        return std::move(tidy_);
+        return refused_ ? std::string{} : std::move(tidy_);
     }
 
 private:
@@ -63,14 +87,86 @@ private:
         const std::size_t end = rest_.find(quote, 1);
         const std::size_t size = end == std::string_view::npos ? rest_.size() : end + 1;
         if (quote == '"') return keep(size);
+        refused_ = refused_ || strings_ == Strings::refused;
         keep(0);
-        tidy_ += '?';  // A constant in a place where no parameter can stand.
+        tidy_ += '?';
         rest_.remove_prefix(size);
     }
 
     std::string_view rest_;
+    Strings strings_;
     std::string tidy_;
-    bool blank_ = false;
+    bool blank_ = false, refused_ = false;
+};
+
+// Puts parameters where the grammar takes them: `interval $1` becomes a cast, and `extract($1 FROM
+// x)` the function behind it.
+class Casting {
+public:
+    explicit Casting(std::string_view text) : rest_(text) {}
+
+    std::string run() {
+        while (!rest_.empty()) {
+            const char next = rest_.front();
+            const std::size_t quoted = next == '"' ? rest_.find('"', 1) : std::string_view::npos;
+            if (quoted != std::string_view::npos) {
+                take(quoted + 1);
+            } else if (next == '$') {
+                parameter();
+            } else {
+                take(1);
+            }
+        }
+        return std::move(done_);
+    }
+
+private:
+    static bool is_of_name(char c) {
+        const char letter = static_cast<char>(c | 0x20);
+        return (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+               c == '"' || c == '$' || static_cast<unsigned char>(c) >= 0x80;
+    }
+    static bool same(std::string_view text, std::string_view lower) {
+        return std::equal(
+            text.begin(), text.end(), lower.begin(), lower.end(), [](char one, char other) {
+                const bool capital = one >= 'A' && one <= 'Z';
+                return (capital ? static_cast<char>(one | 0x20) : one) == other;
+            });
+    }
+    // A word of its own.
+    bool ends_with(std::string_view word) const {
+        if (done_.size() < word.size()) return false;
+        const std::size_t begin = done_.size() - word.size();
+        return same(std::string_view{done_}.substr(begin), word) &&
+               (begin == 0 || !is_of_name(done_[begin - 1]));
+    }
+    void take(std::size_t size) {
+        done_ += rest_.substr(0, size);
+        rest_.remove_prefix(size);
+    }
+    void parameter() {
+        std::size_t size = 1;
+        while (size < rest_.size() && rest_[size] >= '0' && rest_[size] <= '9') ++size;
+        const std::string number{rest_.substr(0, size)};
+        constexpr std::string_view field = "extract(", from = " from ";
+        if (ends_with(field) && same(rest_.substr(size, from.size()), from)) {
+            done_.resize(done_.size() - field.size());
+            done_ += "date_part(" + number + ", ";
+            rest_.remove_prefix(size + from.size());
+            return;
+        }
+        for (const std::string_view type : types) {
+            if (!ends_with(std::string{type} + " ")) continue;
+            done_.resize(done_.size() - type.size() - 1);
+            done_ += "CAST(" + number + " AS " + std::string{type} + ")";
+            rest_.remove_prefix(size);
+            return;
+        }
+        take(size);
+    }
+
+    std::string_view rest_;
+    std::string done_;
 };
 
 void cut(std::string& text) {
@@ -80,18 +176,60 @@ void cut(std::string& text) {
     text.resize(size);
 }
 
+bool is_parseable(std::string_view statement) {
+    return statement.size() <= statement_size_max && statement.find('\0') == std::string_view::npos;
+}
+
+std::string normalised(std::string_view statement, Strings strings) {
+    if (!is_parseable(statement)) return {};
+    const PgQueryNormalizeResult result = pg_query_normalize(std::string{statement}.c_str());
+    std::string text;
+    if (result.error == nullptr) text = Tidying{result.normalized_query, strings}.run();
+    pg_query_free_normalize_result(result);
+    return text;
+}
+
 }  // namespace
 
 std::string redacted(std::string_view statement) {
-    const std::string terminated{statement};
-    if (statement.size() > statement_size_max || terminated.find('\0') != std::string::npos)
-        return {};
-    const PgQueryNormalizeResult normalised = pg_query_normalize(terminated.c_str());
-    std::string text;
-    if (normalised.error == nullptr) text = Tidying{normalised.normalized_query}.run();
-    pg_query_free_normalize_result(normalised);
+    std::string text = normalised(statement, Strings::hidden);
     cut(text);
     return text;
+}
+
+std::string plannable(std::string_view statement) {
+    std::string text = Casting{normalised(statement, Strings::refused)}.run();
+    if (text.size() > plannable_size_max) text.clear();
+    return text;
+}
+
+std::optional<std::uint64_t> fingerprint(std::string_view statement) {
+    if (!is_parseable(statement)) return std::nullopt;
+    const PgQueryFingerprintResult result = pg_query_fingerprint(std::string{statement}.c_str());
+    std::optional<std::uint64_t> value;
+    if (result.error == nullptr) value = result.fingerprint;
+    pg_query_free_fingerprint_result(result);
+    return value;
+}
+
+std::string without_strings(std::string_view line) {
+    std::string shown;
+    while (!line.empty()) {
+        const char quote = line.front();
+        std::size_t size = 1;
+        if (quote == '"' || quote == '\'') {
+            const std::size_t end = line.find(quote, 1);
+            size = end == std::string_view::npos ? line.size() : end + 1;
+        }
+        // A doubled quote begins another string, which comes to the same.
+        if (quote != '\'') {
+            shown += line.substr(0, size);
+        } else if (!shown.ends_with("'?'")) {
+            shown += "'?'";
+        }
+        line.remove_prefix(size);
+    }
+    return shown;
 }
 
 }  // namespace segue::protocol::postgres

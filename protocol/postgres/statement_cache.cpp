@@ -2,11 +2,14 @@
 
 #include <utility>
 
+#include "protocol/postgres/table_scope.hpp"
+
 namespace segue::protocol::postgres {
 
 const KnownStatement& StatementCache::find(std::string_view text,
                                            const ReadCatalog& catalog,
-                                           std::uint64_t generation) {
+                                           std::uint64_t generation,
+                                           const std::vector<QualifiedName>& scope) {
     if (generation != generation_) {
         young_.clear();
         old_.clear();
@@ -20,8 +23,11 @@ const KnownStatement& StatementCache::find(std::string_view text,
         known = found->second;
     } else {
         const Statement statement = classify(text);
-        known = {
-            id, statement.kind, judge(statement, catalog), changes_session(statement, catalog)};
+        known = {id,
+                 statement.kind,
+                 judge(statement, catalog),
+                 changes_session(statement, catalog),
+                 scope.empty() || reads_only(statement, catalog, scope)};
     }
     if (young_.size() >= entries_max_) old_ = std::exchange(young_, {});
     return young_.emplace(id, std::move(known)).first->second;

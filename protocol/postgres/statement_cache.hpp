@@ -22,6 +22,7 @@ struct KnownStatement {
     StatementKind kind = StatementKind::write;
     Judgement judgement;
     bool changes_session = true;
+    bool in_scope = false;  // Reads nothing but the tables that were asked for.
 };
 
 class StatementCache {
@@ -29,10 +30,12 @@ public:
     explicit StatementCache(std::size_t entries_max = statements_cached_max)
         : entries_max_(entries_max) {}
 
-    // `generation` names the catalog's contents: another number than last time forgets everything.
+    // `generation` names the contents of catalog and scope: another number than last time forgets
+    // everything. No tables in the scope: all statements are in it.
     const KnownStatement& find(std::string_view text,
                                const ReadCatalog& catalog,
-                               std::uint64_t generation);
+                               std::uint64_t generation,
+                               const std::vector<QualifiedName>& scope = {});
     std::size_t size() const { return young_.size() + old_.size(); }
 
 private:

@@ -276,6 +276,7 @@ void StateHints::after_set(std::string_view rest) {
         name += take_identifier(rest);
         rest = skip_blanks(rest);
     }
+    if (name == "application_name") application_named_ = true;
     if (name.find('.') != std::string::npos) learn(std::move(name));
 }
 
@@ -286,6 +287,7 @@ void StateHints::after_set_config(std::string_view rest) {
     std::string name = first_literal(rest);
     // What is set for a transaction ends with it, whatever its name.
     if (name.empty() && !last_is_true(rest)) custom_opaque_ = true;
+    if (name.empty() || name == "application_name") application_named_ = true;
     if (name.find('.') != std::string::npos) learn(std::move(name));
 }
 

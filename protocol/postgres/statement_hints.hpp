@@ -53,6 +53,8 @@ public:
     // A named statement names them: its Executes cannot be seen here.
     bool sequence_use_prepared() const { return sequence_use_prepared_; }
     bool advisory_used() const { return advisory_used_; }
+    // application_name may be another one than at login.
+    bool application_named() const { return application_named_; }
 
 private:
     void finish(char tag, std::string_view body);
@@ -72,6 +74,7 @@ private:
     bool unnamed_too_large_ = false;
     bool sequence_use_prepared_ = false;
     bool advisory_used_ = false;
+    bool application_named_ = false;
 };
 
 }  // namespace segue::protocol::postgres

@@ -1,5 +1,6 @@
 #include "protocol/postgres/statement_types.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace segue::protocol::postgres {
@@ -82,8 +83,13 @@ void StatementTypesBook::bound() {
 void StatementTypesBook::closed() {
     drop_swallowed_syncs();
     if (!next_is(Kind::close)) return;
-    if (!awaited_.front().name.empty()) statements_.erase(awaited_.front().name);
+    const std::string name = std::move(awaited_.front().name);
     awaited_.pop_front();
+    // It may have been prepared again behind the Close.
+    const bool again = std::any_of(awaited_.begin(), awaited_.end(), [&](const Awaited& one) {
+        return one.kind == Kind::parse && one.name == name;
+    });
+    if (!name.empty() && !again) statements_.erase(name);
 }
 
 void StatementTypesBook::ended() {

@@ -25,7 +25,11 @@ ControlRecord some_record() {
     record.attempt = 3;
     record.since = Position{0x1'0000'0010};
     record.backfill = router::Backfill::consistent;
-    record.knobs = {router::Mirror::sync, 12.5, 0.1, true};
+    record.knobs = {router::Mirror::sync,
+                    12.5,
+                    0.1,
+                    true,
+                    {router::ShareOf::sessions, {"app"}, {}, {}, {"public.t"}}};
     record.system_identifier = "7300000000000000001";
     record.timeline = 2;
     return record;
@@ -102,6 +106,18 @@ TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {
     const Status again = store_->create(some_record());
     ASSERT_FALSE(again);
     EXPECT_EQ(again.error().code, Errc::refused);
+}
+
+TEST_F(PostgresControl, ReadsARecordThatAnEarlierBuildHasMade) {
+    create();
+    databases_->run(Side::target, "ALTER TABLE segue.control DROP COLUMN shift_scope");
+    ControlRecord expected = some_record();
+    expected.knobs.shift_scope = {};
+    const auto record = store_->read();
+    ASSERT_TRUE(record && record->has_value());
+    EXPECT_EQ(**record, expected);
+    databases_->run(Side::target, "UPDATE segue.control SET shift_scope = 'colour red'");
+    EXPECT_FALSE(store_->read()) << "what is not understood may limit what is shifted";
 }
 
 TEST_F(PostgresControl, WritesOnlyOverWhatWasExpected) {

@@ -78,6 +78,58 @@ TEST(Shadow, ConfirmsARealDifference) {
     }));
 }
 
+// The trap of a migration: nobody has felt it yet. And then the limits of a shift.
+TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    Sql{move.direct(move.source())}.query(
+        "CREATE TABLE app.big AS SELECT g AS id, g % 1000 AS k, repeat('x', 100) AS pad"
+        " FROM generate_series(1, 100000) AS g;"
+        "ALTER TABLE app.big ADD PRIMARY KEY (id); CREATE INDEX big_k ON app.big (k);"
+        "ANALYZE app.big");
+    ASSERT_TRUE(move.copy());
+    Sql{move.as_mover(move.target())}.query("DROP INDEX app.big_k");
+    move.segue().expect_done({"shadow", "100"});
+    Sql web{move.through() + "?application_name=web"};
+    Sql reports{move.through() + "?application_name=reports"};
+    int value = 0;
+    const auto read = [&](Sql& reader) {
+        const auto where = " WHERE k = " + std::to_string(++value % 1000);
+        EXPECT_EQ(reader.value("SELECT count(pad) FROM app.big" + where), "100");
+    };
+    ASSERT_TRUE(eventually(120s, [&] {
+        read(web);
+        return counter(move.segue(), "/shadow/slower_count") == 1;
+    }));
+    EXPECT_EQ(counter(move.segue(), "/shift/served_by_follower"), 0);
+    const auto listed =
+        nlohmann::json::parse(move.segue().expect_done({"statements", "--slower", "--json"}).out);
+    ASSERT_EQ(listed.size(), 1u);
+    EXPECT_EQ(listed[0]["statement"], "SELECT count(pad) FROM app.big WHERE k = $1");
+    const std::string fingerprint = listed[0]["fingerprint"];
+    const auto both = nlohmann::json::parse(
+        move.segue().expect_done({"statements", "--explain", fingerprint, "--json"}).out);
+    EXPECT_NE(both["plans"]["source"]["lines"].dump().find("big_k"), std::string::npos) << both;
+    EXPECT_NE(both["plans"]["target"]["lines"].dump().find("Seq Scan on big"), std::string::npos)
+        << both;
+    EXPECT_EQ(both["plans"]["source"]["lines"].dump().find("pad = "), std::string::npos);
+
+    const std::string told =
+        move.segue().expect_done({"shift", "100", "--application", "reports"}).out;
+    EXPECT_NE(told.find("only those of application reports"), std::string::npos) << told;
+    EXPECT_NE(told.find("1 statement takes longer on the follower"), std::string::npos) << told;
+    EXPECT_TRUE(eventually(60s, [&] {
+        read(reports);
+        return counter(move.segue(), "/shift/served_by_follower") > 0;
+    }));
+    const auto before = counter(move.segue(), "/shift/served_by_follower");
+    for (int i = 0; i < 50; ++i) read(web);
+    EXPECT_EQ(counter(move.segue(), "/shift/served_by_follower"), before);
+    move.segue().expect_done({"shift", "100", "--user", "nobody"});
+    for (int i = 0; i < 10; ++i) read(reports);
+    EXPECT_EQ(counter(move.segue(), "/shift/served_by_follower"), before);
+}
+
 TEST(Shift, EveryoneReadsWhatTheyAndOthersWrote) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;

@@ -46,6 +46,24 @@ TEST(StatementTypesBook, KnowsPortalsUpToItsLimit) {
     EXPECT_EQ(column_of(book.rows()), 1u);
 }
 
+TEST(StatementTypesBook, KeepsWhatWasPreparedAgainBehindItsClose) {
+    StatementTypesBook book;
+    const SharedTypes again = with_column(2);
+    book.know("a", with_column(1));
+    book.close('S', "a");
+    book.parse("a", again);
+    book.sync();
+    book.closed();
+    EXPECT_EQ(book.find("a"), again);
+    book.parsed();
+    book.ready('I');
+    EXPECT_EQ(book.find("a"), again);
+    book.close('S', "a");
+    book.sync();
+    book.closed();
+    EXPECT_EQ(book.find("a"), nullptr);
+}
+
 TEST(StatementTypesBook, TakesBackWhatARefusedPipelineHadChanged) {
     StatementTypesBook book;
     const SharedTypes before = with_column(1);

@@ -29,7 +29,7 @@ StatusInputs healthy() {
 
 TEST(AutoView, ShowsWhereTheMigrationStandsAndItsFigures) {
     const AutoView view = auto_view(
-        healthy(), {{"SELECT $1", 4, 0, 0, std::chrono::seconds{1}, std::chrono::seconds{2}}}, now);
+        healthy(), {{"SELECT $1", 4, std::chrono::seconds{1}, std::chrono::seconds{2}}}, now);
     EXPECT_EQ(view.closed, "");
     EXPECT_EQ(view.where.course, (router::Course{Side::source, 100, 25, false, false}));
     EXPECT_TRUE(view.where.begun && view.where.consistent && view.where.mirror_sync);

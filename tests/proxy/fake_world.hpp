@@ -33,6 +33,7 @@ struct World {
     std::array<bool, 2> promoted = {false, false};  // Another server than recorded.
     std::array<std::uint64_t, 2> log_end = {1000, 5000};
     bool lock_held = false;
+    ShadowReport shadow;
     bool held = false;
     Side sessions_on = Side::source;
     Side mover_follows = Side::source;
@@ -193,7 +194,7 @@ class FakeSessions : public Sessions {
 public:
     explicit FakeSessions(World& world) : world_(world) {}
     SessionsReport report() const override { return {}; }
-    ShadowReport shadow_report() const override { return {}; }
+    ShadowReport shadow_report() const override { return world_.shadow; }
     ShiftReport shift_report() const override { return {}; }
     std::vector<int> backend_pids(Side) const override { return {}; }
     Status prestage(Side, Clock::time_point, std::chrono::milliseconds) override {

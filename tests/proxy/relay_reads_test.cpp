@@ -3,7 +3,7 @@
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/messages_server.hpp"
 #include "proxy/type_map.hpp"
-#include "relay_rig.hpp"
+#include "reads_rig.hpp"
 #include "tests/protocol/two_catalogs.hpp"
 
 namespace segue::proxy {
@@ -14,33 +14,6 @@ using protocol::postgres::Bind;
 using protocol::postgres::Close;
 using protocol::postgres::Execute;
 using protocol::postgres::Parse;
-
-// Built by hand: a catalog with the table t and nothing that writes.
-Result<backfill::postgres::LoadedCatalog> catalog_with_t(Side) {
-    backfill::postgres::LoadedCatalog loaded;
-    protocol::postgres::RelationFacts facts;
-    facts.schema = "public";
-    facts.table = true;
-    loaded.catalog.relations["t"] = {facts};
-    loaded.catalog.functions["writes"] = {};
-    loaded.catalog.functions_change_session = false;
-    return loaded;
-}
-
-std::string ours(std::string_view tag) {
-    return message('3', "") + message('1', "") + message('2', "") + complete(tag) +
-           message('3', "");
-}
-std::string wrapped(const std::string& answer, char status = 'T') {
-    return ours("BEGIN") + ours("SELECT 1") + answer + ready(status) + ours("COMMIT") + ready('I');
-}
-std::string error(std::string_view code) {
-    return protocol::postgres::encode_error_response({"ERROR", code, "x"});
-}
-
-const std::string read_t = query("SELECT * FROM t");
-const std::string row = message('D', "\0\0"sv);
-const std::string answer = row + complete("SELECT 1");
 
 struct ReadsTest : testing::Test {
     std::atomic<std::uint64_t> log_end{100};

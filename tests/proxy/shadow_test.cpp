@@ -45,6 +45,23 @@ struct ShadowTest : testing::Test {
         made.answer = reader.digest();
         return made;
     }
+    // The follower says each reply once it has heard what it is to; returns everything it heard.
+    std::string serve(const std::vector<std::pair<std::string, std::string>>& replies) {
+        const auto deadline = std::chrono::steady_clock::now() + 30s;
+        std::string heard;
+        for (const auto& [request, reply] : replies) {
+            while (heard.find(request) == std::string::npos) {
+                heard += follower.test_end->heard();
+                if (std::chrono::steady_clock::now() > deadline) return heard;
+                std::this_thread::yield();
+            }
+            follower.test_end->say(reply);
+        }
+        return heard;
+    }
+    std::string serve(const std::string& reply) {
+        return serve({{"SELECT 1", opened}, {"ROLLBACK", reply + ended}});
+    }
     void give() {
         Backend backend;
         backend.transport = std::move(follower.relay_end);
@@ -56,7 +73,7 @@ struct ShadowTest : testing::Test {
         const auto deadline = std::chrono::steady_clock::now() + 30s;
         for (;;) {
             const ShadowReport report = reads.shadow_report();
-            if (report.compared + report.shed >= outcomes ||
+            if (report.compared + report.timed + report.shed >= outcomes ||
                 std::chrono::steady_clock::now() > deadline)
                 return report;
             std::this_thread::yield();
@@ -66,14 +83,15 @@ struct ShadowTest : testing::Test {
 
 TEST_F(ShadowTest, ExecutesTheRequestInAReadOnlyTransactionAndComparesTheAnswer) {
     give();
-    follower.test_end->say(opened + answer + ended);
     shadow.start();
     shadow.push(job());
+    const std::string heard = serve(answer);
     const ShadowReport report = after(1);
     EXPECT_EQ(report.equal, 1u);
     ASSERT_EQ(report.statements.size(), 1u);
     EXPECT_EQ(report.statements.front().statement, "SELECT a FROM t");
-    const std::string heard = follower.test_end->heard();
+    EXPECT_EQ(report.statements.front().follower.count, 1u);
+    EXPECT_EQ(report.statements.front().follower_rows, 1.0);
     EXPECT_NE(heard.find("BEGIN TRANSACTION READ ONLY"), std::string::npos);
     EXPECT_LT(heard.find("BEGIN"), heard.find(query("SELECT a FROM t")));
     EXPECT_LT(heard.find(query("SELECT a FROM t")), heard.find("ROLLBACK"));
@@ -103,24 +121,66 @@ TEST_F(ShadowTest, UnderstandsAFollowerThatNumberedTheTypesDifferently) {
         "moods\0"s + be32(0) + be16(0) + be32(second_base + 1) + be16(0xffff) + be32(0) + be16(0);
     const std::string described =
         message('t', be16(1) + be32(second_base)) + message('T', be16(1) + column);
-    follower.test_end->say(opened + message('3', "") + message('1', "") + described + ready('T') +
-                           rows(second_base, 'T') + ended);
     shadow.start();
     shadow.push(prepared);
+    const std::string heard =
+        serve({{"SELECT 1", opened + message('3', "") + message('1', "") + described + ready('T')},
+               {"ROLLBACK", rows(second_base, 'T') + ended}});
     EXPECT_EQ(after(1).equal, 1u);
-    EXPECT_NE(follower.test_end->heard().find(be16(1) + be32(second_base)), std::string::npos)
+    EXPECT_NE(heard.find(be16(1) + be32(second_base)), std::string::npos)
         << "it is asked in its own numbers";
 }
 
 // Nothing is reported that no twin has shown.
 TEST_F(ShadowTest, ADifferenceThatNobodyCanConfirmIsUnconfirmed) {
     give();
-    follower.test_end->say(opened + other_answer + ended);
     shadow.start();
     shadow.push(job());
+    serve(other_answer);
     const ShadowReport report = after(1);
     EXPECT_EQ(report.unconfirmed, 1u);
     EXPECT_EQ(report.different, 0u);
+}
+
+TEST_F(ShadowTest, WhatCannotBeComparedIsTimed) {
+    give();
+    shadow.start();
+    ShadowJob clock = job();
+    clock.comparable = false;
+    shadow.push(clock);
+    serve(other_answer);
+    ShadowReport report = after(1);
+    EXPECT_EQ(report.timed, 1u);
+    EXPECT_EQ(report.compared + report.shed, 0u);
+    EXPECT_EQ(report.statements.front().follower.count, 1u);
+    // So slow that the follower gave it up: no comparison, but no secret either.
+    shadow.push(job());
+    const std::string given_up =
+        protocol::postgres::encode_error_response({"ERROR", "57014", "canceled"}) + ready('E');
+    serve(given_up);
+    report = after(2);
+    EXPECT_EQ(report.timed, 2u);
+    EXPECT_EQ(report.statements.front().follower.count, 2u);
+}
+
+TEST_F(ShadowTest, AStatementThatTheFollowerCannotPrepareIsNoTimeOfItsOwn) {
+    using namespace protocol::postgres;
+    give();
+    shadow.start();
+    ShadowJob prepared = job();
+    prepared.request.clear();
+    append(prepared.parse, Parse{"p", "SELECT a FROM t", {}});
+    append(prepared.request, Bind{"", "p", {}, {}, {}});
+    append(prepared.request, Execute{});
+    append_sync(prepared.request);
+    shadow.push(prepared);
+    const std::string refused = encode_error_response({"ERROR", "42P01", "none"}) + ready('E');
+    const std::string heard =
+        serve({{"SELECT 1", opened + message('3', "") + refused}, {"ROLLBACK", ended}});
+    EXPECT_EQ(heard.find(prepared.request), std::string::npos);
+    const ShadowReport report = after(1);
+    EXPECT_EQ(report.unconfirmed, 1u);
+    EXPECT_EQ(report.statements.front().follower.count, 0u);
 }
 
 TEST_F(ShadowTest, AFollowerThatIsLostOrThatNobodyIsLoggedInToIsSpared) {

@@ -6,48 +6,119 @@ namespace segue::proxy {
 namespace {
 
 using std::chrono::microseconds;
+using namespace std::chrono_literals;
 
-TEST(StatementFigures, GathersAStatementsExecutionsWhateverTheirValues) {
-    StatementFigures figures;
-    figures.add(
-        "SELECT a FROM t WHERE b = 1", Comparison::equal, microseconds{100}, microseconds{300});
-    figures.add(
-        "SELECT a FROM t WHERE b = 2", Comparison::different, microseconds{200}, microseconds{500});
-    figures.add("SELECT FROM FROM", Comparison::different, microseconds{1}, microseconds{1});
-    const std::vector<StatementReport> expected = {
-        {"SELECT a FROM t WHERE b = $1", 2, 1, 0, microseconds{150}, microseconds{400}}};
-    EXPECT_EQ(figures.report(), expected);
+MeasuredRead read_of(std::string_view text,
+                     Comparison outcome,
+                     microseconds authority,
+                     microseconds follower) {
+    return {text, outcome, {{{authority, 1}, {follower, 3}}}};
 }
 
-TEST(StatementFigures, ReportsWhatDiffersThenWhatIsInDoubtThenWhatTheFollowerIsSlowAt) {
-    StatementFigures figures;
-    const auto add = [&](const char* text, Comparison outcome, int follower) {
-        figures.add(text, outcome, microseconds{50}, microseconds{follower});
-    };
-    add("SELECT faster", Comparison::equal, 10);
-    add("SELECT slower", Comparison::equal, 900);
-    add("SELECT doubtful", Comparison::unconfirmed, 10);
-    add("SELECT different", Comparison::different, 10);
+struct FiguresTest : testing::Test {
+    StatementFigures figures{router::SlowerLimits{20, 1.5, 2000us}};
+
+    void add(std::string_view text,
+             Comparison outcome,
+             microseconds authority,
+             microseconds follower,
+             std::uint32_t times = 1) {
+        for (std::uint32_t i = 0; i < times; ++i)
+            figures.add(read_of(text, outcome, authority, follower));
+    }
+    ShadowReport report() const {
+        ShadowReport report;
+        figures.report(report);
+        return report;
+    }
+};
+
+TEST_F(FiguresTest, GathersAStatementsExecutionsWhateverTheirValues) {
+    add("SELECT a FROM t WHERE b = 1", Comparison::equal, 100us, 300us);
+    add("SELECT a FROM t WHERE b = 2", Comparison::different, 200us, 500us);
+    add("SELECT a FROM t WHERE b = 3", Comparison::impossible, 300us, 100us);
+    add("SELECT FROM FROM", Comparison::different, 1us, 1us);
+    MeasuredRead failed = read_of("SELECT a FROM t WHERE b = 4", Comparison::different, 1us, 1us);
+    failed.answers.reset();
+    figures.add(failed);
+    ASSERT_EQ(report().statements.size(), 1u);
+    const StatementReport one = report().statements.front();
+    EXPECT_EQ(one.statement, "SELECT a FROM t WHERE b = $1");
+    EXPECT_NE(one.fingerprint, 0u);
+    EXPECT_EQ(one.compared, 3u);
+    EXPECT_EQ(one.different, 2u);
+    EXPECT_EQ(one.timed, 1u);
+    EXPECT_EQ(one.authority.count, 3u) << "that a failed one was quick says nothing";
+    EXPECT_EQ(one.authority.mean, 200us);
+    EXPECT_EQ(one.follower.mean, 300us);
+    EXPECT_EQ(one.authority_rows, 1.0);
+    EXPECT_EQ(one.follower_rows, 3.0);
+    EXPECT_FALSE(one.slower);
+}
+
+TEST_F(FiguresTest, ReportsWhatDiffersThenWhatIsInDoubtThenWhatTheFollowerIsSlowAt) {
+    add("SELECT faster", Comparison::equal, 50us, 10us);
+    add("SELECT slower", Comparison::equal, 50us, 900us);
+    add("SELECT doubtful", Comparison::unconfirmed, 50us, 10us);
+    add("SELECT different", Comparison::different, 50us, 10us);
     std::vector<std::string> order;
-    for (const StatementReport& one : figures.report()) order.push_back(one.statement);
+    for (const StatementReport& one : report().statements) order.push_back(one.statement);
     EXPECT_EQ(order,
               (std::vector<std::string>{
                   "SELECT different", "SELECT doubtful", "SELECT slower", "SELECT faster"}));
 }
 
-TEST(StatementFigures, RemembersAndReportsNoMoreThanItsLimits) {
-    StatementFigures figures;
+TEST_F(FiguresTest, TellsWhatIsSlowerOnTheFollowerUntilItIsMended) {
+    add("SELECT a", Comparison::equal, 300us, 400us, 40);
+    add("SELECT b", Comparison::equal, 1ms, 30ms, 20);
+    add("SELECT c", Comparison::equal, 1ms, 90ms, 40);
+    ShadowReport found = report();
+    EXPECT_EQ(found.slower_count, 2u);
+    ASSERT_EQ(found.slower.size(), 2u);
+    EXPECT_EQ(found.slower[0].statement, "SELECT c");
+    EXPECT_EQ(found.slower[1].statement, "SELECT b");
+    EXPECT_GE(found.slower[1].follower.p50, 30ms);
+    EXPECT_EQ(figures.all().front().statement, "SELECT c");
+    // The index is there now: what was before is forgotten after two windows.
+    add("SELECT c", Comparison::equal, 1ms, 1ms, 2 * router::latency_window);
+    found = report();
+    ASSERT_EQ(found.slower.size(), 1u);
+    EXPECT_EQ(found.slower[0].statement, "SELECT b");
+    figures.forget();
+    EXPECT_EQ(report().slower_count, 0u);
+    EXPECT_TRUE(figures.all().empty());
+}
+
+TEST_F(FiguresTest, RemembersAndReportsNoMoreThanItsLimits) {
     for (std::size_t i = 0; i < statements_measured_max; ++i) {
-        figures.add(
-            "SELECT c" + std::to_string(i), Comparison::equal, microseconds{1}, microseconds{1});
+        add("SELECT c" + std::to_string(i), Comparison::equal, 1us, 1us);
+        add("SELECT c" + std::to_string(i), Comparison::equal, 1us, 1s, i < 30 ? 20 : 0);
     }
-    figures.add("SELECT late", Comparison::different, microseconds{1}, microseconds{1});
-    figures.add("SELECT c7", Comparison::different, microseconds{1}, microseconds{1});
-    const auto report = figures.report();
-    EXPECT_EQ(report.size(), statements_reported_max);
-    EXPECT_EQ(report.front(),
-              (StatementReport{"SELECT c7", 2, 1, 0, microseconds{1}, microseconds{1}}));
-    for (const StatementReport& one : report) EXPECT_NE(one.statement, "SELECT late");
+    add("SELECT late", Comparison::different, 1us, 1us);
+    add("SELECT c700", Comparison::different, 1us, 1us);
+    const ShadowReport all = report();
+    EXPECT_EQ(all.statements.size(), statements_reported_max);
+    EXPECT_EQ(all.statements.front().statement, "SELECT c700");
+    EXPECT_EQ(all.slower.size(), slower_reported_max);
+    EXPECT_EQ(all.slower_count, 30u);
+    EXPECT_EQ(all.unmeasured, 1u);
+    for (const StatementReport& one : figures.all()) EXPECT_NE(one.statement, "SELECT late");
+}
+
+TEST_F(FiguresTest, KeepsWhatIsNeededForAPlanAndNoValue) {
+    MeasuredRead read =
+        read_of("SELECT a FROM t WHERE b = $1 AND c = 'secret'", Comparison::equal, 1us, 1us);
+    auto context = std::make_shared<backfill::postgres::PlanContext>();
+    context->role = "ann";
+    read.context = context;
+    read.parameter_types = {23};
+    figures.add(read);
+    const auto question = figures.question(report().statements.front().fingerprint);
+    ASSERT_TRUE(question);
+    EXPECT_EQ(question->statement, "SELECT a FROM t WHERE b = $1 AND c = $2");
+    EXPECT_EQ(question->parameter_types, std::vector<std::uint32_t>{23});
+    EXPECT_EQ(question->context, context);
+    EXPECT_FALSE(figures.question(1));
 }
 
 }  // namespace

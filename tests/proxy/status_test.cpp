@@ -10,6 +10,7 @@
 
 #include "proxy/metrics.hpp"
 #include "proxy/screen.hpp"
+#include "proxy/status_reads.hpp"
 
 namespace segue::proxy {
 namespace {
@@ -88,10 +89,28 @@ void expect_shape(const json& status) {
                                      "applied_position",
                                      "retained_log_bytes"}));
     EXPECT_EQ(keys(status["shadow"]),
-              (std::set<std::string>{
-                  "percent", "compared", "equal", "different", "unconfirmed", "shed"}));
+              (std::set<std::string>{"percent",
+                                     "compared",
+                                     "equal",
+                                     "different",
+                                     "unconfirmed",
+                                     "timed",
+                                     "shed",
+                                     "unmeasured",
+                                     "slower",
+                                     "slower_count"}));
     EXPECT_EQ(keys(status["shift"]),
-              (std::set<std::string>{"percent", "served_by_follower", "fallbacks"}));
+              (std::set<std::string>{"percent",
+                                     "by",
+                                     "users",
+                                     "applications",
+                                     "databases",
+                                     "tables",
+                                     "limits",
+                                     "sessions_chosen",
+                                     "sessions_reading",
+                                     "served_by_follower",
+                                     "fallbacks"}));
     EXPECT_EQ(keys(status["sessions"]),
               (std::set<std::string>{"total", "held", "pinned", "pins", "transactions", "errors"}));
     EXPECT_EQ(keys(status["verify"]),
@@ -131,17 +150,21 @@ TEST(Status, HasTheShapeOfTheManualWithAndWithoutAMigration) {
 TEST(Status, NamesTheStatementsThatDifferAndTheirTimes) {
     using std::chrono::microseconds;
     StatusInputs inputs = busy();
+    const auto took = [](int mean) {
+        return router::Latency{1, microseconds{mean}, microseconds{mean}, {}, {}};
+    };
     inputs.shadow.statements = {
-        {"SELECT a FROM t WHERE b = $1", 7, 2, 1, microseconds{1500}, microseconds{2250}},
-        {"SELECT c FROM t", 3, 0, 0, microseconds{10}, microseconds{20}}};
+        {1, "SELECT a FROM t WHERE b = $1", 7, 2, 1, 0, took(1500), took(2250)},
+        {2, "SELECT c FROM t", 3, 0, 0, 0, took(10), took(20)}};
     const json status = status_json(inputs);
-    EXPECT_EQ(status["shadow_statements"][0],
-              (json{{"statement", "SELECT a FROM t WHERE b = $1"},
-                    {"compared", 7},
-                    {"different", 2},
-                    {"unconfirmed", 1},
-                    {"authority_ms", 1.5},
-                    {"follower_ms", 2.25}}));
+    const json one = status["shadow_statements"][0];
+    EXPECT_EQ(one["statement"], "SELECT a FROM t WHERE b = $1");
+    EXPECT_EQ(one["compared"], 7);
+    EXPECT_EQ(one["different"], 2);
+    EXPECT_EQ(one["unconfirmed"], 1);
+    EXPECT_EQ(one["authority_ms"], 1.5);
+    EXPECT_EQ(one["follower_ms"], 2.25);
+    EXPECT_EQ(one["slower"], false);
     const std::string screen = status_screen(status, Colours::off);
     EXPECT_NE(screen.find("2 of 7: SELECT a FROM t WHERE b = $1"), std::string::npos) << screen;
     EXPECT_EQ(screen.find("SELECT c"), std::string::npos) << screen;
@@ -328,6 +351,38 @@ TEST(Status, RatesAreOfTheLastSecondsAndOfNothingThatBeganAnew) {
     EXPECT_EQ(rates.of("app.none"), std::nullopt);
     rates.add(begin + 121s, rows(3));
     EXPECT_EQ(rates.of("app.t"), std::nullopt);
+}
+
+TEST(Status, NamesTheStatementsThatAreSlowerOnTheFollower) {
+    StatusInputs inputs = busy();
+    StatementReport one;
+    one.fingerprint = 0xab;
+    one.statement = "SELECT a FROM t WHERE b = $1";
+    one.slower = true;
+    const auto of = [](int milliseconds) {
+        const std::chrono::milliseconds time{milliseconds};
+        return router::Latency{30, time, time, 2 * time, 3 * time};
+    };
+    one.authority = of(1);
+    one.follower = of(31);
+    inputs.shadow.slower = {one};
+    inputs.shadow.slower_count = 1;
+    const json status = status_json(inputs);
+    const json& shown = status["shadow"]["slower"][0];
+    EXPECT_EQ(shown["fingerprint"], "00000000000000ab");
+    EXPECT_EQ(parse_fingerprint(shown["fingerprint"]), 0xab);
+    EXPECT_EQ(shown["ratio"], 31);
+    EXPECT_EQ(shown["authority"]["p50_ms"], 1);
+    EXPECT_EQ(shown["follower"]["p99_ms"], 93);
+    for (const std::string& text :
+         {status_screen(status, Colours::off), statements_text(status["shadow"]["slower"])}) {
+        EXPECT_NE(text.find("31 / 62 / 93"), std::string::npos) << text;
+        EXPECT_NE(text.find("00000000000000ab"), std::string::npos) << text;
+        EXPECT_NE(text.find("SELECT a FROM t WHERE b = $1"), std::string::npos) << text;
+    }
+    EXPECT_NE(metrics_text(inputs).find("segue_shadow_slower_statements 1\n"), std::string::npos);
+    for (const char* none : {"", "ab", "00000000000000AG", "00000000000000ab0", "-0000000000000ab"})
+        EXPECT_FALSE(parse_fingerprint(none)) << none;
 }
 
 TEST(Status, ScreenIsPlainWithoutATerminal) {

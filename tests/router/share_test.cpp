@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <random>
+#include <vector>
 
 namespace segue::router {
 namespace {
@@ -85,6 +88,50 @@ TEST(Share, SessionsJoinSoThatTheShareHolds) {
             ASSERT_NEAR(
                 static_cast<double>(chosen), percent / 100 * static_cast<double>(total + 1), 0.51);
         }
+    }
+}
+
+// Sessions come and go, and the operator changes his mind: by seed.
+TEST(SessionShare, StaysWithinTwoPointsAndKeepsSessionsWhereTheyAre) {
+    for (const std::uint32_t seed : {1u, 2u, 3u}) {
+        SCOPED_TRACE(seed);
+        std::mt19937 dice{seed};
+        SessionShare share;
+        std::vector<bool> sessions;
+        const auto chosen = [&] {
+            return static_cast<double>(std::count(sessions.begin(), sessions.end(), true));
+        };
+        const auto expect_share = [&](double percent) {
+            EXPECT_NEAR(chosen() / static_cast<double>(sessions.size()) * 100, percent, 0.1);
+            EXPECT_EQ(chosen(), static_cast<double>(share.chosen()));
+            EXPECT_EQ(sessions.size(), share.total());
+        };
+        for (int i = 0; i < 2000; ++i) sessions.push_back(share.join(5));
+        expect_share(5);
+        const auto settle = [&](double percent) {
+            const std::vector<bool> before = sessions;
+            int moved_out = 0, moved_in = 0;
+            for (std::size_t i = 0; i < sessions.size(); ++i) {
+                sessions[i] = share.settle(sessions[i], percent);
+                moved_out += before[i] && !sessions[i] ? 1 : 0;
+                moved_in += !before[i] && sessions[i] ? 1 : 0;
+            }
+            expect_share(percent);
+            EXPECT_TRUE(moved_out == 0 || moved_in == 0);
+        };
+        settle(25);
+        settle(25);
+        for (int i = 0; i < 3000; ++i) {
+            const std::size_t one =
+                std::uniform_int_distribution<std::size_t>{0, sessions.size() - 1}(dice);
+            share.leave(sessions[one]);
+            sessions[one] = sessions.back();
+            sessions.pop_back();
+            sessions.push_back(share.join(25));
+        }
+        EXPECT_NEAR(chosen() / 20, 25, 2);
+        settle(100);
+        settle(12.5);
     }
 }
 
