@@ -91,7 +91,8 @@ void migration(Text& text, const StatusInputs& inputs) {
     }
     if (board.authority_known) knobs_in_force(text, inputs);
     text.gauge("degraded",
-               "1 while the gate's bound was exceeded and commits are not held.",
+               "1 while mirror sync is wanted and commits are not held: the bound was exceeded, or "
+               "a change of the schema cannot be made on the follower.",
                inputs.degraded);
     text.gauge(
         "warnings", "Warnings that status shows.", static_cast<double>(warnings(inputs).size()));

@@ -76,6 +76,7 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
     parts_.board.update([&](BoardState& state) {
         state.record = record;
         state.authority_known = true;
+        if (!moving) state.sync_given_up.clear();
         state.waiting_for.clear();
         state.unreachable.clear();
     });
@@ -104,6 +105,7 @@ bool Operations::tick() {
     note_consistent();
     note_background();
     note_slower();
+    watch_schema_stop();
     if (follower_behind_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
@@ -277,25 +279,36 @@ VerbResult Operations::mirror(const Json& arguments) {
     if (sync && record.knobs.mirror != Mirror::sync) {
         if (const Status there = connected({record.authority}); !there)
             return VerbResult::refused(there.error().detail);
-        // A gate in front of a follower that is far behind would stop every commit for as long.
-        const auto ticket = parts_.change.steps.commit_ticket(record.authority);
-        if (!ticket) return VerbResult::refused(ticket.error().detail);
-        const Status nudged = parts_.change.mover.nudge(record.authority);
-        if (!nudged) return VerbResult::refused(nudged.error().detail + ": try again");
-        const auto deadline = backfill::Clock::now() + sync_wait;
-        if (!parts_.change.mover.applied(record.authority).wait_for(*ticket, deadline)) {
-            return VerbResult::refused(
-                "the follower is too far behind: wait until the lag that `segue status` shows is "
-                "small");
-        }
+        if (const Status near = wait_for_follower(record.authority, sync_wait); !near)
+            return VerbResult::refused(near.error().detail);
     }
-    const auto written = update_record(
-        [&](ControlRecord& next) { next.knobs.mirror = sync ? Mirror::sync : Mirror::async; });
-    if (!written) return VerbResult::refused(written.error().detail);
-    parts_.change.sessions.set_gate(sync);
+    if (const Status set = set_mirror(sync ? Mirror::sync : Mirror::async); !set)
+        return VerbResult::refused(set.error().detail);
+    parts_.board.update([](BoardState& state) { state.sync_given_up.clear(); });
     return VerbResult::done(
         sync ? "mirror sync: a commit is acknowledged when both databases have it"
              : "mirror async: a commit is acknowledged when the authority has it");
+}
+
+// A gate in front of a follower that is far behind would stop every commit for as long.
+Status Operations::wait_for_follower(Side authority, std::chrono::milliseconds time_max) {
+    const auto ticket = parts_.change.steps.commit_ticket(authority);
+    if (!ticket) return ticket.error();
+    const Status nudged = parts_.change.mover.nudge(authority);
+    if (!nudged) return Error{Errc::closed, nudged.error().detail + ": try again"};
+    const auto deadline = backfill::Clock::now() + time_max;
+    if (parts_.change.mover.applied(authority).wait_for(*ticket, deadline)) return Done{};
+    return Error{Errc::timed_out,
+                 "the follower is too far behind: wait until the lag that `segue status` shows is"
+                 " small"};
+}
+
+// On record first: what is promised of a lost side is read from it.
+Status Operations::set_mirror(Mirror mirror) {
+    const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = mirror; });
+    if (!written) return written.error();
+    parts_.change.sessions.set_gate(mirror == Mirror::sync);
+    return Done{};
 }
 
 }  // namespace segue::proxy

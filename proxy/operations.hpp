@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -65,6 +66,9 @@ public:
     std::chrono::milliseconds start_wait{60000};
     std::chrono::milliseconds sync_wait{30000};
     ChangeLimits change_limits;  // Drain and deadline come from the configuration.
+    // A change of the schema that cannot be made on the follower is in nobody's way for longer;
+    // some only wait there for a lock.
+    std::chrono::milliseconds schema_stop_patience{10000};
 
 private:
     using Json = nlohmann::json;
@@ -86,6 +90,14 @@ private:
     VerbResult explain_statement(const std::string& text);
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
+    Status set_mirror(router::Mirror mirror);
+    // The follower has what was committed before.
+    Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
+
+    // operations_schema.cpp
+    void watch_schema_stop();
+    void give_up_sync(const std::string& stop);
+    void sync_again();
 
     // operations_verify.cpp
     VerbResult verify(const Json& arguments);
@@ -148,6 +160,7 @@ private:
     bool follower_behind_ = false;  // The follower's control record is to be settled.
     std::string last_waiting_for_;
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
+    std::optional<backfill::Clock::time_point> schema_stop_since_;
     std::string last_failure_told_;
     bool verification_loaded_ = false;
     std::set<std::uint64_t> slower_told_;                               // Fingerprints.

@@ -45,6 +45,9 @@ struct BoardState {
     VerifyState verify;
     std::string current_verb;   // Empty: none runs.
     std::string mover_problem;  // Why the mover could not be started.
+    // What the follower cannot follow, for which `mirror sync` was given up until it can. Else
+    // empty.
+    std::string sync_given_up;
 };
 
 class StateBoard {

@@ -241,7 +241,10 @@ std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
     if (!moving(inputs)) return {"the migration is finished"};
     if (backfill_state(inputs) != router::Backfill::consistent)
         return {"the databases are not consistent yet"};
-    if (!inputs.mover.running) return {"the mover is not running"};
+    if (!inputs.mover.running) {
+        const std::string& why = inputs.mover.last_failure;
+        return {"the mover is not running" + (why.empty() ? "" : ": " + why)};
+    }
     std::vector<std::string> blockers;
     if (inputs.board.record->knobs.paused)
         blockers.push_back("following is paused: `segue resume`");
@@ -258,7 +261,12 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     if (!board.authority_known)
         result.push_back({"authority_unknown", "clients wait: " + what_recovery_waits_for(board)});
     if (!board.mover_problem.empty()) result.push_back({"mover", board.mover_problem});
-    if (inputs.degraded) {
+    if (!board.sync_given_up.empty()) {
+        result.push_back({"degraded",
+                          "mirror sync is given up until the stream goes on: commits are "
+                          "acknowledged without the follower, which stands before a change of the "
+                          "schema (see below)"});
+    } else if (inputs.degraded) {
         result.push_back({"degraded",
                           "the follower did not keep up within [mirror] bound_ms: commits are "
                           "acknowledged without it"});

@@ -232,6 +232,7 @@ backfill::MoverStatus FakeMover::status() const {
         stream.lag_bytes = 0;
     }
     world_.mover_connects_after = std::max(0, world_.mover_connects_after - 1);
+    status.schema_stop = world_.schema_stop;
     if (world_.table_stopped) {
         status.tables.push_back({"public", "t", "stopped", 0, std::nullopt, "a change hit 0 rows"});
         status.streams[index(world_.mover_follows)].problem = "a change hit 0 rows";
