@@ -91,7 +91,7 @@ struct ServerSettings {
     std::set<std::string> mapped_roles[2] =
         {};  // Those that the proxy logs in with a password of its own configuration.
     bool full_identity_without_key = true;
-    bool carry_ddl = false;  // Under development: see [development] in the example configuration.
+    bool carry_ddl = false;
     std::string pg_bin;
     std::uint64_t retained_log_bytes_max = 0;  // For the check: 0 is no cap.
 };

@@ -115,10 +115,15 @@ inline constexpr auto finding_texts_roles = std::to_array<FindingText>({
      "Repeat them on the target, if an application needs them."},
     {"ddl_not_captured",
      "Segue's role is no superuser and cannot create event triggers.",
-     "The fence cannot refuse DDL on the old side. (DDL is not carried in any case: the stream "
-     "stops "
-     "before a row of a table that it has changed, and different tables refuse the cutover.)",
-     "Do not change the schema until finish, or use a superuser."},
+     "DDL of applications is not carried to the other side, in either direction, when one role is "
+     "none: the stream stops before the next row of a table that it has changed, and different "
+     "tables refuse the cutover. The fence cannot refuse DDL on the old side.",
+     "Do not change the schema until finish, or use a superuser on both servers."},
+    {"ddl_switched_off",
+     "[ddl] carry is false.",
+     "DDL of applications is not carried to the other side: the stream stops before the next row "
+     "of a table that it has changed, and different tables refuse the cutover.",
+     "Do not change the schema until finish, or set [ddl] carry = true before `start`."},
     {"md5_verifier",
      "A role's password is stored as an md5 hash.",
      "md5 is deprecated from PostgreSQL 18 on and will be removed; an md5 hash is as good as the "

@@ -7,7 +7,8 @@
 -- and give it a password: \password segue. It may be run again, as when tables of another owner have come.
 -- From PostgreSQL 15 on this is enough; before, only a superuser may set session_replication_role.
 --
--- What is lost without superuser, and `segue check` says it: event triggers, so that DDL is not carried nor refused by the fence;
+-- What is lost without superuser, and `segue check` says it: event triggers, which only a superuser may create in every version,
+-- so that DDL is not carried ([ddl] carry) nor refused by the fence: a table that is changed stops the stream before its next row;
 -- roles that only a superuser may create; grants on pg_catalog; extensions that are not trusted, and functions in C,
 -- which a superuser must create on the target.
 

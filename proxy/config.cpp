@@ -203,7 +203,6 @@ void read_server(ConfigReader& reader,
 void read_development(ConfigReader& reader, Config& config) {
     reader.enter("development");
     config.move_percent = static_cast<int>(reader.whole("move_percent", 0, 100).value_or(0));
-    config.carry_ddl = reader.boolean("carry_ddl").value_or(false);
     reader.leave();
 }
 
@@ -340,6 +339,12 @@ void read_tables(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
+void read_ddl(ConfigReader& reader, Config& config) {
+    reader.enter("ddl");
+    config.carry_ddl = reader.boolean("carry").value_or(config.carry_ddl);
+    reader.leave();
+}
+
 void read_change(ConfigReader& reader, Config& config) {
     reader.enter("mirror");
     if (const auto value = reader.choice("policy", {"strict", "bounded"})) {
@@ -424,6 +429,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
     read_credentials(reader, config);
     read_accepted(reader, config);
     read_tables(reader, config);
+    read_ddl(reader, config);
     read_change(reader, config);
     read_verify(reader, config);
     read_shadow(reader, config);

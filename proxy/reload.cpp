@@ -62,7 +62,7 @@ constexpr Key kept_keys[] = {
     key<&Config::copy_workers>("[limits] copy_workers"),
     key<&Config::log_format>("[log] format"),
     key<&Config::pg_bin>("[tools] pg_bin"),
-    key<&Config::carry_ddl>("[development] carry_ddl"),
+    key<&Config::carry_ddl>("[ddl] carry"),
     key<&Config::move_percent>("[development] move_percent"),
 };
 

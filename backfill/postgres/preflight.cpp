@@ -173,8 +173,8 @@ void check_replica_role(Side side, Connection& connection, std::vector<Finding>&
 
 std::string more_for_ddl(const std::string& migration) {
     return ", and where its role is superuser event triggers segue_* and " +
-           std::to_string(new_table_publications) + " publications " +
-           publication_name(migration) + "_new_* for tables that are created later";
+           std::to_string(new_table_publications) + " publications " + publication_name(migration) +
+           "_new_* for tables that are created later";
 }
 
 void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& findings) {
@@ -189,6 +189,14 @@ void list_what_is_created(const ServerSettings& settings, std::vector<Finding>& 
                                 (settings.carry_ddl ? more_for_ddl(settings.migration) : "") +
                                 "; finish removes them",
                             ""});
+    }
+    if (!settings.carry_ddl) {
+        findings.push_back({Severity::information,
+                            "ddl_switched_off",
+                            "configuration",
+                            "[ddl] carry is false: DDL is not carried to the other side, and stops "
+                            "the stream before the next row of a table that it has changed",
+                            "do not change the schema until finish"});
     }
     if (settings.sync_roles) {
         findings.push_back(

@@ -72,9 +72,9 @@ constexpr std::array rules = {
                ' not carried', 'repeat them on the target, if an application needs them'
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
     Rule{Where::both, information, "ddl_not_captured", R"sql(
-        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: the fence cannot'
-               ' refuse DDL on the old side',
-               'do not change the schema until finish'
+        SELECT 'role ' || current_user, 'the role is no superuser and cannot create event triggers: DDL is not carried to the'
+               ' other side, and the fence cannot refuse it on the old one',
+               format('do not change the schema until finish, or ALTER ROLE %I SUPERUSER;', current_user)
         FROM pg_roles WHERE rolname = current_user AND NOT rolsuper)sql"},
 };
 

@@ -259,6 +259,14 @@ TEST(Config, ForcesMovesOnlyBetweenConnectionsToOneDatabase) {
     EXPECT_EQ(config->move_percent, 20);
 }
 
+TEST(Config, CarriesDdlWhereItIsTold) {
+    const auto by_default = load(servers);
+    const auto on = load(servers + "[ddl]\ncarry = true\n");
+    ASSERT_TRUE(by_default && on);
+    EXPECT_FALSE(by_default->carry_ddl);
+    EXPECT_TRUE(on->carry_ddl);
+}
+
 TEST(Config, ReportsEveryMistakeAtOnce) {
     const auto config = load(servers + "[mirror]\npolicy = \"x\"\n[cutover]\ndrian_ms = 1\n");
     ASSERT_FALSE(config);

@@ -45,6 +45,7 @@ SegueProcess::SegueProcess(const SegueOptions& options)
     lines.insert(lines.end(), options.lines.begin(), options.lines.end());
     std::string text;
     for (const char* section : {"migration",
+                                "ddl",
                                 "listen",
                                 "admin",
                                 "source",
