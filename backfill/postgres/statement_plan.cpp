@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "backfill/postgres/link.hpp"
+#include "backfill/postgres/text_array.hpp"
 #include "protocol/postgres/classify.hpp"
 #include "protocol/postgres/redacted.hpp"
 
@@ -29,19 +30,41 @@ constexpr const char* settings_of_role =
     "                         WHERE datname = pg_catalog.current_database()))"
     " ORDER BY setrole <> 0, setdatabase <> 0";
 
-constexpr const char* set_planner_setting =
-    "SELECT pg_catalog.set_config(name, $2, true) FROM pg_catalog.pg_settings"
-    " WHERE name = $1 AND name ~ $3";
-constexpr const char* set_custom_setting = "SELECT pg_catalog.set_config($1, $2, true)";
-
 constexpr const char* type_names =
     "SELECT pg_catalog.string_agg(CASE WHEN o = 0 THEN 'unknown'"
     " ELSE pg_catalog.format_type(o, NULL) END, ', ' ORDER BY n)"
     " FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS t(o, n)";
 
-constexpr const char* parameter_count =
-    "SELECT pg_catalog.cardinality(parameter_types) FROM pg_catalog.pg_prepared_statements"
-    " WHERE name = 'segue_plan'";
+// Runs with the rights of its owner, the application's role: in there the server lets nobody take
+// another role, as any function that the statement plans could after SET ROLE. The settings are
+// taken in there too: the role may set them, or it is not done.
+constexpr const char* plan_function = R"sql(
+CREATE FUNCTION pg_temp.segue_plan(names text[], vals text[], planner text, prepare text)
+RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER AS $body$
+DECLARE
+  line text;
+  arguments text;
+BEGIN
+  FOR i IN 1 .. pg_catalog.cardinality(names) LOOP
+    IF pg_catalog.strpos(names[i], '.') > 0 THEN
+      PERFORM pg_catalog.set_config(names[i], vals[i], true);
+    ELSE
+      PERFORM pg_catalog.set_config(s.name, vals[i], true) FROM pg_catalog.pg_settings s
+        WHERE s.name = names[i] AND s.name ~ planner;
+    END IF;
+  END LOOP;
+  -- Whatever its values: ours are NULL.
+  SET LOCAL plan_cache_mode = force_generic_plan;
+  EXECUTE prepare;
+  SELECT pg_catalog.array_to_string(
+      pg_catalog.array_fill('NULL'::text, ARRAY[pg_catalog.cardinality(p.parameter_types)]), ', ')
+    INTO arguments FROM pg_catalog.pg_prepared_statements p WHERE p.name = 'segue_plan';
+  FOR line IN EXECUTE 'EXPLAIN EXECUTE segue_plan' || CASE arguments WHEN '' THEN '' ELSE ' (' || arguments || ')' END LOOP
+    RETURN NEXT line;
+  END LOOP;
+END $body$)sql";
+constexpr const char* call_plan_function =
+    "SELECT * FROM pg_temp.segue_plan($1::text[], $2::text[], $3, $4)";
 
 class Planning {
 public:
@@ -49,15 +72,18 @@ public:
         : connection_(connection), question_(question) {}
 
     Result<std::vector<std::string>> run() {
-        execute("BEGIN TRANSACTION READ ONLY");
+        execute("BEGIN");
         execute("SET LOCAL lock_timeout = " + std::to_string(plan_lock_wait_max.count()));
-        take_settings();
-        // Whatever its values: ours are NULL.
-        execute("SET LOCAL plan_cache_mode = force_generic_plan");
-        if (!question_.context->role.empty())
-            execute("SET LOCAL ROLE " + quote_identifier(question_.context->role));
-        prepare();
-        std::vector<std::string> lines = explain();
+        make_function();
+        execute("SET LOCAL transaction_read_only = on");
+        find_settings();
+        const std::string prepare = prepare_text();
+        const auto plan =
+            execute(call_plan_function,
+                    Parameters{text_array(names_), text_array(values_), planner_settings, prepare});
+        std::vector<std::string> lines;
+        for (int row = 0; plan && row < plan->size(); ++row)
+            lines.push_back(protocol::postgres::without_strings(plan->at(row, 0)));
         if (failure_) return *failure_;
         execute("ROLLBACK");
         return lines;
@@ -74,22 +100,31 @@ private:
         return std::nullopt;
     }
 
-    void set(const std::string& name, const std::string& value) {
-        if (name.find('.') != std::string::npos) {
-            execute(set_custom_setting, Parameters{name, value});
-        } else {
-            execute(set_planner_setting, Parameters{name, value, planner_settings});
+    // Only a superuser gives a function away to a role that may not create it. Another one takes
+    // the role first; who leaves it again then has no more than the rights of Segue's own.
+    void make_function() {
+        const std::string role = quote_identifier(question_.context->role);
+        const auto super = execute("SELECT pg_catalog.current_setting('is_superuser')");
+        if (!super) return;
+        const bool gives = super->at(0, 0) == "on";
+        if (!gives) execute("SET LOCAL ROLE " + role);
+        execute(plan_function);
+        if (gives) execute("ALTER FUNCTION pg_temp.segue_plan OWNER TO " + role);
+    }
+
+    void find_settings() {
+        const auto of_role = execute(settings_of_role, Parameters{question_.context->role});
+        for (int row = 0; of_role && row < of_role->size(); ++row) {
+            names_.push_back(of_role->text(row, 0));
+            values_.push_back(of_role->text(row, 1));
+        }
+        for (const auto& [name, value] : question_.context->settings) {
+            names_.push_back(name);
+            values_.push_back(value);
         }
     }
 
-    void take_settings() {
-        const auto of_role = execute(settings_of_role, Parameters{question_.context->role});
-        for (int row = 0; of_role && row < of_role->size(); ++row)
-            set(of_role->text(row, 0), of_role->text(row, 1));
-        for (const auto& [name, value] : question_.context->settings) set(name, value);
-    }
-
-    void prepare() {
+    std::string prepare_text() {
         std::string types;
         if (!question_.parameter_types.empty()) {
             std::string oids = "{";
@@ -100,24 +135,12 @@ private:
             const auto names = execute(type_names, Parameters{oids + "}"});
             if (names) types = " (" + names->text(0, 0) + ")";
         }
-        execute("PREPARE segue_plan" + types + " AS " + question_.statement);
-    }
-
-    std::vector<std::string> explain() {
-        std::vector<std::string> lines;
-        const auto count = execute(parameter_count);
-        if (!count) return lines;
-        std::string values;
-        for (long long i = 0; i < count->number(0, 0); ++i) values += i == 0 ? "NULL" : ", NULL";
-        if (!values.empty()) values = " (" + values + ")";
-        const auto plan = execute("EXPLAIN EXECUTE segue_plan" + values);
-        for (int row = 0; plan && row < plan->size(); ++row)
-            lines.push_back(protocol::postgres::without_strings(plan->at(row, 0)));
-        return lines;
+        return "PREPARE segue_plan" + types + " AS " + question_.statement;
     }
 
     Connection& connection_;
     const PlanQuestion& question_;
+    std::vector<std::string> names_, values_;  // Of settings.
     Deadline deadline_ = std::chrono::steady_clock::now() + plan_time_max;
     std::optional<Error> failure_;
 };
@@ -129,6 +152,8 @@ Result<std::vector<std::string>> plan_of(Connection& connection, const PlanQuest
     if (protocol::postgres::classify(question.statement).kind !=
         protocol::postgres::StatementKind::read)
         return Error{Errc::refused, "its text without its values is not understood"};
+    if (question.context->role.empty())
+        return Error{Errc::refused, "it is not known as which role it was executed"};
     return Planning{connection, question}.run();
 }
 

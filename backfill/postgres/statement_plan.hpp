@@ -3,8 +3,9 @@
 // never with ANALYZE, in a transaction that reads only, lasts seconds at most and is rolled back.
 //
 // To plan a statement may run functions that it names, or that stand in views and policies under
-// it. They run as the role that the application's session had, by SET ROLE, as they do when the
-// application has the statement planned.
+// it. They run inside a function that belongs to the role that the application's session had, where
+// the server lets nobody take another role: with no more rights than when the application has the
+// statement planned.
 
 #include <chrono>
 #include <cstdint>
