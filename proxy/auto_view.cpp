@@ -56,7 +56,7 @@ AutoView auto_view(const StatusInputs& inputs,
     view.where = where_of(inputs, now);
     view.figures.counters = counters_of(inputs);
     for (const StatementSums& one : sums)
-        view.figures.statements[one.statement] = {one.compared, one.authority, one.follower};
+        view.figures.statements[one.fingerprint] = {one.compared, one.authority, one.follower};
     return view;
 }
 

@@ -62,6 +62,14 @@ bool Operations::recover() {
     return true;
 }
 
+// At no moment is more shifted than by the rule of before or by this one.
+void Operations::shift_reads(const router::Knobs& knobs) {
+    Traffic& traffic = parts_.change.traffic;
+    traffic.shift_percent = 0;
+    traffic.shift_rules.set(knobs.shift_scope);
+    traffic.shift_percent = knobs.shift_percent;
+}
+
 // Makes the record take effect: clients are served from here on.
 void Operations::publish(const std::optional<ControlRecord>& record) {
     Traffic& traffic = parts_.change.traffic;
@@ -71,8 +79,7 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
     traffic.epoch = record ? record->epoch : 0;
     parts_.change.sessions.set_gate(knobs.mirror == Mirror::sync);
     traffic.shadow_percent = knobs.shadow_percent;
-    traffic.shift_rules.set(knobs.shift_scope);
-    traffic.shift_percent = knobs.shift_percent;
+    shift_reads(knobs);
     parts_.board.update([&](BoardState& state) {
         state.record = record;
         state.authority_known = true;
@@ -163,7 +170,12 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     // A change of authority waits for every snapshot there is; it meets none of the background.
     const bool alone = needs_rest(verb);
     if (alone) parts_.change.mover.hold_background(true);
-    VerbResult result = (this->*found->second)(arguments);
+    VerbResult result;
+    try {
+        result = (this->*found->second)(arguments);
+    } catch (const Json::exception&) {
+        result = {2, "an argument of " + verb + " is of the wrong type"};
+    }
     if (alone) parts_.change.mover.hold_background(false);
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
     const std::string who = asked_by(arguments);
@@ -303,11 +315,22 @@ Status Operations::wait_for_follower(Side authority, std::chrono::milliseconds t
                  " small"};
 }
 
-// On record first: what is promised of a lost side is read from it.
+// What is promised of a lost side is read from the record: sync is on it only while the gate is
+// closed, and once everything that was acknowledged before that is on the follower.
 Status Operations::set_mirror(Mirror mirror) {
+    const ControlRecord record = *parts_.board.read().record;
+    Sessions& sessions = parts_.change.sessions;
+    const bool closing = mirror == Mirror::sync && record.knobs.mirror != Mirror::sync;
+    if (closing) {
+        sessions.set_gate(true);
+        const Status near = wait_for_follower(record.authority, gate_settle_max);
+        if (!near) sessions.set_gate(false);
+        if (!near) return near;
+    }
     const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = mirror; });
+    if (!written && closing) sessions.set_gate(false);
     if (!written) return written.error();
-    parts_.change.sessions.set_gate(mirror == Mirror::sync);
+    sessions.set_gate(mirror == Mirror::sync);
     return Done{};
 }
 

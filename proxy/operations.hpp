@@ -45,6 +45,8 @@ inline constexpr std::uint64_t forced_epoch_step = 1000;
 inline constexpr std::chrono::hours required_verdict_age_max{24};
 // Likewise, where it began: a large database takes days.
 inline constexpr std::chrono::hours required_comparison_age_max{7 * 24};
+// While sync begins, commits wait for the follower already; beyond it the verb is given up.
+inline constexpr std::chrono::milliseconds gate_settle_max{2000};
 inline constexpr const char* copy_invalid =
     "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
     "segue on both sides, "
@@ -91,6 +93,7 @@ private:
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
     Status set_mirror(router::Mirror mirror);
+    void shift_reads(const router::Knobs& knobs);
     // The follower has what was committed before.
     Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
 

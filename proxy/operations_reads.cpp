@@ -94,8 +94,7 @@ VerbResult Operations::set_percent(const Json& arguments,
     if (!written) return VerbResult::refused(written.error().detail);
     Traffic& traffic = parts_.change.traffic;
     traffic.shadow_percent = written->knobs.shadow_percent;
-    traffic.shift_rules.set(written->knobs.shift_scope);
-    traffic.shift_percent = written->knobs.shift_percent;
+    shift_reads(written->knobs);
     return VerbResult::done(percent_text(value));
 }
 

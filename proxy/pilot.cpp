@@ -82,6 +82,7 @@ Status Pilot::request(Request request) {
         return Error{Errc::refused, "`segue " + report_->verb + "` of the plan is still running"};
     if (requests_.size() >= requests_max) return Error{Errc::refused, "too many requests wait"};
     requests_.push_back(std::move(request));
+    asked_ = true;
     changed_.notify_all();
     return Done{};
 }
@@ -111,7 +112,8 @@ void Pilot::loop() {
         lock.unlock();
         const auto pause = round();
         lock.lock();
-        changed_.wait_for(lock, pause, [&] { return stopping_ || !requests_.empty(); });
+        changed_.wait_for(lock, pause, [&] { return stopping_ || asked_; });
+        asked_ = false;
     }
 }
 
@@ -160,11 +162,27 @@ std::chrono::milliseconds Pilot::decide(const AutoView& view) {
         return closed_pause;
     }
     note(decision);
+    if (decision.order && !is_still_so(view)) {
+        note_hold("changed", "something was changed by hand meanwhile: it is looked at again");
+        return verb_poll;
+    }
     if (decision.order) obey(*decision.order);
     const bool at_once = running_ || decision.outcome == Direction::advance;
     return at_once
                ? verb_poll
                : std::chrono::duration_cast<std::chrono::milliseconds>(machine_->plan().interval);
+}
+
+// To keep a decision takes a while. An operator's verb that has begun or ended in it comes first,
+// and a program that is told to stop begins nothing.
+bool Pilot::is_still_so(const AutoView& view) const {
+    {
+        const std::lock_guard lock{mutex_};
+        if (stopping_) return false;
+    }
+    const AutoView now = parts_.look();
+    return now.closed.empty() && now.where.course == view.where.course &&
+           parts_.verbs.current_verb().empty();
 }
 
 // Once, and again when another process may have written. Where nothing is being moved there is

@@ -83,6 +83,7 @@ private:
     bool verb_is_over() const;
     void verb_ended(const AutoView& view);
     void obey(const router::Order& order);
+    bool is_still_so(const AutoView& view) const;
     void note(const router::Decision& decision);
     void note_hold(const std::string& code, const std::string& reason);
     void publish();
@@ -96,6 +97,7 @@ private:
     std::optional<AutoReport> report_;
     std::string reported_text_;  // Of the plan that `report_` is about.
     bool loaded_ = false;        // What the databases hold is known.
+    bool asked_ = false;         // Since the last round began to wait.
     bool stopping_ = false;
 
     // Of the thread.

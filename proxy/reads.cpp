@@ -134,6 +134,8 @@ bool ThreadReads::refresh() {
     if (const std::uint64_t version = traffic.shift_rules.version(); version != rule_version_) {
         rule_ = traffic.shift_rules.current();
         rule_version_ = version;
+        // It may be newer than the percentage: that is read with the next look.
+        knobs_.shift_percent = std::min(shift, traffic.shift_percent.load());
     }
     catalog_ = shared_.catalog(other(authority_));
     return true;

@@ -30,7 +30,7 @@ struct SessionsReport {
         0;  // Of clients that were gone before their hold ended, since the start.
     // Of clients that have ended, since the start; a statement of its own is one.
     std::uint64_t transactions = 0;
-    std::uint64_t errors = 0;  // That servers answered clients with, since the start.
+    std::uint64_t errors = 0;         // That servers answered clients with, since the start.
     std::size_t answers_waiting = 0;  // Sessions whose answer the gate holds.
     std::chrono::milliseconds longest_answer_wait{0};
 };
@@ -52,7 +52,7 @@ struct StatementReport {
 };
 // All executions of one statement since the start, whatever was forgotten.
 struct StatementSums {
-    std::string statement;  // Without values.
+    std::string fingerprint;  // As fingerprint_text has it.
     std::uint64_t compared = 0;
     std::chrono::microseconds authority{0}, follower{0};
 };

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/postgres/redacted.hpp"
+#include "proxy/status_reads.hpp"
 
 namespace segue::proxy {
 
@@ -132,8 +133,10 @@ std::vector<StatementSums> StatementFigures::sums() const {
     std::vector<StatementSums> sums;
     const std::lock_guard lock{mutex_};
     for (const auto& [fingerprint, figures] : figures_) {
-        sums.push_back(
-            {figures.statement, figures.executions, figures.authority, figures.follower});
+        sums.push_back({fingerprint_text(fingerprint),
+                        figures.executions,
+                        figures.authority,
+                        figures.follower});
     }
     return sums;
 }

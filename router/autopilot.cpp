@@ -215,9 +215,11 @@ Decision Autopilot::enter(const Where& where, Moment now) {
 Decision Autopilot::watch(const Where& where, const Figures& figures, Moment now) {
     const PlanStep& present = *step();
     if (is_watched(present.deed)) return judge_watched(where, figures, now);
-    if (const std::string obstacle = in_the_way(present, where); !obstacle.empty())
-        return hold("not_ready", obstacle);
     const std::string reached = satisfied(present, where);
+    // Once it is made, a change of authority is watched, whatever would be in the way of another.
+    const bool made = present.deed == Deed::cutover && !reached.empty();
+    if (const std::string obstacle = in_the_way(present, where); !obstacle.empty() && !made)
+        return hold("not_ready", obstacle);
     const bool once = present.deed == Deed::rehearse || present.deed == Deed::finish;
     if (!reached.empty() || once)
         return advance(where, once ? title(present) + " is done" : reached);

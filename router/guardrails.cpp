@@ -129,14 +129,17 @@ private:
                    whole(rails_.differences_max) + "): `segue verify` lists what does");
     }
 
-    // The worst one: a total would hide one statement without its index among many.
+    // The worst one: a total would hide one statement without its index among many. Suspected is
+    // the side that has just been given work: the follower, and in a soak the authority.
     void look_at_latency() {
+        const bool soak = step_.deed == Deed::soak;
         double worst = 0;
         std::string reason;
         for (const auto& [statement, sums] : figures_.statements) {
             StatementFigure since = sums;
             const auto before = watch_.first().statements.find(statement);
             if (before != watch_.first().statements.end()) {
+                if (since.compared < before->second.compared) continue;  // It began anew.
                 since.compared -= before->second.compared;
                 since.authority -= before->second.authority;
                 since.follower -= before->second.follower;
@@ -144,12 +147,15 @@ private:
             if (since.compared < rate_samples_min) continue;
             const auto count = static_cast<double>(since.compared);
             const Seconds authority = since.authority / count, follower = since.follower / count;
-            if (follower - authority <= rails_.latency_slack) continue;
-            const double ratio = follower / std::max(authority, Seconds{1e-6});
+            const Seconds suspected = soak ? authority : follower;
+            const Seconds other = soak ? follower : authority;
+            if (suspected - other <= rails_.latency_slack) continue;
+            const double ratio = suspected / std::max(other, Seconds{1e-6});
             if (ratio <= rails_.latency_ratio_max || ratio <= worst) continue;
             worst = ratio;
-            reason = "a statement takes " + milliseconds(follower) + " on the follower and " +
-                     milliseconds(authority) + " on the authority, " + plain(ratio) +
+            reason = "a statement takes " + milliseconds(suspected) + " on the " +
+                     (soak ? "authority" : "follower") + " and " + milliseconds(other) +
+                     " on the " + (soak ? "follower" : "authority") + ", " + plain(ratio) +
                      " times as long (at most " + plain(rails_.latency_ratio_max) +
                      "): `segue status --json` names it in shadow_statements";
         }

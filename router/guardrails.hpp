@@ -34,7 +34,7 @@ struct StatementFigure {
 
 struct Figures {
     Counters counters;
-    std::map<std::string, StatementFigure> statements;  // By the statement without its values.
+    std::map<std::string, StatementFigure> statements;  // By its fingerprint.
 };
 
 // A statement that was compared less often than this says nothing of its latency, and fewer

@@ -24,9 +24,12 @@ constexpr const char* columns =
     "mirror,"
     " shadow_percent, shift_percent, system_identifier, timeline, shift_scope";
 
-// A migration that an earlier build has started.
+// A migration that an earlier build has started. A fenced side lets nobody but the mover do it.
+constexpr const char* as_mover =
+    "SELECT set_config('segue.mover', migration_id, false) FROM segue.control";
 constexpr const char* add_columns =
     "ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT ''";
+constexpr const char* as_nobody = "SELECT set_config('segue.mover', '', false)";
 
 std::optional<Side> parse_side(std::string_view text) {
     for (const Side side : {Side::source, Side::target}) {
@@ -132,8 +135,7 @@ public:
         glanced_ = false;
         auto rows = link_.run(read_sql(), Parameters{}, deadline());
         if (!rows && rows.error().sqlstate == undefined_column) {
-            if (const auto added = link_.run(add_columns, std::nullopt, deadline()); !added)
-                return added.error();
+            if (const Status added = add_missing_columns(); !added) return added.error();
             rows = link_.run(read_sql(), Parameters{}, deadline());
         }
         if (rows) return record_of(*rows);
@@ -229,6 +231,17 @@ public:
     }
 
 private:
+    Status add_missing_columns() {
+        for (const char* sql : {as_mover, add_columns}) {
+            if (const auto done = link_.run(sql, std::nullopt, deadline()); !done) {
+                (void)link_.run(as_nobody, std::nullopt, deadline());
+                return done.error();
+            }
+        }
+        const auto done = link_.run(as_nobody, std::nullopt, deadline());
+        return done ? Status{Done{}} : Status{done.error()};
+    }
+
     static std::string read_sql() {
         return std::string{"SELECT "} + columns + " FROM segue.control";
     }

@@ -63,6 +63,12 @@ BEGIN
     RETURN NEXT line;
   END LOOP;
 END $body$)sql";
+// The fence of a follower lets nobody but the mover make anything.
+constexpr const char* as_mover =
+    "DO $$ BEGIN IF pg_catalog.to_regclass('segue.control') IS NOT NULL THEN"
+    " PERFORM pg_catalog.set_config('segue.mover', migration_id, true) FROM segue.control;"
+    " END IF; END $$";
+constexpr const char* as_nobody = "SELECT pg_catalog.set_config('segue.mover', '', true)";
 constexpr const char* call_plan_function =
     "SELECT * FROM pg_temp.segue_plan($1::text[], $2::text[], $3, $4)";
 
@@ -107,9 +113,11 @@ private:
         const auto super = execute("SELECT pg_catalog.current_setting('is_superuser')");
         if (!super) return;
         const bool gives = super->at(0, 0) == "on";
+        execute(as_mover);
         if (!gives) execute("SET LOCAL ROLE " + role);
         execute(plan_function);
         if (gives) execute("ALTER FUNCTION pg_temp.segue_plan OWNER TO " + role);
+        execute(as_nobody);
     }
 
     void find_settings() {

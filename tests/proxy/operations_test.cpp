@@ -20,6 +20,17 @@ using test::Desk;
 using test::Trouble;
 using test::World;
 
+TEST(Operations, RefusesArgumentsOfTheWrongTypeAndGoesOn) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    for (const auto& [verb, arguments] : std::vector<std::pair<std::string, json>>{
+             {"mirror", {{"mode", 5}}}, {"finish", {{"unfence", 1}}}, {"verify", {{"last", 1}}}}) {
+        EXPECT_EQ(desk.run(verb, arguments).exit_code, 2) << verb;
+    }
+    EXPECT_EQ(desk.run("pause").exit_code, 0);
+}
+
 TEST(Operations, ServeTheSourceWhereNothingIsMoved) {
     World world;
     Desk desk{world};

@@ -192,6 +192,18 @@ TEST(Guardrails, ALatencyWithinTheSlackIsNone) {
     EXPECT_EQ(rig.pass().finding, Finding::breach);
 }
 
+// In a soak the authority is the new server, and the old one may be as slow as it likes.
+TEST(Guardrails, ASoakSuspectsTheAuthority) {
+    Rig quick{step(Deed::soak, 10)};
+    quick.add("SELECT 1", 1000, 1, 50);
+    EXPECT_NE(quick.pass(20).finding, Finding::breach);
+    Rig slow{step(Deed::soak, 10)};
+    slow.add("SELECT 1", 1000, 50, 1);
+    const Judgement breach = slow.pass(20);
+    EXPECT_EQ(breach.finding, Finding::breach);
+    EXPECT_NE(breach.reason.find("on the authority and 1"), std::string::npos) << breach.reason;
+}
+
 TEST(Guardrails, AFollowerThatLagsOrIsGoneTakesNoReadsButTakesNoCutoverBack) {
     for (const bool gone : {false, true}) {
         for (const auto& [of, finding] : {std::pair{step(Deed::shift, 50), Finding::breach},
