@@ -9,12 +9,21 @@
 #include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
 #include "backfill/postgres/ddl_text.hpp"
+#include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
 
 namespace {
+
+// What was dumped and restored is told in other words. An index that could not be built is none: no
+// event has told of it.
+std::vector<std::string> comparable(std::vector<std::string> look) {
+    std::erase_if(look, [](const std::string& line) { return line.ends_with(" INVALID"); });
+    for (std::string& line : look) line = canonical_definition(line);
+    return look;
+}
 
 // IF EXISTS, or IF NOT EXISTS, and it was so.
 constexpr const char* did_nothing = "there it has nothing to do";
@@ -39,7 +48,7 @@ Record read_record(const SchemaChange& change) {
         if (column == "place") record.place = std::atoi(value.c_str());
         if (column == "objects") record.objects = parse_text_array(value);
         if (column == "settings") record.settings = parse_text_array(value);
-        if (column == "look") record.look = parse_text_array(value);
+        if (column == "look") record.look = comparable(parse_text_array(value));
         if (column == "missing") record.missing = parse_text_array(value);
         if (column == "code") record.code = parse_text_array(value);
     }
@@ -90,7 +99,7 @@ Result<std::vector<std::string>> look_of(Connection& follower, const Record& rec
     const auto rows =
         follower.execute("SELECT segue.ddl_look($1::text[])", {text_array(plain_names(record))});
     if (!rows) return rows.error();
-    std::vector<std::string> look = parse_text_array(rows->at(0, 0));
+    std::vector<std::string> look = comparable(parse_text_array(rows->at(0, 0)));
     if (record.without_constraints) std::erase_if(look, is_left_for_later);
     return look;
 }

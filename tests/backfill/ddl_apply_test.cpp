@@ -434,6 +434,36 @@ TEST_F(DdlApply, StopsAtARenameWhileTablesAreCopied) {
     databases_->run(Side::source, "SET segue.mover = 'id-1'; DROP SCHEMA app_two CASCADE");
 }
 
+// A dump tells a list of varchar in other words, and so does whoever reads what it has restored.
+TEST_F(DdlApply, GoesOnOverTablesThatCameFromADump) {
+    const std::string table = "CREATE TABLE app.t (id int PRIMARY KEY, state varchar(9), CHECK (";
+    databases_->run(
+        Side::source,
+        "SET segue.mover = 'id-1'; SET ROLE ddl_app; " + table + "state IN ('new', 'old')))");
+    const std::string dumped = on_source(
+        "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint"
+        " WHERE conrelid = 'app.t'::regclass AND contype = 'c'");
+    databases_->run(Side::target,
+                    "SET segue.mover = 'id-1'; SET ROLE ddl_app; " + table + dumped + "))");
+    EXPECT_NE(on_target("SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint"
+                        " WHERE conrelid = 'app.t'::regclass AND contype = 'c'"),
+              dumped)
+        << "they are told alike: this shows nothing";
+    EXPECT_EQ(both("ALTER TABLE app.t ADD COLUMN v int"), "");
+    EXPECT_EQ(both("CREATE INDEX ON app.t (v)"), "");
+}
+
+// No event tells of an index that could not be built, and it stays behind on the authority.
+TEST_F(DdlApply, GoesOnOverAnIndexThatCouldNotBeBuilt) {
+    EXPECT_EQ(both("CREATE TABLE app.t (i int)"), "");
+    app("INSERT INTO app.t VALUES (1), (1)");
+    EXPECT_EQ(app_->attempt("CREATE UNIQUE INDEX CONCURRENTLY twice ON app.t (i)").sqlstate,
+              "23505");
+    EXPECT_EQ(on_source("SELECT count(*) FROM pg_index WHERE NOT indisvalid"), "1");
+    EXPECT_EQ(both("ALTER TABLE app.t ADD COLUMN v int"), "");
+    EXPECT_EQ(both("DROP INDEX app.twice"), "");
+}
+
 TEST_F(DdlApply, RefusesARoleOrATextThatIsNotThere) {
     databases_->run(Side::source,
                     "DROP ROLE IF EXISTS ddl_absent; CREATE ROLE ddl_absent SUPERUSER");

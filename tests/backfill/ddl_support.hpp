@@ -77,6 +77,7 @@ protected:
         return databases_->value(side, "SELECT rolsuper FROM pg_roles WHERE rolname = 'ddl_app'") ==
                "t";
     }
+    std::string on_source(const std::string& sql) { return databases_->value(Side::source, sql); }
     std::string on_target(const std::string& sql) { return databases_->value(Side::target, sql); }
 
     // What was captured since the last call, in one transaction of the follower. Empty: all of it
