@@ -316,17 +316,12 @@ Status Operations::wait_for_follower(Side authority, std::chrono::milliseconds t
 }
 
 // What is promised of a lost side is read from the record: sync is on it only while the gate is
-// closed, and once everything that was acknowledged before that is on the follower.
+// closed.
 Status Operations::set_mirror(Mirror mirror) {
     const ControlRecord record = *parts_.board.read().record;
     Sessions& sessions = parts_.change.sessions;
     const bool closing = mirror == Mirror::sync && record.knobs.mirror != Mirror::sync;
-    if (closing) {
-        sessions.set_gate(true);
-        const Status near = wait_for_follower(record.authority, gate_settle_max);
-        if (!near) sessions.set_gate(false);
-        if (!near) return near;
-    }
+    if (closing) sessions.set_gate(true);
     const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = mirror; });
     if (!written && closing) sessions.set_gate(false);
     if (!written) return written.error();

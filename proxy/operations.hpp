@@ -45,8 +45,6 @@ inline constexpr std::uint64_t forced_epoch_step = 1000;
 inline constexpr std::chrono::hours required_verdict_age_max{24};
 // Likewise, where it began: a large database takes days.
 inline constexpr std::chrono::hours required_comparison_age_max{7 * 24};
-// While sync begins, commits wait for the follower already; beyond it the verb is given up.
-inline constexpr std::chrono::milliseconds gate_settle_max{2000};
 inline constexpr const char* copy_invalid =
     "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
     "segue on both sides, "
