@@ -94,6 +94,7 @@ std::string opening(std::mt19937& random) {
 TEST_F(Hostile, TenThousandConnectionAttemptsDisturbNobody) {
     constexpr int attempts = 10'000;
     constexpr long memory_grown_max_kb = 128 * 1024;  // A thousand of them may be under way.
+    constexpr std::size_t own_connections_max = 4;    // Segue's own may have come meanwhile.
     const std::size_t files = segue().open_files();
     const long memory = segue().memory_peak_kb();
     {
@@ -107,7 +108,8 @@ TEST_F(Hostile, TenThousandConnectionAttemptsDisturbNobody) {
     }
     EXPECT_TRUE(segue().running());
     EXPECT_LT(segue().memory_peak_kb() - memory, memory_grown_max_kb);
-    EXPECT_TRUE(eventually(60s, [&] { return segue().open_files() <= files; }))
+    EXPECT_TRUE(
+        eventually(60s, [&] { return segue().open_files() <= files + own_connections_max; }))
         << segue().open_files() << " instead of " << files;
     EXPECT_EQ(Sql{move->through()}.value("SELECT 1"), "1");
 }
