@@ -47,6 +47,11 @@ int relay_threads(const Config& config) {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
+// Who looks has a core for that time, and the server it waits for needs another one.
+std::chrono::microseconds longest_look(const Config& config) {
+    return std::thread::hardware_concurrency() > 1 ? config.look : std::chrono::microseconds{0};
+}
+
 Result<AdminTokens> read_tokens(const Config& config) {
     AdminTokens tokens;
     const auto take = [](const char* key, const std::string& file, std::string& into) -> Status {
@@ -143,6 +148,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       registry_({relay_threads(config),
                  config.relay_threads > 0 ? 0 : sessions_before_last_core,
                  config.io_uring,
+                 longest_look(config),
                  {config.mirror_policy, config.mirror_bound},
                  config.carry_temporary_max,
                  config.move_percent},

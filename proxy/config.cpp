@@ -21,6 +21,7 @@ namespace {
 
 // Four times this must fit into state_reply_size_max: rows as COPY writes them.
 constexpr std::int64_t carry_temporary_kb_max = 4096;
+constexpr std::int64_t look_us_max = 1000;
 constexpr std::int64_t milliseconds_max = 24 * 3600 * 1000;
 constexpr std::size_t migration_name_max =
     40;  // With prefix and side a slot's name must stay below 64.
@@ -393,6 +394,8 @@ void read_limits(ConfigReader& reader, Config& config) {
     }
     config.relay_threads = static_cast<int>(reader.whole("relay_threads", 0, 256).value_or(0));
     config.io_uring = reader.boolean("io_uring").value_or(config.io_uring);
+    config.look = std::chrono::microseconds{
+        reader.whole("look_us", 0, look_us_max).value_or(config.look.count())};
     config.copy_workers =
         static_cast<int>(reader.whole("copy_workers", 1, 64).value_or(config.copy_workers));
     config.clients_max = static_cast<std::uint32_t>(

@@ -82,6 +82,7 @@ struct Config {
     // Ours beyond INTERFACE, all with defaults:
     int relay_threads = 0;                           // [limits] relay_threads; 0: see the example.
     bool io_uring = true;                            // [limits] io_uring
+    std::chrono::microseconds look{100};             // [limits] look_us; 0: never.
     int copy_workers = 2;                            // [limits] copy_workers
     std::uint32_t clients_max = 10000;               // [limits] clients
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms

@@ -19,6 +19,7 @@ RelayThread::RelayThread(RelayPeers peers)
     : peers_(peers),
       epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+      lone_(peers.looking == nullptr ? std::chrono::microseconds{0} : peers.look, peers.looking),
       scratch_(scratch_size) {
     assert(epoll_fd_ >= 0 && wake_fd_ >= 0);
     epoll_event event{};

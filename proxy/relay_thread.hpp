@@ -23,6 +23,7 @@
 
 #include "backfill/applied_position.hpp"
 #include "proxy/gate_status.hpp"
+#include "proxy/lone_session.hpp"
 #include "proxy/positions.hpp"
 #include "proxy/relay.hpp"
 #include "proxy/session_directory.hpp"
@@ -53,7 +54,9 @@ struct RelayPeers {
     Shadow* shadow = nullptr;  // Null: none is shadowed.
     // Gets the follower's connection of that session into the session's state, some time.
     std::function<void(std::uint64_t)> prepare;
-    bool ring = true;  // Receive by io_uring where it is to be had.
+    bool ring = true;                      // Receive by io_uring where it is to be had.
+    std::chrono::microseconds look{0};     // Of LoneSession, with io_uring only.
+    std::atomic<bool>* looking = nullptr;  // Likewise; null: never.
     // Development: how often a session is moved at a boundary, and who prepares it.
     int move_percent = 0;
     std::function<void(std::uint64_t)> move;
@@ -222,6 +225,7 @@ private:
     int wake_fd_ = -1;
     std::unique_ptr<SocketRing> ring_;  // Null: epoll alone.
     bool ring_asked_for_ = false;
+    LoneSession lone_;
     std::thread thread_;
     std::atomic<std::size_t> session_count_{0};
 

@@ -16,6 +16,8 @@ namespace {
 // In a long turn the first answers do not wait for the last.
 constexpr int completions_per_submission = 64;
 
+constexpr std::chrono::microseconds no_look{0};
+
 // As epoll would tell of it.
 std::uint32_t events_of(RingOutcome outcome) {
     switch (outcome) {
@@ -47,6 +49,11 @@ void RelayThread::take_events(std::chrono::milliseconds timeout) {
         take_epoll_events(timeout);
         return;
     }
+    const auto longest_look = timeout.count() == 0 ? no_look : lone_.begin(turn_.now);
+    if (longest_look > no_look) {
+        ring_->look(longest_look);
+        lone_.looked();
+    }
     ring_->wait(timeout);
     begin_turn();
     for (int taken = 1; const auto completion = ring_->next(); ++taken) {
@@ -72,6 +79,7 @@ void RelayThread::take_epoll_events(std::chrono::milliseconds timeout) {
         }
         auto& slot = *reinterpret_cast<Slot*>(event.data.u64 & ~(server_bit | other_bit));
         if (slot.removed) continue;  // Earlier in this turn; it lies in the graveyard.
+        lone_.brought(&slot);
         if ((event.data.u64 & other_bit) != 0) {
             slot.relay.on_other(event.events, turn_);
         } else {
@@ -89,6 +97,7 @@ void RelayThread::take_completion(const RingCompletion& completion) {
         tell(slot, server, EPOLLOUT);
         return settle(slot);
     }
+    lone_.brought(&slot);
     Watched& watched = server ? slot.server : slot.client;
     watched.receiving = watched.cancelling = false;
     if (slot.removed) return;

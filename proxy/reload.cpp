@@ -59,6 +59,7 @@ constexpr Key kept_keys[] = {
     key<&Config::retained_log_bytes_max>("[limits] retained_log_mb"),
     key<&Config::relay_threads>("[limits] relay_threads"),
     key<&Config::io_uring>("[limits] io_uring"),
+    key<&Config::look>("[limits] look_us"),
     key<&Config::copy_workers>("[limits] copy_workers"),
     key<&Config::log_format>("[log] format"),
     key<&Config::pg_bin>("[tools] pg_bin"),

@@ -80,6 +80,8 @@ SessionRegistry::SessionRegistry(RegistrySettings settings, RegistryPeers peers)
             id, other(peers_.traffic->authority.load()), Clock::now() + prepare_wait_max);
     };
     own.ring = settings_.io_uring;
+    own.look = settings_.look;
+    own.looking = &looking_;
     own.move_percent = settings_.move_percent;
     own.move = [this](std::uint64_t id) { mover_.move_soon(id, Clock::now() + prepare_wait_max); };
     for (int i = 0; i < std::max(settings_.relay_threads, 1); ++i) {

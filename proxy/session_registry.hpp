@@ -36,6 +36,7 @@ struct RegistrySettings {
     // The last of several threads gets no session before each of the others has as many.
     std::size_t sessions_before_last_thread = 0;
     bool io_uring = true;
+    std::chrono::microseconds look{0};  // RelayPeers::look
     GatePolicy gate;
     std::size_t carry_temporary_max = 0;  // Config::carry_temporary_max
     int move_percent = 0;                 // Config::move_percent
@@ -109,6 +110,7 @@ private:
     RegistrySettings settings_;
     RegistryPeers peers_;
     GateStatus gate_status_;
+    std::atomic<bool> looking_{false};  // RelayPeers::looking
     SessionDirectory directory_;
     std::vector<std::unique_ptr<RelayThread>> threads_;
     SessionMover mover_;

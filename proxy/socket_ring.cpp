@@ -35,6 +35,15 @@ RingOutcome outcome_of(int result) {
     return RingOutcome::broken;
 }
 
+// Between two looks at memory that another processor writes.
+void relax() {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+}
+
 // Whatever else a call says can never end well by calling again.
 void check_call(int result) {
     assert(result >= 0 || result == -EINTR || result == -EAGAIN || result == -EBUSY ||
@@ -52,8 +61,8 @@ std::unique_ptr<SocketRing> SocketRing::open(int epoll_fd, RingSizes sizes) {
 
 bool SocketRing::set_up(RingSizes sizes) {
     io_uring_params parameters{};
-    parameters.flags =
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+    parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                       IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE;
     parameters.cq_entries = sizes.completions;
     if (io_uring_queue_init_params(sizes.submissions, &ring_, &parameters) < 0) return false;
     opened_ = true;
@@ -160,11 +169,27 @@ void SocketRing::watch_epoll() {
     io_uring_sqe_set_data64(&asked, epoll_key);
 }
 
-void SocketRing::wait(std::chrono::milliseconds timeout) {
+void SocketRing::begin_wait() {
     if (buffer_in_use_) give_buffer_back();
     entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(next_));
     next_ = 0;
     watch_epoll();
+}
+
+void SocketRing::look(std::chrono::microseconds longest) {
+    begin_wait();
+    submit();
+    const auto until = std::chrono::steady_clock::now() + longest;
+    while (entries_.empty()) {
+        // The kernel has something, but lets it complete only inside a call.
+        const unsigned flags = io_uring_smp_load_acquire(ring_.sq.kflags);
+        if ((flags & IORING_SQ_TASKRUN) != 0 || std::chrono::steady_clock::now() >= until) return;
+        relax();
+    }
+}
+
+void SocketRing::wait(std::chrono::milliseconds timeout) {
+    begin_wait();
     if (!entries_.empty() || timeout.count() == 0) {
         check_call(io_uring_submit_and_get_events(&ring_));
     } else if (timeout.count() < 0) {

@@ -85,6 +85,9 @@ public:
     // Memory for whoever prepares what is to be sent.
     std::string& scratch() { return scratch_; }
 
+    // Submits and looks, without sleeping, until something has come, for so long at most. `wait`
+    // follows, and takes it.
+    void look(std::chrono::microseconds longest);
     // Submits and waits until something completes, up to `timeout`; negative: for ever. Returns at
     // once while completions are left.
     void wait(std::chrono::milliseconds timeout);
@@ -114,6 +117,7 @@ private:
     bool set_up(RingSizes sizes);
     io_uring_sqe& entry();
     void watch_epoll();
+    void begin_wait();
     bool tells_of_short_sends();
     void submitted();
     void take_completed();

@@ -70,7 +70,8 @@ TEST(Config, TakesEveryKey) {
         "[tables]\nexclude = [\"public.junk\"]\nwithout_key = \"refuse\"\n"
         "[mirror]\npolicy = \"bounded\"\nbound_ms = 50\n"
         "[cutover]\ndrain_ms = 10\ndeadline_ms = 20\nrequire_verify = true\n"
-        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\nio_uring = false\ncopy_workers = "
+        "[limits]\nretained_log_mb = 1\nrelay_threads = 3\nio_uring = false\nlook_us = "
+        "20\ncopy_workers = "
         "4\nclients = 5\nlogin_ms "
         "= 6\n"
         "[sessions]\ncarry_temporary_kb = 7\n"
@@ -97,6 +98,7 @@ TEST(Config, TakesEveryKey) {
     EXPECT_TRUE(config->require_verify);
     EXPECT_EQ(config->relay_threads, 3);
     EXPECT_FALSE(config->io_uring);
+    EXPECT_EQ(config->look.count(), 20);
     EXPECT_EQ(config->clients_max, 5u);
     EXPECT_EQ(config->carry_temporary_max, 7u * 1024);
 }

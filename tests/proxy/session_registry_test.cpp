@@ -105,7 +105,8 @@ struct SessionRegistryTest : testing::Test {
         peers.control = context.get_executor();
         peers.traffic = &traffic;
         peers.opener = dialer.get();
-        registry = std::make_unique<SessionRegistry>(RegistrySettings{2, 0, true, {}}, peers);
+        registry = std::make_unique<SessionRegistry>(
+            RegistrySettings{.relay_threads = 2, .gate = {}}, peers);
         registry->start();
         const auto count = [this] { return registry->session_count(); };
         services = std::make_shared<LoginServices>(LoginServices{

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <random>
+#include <thread>
 
 #include "proxy/outbox.hpp"
 #include "relay_rig.hpp"
@@ -84,6 +85,33 @@ TEST_F(Ring, ReceivesOnceForEachTimeItIsAsked) {
     EXPECT_FALSE(turn());
     ring->receive(socket.fd(), key);
     EXPECT_EQ(text(wait().bytes), "two");
+}
+
+// A look sends what was gathered, ends with whatever the ring or the epoll has, and takes nothing.
+TEST_F(Ring, LooksUntilSomethingHasCome) {
+    ring->receive(socket.fd(), key);
+    const auto began = std::chrono::steady_clock::now();
+    ring->look(2ms);
+    EXPECT_GE(std::chrono::steady_clock::now() - began, 2ms);
+    EXPECT_FALSE(turn());
+
+    Outbox outbox;
+    ring->send(socket.fd(), bytes("asked"), outbox, key);
+    std::thread answers{[this] {
+        while (peer->heard().empty()) std::this_thread::yield();
+        peer->say("answered");
+    }};
+    ring->look(60s);
+    answers.join();
+    EXPECT_EQ(text(wait().bytes), "answered");
+
+    const int event = ::eventfd(1, EFD_NONBLOCK);
+    epoll_event wanted{};
+    wanted.events = EPOLLIN;
+    ASSERT_EQ(::epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event, &wanted), 0);
+    ring->look(60s);
+    EXPECT_EQ(wait().outcome, RingOutcome::epoll);
+    ::close(event);
 }
 
 TEST_F(Ring, TellsHowAStreamHasEnded) {
