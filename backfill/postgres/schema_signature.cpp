@@ -33,7 +33,9 @@ constexpr const char* signature_end = R"sql()
     UNION ALL
     SELECT m.name, 'column', a.attname,
            concat_ws(' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'NOT NULL' END,
-                     'identity ' || nullif(a.attidentity::text, ''), 'generated ' || nullif(a.attgenerated::text, ''),
+                     -- From 17 on partitions have the identity of their table, before they have none.
+                     CASE WHEN NOT m.relispartition THEN 'identity ' || nullif(a.attidentity::text, '') END,
+                     'generated ' || nullif(a.attgenerated::text, ''),
                      'default ' || pg_get_expr(d.adbin, d.adrelid),
                      CASE WHEN a.attcollation <> t.typcollation
                           THEN 'collate ' || (SELECT collname FROM pg_collation l WHERE l.oid = a.attcollation) END)

@@ -63,5 +63,29 @@ TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
     EXPECT_EQ(different->size(), 1u);
 }
 
+// Up to PostgreSQL 16 only a table that is attached can have one, from 17 on every partition has
+// its table's: on the servers of a move to a newer one they differ, and nobody can make them the
+// same.
+TEST(SchemaSignature, APartitionOfATableWithAnIdentityMayHaveItOrNot) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    const std::string table =
+        "CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY, n int) PARTITION BY LIST (n);";
+    databases.run(Side::source, table + "CREATE TABLE t_1 PARTITION OF t FOR VALUES IN (1)");
+    databases.run(Side::target,
+                  table +
+                      "CREATE TABLE t_1 (id int NOT NULL, n int);"
+                      "ALTER TABLE t ATTACH PARTITION t_1 FOR VALUES IN (1);"
+                      "ALTER TABLE t_1 ALTER id ADD GENERATED ALWAYS AS IDENTITY");
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    const auto conflicts = target_conflicts(source, target, {});
+    ASSERT_TRUE(conflicts);
+    for (const TargetConflict& conflict : *conflicts) ADD_FAILURE() << conflict.text;
+    databases.run(Side::target, "ALTER TABLE t ALTER id DROP IDENTITY");
+    const auto different = target_conflicts(source, target, {});
+    ASSERT_TRUE(different);
+    EXPECT_EQ(different->size(), 1u);
+}
+
 }  // namespace
 }  // namespace segue::backfill::postgres

@@ -88,15 +88,14 @@ void create_schema_of_version(const PostgresServer& source, int version) {
             "INSERT INTO app.one_null VALUES (1, NULL), (2, 2);"
             "CREATE VIEW app.careful WITH (security_invoker = on) AS SELECT * FROM app.one_null");
     }
-    if (version >= 17) {
-        app.query(
-            "CREATE TABLE app.numbered (id int GENERATED ALWAYS AS IDENTITY, part int, PRIMARY KEY "
-            "(id, part))"
-            " PARTITION BY LIST (part);"
-            "CREATE TABLE app.numbered_1 PARTITION OF app.numbered FOR VALUES IN (1);"
-            "CREATE TABLE app.numbered_2 PARTITION OF app.numbered FOR VALUES IN (2);"
-            "INSERT INTO app.numbered (part) SELECT 1 + i % 2 FROM generate_series(1, 20) i");
-    }
+    // Partitions have their table's identity from 17 on, and none before.
+    app.query(
+        "CREATE TABLE app.numbered (id int GENERATED ALWAYS AS IDENTITY, part int, PRIMARY KEY "
+        "(id, part))"
+        " PARTITION BY LIST (part);"
+        "CREATE TABLE app.numbered_1 PARTITION OF app.numbered FOR VALUES IN (1);"
+        "CREATE TABLE app.numbered_2 PARTITION OF app.numbered FOR VALUES IN (2);"
+        "INSERT INTO app.numbered (part) SELECT 1 + i % 2 FROM generate_series(1, 20) i");
     if (version >= 18) {
         app.query(
             "CREATE TABLE app.virtual (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2));"
@@ -126,7 +125,7 @@ void change_rows_of_version(Sql& client, int version, int round) {
         client.query("UPDATE app.spans SET days = days + '{[2026-03-01,2026-03-09)}' WHERE id = " +
                      n);
     if (version >= 15) client.query("UPDATE app.one_null SET v = " + id + " WHERE id = 2");
-    if (version >= 17) client.query("INSERT INTO app.numbered (part) VALUES (1 + " + n + " % 2)");
+    client.query("INSERT INTO app.numbered (part) VALUES (1 + " + n + " % 2)");
     if (version >= 18) {
         client.query("INSERT INTO app.virtual VALUES (" + id + ")");
         client.query("INSERT INTO app.late_not_null VALUES (" + id + ", 1, 1)");
