@@ -29,7 +29,7 @@ TEST(MoverChild, DISABLED_Run) {
                           ? router::Backfill::consistent
                           : router::Backfill::copying;
     ASSERT_TRUE(mover->start(record));
-    test::eventually(std::chrono::minutes{5}, [] { return false; });
+    test::within(std::chrono::minutes{5}, [] { return false; });
 }
 
 class MoverCrash : public MoverTest {
@@ -144,9 +144,9 @@ TEST_F(MoverCrash, ChunksAreExactWhileCommitsAreInvisible) {
         };
         while (!over) {
             set("'nobody'");
-            test::eventually(300ms, [&] { return over.load(); });
+            test::within(300ms, [&] { return over.load(); });
             set("''");
-            test::eventually(50ms, [&] { return over.load(); });
+            test::within(50ms, [&] { return over.load(); });
         }
         set("''");
     };

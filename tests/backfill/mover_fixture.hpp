@@ -88,7 +88,9 @@ protected:
         // A mover that was just started may still be opening its streams.
         ASSERT_TRUE(test::eventually(60s, [&] { return bool{mover->nudge(authority)}; }))
             << problems();
-        ASSERT_TRUE(mover->applied(authority).wait_for(*end, Clock::now() + 60s)) << problems();
+        ASSERT_TRUE(
+            mover->applied(authority).wait_for(*end, Clock::now() + 60s * test::busy_factor))
+            << problems();
     }
 
     void expect_same() {

@@ -98,7 +98,7 @@ TEST_F(MoverTest, CutsALargeTableAndSurvivesRestartsWhileKeysMove) {
             return databases->value(Side::target, "SELECT count(*) FROM segue.chunk");
         };
         const std::string before = loaded();
-        test::eventually(5s, [&] { return loaded() != before; });
+        test::within(5s, [&] { return loaded() != before; });
         mover.reset();
     }
     start();

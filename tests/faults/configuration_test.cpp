@@ -36,7 +36,7 @@ TEST_P(WrongConfiguration, IsSaidAndDoesNothing) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     ASSERT_TRUE(move.copy());
-    move.segue().expect_done({"mirror", "sync"});
+    ASSERT_TRUE(move.segue().until_done({"mirror", "sync"}));
     Workload clients{{move.through()}};
     clients.start();
     const auto lease = [&] {
@@ -69,7 +69,7 @@ TEST_P(WrongConfiguration, IsSaidAndDoesNothing) {
         EXPECT_EQ(lease(), leases);
         EXPECT_EQ(record(), records);
     }
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     ASSERT_TRUE(clients.wait_for_more(30));
     clients.stop();
     expect_no_client_noticed(clients.report());
@@ -106,7 +106,7 @@ TEST(OtherDatabase, OfTheSameServersIsAnotherMigration) {
     other.run();
     EXPECT_EQ(other.verb({"cutover"}).exit_code, 1);
     EXPECT_EQ((*other.status())["backfill"]["state"], "none");
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     EXPECT_EQ(move.target().value("SELECT authority FROM segue.control", "shop"), "target");
 }
 

@@ -80,7 +80,7 @@ TEST(ServerCrashes, OfEitherServerAtAnyTime) {
             over = true;
         }};
         for (int crashes = 0; crashes < 4 && !over; ++crashes) {
-            life.workload().wait_for_more(std::uniform_int_distribution<int>{1, 100}(random), 10s);
+            life.workload().wait_for_more(std::uniform_int_distribution<int>{1, 100}(random), 2s);
             if (over) break;
             Migration& migration = life.migration();
             (crashes % 2 == 0 ? migration.target() : migration.source()).restart(Stop::immediate);

@@ -188,7 +188,7 @@ TEST(TwoSegues, OnOneMigrationDoNotFightForIt) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     ASSERT_TRUE(move.copy());
-    move.segue().expect_done({"mirror", "sync"});
+    ASSERT_TRUE(move.segue().until_done({"mirror", "sync"}));
     const auto generation = [&] {
         return move.target().value("SELECT generation FROM segue.lease", "shop");
     };
@@ -232,7 +232,7 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
         SegueProcess second{move.segue_options()};
         second.run();
         ASSERT_TRUE(second.wait_status("/rollback_ready", true, 60s));
-        second.expect_done({"cutover"});
+        ASSERT_TRUE(second.change("cutover"));
         ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
         // Refused by the fence, or ended already.
         EXPECT_FALSE(asleep.attempt("INSERT INTO app.keyed VALUES (-71, 'frozen')").ok);
@@ -248,7 +248,7 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
     }
     // The other one has gone: it goes on with what that one has left.
     ASSERT_TRUE(move.segue().wait_status("/rollback_ready", true, 60s));
-    move.segue().expect_done({"rollback"});
+    ASSERT_TRUE(move.segue().change("rollback"));
     Sql client{move.through()};
     client.query("INSERT INTO app.keyed VALUES (-73, 'after')");
     move.expect_equal_soon();
@@ -320,7 +320,7 @@ TEST(TwoSegues, OneThatWasFrozenWhileTheOtherCutOverAndDiedGoesOnFromTheRecord) 
         SegueProcess second{move.segue_options()};
         second.run();
         ASSERT_TRUE(second.wait_status("/rollback_ready", true, 60s));
-        second.expect_done({"cutover"});
+        ASSERT_TRUE(second.change("cutover"));
     }
     ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
     ASSERT_TRUE(move.segue().wait_status("/authority", "target", 60s)) << move.segue().log();

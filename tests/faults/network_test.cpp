@@ -35,7 +35,7 @@ TEST(Network, AHalfOpenFollowerIsGivenUpAndFoundAgain) {
     };
     EXPECT_TRUE(eventually(90s, caught_up))
         << "the connections that hear nothing are kept for ever";
-    move.segue().expect_done({"mirror", "sync"});
+    ASSERT_TRUE(move.segue().until_done({"mirror", "sync"}));
     ASSERT_TRUE(workload.wait_for_more(30));
     workload.stop();
     expect_no_client_noticed(workload.report());
@@ -44,7 +44,11 @@ TEST(Network, AHalfOpenFollowerIsGivenUpAndFoundAgain) {
 
 TEST(Network, ASlowWayToTheFollowerIsOnlySlow) {
     SEGUE_NEEDS_POSTGRES();
-    DrivenLife life{301, with_cables()};
+    // Every step of a change goes there and back several times; on a busy machine the delay is the
+    // least of it.
+    MigrationOptions options = with_cables();
+    options.lines = {{"cutover", "drain_ms = 10000"}, {"cutover", "deadline_ms = 30000"}};
+    DrivenLife life{301, options};
     life.migration().target_cable().delay(20ms);
     life.begin();
     life.live();
@@ -61,7 +65,7 @@ TEST(Network, ACutWayToTheAuthorityIsTheLossOfConnectionsAndOfNothingElse) {
     SEGUE_NEEDS_POSTGRES();
     Migration move{with_cables()};
     ASSERT_TRUE(move.copy());
-    move.segue().expect_done({"mirror", "sync"});
+    ASSERT_TRUE(move.segue().until_done({"mirror", "sync"}));
     Workload workload{{move.through()}};
     workload.start();
     for (Cable* cable : {&move.source_cable(), &move.target_cable(), &move.source_cable()}) {

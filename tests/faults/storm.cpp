@@ -14,7 +14,7 @@ using nlohmann::json;
 
 namespace {
 
-constexpr auto goal_limit = 180s;
+constexpr auto goal_limit = 180s * busy_factor;
 constexpr auto verb_limit = 60s;
 constexpr auto between_verbs = 50ms;
 
@@ -68,7 +68,7 @@ bool StormOperator::reach(const std::vector<std::string>& verb, const Goal& reac
         if (now && (*now)["verify"]["state"] == "different") different_ = true;
         if (now && reached(*now)) return true;
         if (now) say(verb);
-        eventually(between_verbs, [&] { return stopping_.load(); });
+        within(between_verbs, [&] { return stopping_.load(); });
     }
     return false;
 }
@@ -190,7 +190,7 @@ Storm::Gap Storm::random_gap() {
 }
 
 void Storm::wait(const Gap& gap) {
-    eventually(gap.length, [&] {
+    within(gap.length, [&] {
         return !segue().running() || (gap.until_goal && (operator_.goals_reached() > goals_seen_ ||
                                                          operator_.found_difference()));
     });

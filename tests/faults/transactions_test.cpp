@@ -100,7 +100,7 @@ TEST(OpenTransaction, RefusesACutoverUntilItEndsAndLosesNothing) {
     EXPECT_NE(refused.err.find("prepared transaction"), std::string::npos) << refused.err;
     EXPECT_NE(refused.err.find("later"), std::string::npos) << refused.err;
     preparing.query("COMMIT PREPARED 'later'");
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     preparing.query("UPDATE app.keyed SET body = 'after' WHERE id IN (-92, -93)");
     move.expect_equal_soon();
     EXPECT_EQ(move.target().value("SELECT count(*) FROM app.keyed WHERE body = 'after'", "shop"),

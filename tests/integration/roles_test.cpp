@@ -76,11 +76,11 @@ TEST(LeastPrivilege, IsEnoughForTheWholeLife) {
     ASSERT_TRUE(workload.wait_for_more(100));
     ASSERT_EQ(least.expect_done({"start"}).exit_code, 0);
     ASSERT_TRUE(least.wait_consistent());
-    least.expect_done({"mirror", "sync"});
+    ASSERT_TRUE(least.until_done({"mirror", "sync"}));
     ASSERT_TRUE(workload.wait_for_more(100));
     least.expect_done({"verify"});
     for (const char* verb : {"cutover", "rollback", "cutover"}) {
-        ASSERT_EQ(least.expect_done({verb}).exit_code, 0) << verb;
+        ASSERT_TRUE(least.change(verb));
         ASSERT_TRUE(workload.wait_for_more(100));
     }
     workload.stop();
@@ -135,8 +135,15 @@ TEST(LeastPrivilege, CheckNamesWhatIsTakenAway) {
         SCOPED_TRACE(one.code);
         PostgresServer& server = one.on_target ? move.target() : move.source();
         server.run(one.away, "shop");
-        const CommandResult checked = least.verb({"check"});
-        EXPECT_NE(checked.out.find(one.code), std::string::npos) << checked.out;
+        CommandResult checked;
+        // Its connections of the last time may be open for a moment longer than it, and count.
+        EXPECT_TRUE(eventually(10s,
+                               [&] {
+                                   checked = least.verb({"check"});
+                                   return checked.out.find(one.code) != std::string::npos;
+                               }))
+            << one.code << "\n"
+            << checked.out << checked.err;
         server.run(one.back, "shop");
     }
     const CommandResult checked = least.expect_done({"check"});

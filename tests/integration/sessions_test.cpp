@@ -87,7 +87,7 @@ TEST(Sessions, KeepSettingsRolePreparedStatementsAndListens) {
     for (int change = 0; change < 2; ++change) {
         SCOPED_TRACE(verbs[change]);
         other.query(std::string{"NOTIFY news, 'before "} + verbs[change] + ";'");
-        ASSERT_EQ(move.segue().expect_done({verbs[change]}).exit_code, 0);
+        ASSERT_TRUE(move.segue().change(verbs[change]));
         EXPECT_EQ(server_port(session.sql), std::to_string(ports[change]));
         session.expect_kept();
         other.query(std::string{"NOTIFY news, 'after "} + verbs[change] + ";'");
@@ -112,7 +112,9 @@ TEST(Sessions, SettingsOfTheStartupPacketAndThePassTlsStay) {
     ASSERT_TRUE(client.connected()) << client.error();
     for (const char* verb : {"", "cutover", "rollback"}) {
         SCOPED_TRACE(verb);
-        if (*verb != '\0') move.segue().expect_done({verb});
+        if (*verb != '\0') {
+            ASSERT_TRUE(move.segue().change(verb));
+        }
         EXPECT_EQ(client.value("SHOW application_name"), "startup");
         EXPECT_EQ(client.value("SHOW statement_timeout"), "77s");
         EXPECT_EQ(client.value("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"), "t");
@@ -130,7 +132,7 @@ TEST(Sessions, KeepTheStatementWithoutAName) {
     EXPECT_EQ(client.execute_prepared("", {"1"}).value(), source + ",1");
     for (const auto& [verb, port] : {std::pair{"cutover", target}, std::pair{"rollback", source}}) {
         SCOPED_TRACE(verb);
-        ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
+        ASSERT_TRUE(move.segue().change(verb));
         EXPECT_EQ(client.execute_prepared("", {"2"}).value(), port + ",2");
     }
 }
@@ -147,7 +149,7 @@ TEST(Sessions, AreToldWhatTheOtherServerIsConfiguredWith) {
     for (const auto& [verb, zone] :
          {std::pair{"cutover", "Asia/Tokyo"}, std::pair{"rollback", "UTC"}}) {
         SCOPED_TRACE(verb);
-        ASSERT_EQ(move.segue().expect_done({verb}).exit_code, 0);
+        ASSERT_TRUE(move.segue().change(verb));
         EXPECT_EQ(client.value("SHOW TimeZone"), zone);
         EXPECT_STREQ(PQparameterStatus(client.raw(), "TimeZone"), zone);
         EXPECT_EQ(client.value("SHOW IntervalStyle"), "sql_standard");
@@ -191,7 +193,7 @@ TEST(Sessions, TakeSmallTemporaryTablesWithThem) {
     const char* verbs[] = {"cutover", "rollback", "cutover"};
     for (int change = 0; change < 3; ++change) {
         SCOPED_TRACE(verbs[change]);
-        EXPECT_EQ(move.segue().expect_done({verbs[change]}).exit_code, 0);
+        EXPECT_TRUE(move.segue().change(verbs[change]));
         EXPECT_EQ(server_port(quiet), std::to_string(ports[change]));
         EXPECT_EQ(quiet.value("EXECUTE mine"), "hides the permanent one");
         quiet.query("BEGIN; INSERT INTO forgetful VALUES (1); COMMIT");
@@ -256,7 +258,7 @@ TEST(Sessions, PinnedOnesRefuseTheCutoverAndAreNamed) {
         EXPECT_EQ(server_port(late), std::to_string(move.source().port()));
         move.target().run("ALTER ROLE app PASSWORD '" + verifier + "'");
     }
-    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    EXPECT_TRUE(move.segue().change("cutover"));
     EXPECT_EQ(server_port(client), std::to_string(move.target().port()));
 }
 
@@ -274,16 +276,14 @@ TEST(Sessions, AnOpenTransactionPastTheDrainDeadlineLeavesNoTraceOfTheCutover) {
     slow.query("UPDATE app.account SET balance = balance - 5 WHERE id = 2");
     slow.query("COMMIT");
     other.query("INSERT INTO app.keyed VALUES (-5, 'goes on')");
-    const auto status = move.segue().status();
-    ASSERT_TRUE(status);
-    EXPECT_EQ((*status)["authority"], "source");
-    EXPECT_EQ((*status)["last_change"]["kind"], "abort");
-    EXPECT_EQ((*status)["sessions"]["held"], 0);
+    EXPECT_TRUE(move.segue().wait_status("/authority", "source"));
+    EXPECT_TRUE(move.segue().wait_status("/last_change/kind", "abort"));
+    EXPECT_TRUE(move.segue().wait_status("/sessions/held", 0));
     EXPECT_EQ(move.source().value("SELECT phase FROM segue.control", "shop"), "steady");
     Sql direct{move.direct(move.source())};
     direct.query("INSERT INTO app.keyed VALUES (-6, 'the fence is open')");
     move.expect_equal_soon();
-    EXPECT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    EXPECT_TRUE(move.segue().change("cutover"));
 }
 
 TEST(Sessions, RehearsalChangesNothing) {
@@ -293,7 +293,11 @@ TEST(Sessions, RehearsalChangesNothing) {
     Workload workload{{move.through()}};
     workload.start();
     ASSERT_TRUE(workload.wait_for_more(50));
-    const CommandResult rehearsed = move.segue().expect_done({"rehearse"});
+    CommandResult rehearsed;
+    ASSERT_TRUE(eventually(60s, [&] {
+        rehearsed = move.segue().verb({"rehearse"});
+        return rehearsed.exit_code == 0;
+    })) << rehearsed.err;
     EXPECT_NE(rehearsed.out.find("ms"), std::string::npos);
     ASSERT_TRUE(workload.wait_for_more(50));
     workload.stop();
@@ -310,7 +314,7 @@ TEST(Sessions, OtherDatabasesPassThroughAndStay) {
     ASSERT_TRUE(move.copy());
     Sql client{move.segue().url("elsewhere", "app", "app")};
     ASSERT_TRUE(client.connected()) << client.error();
-    ASSERT_EQ(move.segue().expect_done({"cutover"}).exit_code, 0);
+    ASSERT_TRUE(move.segue().change("cutover"));
     EXPECT_EQ(server_port(client), std::to_string(move.source().port()));
 }
 
@@ -322,7 +326,9 @@ TEST(Sessions, CancelReachesTheStatement) {
          {"", "cutover"}) {  // The key the client was given also works after a move.
         SCOPED_TRACE(verb);
         Sql client{move.through()};
-        if (*verb != '\0') move.segue().expect_done({verb});
+        if (*verb != '\0') {
+            ASSERT_TRUE(move.segue().change(verb));
+        }
         ASSERT_EQ(PQsendQuery(client.raw(), "SELECT pg_sleep(60)"), 1);
         PQflush(client.raw());
         PostgresServer& server = *verb == '\0' ? move.source() : move.target();

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -97,7 +98,13 @@ protected:
     std::string file() { return (move.segue().folder() / "certificate.json").string(); }
     json certified(std::vector<std::string> arguments, int exit_code) {
         arguments.insert(arguments.end(), {"--certificate", file()});
-        const CommandResult result = move.segue().verb(arguments);
+        std::filesystem::remove(file());
+        CommandResult result;
+        // Refused, and without one, where the mover is just not connected.
+        eventually(60s, [&] {
+            result = move.segue().verb(arguments);
+            return std::filesystem::exists(file());
+        });
         EXPECT_EQ(result.exit_code, exit_code) << result.out << result.err;
         return read_json(file());
     }
@@ -156,7 +163,7 @@ TEST_F(VerifyLife, FindsAndMendsExactlyTheRowsThatWereCorruptedUnderLoad) {
                   "5 4 4 done");
     }
     EXPECT_TRUE(move.segue().wait_status("/stray_writes", 0));
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     workload.stop();
     expect_right(workload);
 }
@@ -166,7 +173,7 @@ TEST_F(VerifyLife, MendsTheSourceFromTheTargetAfterACutover) {
     ASSERT_TRUE(copy());
     Workload workload{{move.through()}};
     workload.start();
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     corrupt(move.source(), corruption);
     EXPECT_EQ(listed(certified({"verify"}, 1)), corrupted);
     move.segue().expect_done({"repair"});
@@ -184,9 +191,8 @@ TEST_F(VerifyLife, RaisesNoAlarmHoweverLongTheLoadLastsAndItsCertificateCanBeRep
     workload.start();
     const auto until = std::chrono::steady_clock::now() + 20s;
     int rounds = 0;
-    for (; std::chrono::steady_clock::now() < until; ++rounds)
+    for (; std::chrono::steady_clock::now() < until || rounds < 3; ++rounds)
         move.segue().expect_done({"verify", "--anew"});
-    EXPECT_GE(rounds, 3);
     workload.stop();
     expect_right(workload);
     const json quiet = certified({"verify"}, 0);
@@ -225,8 +231,8 @@ TEST_F(VerifyLife, InTheBackgroundFindsWhatIsCorruptedAndTellsSinceWhenEveryRowI
     ASSERT_TRUE(metrics);
     EXPECT_NE(metrics->find("segue_verify_every_row_since_seconds"), std::string::npos);
     // It is in nobody's way.
-    move.segue().expect_done({"cutover"});
-    move.segue().expect_done({"rollback"});
+    ASSERT_TRUE(move.segue().change("cutover"));
+    ASSERT_TRUE(move.segue().change("rollback"));
     corrupt(move.target(), corruption);
     EXPECT_TRUE(move.segue().wait_status("/verify/state", "different", 60s));
     EXPECT_EQ(move.segue().verb({"cutover"}).exit_code, 1);
@@ -252,7 +258,7 @@ TEST_F(VerifyLife, GoesOnWhereAKilledOneWasAndForgetsNoDifference) {
     Workload workload{{move.through()}};
     workload.start();
     corrupt(move.target(), "DELETE FROM app.large WHERE i IN (5, 199999)");
-    std::jthread asking{[&] { move.segue().verb({"verify", "--rate", "20000"}); }};
+    std::jthread asking{[&] { move.segue().verb({"verify", "--rate", "10000"}); }};
     const char* progress =
         "SELECT low[1]::int FROM segue.verified_table WHERE table_name = 'large' AND low IS NOT "
         "NULL";
@@ -284,7 +290,7 @@ TEST_F(VerifyLife, GoesOnWhereAKilledOneWasAndForgetsNoDifference) {
     move.segue().run();
     EXPECT_TRUE(move.segue().wait_status("/verify/state", "different", 20s));
     move.segue().expect_done({"repair"});
-    move.segue().expect_done({"cutover"});
+    ASSERT_TRUE(move.segue().change("cutover"));
     workload.stop();
     expect_right(workload);
 }

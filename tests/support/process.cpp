@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +81,29 @@ bool read_some(int fd, std::string& into) {
     return size > 0 || (size < 0 && errno == EINTR);
 }
 
+// One byte of it for each port: locked by the process that has it, until that one ends. -1 where
+// there can be no such file; then only bind says whether a port is free.
+int open_port_book() {
+    const std::string path = std::filesystem::temp_directory_path() / "segue-test-ports";
+    // Some kernels let nobody create again, in such a folder, what somebody else has created.
+    int book = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (book < 0) book = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (book >= 0) (void)fchmod(book, 0666);
+    return book;
+}
+
+// Between a look whether a port is free and the server that listens on it a second passes, in which
+// another test program would find it free, too.
+bool reserve(int port) {
+    static const int book = open_port_book();
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = port;
+    lock.l_len = 1;
+    return book < 0 || fcntl(book, F_SETLK, &lock) == 0;
+}
+
 }  // namespace
 
 CommandResult run_command(const Command& command) {
@@ -90,7 +114,7 @@ CommandResult run_command(const Command& command) {
     if (pid == 0) become(command, out.ends[1], err.ends[1], SIGKILL);
     out.close_write();
     err.close_write();
-    const auto deadline = Clock::now() + command.timeout;
+    const auto deadline = Clock::now() + command.timeout * busy_factor;
     bool out_open = true, err_open = true;
     while (out_open || err_open) {
         const auto left =
@@ -159,6 +183,7 @@ int free_port() {
     static std::atomic<int> next{static_cast<int>(getpid() * 37 % ports)};
     for (int tried = 0; tried < ports; ++tried) {
         const int port = first_port + next++ % ports;
+        if (!reserve(port)) continue;
         const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         sockaddr_in address{};
         address.sin_family = AF_INET;

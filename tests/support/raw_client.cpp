@@ -11,11 +11,13 @@
 #include <cstring>
 #include <utility>
 
+#include "tests/support/process.hpp"
+
 namespace segue::test {
 
 namespace {
 
-constexpr timeval patience{20, 0};
+constexpr timeval patience{20 * busy_factor, 0};
 
 std::string big_endian(std::size_t number) {
     const std::uint32_t swapped = htonl(static_cast<std::uint32_t>(number));

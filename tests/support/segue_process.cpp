@@ -121,13 +121,13 @@ CommandResult SegueProcess::expect_done(const std::vector<std::string>& argument
     return result;
 }
 
-bool SegueProcess::change(const std::string& verb) const {
+bool SegueProcess::until_done(const std::vector<std::string>& arguments) const {
     CommandResult last;
-    const bool done = eventually(std::chrono::seconds{120}, [&] {
-        last = this->verb({verb});
+    const bool done = eventually(seconds{120}, [&] {
+        last = verb(arguments);
         return last.exit_code == 0;
     });
-    EXPECT_TRUE(done) << "segue " << verb << ": " << last.err;
+    EXPECT_TRUE(done) << "segue " << arguments[0] << ": " << last.err << last.out;
     return done;
 }
 
@@ -189,7 +189,7 @@ std::optional<std::string> http_get(int port, const std::string& path) {
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const timeval limit{10, 0};
+    const timeval limit{10 * busy_factor, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
     std::string answer;
     if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {

@@ -38,16 +38,17 @@ public:
     // Waits until it has ended by itself, e.g. at a crash point.
     bool wait_for_end(std::chrono::seconds limit) { return process_.wait(limit) >= 0; }
 
-    // `segue --config FILE verb ...`.
+    // `segue --config FILE verb ...`, ended by force after busy_factor times that.
     CommandResult verb(const std::vector<std::string>& arguments,
                        std::chrono::seconds timeout = std::chrono::seconds{120}) const;
     // As verb; the running test fails unless it ends with 0.
     CommandResult expect_done(const std::vector<std::string>& arguments,
                               std::chrono::seconds timeout = std::chrono::seconds{120}) const;
 
-    // A change of authority, for tests of something else: on a busy machine a hold may have to be
-    // given up, and an operator would try again. The running test fails when none succeeds.
-    bool change(const std::string& verb) const;
+    // For tests of something else: on a busy machine a hold may have to be given up, a stream may
+    // just be away, and an operator would try again. The running test fails when it never succeeds.
+    bool until_done(const std::vector<std::string>& arguments) const;
+    bool change(const std::string& verb) const { return until_done({verb}); }
 
     // GET /status; nullopt when nobody answers.
     std::optional<nlohmann::json> status() const;

@@ -25,6 +25,18 @@ TEST(RunCommand, TellsExitCodeOutputAndTimeout) {
     EXPECT_EQ(killed.exit_code, 137);
 }
 
+// A server listens a second after its port was chosen, and others choose at the same time.
+TEST(FreePort, IsNobodyElsesWhileThisProcessLives) {
+    const std::string taken = std::to_string(free_port());
+    const std::string other = std::to_string(std::stoi(taken) + 40000);
+    const char* take =
+        "import fcntl, sys, tempfile\n"
+        "book = open(tempfile.gettempdir() + '/segue-test-ports', 'r+b')\n"
+        "fcntl.lockf(book, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(sys.argv[1]))";
+    EXPECT_EQ(run_command({{"python3", "-c", take, other}}).exit_code, 0);
+    EXPECT_EQ(run_command({{"python3", "-c", take, taken}}).exit_code, 1);
+}
+
 // No test: tests/run.sh makes by it what all servers of its run begin as.
 TEST(ServerTemplate, DISABLED_Make) {
     if (PostgresServer::binaries().empty()) return;

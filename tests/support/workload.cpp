@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "tests/support/process.hpp"
 #include "tests/support/workload_worker.hpp"
 
 namespace segue::test {
@@ -35,7 +36,7 @@ void Workload::stop() {
 bool Workload::wait_for_more(std::int64_t transactions, std::chrono::seconds limit) {
     const std::int64_t wanted = committed_ + transactions;
     std::unique_lock lock{mutex_};
-    return changed_.wait_for(lock, limit, [&] { return committed_ >= wanted; });
+    return changed_.wait_for(lock, limit * busy_factor, [&] { return committed_ >= wanted; });
 }
 
 WorkloadReport Workload::report() const {

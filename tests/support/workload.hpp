@@ -38,7 +38,7 @@ struct WorkloadOptions {
     bool two_phase = false;  // Prepared transactions refuse a cutover: only where none happens.
     bool truncate = true;
     unsigned seed = 1;
-    std::chrono::milliseconds reconnect_limit{60000};  // Then the worker gives up (a failure).
+    std::chrono::milliseconds reconnect_limit{300000};  // Then the worker gives up (a failure).
 };
 
 struct WorkloadReport {
@@ -63,7 +63,7 @@ public:
 
     std::int64_t committed() const { return committed_; }
     // Waits until that many more transactions were acknowledged; false when that takes longer than
-    // `limit`.
+    // busy_factor times `limit`.
     bool wait_for_more(std::int64_t transactions,
                        std::chrono::seconds limit = std::chrono::seconds{60});
     void reset_longest() { longest_us_ = 0; }
