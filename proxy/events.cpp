@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "proxy/status.hpp"
 
@@ -32,21 +33,34 @@ std::string_view ToldEvent::where() const {
     return "";
 }
 
-// Each side has them in the order in which they happened: the next that both have is one event, and
-// what stands before it on either side is that side's.
+// Each side has them in the order in which they happened. What stands before the nearest one that
+// both have is of one side only.
 std::vector<ToldEvent> merged(const std::vector<Event>& source, const std::vector<Event>& target) {
     std::vector<ToldEvent> told;
-    std::size_t next = 0;  // Of the target's.
-    for (const Event& of_source : source) {
-        const auto begin = target.begin() + static_cast<std::ptrdiff_t>(next);
-        const auto twin = std::find_if(
-            begin, target.end(), [&](const Event& other) { return same(of_source, other); });
-        const auto end = twin != target.end() ? twin : begin;
-        for (auto alone = begin; alone != end; ++alone) told.push_back({*alone, KeptOn::target});
-        next = static_cast<std::size_t>(end - target.begin()) + (twin != target.end() ? 1 : 0);
-        told.push_back({of_source, twin != target.end() ? KeptOn::both : KeptOn::source});
+    std::size_t of_source = 0, of_target = 0;
+    // The fewest that must be passed over until both tell the same; all that is left when they
+    // never do.
+    const auto passed_over = [&]() -> std::pair<std::size_t, std::size_t> {
+        const std::size_t left = source.size() - of_source, there = target.size() - of_target;
+        for (std::size_t passed = 0; passed + 2 <= left + there; ++passed) {
+            for (std::size_t i = passed < there ? 0 : passed - there + 1; i <= passed && i < left;
+                 ++i) {
+                if (same(source[of_source + i], target[of_target + passed - i]))
+                    return {i, passed - i};
+            }
+        }
+        return {left, there};
+    };
+    while (of_source < source.size() || of_target < target.size()) {
+        const auto [first, second] = passed_over();
+        for (std::size_t i = 0; i < first; ++i)
+            told.push_back({source[of_source++], KeptOn::source});
+        for (std::size_t i = 0; i < second; ++i)
+            told.push_back({target[of_target++], KeptOn::target});
+        if (of_source == source.size() || of_target == target.size()) continue;
+        told.push_back({source[of_source++], KeptOn::both});
+        ++of_target;
     }
-    for (; next < target.size(); ++next) told.push_back({target[next], KeptOn::target});
     std::stable_sort(told.begin(), told.end(), [](const ToldEvent& a, const ToldEvent& b) {
         return a.event.at < b.event.at;
     });

@@ -23,20 +23,33 @@ bool needs_rest(std::string_view verb) {
            verb == "rollback" || verb == "finish";
 }
 
-}  // namespace
-
-// No character of UTF-8 is cut: the databases would refuse its half.
-std::string asked_by(const nlohmann::json& arguments) {
-    const nlohmann::json value = arguments.value("asked_by", nlohmann::json{});
-    std::string text = value.is_string() ? value.get<std::string>() : "";
+// One line without control characters. No character of UTF-8 is cut: the databases would refuse its
+// half.
+std::string line_of(std::string text, std::size_t size_max) {
     for (char& c : text) {
         if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
     }
-    if (text.size() <= asked_by_size_max) return text;
-    std::size_t size = asked_by_size_max;
+    if (text.size() <= size_max) return text;
+    std::size_t size = size_max;
     while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xc0) == 0x80) --size;
     text.resize(size);
     return text;
+}
+
+// What a verb did, or why it did not, for the events: the first line of its answer. What is only
+// looked at has tables for an answer.
+std::string told_by(const std::string& verb, const VerbResult& result) {
+    if (verb == "statements" && result.exit_code == 0) return "";
+    const std::string line =
+        line_of(result.text.substr(0, result.text.find('\n')), event_answer_size_max);
+    return line.empty() ? "" : " (" + line + ")";
+}
+
+}  // namespace
+
+std::string asked_by(const nlohmann::json& arguments) {
+    const nlohmann::json value = arguments.value("asked_by", nlohmann::json{});
+    return line_of(value.is_string() ? value.get<std::string>() : "", asked_by_size_max);
 }
 
 bool Operations::recover() {
@@ -180,7 +193,8 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
     const std::string who = asked_by(arguments);
     const std::string detail = verb + (who.empty() ? "" : ", asked by " + who) + ": " +
-                               (result.exit_code == 0 ? "done" : "refused or failed");
+                               (result.exit_code == 0 ? "done" : "refused or failed") +
+                               told_by(verb, result);
     if (result.exit_code == 0) {
         parts_.change.journal.event("verb", detail);
     } else {

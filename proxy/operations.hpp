@@ -53,6 +53,8 @@ inline constexpr const char* copy_invalid =
 // Who asks for a verb, as far as he says so himself. One line; longer ones are cut.
 inline constexpr std::size_t asked_by_size_max = 200;
 std::string asked_by(const nlohmann::json& arguments);
+// What a verb's event tells of its answer.
+inline constexpr std::size_t event_answer_size_max = 300;
 
 class Operations : public OperatorWork {
 public:
@@ -164,7 +166,7 @@ private:
     std::optional<backfill::Clock::time_point> schema_stop_since_;
     std::string last_failure_told_;
     bool verification_loaded_ = false;
-    std::set<std::uint64_t> slower_told_;                               // Fingerprints.
+    std::set<std::uint64_t> slower_told_, different_told_;              // Fingerprints.
     std::uint64_t background_rounds_ = 0, background_differences_ = 0;  // As last seen.
 };
 

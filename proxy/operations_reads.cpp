@@ -15,12 +15,6 @@ namespace {
 // One that comes and goes is told of so often; `status` has it all the time.
 constexpr std::size_t slower_told_max = 1000;
 
-std::string median(std::chrono::microseconds duration) {
-    char buffer[40];
-    std::snprintf(buffer, sizeof buffer, "%.3g ms", static_cast<double>(duration.count()) / 1000);
-    return buffer;
-}
-
 std::string percent_text(double percent) {
     std::string text = std::to_string(percent);
     text.erase(text.find_last_not_of('0') + 1);
@@ -212,15 +206,26 @@ std::string Operations::slowness_of_follower() const {
 
 void Operations::note_slower() {
     const ShadowReport report = parts_.change.sessions.shadow_report();
-    if (report.statements.empty()) slower_told_.clear();  // The figures have begun anew.
+    if (report.statements.empty()) {  // The figures have begun anew.
+        slower_told_.clear();
+        different_told_.clear();
+    }
+    for (const StatementReport& one : report.statements) {
+        if (one.different == 0 || different_told_.size() >= slower_told_max) continue;
+        if (!different_told_.insert(one.fingerprint).second) continue;
+        parts_.change.journal.warning("differs",
+                                      "statement " + fingerprint_text(one.fingerprint) +
+                                          " is answered differently by the follower, confirmed; "
+                                          "`segue verify` names the rows");
+    }
     for (const StatementReport& one : report.slower) {
         if (slower_told_.size() >= slower_told_max) return;
         if (!slower_told_.insert(one.fingerprint).second) continue;
         const std::string name = fingerprint_text(one.fingerprint);
         parts_.change.journal.warning(
             "slower",
-            "statement " + name + " takes longer on the follower: median " +
-                median(one.follower.p50) + ", on the authority " + median(one.authority.p50) +
+            "statement " + name +
+                " takes longer on the follower: " + slowness_text(statements_json({one})[0]) +
                 "; `segue statements --explain " + name + "` shows both plans");
     }
 }

@@ -96,6 +96,7 @@ std::string bar(double part) {
 }
 
 std::string percent(double part) {
+    if (part >= 1) return "  100 %";
     char buffer[16];
     std::snprintf(buffer, sizeof buffer, "%5.1f %%", part * 100);
     return buffer;
@@ -115,6 +116,8 @@ std::string table_progress(const json& table, std::optional<double> rate) {
         text = bar(part) + percent(part) + "  ";
     }
     text += count(copied) + " of ~" + or_unknown(total, count) + " rows";
+    if (table["state"] == "loaded") return text + ", waits for its indexes";
+    if (table["state"] == "indexing") return text + ", building its indexes";
     if (!rate || *rate <= 0) return text;
     text += ", " + count(*rate) + " rows/s";
     if (total.is_number() && total.get<double>() > copied)
@@ -213,6 +216,7 @@ void reads(Screen& screen, const json& shadow, const json& statements, const jso
                         " compared, " +
                         (different > 0 ? screen.paint(Tone::bad, differences) : differences) +
                         ", " + count(shadow["unconfirmed"].get<double>()) + " unconfirmed, " +
+                        count(shadow["timed"].get<double>()) + " only timed, " +
                         count(shadow["shed"].get<double>()) + " shed");
     }
     for (const json& one : statements) {

@@ -234,6 +234,17 @@ std::string format_time(WallTime time) {
     return std::string{buffer, size} + fraction;
 }
 
+namespace {
+
+std::size_t statements_that_differ(const ShadowReport& shadow) {
+    return static_cast<std::size_t>(std::count_if(
+        shadow.statements.begin(), shadow.statements.end(), [](const StatementReport& one) {
+            return one.different > 0;
+        }));
+}
+
+}  // namespace
+
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
     if (!inputs.board.authority_known)
         return {"the authority is not known yet: " + what_recovery_waits_for(inputs.board)};
@@ -277,6 +288,14 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     }
     if (inputs.autopilot && inputs.autopilot->pause == router::Pause::went_back)
         result.push_back({"auto_went_back", "segue auto " + inputs.autopilot->reason});
+    if (const auto differing = statements_that_differ(inputs.shadow); differing > 0) {
+        result.push_back({"reads_differ",
+                          std::to_string(differing) +
+                              (differing == 1 ? " statement is" : " statements are") +
+                              " answered differently by the follower, confirmed: `segue verify` "
+                              "names the rows by table and key, `segue repair` mends them, and "
+                              "`segue statements --forget` begins to count anew"});
+    }
     if (board.verify.outcome == VerifyOutcome::different) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }

@@ -107,6 +107,10 @@ int statements(const Invocation& invocation, const AdminClient& client) {
         if (one["slower"] == true || !invocation.arguments.value("slower", false))
             shown.push_back(one);
     }
+    if (shown.empty() && !all.empty() && !invocation.json) {
+        std::cout << "None of " << all.size() << " statements is slower on the follower.\n";
+        return 0;
+    }
     std::cout << (invocation.json ? shown.dump(2) + "\n" : statements_text(shown));
     return 0;
 }

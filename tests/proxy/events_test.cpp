@@ -40,6 +40,16 @@ TEST(Events, TheSameWordsAreTheSameEventOnlyAtTheSameTime) {
               "a/source a/both");
 }
 
+// As where the two lists are cut at different places: the same verb twice in a minute.
+TEST(Events, WhatHappenedTwiceTearsNothingBetweenApart) {
+    EXPECT_EQ(shown(merged({event(1s, "x"), event(2s, "a"), event(3s, "b"), event(4s, "x")},
+                           {event(2s, "a"), event(3s, "b"), event(4s, "x")})),
+              "x/source a/both b/both x/both");
+    EXPECT_EQ(shown(merged({event(2s, "a"), event(4s, "x")},
+                           {event(1s, "x"), event(2s, "a"), event(3s, "b"), event(4s, "x")})),
+              "x/target a/both b/target x/both");
+}
+
 TEST(Events, ClocksThatAreApartMakeNoEventTwo) {
     EXPECT_EQ(
         shown(merged({event(10s, "a"), event(20s, "b")}, {event(190s, "a"), event(200s, "b")})),

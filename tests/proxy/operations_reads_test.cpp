@@ -82,6 +82,28 @@ TEST(OperationsOfReads, TellWhenAStatementHasBecomeSlower) {
         EXPECT_EQ(one.find("secret"), std::string::npos);
 }
 
+TEST(OperationsOfReads, TellOnceWhenAStatementIsAnsweredDifferently) {
+    World world = consistent_world();
+    Desk desk{world};
+    StatementReport one;
+    one.fingerprint = 0xab;
+    one.statement = "SELECT secret";
+    one.compared = one.different = 1;
+    world.shadow.statements = {one};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_TRUE(desk.operations.tick());
+    EXPECT_TRUE(desk.operations.tick());
+    const auto& lines = desk.program.journal.lines;
+    EXPECT_EQ(std::count_if(lines.begin(),
+                            lines.end(),
+                            [](const std::string& line) {
+                                return line.find("00000000000000ab is answered differently") !=
+                                           line.npos &&
+                                       line.find("secret") == line.npos;
+                            }),
+              1);
+}
+
 TEST(OperationsOfReads, ShowBothPlansOfAStatementAndForgetTheFigures) {
     World world = consistent_world();
     Desk desk{world};

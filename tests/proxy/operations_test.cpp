@@ -229,6 +229,14 @@ TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
     EXPECT_EQ(desk.run("shift", {{"percent", 101}}).exit_code, 2);
     EXPECT_EQ(desk.run("shift", {{"percent", 50}}).exit_code, 0);
     EXPECT_EQ(world.records[0]->knobs.shift_percent, 50);
+    const auto told = [&](const std::string& what) {
+        const auto& lines = desk.program.journal.lines;
+        return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+            return line.find(what) != line.npos;
+        });
+    };
+    EXPECT_TRUE(told("shadow: done (shadow: 12.5 percent of reads)"));
+    EXPECT_TRUE(told("pause: refused or failed ("));
 
     world.down[0] = true;
     EXPECT_EQ(desk.run("shift", {{"percent", 60}}).exit_code, 1);

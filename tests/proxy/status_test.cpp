@@ -311,6 +311,20 @@ json copying_status() {
     return status;
 }
 
+TEST(Status, SaysWhatToDoWhenReadsDiffer) {
+    StatusInputs inputs = busy();
+    const auto warned = [&] {
+        const auto all = warnings(inputs);
+        return std::count_if(all.begin(), all.end(), [](const Warning& one) {
+            return one.code == "reads_differ" && one.text.find("segue verify") != one.text.npos;
+        });
+    };
+    inputs.shadow.statements = {StatementReport{}};
+    EXPECT_EQ(warned(), 0);
+    inputs.shadow.statements[0].different = 1;
+    EXPECT_EQ(warned(), 1);
+}
+
 TEST(Status, ScreenShowsHowFarEachTableIs) {
     using namespace std::chrono_literals;
     json status = copying_status();
@@ -323,6 +337,13 @@ TEST(Status, ScreenShowsHowFarEachTableIs) {
         << screen;
     EXPECT_NE(screen.find("app.stuck  STOPPED"), std::string::npos) << screen;
     EXPECT_NE(screen.find("1 tables done, 1 waiting"), std::string::npos) << screen;
+    status["backfill"]["tables"].push_back(status["backfill"]["tables"][1]);
+    status["backfill"]["tables"][4].update(
+        {{"name", "whole"}, {"state", "indexing"}, {"rows_copied", 500}});
+    EXPECT_NE(status_screen(status, Colours::off, &rates)
+                  .find("app.whole  [##############################]  100 %  500 of ~500 rows, "
+                        "building its indexes"),
+              std::string::npos);
     EXPECT_NE(screen.find(": copying"), std::string::npos) << screen;
 
     status["backfill"]["tables"][1]["rows_copied"] = 250;
