@@ -67,6 +67,8 @@ public:
     // Waits of `start` and `mirror sync`; tests shorten them.
     std::chrono::milliseconds start_wait{60000};
     std::chrono::milliseconds sync_wait{30000};
+    // Clients may be held for that before sync is on record; then the gate is opened again.
+    std::chrono::milliseconds gate_wait{2000};
     ChangeLimits change_limits;  // Drain and deadline come from the configuration.
     // A change of the schema that cannot be made on the follower is in nobody's way for longer;
     // some only wait there for a lock.
@@ -79,7 +81,13 @@ private:
     // operations.cpp
     VerbResult pause(const Json& arguments);
     VerbResult resume(const Json& arguments);
+
+    // operations_mirror.cpp
     VerbResult mirror(const Json& arguments);
+    Status begin_sync();
+    Status set_mirror(router::Mirror mirror);
+    // The follower has what was committed before.
+    Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
 
     // operations_reads.cpp
     VerbResult shadow(const Json& arguments);
@@ -92,10 +100,7 @@ private:
     VerbResult explain_statement(const std::string& text);
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
-    Status set_mirror(router::Mirror mirror);
     void shift_reads(const router::Knobs& knobs);
-    // The follower has what was committed before.
-    Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
 
     // operations_schema.cpp
     void watch_schema_stop();

@@ -10,7 +10,8 @@ using router::Mirror;
 
 namespace {
 
-// A try to close the gate again keeps the operator's thread; there is another one at the next tick.
+// A try to close the gate again keeps the operator's thread, twice that at most; there is another
+// one at the next tick.
 constexpr std::chrono::milliseconds near_patience{1000};
 
 }  // namespace

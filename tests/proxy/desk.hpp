@@ -13,7 +13,8 @@ namespace segue::proxy::test {
 
 struct Desk {
     explicit Desk(World& of) : program(of) {
-        operations.start_wait = operations.sync_wait = std::chrono::milliseconds{0};
+        operations.start_wait = operations.sync_wait = operations.gate_wait =
+            std::chrono::milliseconds{0};
         operations.change_limits.retry_pause = operations.change_limits.connect =
             std::chrono::milliseconds{0};
     }

@@ -104,6 +104,10 @@ Result<std::optional<ControlRecord>> FakeStore::read() {
 
 std::optional<ControlRecord> FakeStore::glance() {
     if (world_.down[index(side_)] || world_.call("glance") != Trouble::none) return std::nullopt;
+    if (world_.glances_in_vain > 0) {
+        --world_.glances_in_vain;
+        return std::nullopt;
+    }
     return world_.records[index(side_)];
 }
 
@@ -125,6 +129,12 @@ Result<Written> FakeStore::compare_and_set(const ControlRecord& expected,
     const bool forced = world_.down[index(other(side_))];
     EXPECT_TRUE(lease || forced || next.authority == expected.authority || next.authority != side_)
         << "an authority is made by who does not show the lease";
+    const bool begins_sync = next.epoch == expected.epoch &&  // Else it is taken along.
+                             next.knobs.mirror == router::Mirror::sync &&
+                             expected.knobs.mirror != router::Mirror::sync;
+    EXPECT_TRUE(!begins_sync ||
+                (world_.gate && world_.applied[index(side_)] >= world_.acknowledged[index(side_)]))
+        << "sync is on record, and an acknowledged commit on one side only";
     if (lease && *lease != world_.leases[index(side_)]) return Written::conflict;
     if (trouble == Trouble::lost_late) {
         world_.late.push_back({side_, expected, next, world_.calls + world_.late_after});
@@ -180,7 +190,11 @@ Result<Position> FakeSteps::commit_ticket(Side side) {
     std::this_thread::sleep_for(world_.way);
     world_.log_end[index(side)] += commit_size;
     const Position end{world_.log_end[index(side)]};
-    if (!world_.tickets_get_stuck) applied_[index(side)].publish(end);
+    const bool stuck = world_.gate && world_.tickets_stuck_behind_gate > 0;
+    if (stuck) --world_.tickets_stuck_behind_gate;
+    if (world_.tickets_get_stuck || stuck) return end;
+    applied_[index(side)].publish(end);
+    world_.applied[index(side)] = end.value;
     return end;
 }
 
@@ -309,6 +323,16 @@ void FakeSessions::swap(Side side) {
     EXPECT_TRUE(world_.held);
     EXPECT_FALSE(world_.fence_closed[index(side)]);
     world_.sessions_on = side;
+}
+
+// Somebody is told of his commit in the last instant before it closes.
+void FakeSessions::set_gate(bool closed) {
+    if (closed && !world_.gate && world_.traffic != nullptr) {
+        const std::size_t authority = index(world_.traffic->authority.load());
+        world_.log_end[authority] += commit_size;
+        world_.acknowledged[authority] = world_.log_end[authority];
+    }
+    world_.gate = closed;
 }
 
 WaitReport FakeSessions::release() {

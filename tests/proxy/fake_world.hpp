@@ -52,6 +52,7 @@ struct World {
     std::string troubled;       // The first such call fails.
     std::string overtaken_at;   // By then another process has changed the authority there and back.
     int sessions_ended = 0;
+    int glances_in_vain = 0;       // The connection is lost, and a new one takes its time.
     int mover_connects_after = 0;  // Calls of status.
     std::uint64_t mover_runs_failed = 0;
     std::string mover_failure;
@@ -65,6 +66,9 @@ struct World {
     bool found_meanwhile = false;  // What stands is a difference that the background has found.
     std::vector<backfill::Blocker> blockers;
     bool gate = false;
+    std::array<std::uint64_t, 2> applied = {0, 0};       // On the other side.
+    std::array<std::uint64_t, 2> acknowledged = {0, 0};  // In the last instant before the gate.
+    int tickets_stuck_behind_gate = 0;
     bool prepared_to_fail = false;
     bool tickets_get_stuck = false;
     std::chrono::milliseconds way{0};  // To either server: what committing a ticket takes.
@@ -208,7 +212,7 @@ public:
     bool any_listening() const override { return true; }
     void swap(Side side) override;
     WaitReport release() override;
-    void set_gate(bool closed) override { world_.gate = closed; }
+    void set_gate(bool closed) override;
     void end_superseded() override { ++world_.sessions_ended; }
     void drop_other_connections() override {}
 

@@ -254,6 +254,25 @@ TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
     EXPECT_EQ(next.program.traffic.shadow_percent.load(), 12.5);
 }
 
+// Who goes by the record that a lost side leaves believes that both have what was acknowledged.
+TEST(Operations, SyncIsOnRecordOnlyOnceTheFollowerHasWhatWasAcknowledgedBeforeTheGate) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.tickets_stuck_behind_gate = 1;
+    const VerbResult refused = desk.run("mirror", {{"mode", "sync"}});
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.text.find("too far behind"), std::string::npos) << refused.text;
+    EXPECT_FALSE(world.gate) << "nobody waits for what is not promised";
+    EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::async);
+    // With time left it is tried again.
+    desk.operations.sync_wait = std::chrono::minutes{1};
+    world.tickets_stuck_behind_gate = 2;
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::sync);
+}
+
 TEST(Operations, CutoverAndRollbackTellWhatTheyCostAndRefuseToRepeatThemselves) {
     World world = consistent_world();
     Desk desk{world};
