@@ -45,9 +45,9 @@ public:
 
     // Empty when this side has no record (schema segue is absent).
     virtual Result<std::optional<ControlRecord>> read() = 0;
-    // The record, as far as it can be had without waiting: asked for at one call by the connection
-    // that is there, answered at one of the next. Empty: nothing is known. Every other call may
-    // follow.
+    // The record, as far as it can be had without waiting: asked for at one call, answered at one
+    // of the next, by the connection that is there, or by a new one where that does not answer any
+    // more. Empty: nothing is known. Every other call may follow.
     virtual std::optional<ControlRecord> glance() = 0;
     // Fails with Errc::refused when a record exists already.
     virtual Status create(const ControlRecord& record) = 0;

@@ -74,7 +74,7 @@ long long Rows::number(int row, int column) const {
 
 long long Rows::affected() const { return parse_number<long long>(PQcmdTuples(result_.get())); }
 
-Result<Connection> Connection::open(const std::string& url, const Options& options) {
+PGconn* Connection::start(const std::string& url, const Options& options, bool wait) {
     std::string startup = options.normalised ? normalised_options() : "";
     for (const auto& [setting, value] : options.settings) {
         startup += " -c " + setting + "=" + escape_option(value);
@@ -102,7 +102,16 @@ Result<Connection> Connection::open(const std::string& url, const Options& optio
                             "30000",
                             options.replication ? "database" : nullptr,
                             nullptr};
-    Connection connection{PQconnectdbParams(keys, values, /*expand_dbname=*/1)};
+    return wait ? PQconnectdbParams(keys, values, /*expand_dbname=*/1)
+                : PQconnectStartParams(keys, values, /*expand_dbname=*/1);
+}
+
+Connection Connection::begin(const std::string& url, const Options& options) {
+    return Connection{start(url, options, /*wait=*/false)};
+}
+
+Result<Connection> Connection::open(const std::string& url, const Options& options) {
+    Connection connection{start(url, options, /*wait=*/true)};
     if (!connection.connection_) return Error{Errc::io, "out of memory while connecting"};
     if (!connection.good()) return connection.error("connect");
     PQsetNoticeProcessor(

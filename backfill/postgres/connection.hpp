@@ -67,6 +67,9 @@ public:
     // `options.settings` says otherwise. The error names host, port, database and user, never the
     // password.
     static Result<Connection> open(const std::string& url, const Options& options);
+    // One that is only being made, by whoever calls PQconnectPoll on it; connect_timeout is his to
+    // keep. Waits for nothing but a host's name to be resolved. The server's idle timeouts stay.
+    static Connection begin(const std::string& url, const Options& options);
 
     // Runs one or several statements by the simple protocol; the last one's answer. Errc::server
     // with the SQLSTATE for an ERROR, Errc::closed where the connection broke.
@@ -89,6 +92,7 @@ private:
         void operator()(PGconn* connection) const { PQfinish(connection); }
     };
     explicit Connection(PGconn* connection) : connection_(connection) {}
+    static PGconn* start(const std::string& url, const Options& options, bool wait);
     std::unique_ptr<PGconn, Finish> connection_;
 };
 

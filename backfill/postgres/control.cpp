@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "backfill/postgres/glance.hpp"
 #include "backfill/postgres/link.hpp"
 
 namespace segue::backfill::postgres {
@@ -129,7 +130,8 @@ public:
         : link_(std::move(url),
                 Connection::Options{.application_name = "segue control",
                                     .settings = {{"synchronous_commit", "on"}},
-                                    .connect_timeout = std::chrono::seconds{5}}) {}
+                                    .connect_timeout = std::chrono::seconds{5}}),
+          glance_(link_.url(), link_.options()) {}
 
     Result<std::optional<ControlRecord>> read() override {
         glanced_ = false;
@@ -147,27 +149,21 @@ public:
     }
 
     std::optional<ControlRecord> glance() override {
-        Connection* const connection = link_.at_hand();
-        if (connection == nullptr) return std::nullopt;
-        if (usable(*connection)) {
-            glanced_ = PQsendQuery(connection->raw(), read_sql().c_str()) == 1;
-            return std::nullopt;
-        }
-        if (!glanced_) return std::nullopt;  // Something else was not answered in time.
-        if (PQconsumeInput(connection->raw()) != 1) return std::nullopt;
         std::optional<Rows> answer;
-        while (PQisBusy(connection->raw()) == 0) {
-            Rows rows{PQgetResult(connection->raw())};
-            if (rows.raw() == nullptr) {
-                glanced_ = false;
-                if (!answer || PQresultStatus(answer->raw()) != PGRES_TUPLES_OK)
-                    return std::nullopt;
-                const auto record = record_of(*answer);
-                return record ? *record : std::nullopt;
-            }
-            answer = std::move(rows);
+        Connection* const connection = link_.at_hand();
+        if (connection != nullptr && usable(*connection)) {
+            glanced_ = PQsendQuery(connection->raw(), read_sql().c_str()) == 1;
+            glanced_at_ = std::chrono::steady_clock::now();
+        } else if (connection != nullptr && glanced_ &&
+                   std::chrono::steady_clock::now() - glanced_at_ < glance_time_max) {
+            answer = answer_at_hand(*connection);
+            if (answer) glanced_ = false;
+        } else {  // It is gone, or something was not answered in time.
+            answer = glance_.look(read_sql());
         }
-        return std::nullopt;
+        if (!answer || PQresultStatus(answer->raw()) != PGRES_TUPLES_OK) return std::nullopt;
+        const auto record = record_of(*answer);
+        return record ? *record : std::nullopt;
     }
 
     Status create(const ControlRecord& record) override {
@@ -258,6 +254,8 @@ private:
 
     Link link_;
     bool glanced_ = false;  // What the connection is busy with is a glance.
+    std::chrono::steady_clock::time_point glanced_at_;
+    Glance glance_;  // By connections of its own.
 };
 
 }  // namespace

@@ -282,6 +282,19 @@ TEST(Conductor, LeavesTheRestToWhoHasTakenOver) {
     EXPECT_TRUE(world.fence_closed[1]) << "a fence was opened that is not its own";
 }
 
+// The side that it needs is lost for good, which the other one has been told by force: clients are
+// not held for ever.
+TEST(Conductor, LearnsFromTheOtherSideThatItWasOvertakenWhileTheOneThatItNeedsIsDead) {
+    World world = consistent_world();
+    Program program{world};
+    world.overtaken_at = world.down_at = world.troubled = "become";
+    world.goes_down = Side::target;
+    world.glances_in_vain = 3;
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_TRUE(report.overtaken);
+    EXPECT_EQ(world.glances_in_vain, 0);
+}
+
 // Clients are held, and the epoch is committed: what is left to do needs the new side only.
 TEST(Conductor, WaitsForNoOldSideThatDiesAfterTheCommit) {
     World world = consistent_world();
