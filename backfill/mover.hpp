@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backfill/applied_position.hpp"
@@ -61,7 +62,7 @@ struct MoverStatus {
     std::uint64_t stray_writes = 0;
     std::vector<std::string> stray_write_tables;  // At most stray_tables_max names.
     std::vector<std::string> problems;            // Each names the thing and the remedy.
-    bool invalid = false;           // The copy cannot go on at all; the first problem says why.
+    bool invalid = false;  // The copy cannot go on at all; the first problem says why.
     // Why a change of the schema cannot be made on the follower; empty while none is in the way.
     // The stream stands before it until somebody deals with it.
     std::string schema_stop;
@@ -113,20 +114,32 @@ struct PassedOver {
     std::uint64_t changes = 0;
 };
 
+// What a session of the application has read, to be asked again.
+struct SessionRead {
+    std::vector<std::pair<std::string, std::string>> settings;  // In force there, name and value.
+    std::string statement;                                      // One; parameters as $1 ...
+    std::vector<std::uint32_t> parameter_types;          // As the client has said them; 0: unknown.
+    std::vector<std::optional<std::string>> parameters;  // As text.
+};
+
 // A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the
 // mover; closed when destroyed. Statements run on each side in that snapshot, read-only.
 class Twin {
 public:
     virtual ~Twin() = default;
-    // Runs one statement on one side and returns its rows as text, NULL as nullopt. `settings` are
-    // (name, value) pairs put in force with set_config(..., true) first. Bounded by rows_max rows:
-    // beyond it Errc::too_large.
+    // Runs one statement of our own on one side, with the mover's rights, and returns its rows as
+    // text, NULL as nullopt. Bounded by rows_max rows: beyond it Errc::too_large.
     using Row = std::vector<std::optional<std::string>>;
     virtual Result<std::vector<Row>> query(
         Side side,
         const std::string& sql,
         const std::vector<std::optional<std::string>>& parameters,
         std::size_t rows_max) = 0;
+    // Asks a read of the application's again, with no more rights than the role for which the twin
+    // was opened has on that side. Bounded in time. Once a side: afterwards that side is of no use.
+    virtual Result<std::vector<Row>> ask(Side side,
+                                         const SessionRead& read,
+                                         std::size_t rows_max) = 0;
 };
 
 struct MoverSettings {
@@ -179,7 +192,10 @@ public:
     // all rows equal.
     virtual Status strays_mended(Side stream_of, std::uint64_t count) = 0;
 
-    virtual Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) = 0;
+    // `role`: as whom `ask` asks; empty: it will not. Fails where a side lets the role not be used
+    // so.
+    virtual Result<std::unique_ptr<Twin>> open_twin(const std::string& role,
+                                                    Clock::time_point deadline) = 0;
 
     // Compares every table in chunks under twins. Blocks. Goes on with a verification that was not
     // ended (a crash, a repair), else begins one; kept on both sides as it goes.

@@ -27,8 +27,9 @@ ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mo
     peers.positions = &positions;
     for (const Side side : {Side::source, Side::target})
         peers.applied[index(side)] = &mover.applied(side);
-    peers.open_twin = [&mover](std::chrono::steady_clock::time_point deadline) {
-        return mover.open_twin(deadline);
+    peers.open_twin = [&mover](const std::string& role,
+                               std::chrono::steady_clock::time_point deadline) {
+        return mover.open_twin(role, deadline);
     };
     return peers;
 }

@@ -65,8 +65,9 @@ struct ShadowPeers {
     Reads* reads = nullptr;
     Positions* positions = nullptr;  // Null: the follower is not waited for.
     backfill::AppliedPosition* applied[2] = {nullptr, nullptr};  // By index(side) of the stream.
-    // Twins for confirmation; null: nothing can be confirmed.
-    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)>
+    // Twins for confirmation, in which that role asks; null: nothing can be confirmed.
+    std::function<Result<std::unique_ptr<backfill::Twin>>(const std::string& role,
+                                                          std::chrono::steady_clock::time_point)>
         open_twin;
 };
 

@@ -49,7 +49,8 @@ constexpr double float_tolerance = 1e-9;
 constexpr const char* settings_query =
     "SELECT 'search_path', coalesce(string_agg(quote_ident(s), ', '), '\"\"') FROM "
     "unnest(current_schemas(false)) AS s "
-    "UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('TimeZone', 'DateStyle', "
+    "UNION ALL SELECT name, setting FROM pg_settings WHERE name IN ('row_security', 'TimeZone', "
+    "'DateStyle', "
     "'IntervalStyle', "
     "'extra_float_digits', 'bytea_output', 'standard_conforming_strings', 'array_nulls', "
     "'transform_null_equals', "
@@ -107,18 +108,21 @@ bool values_differ(const std::optional<std::string>& one,
              float_tolerance * std::max(std::abs(first), std::abs(second)));
 }
 
-Result<TwinRows> ask(backfill::Twin& twin,
-                     Side side,
-                     const ShadowJob& job,
-                     const backfill::Twin::Row& parameters,
-                     const std::vector<TextRow>& settings) {
-    for (const TextRow& setting : settings) {
-        if (setting.size() != 2) continue;
-        const auto set = twin.query(
-            side, "SELECT pg_catalog.set_config($1, $2, true)", {setting[0], setting[1]}, 1);
-        if (!set) return set.error();
+// What the session had in force: what it has made up itself (which row security may go by), and, as
+// the connection of its kind tells, what decides how values are read and written.
+backfill::SessionRead read_of(const ShadowJob& job,
+                              backfill::Twin::Row parameters,
+                              const std::vector<TextRow>& settings) {
+    backfill::SessionRead read{
+        {}, job.text, parameter_types(job.parse, job.request), std::move(parameters)};
+    for (const auto& setting : job.context->settings) {
+        if (setting.first.find('.') != std::string::npos) read.settings.push_back(setting);
     }
-    return twin.query(side, job.text, parameters, confirmed_rows_max);
+    for (const TextRow& setting : settings) {
+        if (setting.size() == 2)
+            read.settings.emplace_back(setting[0].value_or(""), setting[1].value_or(""));
+    }
+    return read;
 }
 
 }  // namespace
@@ -190,17 +194,19 @@ Comparison confirm(const ShadowJob& job,
                    Transport& follower,
                    const OpenTwin& open_twin) {
     const auto parameters = text_parameters(job.parse, job.request);
-    if (!parameters || !open_twin) return Comparison::unconfirmed;
+    const bool role_known = job.context && !job.context->role.empty();
+    if (!parameters || !open_twin || !role_known) return Comparison::unconfirmed;
     const auto now = std::chrono::steady_clock::now();
     const auto settings = query_rows(follower, settings_query, now + settings_wait_max);
     if (!settings) {
         if (settings.error().code != Errc::server) follower.close();
         return Comparison::unconfirmed;
     }
-    auto twin = open_twin(now + twin_wait_max);
+    auto twin = open_twin(job.context->role, now + twin_wait_max);
     if (!twin) return Comparison::unconfirmed;
-    const auto authority = ask(**twin, job.authority, job, *parameters, *settings);
-    const auto other_side = ask(**twin, other(job.authority), job, *parameters, *settings);
+    const backfill::SessionRead read = read_of(job, *parameters, *settings);
+    const auto authority = (*twin)->ask(job.authority, read, confirmed_rows_max);
+    const auto other_side = (*twin)->ask(other(job.authority), read, confirmed_rows_max);
     if (!authority || !other_side) {
         const bool both_answered = (authority || authority.error().code == Errc::server) &&
                                    (other_side || other_side.error().code == Errc::server);

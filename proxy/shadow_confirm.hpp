@@ -18,11 +18,12 @@ namespace segue::proxy {
 
 struct ShadowJob;
 
-using OpenTwin =
-    std::function<Result<std::unique_ptr<backfill::Twin>>(std::chrono::steady_clock::time_point)>;
+using OpenTwin = std::function<Result<std::unique_ptr<backfill::Twin>>(
+    const std::string& role, std::chrono::steady_clock::time_point)>;
 
-// `follower`: the connection of the session's kind, idle, which tells the settings in force. Never
-// `equal`: what cannot be shown to differ is unconfirmed.
+// `follower`: the connection of the session's kind, idle, which tells the settings in force. Both
+// sides are asked with no more than the rights of the session's role. Never `equal`: what cannot be
+// shown to differ, or only with more rights, is unconfirmed.
 Comparison confirm(const ShadowJob& job,
                    bool order_defined,
                    Transport& follower,

@@ -11,6 +11,7 @@
 #include "backfill/postgres/mover_checks.hpp"
 #include "backfill/postgres/mover_run.hpp"
 #include "backfill/postgres/other_progress.hpp"
+#include "backfill/postgres/role_twin.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/twin.hpp"
 #include "backfill/postgres/verification_desk.hpp"
@@ -52,7 +53,8 @@ public:
         return shared_.strays[index(stream_of)].count();
     }
     Status strays_mended(Side stream_of, std::uint64_t count) override;
-    Result<std::unique_ptr<Twin>> open_twin(Clock::time_point deadline) override;
+    Result<std::unique_ptr<Twin>> open_twin(const std::string& role,
+                                            Clock::time_point deadline) override;
     Result<Verification> verify(const VerifyRequest& request) override;
     Result<std::optional<Verification>> verified() override { return verifications_.verified(); }
     Result<RepairReport> repair(const std::string& asked_by) override {
@@ -291,7 +293,8 @@ Status PostgresMover::strays_mended(Side stream_of, std::uint64_t count) {
     return Done{};
 }
 
-Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadline) {
+Result<std::unique_ptr<Twin>> PostgresMover::open_twin(const std::string& role,
+                                                       Clock::time_point deadline) {
     const auto run = current();
     if (!run) return not_connected();
     {
@@ -300,7 +303,7 @@ Result<std::unique_ptr<Twin>> PostgresMover::open_twin(Clock::time_point deadlin
             return Error{Errc::refused, "the copy is not consistent yet"};
         }
     }
-    return open_twin_of(run, shared_, deadline);
+    return open_role_twin(run, shared_, role, deadline);
 }
 
 Result<Verification> PostgresMover::verify(const VerifyRequest& request) {

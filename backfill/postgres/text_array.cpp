@@ -40,4 +40,27 @@ std::vector<std::string> parse_text_array(std::string_view text) {
     return elements;
 }
 
+std::vector<std::optional<std::string>> parse_text_record(std::string_view text) {
+    std::vector<std::optional<std::string>> fields;
+    std::optional<std::string> field;
+    bool quoted = false;
+    for (std::size_t i = 1; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool last = i + 1 == text.size();
+        if (!quoted && (c == ',' || last)) {
+            fields.push_back(std::exchange(field, std::nullopt));
+            continue;
+        }
+        if (!field) field.emplace();
+        // Doubled, they are themselves; a quote alone begins or ends what is quoted.
+        const bool doubled = quoted && (c == '"' || c == '\\') && text[i + 1] == c;
+        if (doubled) ++i;
+        if (c == '"' && !doubled)
+            quoted = !quoted;
+        else
+            field->push_back(c);
+    }
+    return fields;
+}
+
 }  // namespace segue::backfill::postgres

@@ -1,6 +1,8 @@
 #pragma once
-// PostgreSQL's text form of a one-dimensional array, for parameters that are lists.
+// PostgreSQL's text forms of a one-dimensional array, for parameters that are lists, and of a
+// record.
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,5 +13,8 @@ namespace segue::backfill::postgres {
 std::string text_array(const std::vector<std::string>& elements);
 // The elements of such a text, as the server writes it; NULL becomes the text NULL.
 std::vector<std::string> parse_text_array(std::string_view text);
+// The fields of (a,,"b ""c"" \\"), as the server writes it; nullopt for NULL. A record without
+// fields looks like one whose only field is NULL, and is taken for that.
+std::vector<std::optional<std::string>> parse_text_record(std::string_view text);
 
 }  // namespace segue::backfill::postgres

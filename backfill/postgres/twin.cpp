@@ -221,14 +221,4 @@ Status PostgresTwin::renew(const std::vector<Table>& tables, Clock::time_point d
     });
 }
 
-Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
-                                           MoverShared& shared,
-                                           Clock::time_point deadline) {
-    const std::vector<Table>& tables = run->authority_tables();
-    auto twin = PostgresTwin::open(run, shared);
-    if (!twin) return twin.error();
-    if (Status renewed = (*twin)->renew(tables, deadline); !renewed) return renewed.error();
-    return std::unique_ptr<Twin>{std::move(*twin)};
-}
-
 }  // namespace segue::backfill::postgres

@@ -44,6 +44,10 @@ public:
                                    const std::string& sql,
                                    const std::vector<std::optional<std::string>>& parameters,
                                    std::size_t rows_max) override;
+    // It is of no role: `RoleTwin` is.
+    Result<std::vector<Row>> ask(Side, const SessionRead&, std::size_t) override {
+        return Error{Errc::refused, "it was opened for no role"};
+    }
     Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override;
     Status release() override { return end(); }
     Position position(Side side) const override { return positions_[index(side)]; }
@@ -74,11 +78,6 @@ private:
     std::optional<TwinGuard::Entry> guard_;
     Position positions_[2];
 };
-
-// A twin of all tables.
-Result<std::unique_ptr<Twin>> open_twin_of(std::shared_ptr<MoverRun> run,
-                                           MoverShared& shared,
-                                           Clock::time_point deadline);
 
 // Copies the rows of these keys anew from the authority (R6), at a moment when the follower is
 // exactly what the authority's snapshot shows. Keys as a verification lists them. In the same

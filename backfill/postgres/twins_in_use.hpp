@@ -41,6 +41,11 @@ private:
                                        std::size_t rows_max) override {
             return twin_->query(side, sql, parameters, rows_max);
         }
+        Result<std::vector<Row>> ask(Side side,
+                                     const SessionRead& read,
+                                     std::size_t rows_max) override {
+            return twin_->ask(side, read, rows_max);
+        }
         Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override {
             return twin_->renew(tables, deadline);
         }

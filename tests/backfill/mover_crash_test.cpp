@@ -207,7 +207,7 @@ TEST_F(MoverCrash, ATwinGivesWayToWhoeverQueuesBehindItsLock) {
     prepare();
     start();
     wait_consistent();
-    auto twin = mover->open_twin(Clock::now() + 20s);
+    auto twin = mover->open_twin("", Clock::now() + 20s);
     ASSERT_TRUE(twin) << twin.error().detail;
     test::Sql sql{databases->url(Side::source)};
     sql.query("SET statement_timeout = '10s'");

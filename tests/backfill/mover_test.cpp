@@ -178,7 +178,7 @@ TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
     const std::string sql =
         "SELECT count(*), sum(hashtextextended(b::text, 0)::numeric) FROM public.big b";
     for (int i = 0; i < 10; ++i) {
-        auto twin = mover->open_twin(Clock::now() + 20s);
+        auto twin = mover->open_twin("", Clock::now() + 20s);
         ASSERT_TRUE(twin) << twin.error().detail;
         const auto source = (*twin)->query(Side::source, sql, {}, 1);
         const auto target = (*twin)->query(Side::target, sql, {}, 1);
@@ -193,6 +193,32 @@ TEST_F(MoverTest, TwinsAreTheSameStateUnderLoad) {
     expect_same();
 }
 
+// Also on the follower, whose fence lets nobody else make anything.
+TEST_F(MoverTest, ATwinAsksWithTheRightsOfTheRoleForWhichItWasOpened) {
+    const std::string role = "reader_of_" + migration;  // It stays, as its server does not.
+    for (const Side side : {Side::source, Side::target})
+        databases->run(side, "CREATE ROLE " + role);
+    databases->run(Side::source,
+                   "CREATE TABLE t (i int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'one');"
+                   "GRANT SELECT ON t TO " +
+                       role + "; CREATE TABLE secret (i int PRIMARY KEY)");
+    prepare();
+    start();
+    wait_consistent();
+    const auto ask = [&](const std::string& statement, Side side) -> std::string {
+        auto twin = mover->open_twin(role, Clock::now() + 60s);
+        if (!twin) return "no twin: " + twin.error().detail;
+        const auto rows = (*twin)->ask(side, {{}, statement, {}, {}}, 1);
+        return rows ? rows->front().front().value_or("NULL") : rows.error().sqlstate;
+    };
+    for (const Side side : {Side::source, Side::target}) {
+        EXPECT_EQ(ask("SELECT current_user || v FROM public.t", side), role + "one");
+        EXPECT_EQ(ask("SELECT count(*) FROM public.secret", side), "42501");
+    }
+    EXPECT_FALSE(mover->open_twin("segue_nobody", Clock::now() + 60s));
+    EXPECT_EQ(mover->strays(Side::target), 0u);
+}
+
 TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
     databases->run(Side::source, "CREATE TABLE t (i int PRIMARY KEY); INSERT INTO t VALUES (1)");
     prepare();
@@ -202,7 +228,7 @@ TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
     ddl.query("BEGIN");
     ddl.query("LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE");
     auto opening =
-        std::async(std::launch::async, [&] { return mover->open_twin(Clock::now() + 30s); });
+        std::async(std::launch::async, [&] { return mover->open_twin("", Clock::now() + 30s); });
     EXPECT_TRUE(databases->asked_again(Side::source, "public.t"));
     EXPECT_EQ(databases->value(Side::target,
                                "SELECT count(*) FROM pg_locks WHERE relation = 'public.t'::regclass"

@@ -47,6 +47,9 @@ public:
         }
         return result;
     }
+    Result<std::vector<Row>> ask(Side, const SessionRead&, std::size_t) override {
+        return Error{Errc::refused, "it is of no role"};
+    }
 
 private:
     Connection connections_[2];

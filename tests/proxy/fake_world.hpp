@@ -171,7 +171,8 @@ public:
         world_.strays[index(side)] -= count;
         return Done{};
     }
-    Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
+    Result<std::unique_ptr<backfill::Twin>> open_twin(const std::string&,
+                                                      backfill::Clock::time_point) override {
         return Error{Errc::refused, "no twins here"};
     }
     Result<backfill::Verification> verify(const backfill::VerifyRequest& request) override;

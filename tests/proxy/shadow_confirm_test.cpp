@@ -84,16 +84,25 @@ struct FakeTwin : backfill::Twin {
     struct Script {
         Rows source, target;
         std::vector<std::string> asked = {};
+        std::string role = {};
     };
     explicit FakeTwin(Script& to_play) : script(to_play) {}
     Result<std::vector<Row>> query(Side side,
                                    const std::string& sql,
                                    const Row& parameters,
                                    std::size_t) override {
-        std::string line = std::string{name(side)} + ": " + sql;
-        for (const auto& parameter : parameters) line += " [" + parameter.value_or("NULL") + "]";
+        ADD_FAILURE() << name(side) << " is asked with the mover's rights: " << sql
+                      << parameters.size();
+        return Error{Errc::refused, "with the mover's rights"};
+    }
+    Result<std::vector<Row>> ask(Side side,
+                                 const backfill::SessionRead& read,
+                                 std::size_t) override {
+        std::string line = std::string{name(side)} + " as " + script.role + ": " + read.statement;
+        for (const auto& parameter : read.parameters)
+            line += " [" + parameter.value_or("NULL") + "]";
+        for (const auto& [setting, value] : read.settings) line += ", " + setting + "=" + value;
         script.asked.push_back(line);
-        if (sql.find("set_config") != std::string::npos) return std::vector<Row>{{"x"}};
         return side == Side::source ? script.source : script.target;
     }
     Script& script;
@@ -107,14 +116,18 @@ struct ConfirmTest : testing::Test {
         job.text = "SELECT a FROM t";
         job.request = query(job.text);
         job.column_types = {23};
+        job.context = std::make_shared<const backfill::postgres::PlanContext>(
+            backfill::postgres::PlanContext{"web", {{"work_mem", "7MB"}, {"app.tenant", "7"}}});
     }
     Comparison confirm_with(FakeTwin::Script& script) {
         const std::string setting = message('D', "\0\2\0\0\0\x08TimeZone\0\0\0\3UTC"sv);
         follower.test_end->say(setting + complete("SELECT 1") + ready('I'));
-        return confirm(
-            job, true, follower.relay_end, [&](auto) -> Result<std::unique_ptr<backfill::Twin>> {
-                return std::unique_ptr<backfill::Twin>{std::make_unique<FakeTwin>(script)};
-            });
+        const OpenTwin open = [&](const std::string& role,
+                                  auto) -> Result<std::unique_ptr<backfill::Twin>> {
+            script.role = role;
+            return std::unique_ptr<backfill::Twin>{std::make_unique<FakeTwin>(script)};
+        };
+        return confirm(job, true, follower.relay_end, open);
     }
     Comparison outcome(Rows source, Rows target) {
         FakeTwin::Script script{std::move(source), std::move(target)};
@@ -131,15 +144,27 @@ TEST_F(ConfirmTest, OnlyWhatDiffersInTheTwinIsADifference) {
     EXPECT_EQ(outcome(one, TwinRows{}), Comparison::different);
 }
 
-TEST_F(ConfirmTest, BothSidesAreAskedUnderTheSettingsOfTheSession) {
+TEST_F(ConfirmTest, BothSidesAreAskedAsTheRoleAndUnderTheSettingsOfTheSession) {
     FakeTwin::Script script{TwinRows{}, TwinRows{}};
     confirm_with(script);
-    const std::string set = "SELECT pg_catalog.set_config($1, $2, true) [TimeZone] [UTC]";
-    EXPECT_EQ(script.asked,
-              (std::vector<std::string>{"source: " + set,
-                                        "source: SELECT a FROM t",
-                                        "target: " + set,
-                                        "target: SELECT a FROM t"}));
+    const std::string what = " as web: SELECT a FROM t, app.tenant=7, TimeZone=UTC";
+    EXPECT_EQ(script.asked, (std::vector<std::string>{"source" + what, "target" + what}));
+}
+
+TEST_F(ConfirmTest, NobodyIsAskedWithOtherRightsWhereTheRoleIsNotKnownOrCannotBeUsed) {
+    FakeTwin::Script script{TwinRows{{"1"}}, TwinRows{}};
+    const auto context = std::exchange(job.context, nullptr);
+    EXPECT_EQ(confirm_with(script), Comparison::unconfirmed);
+    job.context = std::make_shared<const backfill::postgres::PlanContext>();
+    EXPECT_EQ(confirm_with(script), Comparison::unconfirmed);
+    EXPECT_TRUE(script.asked.empty());
+    job.context = context;
+    follower.test_end->say(complete("SELECT 0") + ready('I'));
+    const OpenTwin refuses = [](const std::string&,
+                                auto) -> Result<std::unique_ptr<backfill::Twin>> {
+        return Error{Errc::server, "permission denied", "42501"};
+    };
+    EXPECT_EQ(confirm(job, true, follower.relay_end, refuses), Comparison::unconfirmed);
 }
 
 TEST_F(ConfirmTest, ARefusalOfOneSideCountsUnlessItIsOfOurMaking) {
@@ -166,7 +191,7 @@ TEST_F(ConfirmTest, WhatCannotBeAskedAgainIsUnconfirmed) {
 TEST_F(ConfirmTest, AConnectionThatEndsIsNotUsedAgain) {
     follower.test_end->close();
     FakeTwin::Script script{TwinRows{}, TwinRows{}};
-    const OpenTwin open = [&](auto) -> Result<std::unique_ptr<backfill::Twin>> {
+    const OpenTwin open = [&](const std::string&, auto) -> Result<std::unique_ptr<backfill::Twin>> {
         return Error{Errc::timed_out, "never"};
     };
     EXPECT_EQ(confirm(job, true, follower.relay_end, open), Comparison::unconfirmed);

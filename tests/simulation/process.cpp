@@ -176,7 +176,8 @@ public:
     void expect_change(std::uint64_t) override {}
     std::uint64_t strays(Side side) const override { return world_.shared.strays[index(side)]; }
     Status strays_mended(Side, std::uint64_t) override { return broken(); }
-    Result<std::unique_ptr<backfill::Twin>> open_twin(backfill::Clock::time_point) override {
+    Result<std::unique_ptr<backfill::Twin>> open_twin(const std::string&,
+                                                      backfill::Clock::time_point) override {
         return broken();
     }
     Result<backfill::Verification> verify(const backfill::VerifyRequest&) override {
