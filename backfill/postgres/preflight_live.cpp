@@ -72,6 +72,25 @@ constexpr std::array statement_kinds = {
                   Severity::information},
 };
 
+// What makes one row, or one change, cost more than its share. By what the statistics know: no
+// table is read. Each query: object, reason.
+constexpr const char* heavy_queries[] = {
+    R"sql(
+        SELECT n.nspname || '.' || c.relname, format('its rows are large: %s each on average, of about %s rows; a change of one'
+               ' carries it whole, and the largest may be far above that', pg_size_pretty(w.width::bigint), c.reltuples::bigint)
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_class t ON t.oid = c.reltoastrelid,
+        LATERAL (SELECT (c.relpages + coalesce(t.relpages, 0))::float8 * current_setting('block_size')::int
+                        / nullif(greatest(c.reltuples, 0), 0) AS width) w
+        WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND c.relpages + coalesce(t.relpages, 0) > 64 AND w.width > 65536
+          AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
+        ORDER BY w.width DESC LIMIT 3)sql",
+    R"sql(
+        SELECT schemaname || '.' || relname, format('it has hot keys: %s updates of %s rows so far; changes of one row are'
+               ' applied one after the other', n_tup_upd, n_live_tup)
+        FROM pg_stat_user_tables
+        WHERE n_tup_upd > 10000 AND n_tup_upd > 1000 * greatest(n_live_tup, 1) AND schemaname <> 'segue'
+        ORDER BY n_tup_upd::float8 / greatest(n_live_tup, 1) DESC LIMIT 3)sql"};
+
 // "SELECT ... AS query": of the statistics, where our role may read them, else of the sessions.
 Result<std::string> statements_source(Connection& source) {
     const auto rows = source.execute(R"sql(
@@ -89,6 +108,20 @@ Result<std::string> statements_source(Connection& source) {
         " WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
     // The extension may be there without its library being loaded: then it only raises an error.
     return source.execute(statistics + " LIMIT 1") ? statistics : sessions;
+}
+
+void tell_heavy_tables(Connection& source, std::vector<Finding>& findings) {
+    for (const char* query : heavy_queries) {
+        const auto rows = source.execute(query);
+        if (!rows) continue;  // Nothing is decided by it.
+        for (int row = 0; row < rows->size(); ++row) {
+            findings.push_back({Severity::information,
+                                "size",
+                                "source: " + rows->text(row, 0),
+                                rows->text(row, 1),
+                                ""});
+        }
+    }
 }
 
 }  // namespace
@@ -159,6 +192,7 @@ void tell_size(Connection& source, std::vector<Finding>& findings) {
                             " of them written a second on average; the target needs as much room, "
                             "and more for its log meanwhile",
                         "df -h  # on the target's host, for its data directory"});
+    tell_heavy_tables(source, findings);
 }
 
 void check_statements(Connection& source, std::vector<Finding>& findings) {

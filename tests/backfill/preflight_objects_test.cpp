@@ -111,11 +111,21 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
         CREATE FUNCTION last() RETURNS bigint LANGUAGE sql AS 'SELECT lastval()';
         CREATE FUNCTION audit() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
         CREATE EVENT TRIGGER audit ON ddl_command_end EXECUTE FUNCTION audit();
-        CREATE PUBLICATION theirs FOR TABLE parent)sql");
+        CREATE PUBLICATION theirs FOR TABLE parent;
+        CREATE TABLE wide (i int PRIMARY KEY, v text); ALTER TABLE wide ALTER v SET STORAGE EXTERNAL;
+        INSERT INTO wide SELECT i, repeat('x', 200000) FROM generate_series(1, 20) i;
+        CREATE TABLE counter (i int PRIMARY KEY, v int); INSERT INTO counter VALUES (1, 0))sql");
+    databases.run(Side::source, "VACUUM ANALYZE wide");
+    databases.run(Side::source,
+                  "DO $$ BEGIN FOR i IN 1 .. 10001 LOOP UPDATE counter SET v = v + 1;"
+                  " IF i % 100 = 0 THEN COMMIT; END IF; END LOOP; END $$");
     EXPECT_TRUE(test::eventually(std::chrono::seconds{20}, [&] {  // Statistics come later.
         return databases.value(Side::source,
                                "SELECT sum(n_tup_del) FROM pg_stat_all_tables WHERE relname IN"
-                               " ('busy', 'padded', 'led')") == "3";
+                               " ('busy', 'padded', 'led')") == "3" &&
+               databases.value(
+                   Side::source,
+                   "SELECT n_tup_upd FROM pg_stat_all_tables WHERE relname = 'counter'") == "10001";
     }));
     expect_failures(settings_of(databases), {});
     const auto findings = postgres_preflight(settings_of(databases));
@@ -126,6 +136,8 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
     }
     expect_found(settings_of(databases),
                  {{information, "inheritance", "source: public.child"},
+                  {information, "size", "source: public.wide"},
+                  {information, "size", "source: public.counter"},
                   {warn, "not_valid_constraint", "source: public.loose"},
                   {warn, "full_identity_cost", "source: public.busy"},
                   {warn, "full_identity_cost", "source: public.padded"},
