@@ -47,16 +47,16 @@ protected:
         const Status created = store_->create(some_record());
         ASSERT_TRUE(created) << created.error().detail;
     }
-    // The store's backend, while it waits for something.
+    // The store's backend, now, for something of that name.
+    bool is_waiting(const std::string& wait_event) {
+        return databases_->value(Side::target,
+                                 "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
+                                 " 'segue control' AND datname = current_database()"
+                                 " AND wait_event = '" +
+                                     wait_event + "'") == "1";
+    }
     bool waits_for(const std::string& wait_event) {
-        return test::eventually(10s, [&] {
-            return databases_->value(
-                       Side::target,
-                       "SELECT count(*) FROM pg_stat_activity WHERE application_name ="
-                       " 'segue control' AND datname = current_database()"
-                       " AND wait_event = '" +
-                           wait_event + "'") == "1";
-        });
+        return test::eventually(10s, [&] { return is_waiting(wait_event); });
     }
     void signal_store(const std::string& function) {
         databases_->run(Side::target,
@@ -195,14 +195,15 @@ TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
     server.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
     server.run("SELECT pg_reload_conf()");
     std::future<Result<Written>> pending;
-    for (int tries = 0; tries < 50;
-         ++tries) {  // The server takes the setting over in its own time.
+    // The server takes the setting over in its own time.
+    const auto is_answered = [&] { return pending.wait_for(0ms) == std::future_status::ready; };
+    EXPECT_TRUE(test::eventually(60s, [&] {
         pending = std::async(std::launch::async, [&] {
             return store_->compare_and_set(some_record(), some_record(), generation);
         });
-        if (pending.wait_for(300ms) == std::future_status::timeout) break;
-        EXPECT_TRUE(pending.get());
-    }
+        EXPECT_TRUE(test::eventually(60s, [&] { return is_answered() || is_waiting("SyncRep"); }));
+        return !is_answered();
+    }));
     ASSERT_TRUE(pending.valid());
     EXPECT_TRUE(waits_for("SyncRep"));
     // Whoever wants to be the mover is not left without a word meanwhile.
@@ -218,6 +219,20 @@ TEST_F(PostgresControl, ACommitThatNoStandbyHasIsUnknown) {
     server.run("SELECT pg_reload_conf()");
     ASSERT_TRUE(written) << written.error().detail;
     EXPECT_EQ(*written, Written::unknown);
+}
+
+TEST_F(PostgresControl, ALeaseThatSomebodyHoldsIsNotWaitedForWithoutAWord) {
+    create();
+    test::Sql holder{databases_->url(Side::target)};
+    holder.query("BEGIN; UPDATE segue.lease SET generation = generation");
+    Connection mover = databases_->open(Side::target);
+    const Interrupts interrupts;
+    const auto lease = take_lease(mover, {"segue", "id-1", {}}, "no slot", interrupts);
+    ASSERT_FALSE(lease);
+    EXPECT_NE(lease.error().detail.find("does not end holds table segue.lease"), std::string::npos)
+        << lease.error().detail;
+    holder.query("ROLLBACK");
+    EXPECT_TRUE(take_lease(mover, {"segue", "id-1", {}}, "no slot", interrupts));
 }
 
 TEST_F(PostgresControl, TellsWhichServerItIs) {
