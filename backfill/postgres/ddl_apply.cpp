@@ -1,15 +1,13 @@
 #include "backfill/postgres/ddl_apply.hpp"
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <utility>
 #include <vector>
 
 #include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
+#include "backfill/postgres/ddl_record.hpp"
 #include "backfill/postgres/ddl_text.hpp"
-#include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -17,85 +15,10 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// What was dumped and restored is told in other words. An index that could not be built is none: no
-// event has told of it.
-std::vector<std::string> comparable(std::vector<std::string> look) {
-    std::erase_if(look, [](const std::string& line) { return line.ends_with(" INVALID"); });
-    for (std::string& line : look) line = canonical_definition(line);
-    return look;
-}
-
 // IF EXISTS, or IF NOT EXISTS, and it was so.
 constexpr const char* did_nothing = "there it has nothing to do";
 
-struct Record {
-    std::string id, tag, command, refusal, role;
-    int place = 1;
-    std::vector<std::string> objects, settings, look, missing, code;
-    std::vector<std::string> schemas, names;
-    bool without_constraints = false;  // They are not compared.
-};
-
-Record read_record(const SchemaChange& change) {
-    Record record;
-    for (std::size_t i = 0; i + 1 < change.record.size(); i += 2) {
-        const std::string& column = change.record[i];
-        const std::string& value = change.record[i + 1];
-        if (column == "id") record.id = value;
-        if (column == "tag") record.tag = value;
-        if (column == "command") record.command = value;
-        if (column == "refusal") record.refusal = value;
-        if (column == "place") record.place = std::atoi(value.c_str());
-        if (column == "objects") record.objects = parse_text_array(value);
-        if (column == "settings") record.settings = parse_text_array(value);
-        if (column == "look") record.look = comparable(parse_text_array(value));
-        if (column == "missing") record.missing = parse_text_array(value);
-        if (column == "code") record.code = parse_text_array(value);
-    }
-    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
-    if (role != record.settings.end() && role + 1 != record.settings.end()) {
-        record.role = *(role + 1);
-        record.settings.erase(role, role + 2);
-    }
-    for (const auto& table : change.tables) {
-        record.schemas.push_back(table.schema);
-        record.names.push_back(table.name);
-    }
-    return record;
-}
-
-std::vector<std::string> plain_names(const Record& record) {
-    std::vector<std::string> names;
-    for (std::size_t i = 0; i < record.names.size(); ++i)
-        names.push_back(record.schemas[i] + "." + record.names[i]);
-    return names;
-}
-
-// Until the copy is whole the follower has neither indexes but keys nor constraints, triggers or
-// policies; they are taken from the authority as it is then.
-bool comes_with_the_rest(const std::string& tag) {
-    return (tag.ends_with(" INDEX") && tag != "DROP INDEX") || tag.ends_with(" TRIGGER") ||
-           tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
-}
-
-bool is_left_for_later(const std::string& line) {
-    return line.find(" | constraint | ") != std::string::npos ||
-           line.find(" | index | ") != std::string::npos;
-}
-
-void leave_for_later(Record& record) {
-    record.without_constraints = true;
-    std::erase_if(record.look, is_left_for_later);
-}
-
-bool has_moved_rows(const Record& record, const SchemaChange::TableId& table) {
-    const std::string line = table.schema + "." + table.name + " | table |  | r p";
-    return std::any_of(record.look.begin(), record.look.end(), [&](const std::string& look) {
-        return look.starts_with(line);
-    });
-}
-
-Result<std::vector<std::string>> look_of(Connection& follower, const Record& record) {
+Result<std::vector<std::string>> look_of(Connection& follower, const DdlRecord& record) {
     const auto rows =
         follower.execute("SELECT segue.ddl_look($1::text[])", {text_array(plain_names(record))});
     if (!rows) return rows.error();
@@ -104,22 +27,9 @@ Result<std::vector<std::string>> look_of(Connection& follower, const Record& rec
     return look;
 }
 
-std::string first_difference(const std::vector<std::string>& wanted,
-                             const std::vector<std::string>& found) {
-    for (const std::string& line : wanted) {
-        if (std::find(found.begin(), found.end(), line) == found.end())
-            return "it is without " + line;
-    }
-    for (const std::string& line : found) {
-        if (std::find(wanted.begin(), wanted.end(), line) == wanted.end())
-            return "it still has " + line;
-    }
-    return "";
-}
-
 // A table that was made from a query begins empty: its rows follow in the stream. A materialized
 // view is filled when the copy is whole; what it would show now, nobody would look at again.
-std::string with_its_rows(const Record& record, std::string statement, bool copying) {
+std::string with_its_rows(const DdlRecord& record, std::string statement, bool copying) {
     const bool later = copying && record.tag.ends_with(" MATERIALIZED VIEW") &&
                        (record.tag.starts_with("CREATE") || record.tag.starts_with("REFRESH"));
     return record.tag == "CREATE TABLE AS" || later ? with_no_data(statement) : statement;
@@ -127,7 +37,7 @@ std::string with_its_rows(const Record& record, std::string statement, bool copy
 
 // Whether none of the objects is there, each as the server names it. Of kinds that are not known
 // here: no.
-Result<bool> are_all_gone(Connection& follower, const Record& record) {
+Result<bool> are_all_gone(Connection& follower, const DdlRecord& record) {
     const auto rows = follower.execute(R"sql(
         SELECT coalesce(bool_and(coalesce(CASE
             WHEN o[1] IN ('table', 'view', 'materialized view', 'index', 'sequence') THEN to_regclass(o[2]) IS NULL
@@ -145,7 +55,7 @@ Result<bool> are_all_gone(Connection& follower, const Record& record) {
 // faster, or the authority's indexes and constraints were taken after it was run there. While
 // copying, also a constraint that is not there yet, or that rows break which are not all there.
 Result<bool> is_so_already(Connection& follower,
-                           const Record& record,
+                           const DdlRecord& record,
                            const Error& error,
                            bool copying) {
     const std::string& state = error.sqlstate;
@@ -176,7 +86,7 @@ Result<std::string> ask(Connection& follower, const std::string& sql, const Para
 
 // Runs it in the sandbox, and reads what it did there: a command may do more than its text says,
 // through functions that it calls.
-Status run_in_sandbox(Connection& follower, const Record& record, const std::string& statement) {
+Status run_in_sandbox(Connection& follower, const DdlRecord& record, const std::string& statement) {
     if (const auto watched = follower.execute(
             "SELECT set_config('segue.ddl_watch', 'on', true); DELETE FROM segue.ddl_did");
         !watched)
@@ -206,7 +116,7 @@ Status run_in_sandbox(Connection& follower, const Record& record, const std::str
 }
 
 // What only its own kind of command is asked.
-Status may_be_carried(Connection& follower, const Record& record) {
+Status may_be_carried(Connection& follower, const DdlRecord& record) {
     if (!is_carried_tag(record.tag))
         return Error{Errc::refused, "it is not one of the commands that are carried"};
     if (record.tag.ends_with(" FUNCTION") || record.tag.ends_with(" PROCEDURE"))
@@ -223,7 +133,7 @@ Status may_be_carried(Connection& follower, const Record& record) {
 }
 
 // Refused with the reason when it is not what was run on the authority.
-Status run(Connection& follower, const Record& record, const std::string& statement, bool renamed) {
+Status run(Connection& follower, const DdlRecord& record, const std::string& statement, bool renamed) {
     if (const Status may = may_be_carried(follower, record); !may) return may;
     const auto code = read_code(follower, plain_names(record), renamed);
     if (!code) return code.error();
@@ -247,7 +157,7 @@ Status run(Connection& follower, const Record& record, const std::string& statem
 }
 
 // What the operator has made of it by hand.
-Status agrees_with(Connection& follower, const Record& record) {
+Status agrees_with(Connection& follower, const DdlRecord& record) {
     const auto look = look_of(follower, record);
     if (!look) return look.error();
     const std::string differs = first_difference(record.look, *look);
@@ -255,7 +165,7 @@ Status agrees_with(Connection& follower, const Record& record) {
     return refuse_what_fires(follower, plain_names(record));
 }
 
-Result<bool> is_handled(Connection& follower, Side stream, const Record& record) {
+Result<bool> is_handled(Connection& follower, Side stream, const DdlRecord& record) {
     const auto rows =
         follower.execute("SELECT FROM segue.ddl_handled WHERE stream = $1 AND id = $2",
                          {std::string{name(stream)}, record.id});
@@ -266,7 +176,7 @@ Result<bool> is_handled(Connection& follower, Side stream, const Record& record)
 // A column that is new has, in every row that was there, the value that the authority computed when
 // the command ran: now() is not now() again.
 Status take_missing_values(Connection& follower,
-                           const Record& record,
+                           const DdlRecord& record,
                            const FollowerTables& before) {
     for (const std::string& entry : record.missing) {
         const std::vector<std::string> fields = parse_text_array(entry);
@@ -296,7 +206,7 @@ Status take_missing_values(Connection& follower,
 
 // Tables that begin in the stream are whole from their first row on: nothing of them is copied. Of
 // those that are gone nothing is on record.
-Status note_copied(Connection& follower, const Record& record, Position start) {
+Status note_copied(Connection& follower, const DdlRecord& record, Position start) {
     const bool drops = record.tag.starts_with("DROP ");
     const std::string tables = "unnest($1::text[], $2::text[]) AS t(s, n)";
     const auto noted =
@@ -313,7 +223,7 @@ Status note_copied(Connection& follower, const Record& record, Position start) {
 }
 
 // What the command's text relies on is there.
-Status may_run(Connection& follower, const Record& record) {
+Status may_run(Connection& follower, const DdlRecord& record) {
     const auto role = follower.execute("SELECT FROM pg_roles WHERE rolname = $1", {record.role});
     if (!role) return role.error();
     if (role->size() == 0)
@@ -325,7 +235,7 @@ Status may_run(Connection& follower, const Record& record) {
     return Done{};
 }
 
-Status note(Connection& follower, Side stream, const Record& record) {
+Status note(Connection& follower, Side stream, const DdlRecord& record) {
     const auto noted = follower.execute(
         "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
         {record.tag + ", number " + record.id + " of the " + std::string{name(stream)}});
@@ -334,7 +244,7 @@ Status note(Connection& follower, Side stream, const Record& record) {
 }
 
 // What else the follower needs: its own publication and identities, and a record of it.
-Status adopt(Connection& follower, Side stream, const Record& record, Position start) {
+Status adopt(Connection& follower, Side stream, const DdlRecord& record, Position start) {
     if (record.tag.starts_with("CREATE TABLE") || record.tag == "CREATE SCHEMA" ||
         record.tag.starts_with("DROP ")) {
         const Status noted = note_copied(follower, record, start);
@@ -364,7 +274,7 @@ Status adopt(Connection& follower, Side stream, const Record& record, Position s
     return note(follower, stream, record);
 }
 
-Error stopped(Connection& follower, Side stream, const Record& record, const std::string& why) {
+Error stopped(Connection& follower, Side stream, const DdlRecord& record, const std::string& why) {
     const std::string here{name(stream)}, there{name(other(stream))};
     std::string objects;
     for (const std::string& object : record.objects)
@@ -386,7 +296,7 @@ Status DdlApplier::apply(Connection& follower,
                          const SchemaChange& change,
                          const FollowerTables& before,
                          bool copying) {
-    Record record = read_record(change);
+    DdlRecord record = read_ddl_record(change);
     if (copying) leave_for_later(record);
     const auto handled = is_handled(follower, stream_, record);
     if (!handled) return handled.error();

@@ -1,0 +1,87 @@
+#include "backfill/postgres/ddl_record.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "backfill/postgres/schema_signature.hpp"
+#include "backfill/postgres/text_array.hpp"
+
+namespace segue::backfill::postgres {
+
+std::vector<std::string> comparable(std::vector<std::string> look) {
+    std::erase_if(look, [](const std::string& line) { return line.ends_with(" INVALID"); });
+    for (std::string& line : look) line = canonical_definition(line);
+    return look;
+}
+
+DdlRecord read_ddl_record(const SchemaChange& change) {
+    DdlRecord record;
+    for (std::size_t i = 0; i + 1 < change.record.size(); i += 2) {
+        const std::string& column = change.record[i];
+        const std::string& value = change.record[i + 1];
+        if (column == "id") record.id = value;
+        if (column == "tag") record.tag = value;
+        if (column == "command") record.command = value;
+        if (column == "refusal") record.refusal = value;
+        if (column == "place") record.place = std::atoi(value.c_str());
+        if (column == "objects") record.objects = parse_text_array(value);
+        if (column == "settings") record.settings = parse_text_array(value);
+        if (column == "look") record.look = comparable(parse_text_array(value));
+        if (column == "missing") record.missing = parse_text_array(value);
+        if (column == "code") record.code = parse_text_array(value);
+    }
+    const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
+    if (role != record.settings.end() && role + 1 != record.settings.end()) {
+        record.role = *(role + 1);
+        record.settings.erase(role, role + 2);
+    }
+    for (const auto& table : change.tables) {
+        record.schemas.push_back(table.schema);
+        record.names.push_back(table.name);
+    }
+    return record;
+}
+
+std::vector<std::string> plain_names(const DdlRecord& record) {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < record.names.size(); ++i)
+        names.push_back(record.schemas[i] + "." + record.names[i]);
+    return names;
+}
+
+bool comes_with_the_rest(const std::string& tag) {
+    return (tag.ends_with(" INDEX") && tag != "DROP INDEX") || tag.ends_with(" TRIGGER") ||
+           tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
+}
+
+bool is_left_for_later(const std::string& line) {
+    return line.find(" | constraint | ") != std::string::npos ||
+           line.find(" | index | ") != std::string::npos;
+}
+
+void leave_for_later(DdlRecord& record) {
+    record.without_constraints = true;
+    std::erase_if(record.look, is_left_for_later);
+}
+
+bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table) {
+    const std::string line = table.schema + "." + table.name + " | table |  | r p";
+    return std::any_of(record.look.begin(), record.look.end(), [&](const std::string& look) {
+        return look.starts_with(line);
+    });
+}
+
+std::string first_difference(const std::vector<std::string>& wanted,
+                             const std::vector<std::string>& found) {
+    for (const std::string& line : wanted) {
+        if (std::find(found.begin(), found.end(), line) == found.end())
+            return "it is without " + line;
+    }
+    for (const std::string& line : found) {
+        if (std::find(wanted.begin(), wanted.end(), line) == wanted.end())
+            return "it still has " + line;
+    }
+    return "";
+}
+
+}  // namespace segue::backfill::postgres

@@ -1,0 +1,44 @@
+#pragma once
+// A row of segue.ddl (ddl_capture.hpp) as the applier reads it, and the texts by which tables of
+// both sides are compared.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "backfill/change.hpp"
+
+namespace segue::backfill::postgres {
+
+struct DdlRecord {
+    std::string id, tag, command, refusal, role;
+    int place = 1;
+    std::vector<std::string> objects, settings, look, missing, code;
+    std::vector<std::string> schemas, names;
+    bool without_constraints = false;  // They are not compared.
+};
+
+DdlRecord read_ddl_record(const SchemaChange& change);
+
+// schema.table
+std::vector<std::string> plain_names(const DdlRecord& record);
+
+// What was dumped and restored is told in other words. An index that could not be built is none: no
+// event has told of it.
+std::vector<std::string> comparable(std::vector<std::string> look);
+
+// Of two looks; empty when there is none.
+std::string first_difference(const std::vector<std::string>& wanted,
+                             const std::vector<std::string>& found);
+
+// Until the copy is whole the follower has neither indexes but keys nor constraints, triggers or
+// policies; they are taken from the authority as it is then.
+bool comes_with_the_rest(const std::string& tag);
+void leave_for_later(DdlRecord& record);
+// A line of a look that is left for later.
+bool is_left_for_later(const std::string& line);
+
+// The table is there after the command, and rows of it are moved.
+bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table);
+
+}  // namespace segue::backfill::postgres
