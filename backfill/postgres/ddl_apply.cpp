@@ -5,9 +5,13 @@
 #include <vector>
 
 #include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/ddl_default.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
+#include "backfill/postgres/ddl_extension.hpp"
+#include "backfill/postgres/ddl_left_out.hpp"
 #include "backfill/postgres/ddl_record.hpp"
 #include "backfill/postgres/ddl_text.hpp"
+#include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -23,6 +27,13 @@ Result<std::vector<std::string>> look_of(Connection& follower, const DdlRecord& 
         follower.execute("SELECT segue.ddl_look($1::text[])", {text_array(plain_names(record))});
     if (!rows) return rows.error();
     std::vector<std::string> look = comparable(parse_text_array(rows->at(0, 0)));
+    // Others make indexes of the same table at the same time.
+    if (record.tag == "CREATE INDEX") {
+        std::erase_if(look, [&](const std::string& line) {
+            return is_of_index(line) &&
+                   std::find(record.look.begin(), record.look.end(), line) == record.look.end();
+        });
+    }
     if (record.without_constraints) std::erase_if(look, is_left_for_later);
     return look;
 }
@@ -132,18 +143,30 @@ Status may_be_carried(Connection& follower, const DdlRecord& record) {
     return Error{Errc::refused, "of the types only enums are changed there"};
 }
 
+struct Command {
+    std::string statement;
+    std::vector<std::string> then;  // Further ones of the kind, which belong to it.
+    bool renames = false;
+};
+
 // Refused with the reason when it is not what was run on the authority.
-Status run(Connection& follower, const DdlRecord& record, const std::string& statement, bool renamed) {
+Status run(Connection& follower, const DdlRecord& record, const Command& command) {
     if (const Status may = may_be_carried(follower, record); !may) return may;
-    const auto code = read_code(follower, plain_names(record), renamed);
+    const auto code = read_code(follower, plain_names(record), command.renames);
     if (!code) return code.error();
-    const std::string plain = without_concurrently(statement);
-    const bool detaches = record.tag == "ALTER TABLE" && plain != statement;
+    const std::string plain = without_concurrently(command.statement);
+    const bool detaches = record.tag == "ALTER TABLE" && plain != command.statement;
     const auto partitions =
         read_partitions(follower, detaches ? plain_names(record) : std::vector<std::string>{});
     if (!partitions) return partitions.error();
     const Status ran = run_in_sandbox(follower, record, plain);
     if (!ran) return ran;
+    for (const std::string& statement : command.then) {
+        const auto done =
+            follower.execute("SELECT segue.ddl_as($1, $2::text[], $3, $4)",
+                             {record.role, text_array(record.settings), record.tag, statement});
+        if (!done) return done.error();
+    }
     const Status kept = keep_bounds_of_detached(follower, record.role, *partitions);
     if (!kept) return kept;
     const Status sound = refuse_new_code(follower, plain_names(record), *code);
@@ -154,6 +177,34 @@ Status run(Connection& follower, const DdlRecord& record, const std::string& sta
         return Error{Errc::refused, "after it the table is not the same there: " + differs};
     }
     return Done{};
+}
+
+constexpr const char* undo = "ROLLBACK TO SAVEPOINT segue_ddl";
+
+// With the values that the authority has computed for columns that are new.
+Status run_with_its_values(Connection& follower,
+                           const DdlRecord& record,
+                           const Command& command,
+                           const FollowerTables& before) {
+    if (const Status ran = run(follower, record, command); !ran) return ran;
+    auto values = other_values(follower, record, before);
+    if (!values) return values.error();
+    if (values->empty()) return Done{};
+    const auto constants = with_constants(command.statement, record, *values);
+    if (!constants) return write_values(follower, *values);
+    if (const auto undone = follower.execute(undo); !undone) return undone.error();
+    const Status ran =
+        run(follower, record, {constants->command, constants->then, command.renames});
+    if (ran) {
+        const auto left = other_values(follower, record, before);
+        if (!left) return left.error();
+        if (left->empty()) return Done{};
+    }
+    if (!follower.good() || (!ran && met_a_lock(ran.error()))) return ran;
+    if (const auto undone = follower.execute(undo); !undone) return undone.error();
+    if (const Status again = run(follower, record, command); !again) return again;
+    values = other_values(follower, record, before);
+    return values ? write_values(follower, *values) : values.error();
 }
 
 // What the operator has made of it by hand.
@@ -171,37 +222,6 @@ Result<bool> is_handled(Connection& follower, Side stream, const DdlRecord& reco
                          {std::string{name(stream)}, record.id});
     if (!rows) return rows.error();
     return rows->size() == 1;
-}
-
-// A column that is new has, in every row that was there, the value that the authority computed when
-// the command ran: now() is not now() again.
-Status take_missing_values(Connection& follower,
-                           const DdlRecord& record,
-                           const FollowerTables& before) {
-    for (const std::string& entry : record.missing) {
-        const std::vector<std::string> fields = parse_text_array(entry);
-        if (fields.size() != 4) return Error{Errc::bad_value, "segue.ddl: missing is unreadable"};
-        const auto known = before.find({fields[0], fields[1]});
-        if (known == before.end()) continue;
-        int last = 0;
-        for (const Column& column : known->second.table.columns)
-            last = std::max(last, column.number);
-        const std::string table = qualified(fields[0], fields[1]);
-        const auto differs = follower.execute(
-            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid ="
-            " $1::regclass AND attname = $2 AND attnum > $3 AND attmissingval::text IS DISTINCT"
-            " FROM $4",
-            {table, fields[2], std::to_string(last), fields[3]});
-        if (!differs) return differs.error();
-        if (differs->size() == 0) continue;
-        const std::vector<std::string> value = parse_text_array(fields[3]);
-        if (value.size() != 1) return Error{Errc::bad_value, "segue.ddl: missing is unreadable"};
-        const auto updated =
-            follower.execute("UPDATE ONLY " + table + " SET " + quote_identifier(fields[2]) +
-                             " = " + quote_literal(value[0]) + "::" + differs->text(0, 0));
-        if (!updated) return updated.error();
-    }
-    return Done{};
 }
 
 // Tables that begin in the stream are whole from their first row on: nothing of them is copied. Of
@@ -235,10 +255,30 @@ Status may_run(Connection& follower, const DdlRecord& record) {
     return Done{};
 }
 
-Status note(Connection& follower, Side stream, const DdlRecord& record) {
-    const auto noted = follower.execute(
-        "INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
-        {record.tag + ", number " + record.id + " of the " + std::string{name(stream)}});
+bool renames(const DdlRecord& record, const SchemaChange& change, const FollowerTables& before) {
+    return record.tag.starts_with("ALTER ") &&
+           std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
+               return !before.contains({table.schema, table.name}) && has_moved_rows(record, table);
+           });
+}
+
+// In the savepoint segue_ddl.
+Status carry(Connection& follower,
+             const DdlRecord& record,
+             const Command& command,
+             const FollowerTables& before) {
+    if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
+    if (const Status able = may_run(follower, record); !able) return able;
+    return run_with_its_values(follower, record, command, before);
+}
+
+Status note(Connection& follower,
+            Side stream,
+            const DdlRecord& record,
+            const std::string& what_became = "") {
+    const auto noted = follower.execute("INSERT INTO segue.event (kind, detail) VALUES ('ddl', $1)",
+                                        {record.tag + ", number " + record.id + " of the " +
+                                         std::string{name(stream)} + what_became});
     if (!noted) return noted.error();
     return Done{};
 }
@@ -274,29 +314,57 @@ Status adopt(Connection& follower, Side stream, const DdlRecord& record, Positio
     return note(follower, stream, record);
 }
 
-Error stopped(Connection& follower, Side stream, const DdlRecord& record, const std::string& why) {
-    const std::string here{name(stream)}, there{name(other(stream))};
+std::string as_segue(Connection& follower) {
+    const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
+    return " (as Segue's own role, after SET segue.mover = '" + (id ? id->text(0, 0) : "") + "')";
+}
+
+std::string named(Side stream, const DdlRecord& record) {
     std::string objects;
     for (const std::string& object : record.objects)
         objects += (objects.empty() ? "" : ", ") + object;
-    const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
+    return record.tag + " of " + objects + " by role " + record.role + " on the " +
+           std::string{name(stream)};
+}
+
+Error extension_differs(Connection& follower,
+                        Side stream,
+                        const DdlRecord& record,
+                        const std::string& remedy) {
+    const std::string there{name(other(stream))};
     return Error{Errc::bad_value,
-                 record.tag + " of " + objects + " by role " + record.role + " on the " + here +
-                     " cannot be carried to the " + there + ": " + why +
-                     ". Its text stands in segue.ddl of the " + here + ", id " + record.id +
-                     ". Make the same change on the " + there + " (as Segue's own role, after SET" +
-                     " segue.mover = '" + (id ? id->text(0, 0) : "") +
-                     "'), then INSERT INTO segue.ddl_handled VALUES ('" + here + "', " + record.id +
+                 named(stream, record) + " is left to you on the " + there + ". Run there" +
+                     as_segue(follower) + ": " + remedy +
+                     "; everything goes on from here by itself"};
+}
+
+Error stopped(Connection& follower, Side stream, const DdlRecord& record, const std::string& why) {
+    const std::string here{name(stream)}, there{name(other(stream))};
+    return Error{Errc::bad_value,
+                 named(stream, record) + " cannot be carried to the " + there + ": " + why +
+                     ". Its text stands in segue.ddl of the " + here + ", id " + record.text_id +
+                     ". Make the same change on the " + there + as_segue(follower) +
+                     ", then INSERT INTO segue.ddl_handled VALUES ('" + here + "', " + record.id +
                      ") there: everything goes on from here by itself"};
 }
 
 }  // namespace
+
+// What its object tells the whole of stands beside its message's text (ddl_capture_sql.cpp).
+DdlApplier::Message* DdlApplier::message_of(const DdlRecord& record, Position start) {
+    const bool own = record.tag == "REFRESH MATERIALIZED VIEW";
+    std::unique_ptr<Message>& kept = own ? own_message_ : message_;
+    if (!record.command.empty()) kept = std::make_unique<Message>(start, record.id, record.command);
+    return kept && kept->start == start ? kept.get() : nullptr;
+}
 
 Status DdlApplier::apply(Connection& follower,
                          const SchemaChange& change,
                          const FollowerTables& before,
                          bool copying) {
     DdlRecord record = read_ddl_record(change);
+    Message* const message = message_of(record, change.start);
+    if (message != nullptr) record.text_id = message->id;
     if (copying) leave_for_later(record);
     const auto handled = is_handled(follower, stream_, record);
     if (!handled) return handled.error();
@@ -310,17 +378,19 @@ Status DdlApplier::apply(Connection& follower,
         if (const Status known = know_code(follower, stream_, record.code); !known) return known;
         return adopt(follower, stream_, record, change.start);
     }
+    if (record.tag.ends_with(" EXTENSION") && record.refusal.empty()) {
+        const auto remedy = extension_remedy(follower, record);
+        if (!remedy) return remedy.error();
+        return remedy->empty() ? adopt(follower, stream_, record, change.start)
+                               : Status{extension_differs(follower, stream_, record, *remedy)};
+    }
     if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
     if (const Status known = refuse_unknown_code(follower, stream_, record.code); !known) {
         return known.error().code == Errc::refused
                    ? stopped(follower, stream_, record, known.error().detail)
                    : known;
     }
-    const bool renamed =
-        record.tag.starts_with("ALTER ") &&
-        std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
-            return !before.contains({table.schema, table.name}) && has_moved_rows(record, table);
-        });
+    const bool renamed = renames(record, change, before);
     if (copying && renamed) {
         return stopped(follower,
                        stream_,
@@ -329,26 +399,33 @@ Status DdlApplier::apply(Connection& follower,
                        " finish and start anew");
     }
     if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
-    std::string why;
-    const auto statement =
-        statement_at(statements_of(record.command), record.tag, record.place, why);
+    std::string why = "its text is missing";
+    const auto statement = message == nullptr
+                               ? std::nullopt
+                               : message->text.statement_at(record.tag, record.place, why);
     if (!statement) return stopped(follower, stream_, record, why);
-    const Status able = may_run(follower, record);
-    if (!able) return stopped(follower, stream_, record, able.error().detail);
-    if (auto saved = follower.execute("SAVEPOINT segue_ddl"); !saved) return saved.error();
-    const Status ran =
-        run(follower, record, with_its_rows(record, std::string{*statement}, copying), renamed);
-    if (ran) {
-        const Status taken = take_missing_values(follower, record, before);
-        return taken ? adopt(follower, stream_, record, change.start) : taken;
-    }
-    if (!follower.good()) return ran;
-    if (auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_ddl"); !undone)
-        return undone.error();
-    const auto so = is_so_already(follower, record, ran.error(), copying);
+    const Command command{with_its_rows(record, std::string{*statement}, copying), {}, renamed};
+    const Status carried = carry(follower, record, command, before);
+    if (carried) return adopt(follower, stream_, record, change.start);
+    return after_failure(follower, record, change, {command.statement, copying}, carried.error());
+}
+
+// It failed: because there is nothing for it to do, or something to be told of.
+Status DdlApplier::after_failure(Connection& follower,
+                                 const DdlRecord& record,
+                                 const SchemaChange& change,
+                                 const Tried& tried,
+                                 const Error& error) {
+    if (!follower.good() || met_a_lock(error)) return error;
+    if (auto undone = follower.execute(undo); !undone) return undone.error();
+    const auto so = is_so_already(follower, record, error, tried.copying);
     if (!so) return so.error();
     if (*so) return adopt(follower, stream_, record, change.start);
-    return stopped(follower, stream_, record, ran.error().detail);
+    const auto not_moved = is_left_out(follower, exclude_, record, tried.statement, error);
+    if (!not_moved) return not_moved.error();
+    if (*not_moved)
+        return note(follower, stream_, record, ", left out: it is about what is not moved");
+    return stopped(follower, stream_, record, error.detail);
 }
 
 }  // namespace segue::backfill::postgres

@@ -3,8 +3,15 @@
 // transaction of the rows around it. It counts as carried only when the follower's server says that
 // it did the same to the same objects, and the tables it touched look as they did on the authority.
 
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "backfill/change.hpp"
 #include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/ddl_record.hpp"
+#include "backfill/postgres/ddl_text.hpp"
 #include "backfill/postgres/follower_tables.hpp"
 #include "protocol/result.hpp"
 #include "router/side.hpp"
@@ -13,7 +20,9 @@ namespace segue::backfill::postgres {
 
 class DdlApplier {
 public:
-    explicit DdlApplier(Side stream) : stream_(stream) {}
+    // `exclude`: tables (schema.table) that the follower does not have.
+    explicit DdlApplier(Side stream, std::vector<std::string> exclude = {})
+        : stream_(stream), exclude_(std::move(exclude)) {}
 
     // `follower` is in a transaction, as the mover; `before`: its tables until now; `copying`: not
     // all of them are copied yet. An error says what was run and what the operator can do; the
@@ -26,7 +35,29 @@ public:
     bool by_hand() const { return by_hand_; }
 
 private:
+    // The text that the last of a transaction's commands brought, for those after it that stand in
+    // the same message and bring none.
+    struct Message {
+        Message(Position of, std::string number, std::string command)
+            : start(of), id(std::move(number)), text(std::move(command)) {}
+        Position start;  // The transaction's.
+        std::string id;  // The command's.
+        MessageText text;
+    };
+    struct Tried {
+        std::string statement;
+        bool copying = false;
+    };
+    Status after_failure(Connection& follower,
+                         const DdlRecord& record,
+                         const SchemaChange& change,
+                         const Tried& tried,
+                         const Error& error);
+    Message* message_of(const DdlRecord& record, Position start);
+
     Side stream_;
+    std::vector<std::string> exclude_;
+    std::unique_ptr<Message> message_, own_message_;
     bool by_hand_ = false;
 };
 

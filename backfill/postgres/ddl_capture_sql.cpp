@@ -104,6 +104,8 @@ BEGIN
       FROM pg_event_trigger_dropped_objects() d
       WHERE d.original AND NOT d.is_temporary AND coalesce(d.schema_name, '') <> 'segue'
         AND coalesce(d.object_identity, '') !~ '(^segue_fence on |(^| on )(pg_temp(_[0-9]+)?|segue)\.)'
+        AND NOT (d.object_type IN ('trigger', 'policy', 'rule')
+                 AND coalesce(d.address_names[1] || '.' || d.address_names[2] = ANY (%EXCLUDE%), false))
         AND NOT (d.object_type = 'table'
                  AND coalesce(d.schema_name || '.' || d.object_name = ANY (%EXCLUDE%), false)));
   END IF;
@@ -162,6 +164,9 @@ END)sql";
 
 // Of moved tables only. Values that rows have without having been written ("fast defaults") were
 // computed by the command: the follower must take them from here.
+// The text of a message that has many commands is written once in each of its transactions, with
+// the first of them. That it stands there is known from a setting, which is taken back together
+// with the row, and ends with the transaction. Who forges it has his command refused.
 constexpr const char* record_body = R"sql(
 DECLARE
   -- The same whoever runs it and from where, and its object tells the whole of it.
@@ -169,21 +174,35 @@ DECLARE
                        THEN 'REFRESH ' || upper(left(objects[1], 17)) || substr(objects[1], 18)
                        ELSE current_query() END;
   text_size int := octet_length(command);
+  message text := statement_timestamp() || ' ' || text_size;
 BEGIN
+  IF text_size > %TEXT_MAX% THEN
+    command := '';
+    why := 'its text is larger than %TEXT_MAX% bytes';
+  ELSIF tag <> 'REFRESH MATERIALIZED VIEW' THEN
+    IF current_setting('segue.ddl_text', true) = message THEN command := ''; END IF;
+    PERFORM set_config('segue.ddl_text', message, true);
+  END IF;
   INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, code, refusal)
-  SELECT tag, objects, CASE WHEN text_size <= %TEXT_MAX% THEN command ELSE '' END, place,
+  SELECT tag, objects, command, place,
     settings, schemas, names,
-    segue.ddl_look((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n))),
+    CASE WHEN tag LIKE '% EXTENSION'
+         THEN coalesce((SELECT array_agg(ARRAY[e.extname, e.extversion, n.nspname]::text)
+                FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+                WHERE 'extension ' || quote_ident(e.extname) = ANY (objects)), '{}')
+         ELSE segue.ddl_look((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n))) END,
     coalesce((SELECT array_agg(ARRAY[s.s, s.n, a.attname, a.attmissingval::text]::text)
         FROM unnest(schemas, names) AS s(s, n) JOIN pg_namespace n ON n.nspname = s.s
         JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.n
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.atthasmissing AND NOT a.attisdropped), '{}'),
     segue.ddl_code((SELECT array_agg(s.s || '.' || s.n) FROM unnest(schemas, names) AS s(s, n)), false),
-    CASE WHEN text_size > %TEXT_MAX% THEN 'its text is larger than %TEXT_MAX% bytes' ELSE why END;
+    why;
 END)sql";
 
-// The moved tables that a command has made or changed, with what inherits from them. NULL: none;
-// an empty list: only such that are not moved.
+// The moved tables that a command has made or changed, with those of what inherits from them that
+// it has locked: what it has not, others change at the same time, and what it looks like then is
+// nothing to compare. So ATTACH and DETACH tell of the parent and of that partition. NULL: none; an
+// empty list: only such that are not moved.
 constexpr const char* touched_body = R"sql(
   WITH RECURSIVE direct AS (
     SELECT CASE d.classid
@@ -197,10 +216,25 @@ constexpr const char* touched_body = R"sql(
       END AS oid FROM pg_event_trigger_ddl_commands() d),
   family AS (
     SELECT d.oid FROM direct d
-    UNION SELECT h.inhrelid FROM pg_inherits h JOIN family f ON h.inhparent = f.oid)
+    UNION SELECT h.inhrelid FROM pg_inherits h JOIN family f ON h.inhparent = f.oid),
+  locked AS MATERIALIZED (
+    SELECT l.relation AS oid, l.mode FROM pg_locks l
+    WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_backend_pid()
+      AND l.database = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
+      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')),
+  -- Nothing else tells which one was detached. The other form leaves a check behind that is not the same
+  -- text on both sides where it is of a hash.
+  detached AS (
+    SELECT l.oid FROM locked l JOIN pg_class c ON c.oid = l.oid AND NOT c.relispartition
+    WHERE (SELECT EXISTS (SELECT FROM direct d JOIN pg_class p ON p.oid = d.oid AND p.relkind = 'p')
+                  AND current_query() ~* '\ydetach\y' AND current_query() !~* '\yconcurrently\y')
+      AND l.mode = 'AccessExclusiveLock')
   SELECT CASE WHEN count(*) > 0 THEN
     coalesce(array_agg(c.oid) FILTER (WHERE n.nspname || '.' || c.relname <> ALL (%EXCLUDE%)), '{}') END
-  FROM family f JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM (SELECT f.oid FROM family f
+        WHERE f.oid IN (SELECT d.oid FROM direct d) OR f.oid IN (SELECT l.oid FROM locked l)
+        UNION SELECT d.oid FROM detached d) AS f
+  JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
     AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass
@@ -209,7 +243,7 @@ constexpr const char* touched_body = R"sql(
 // Why a command cannot be carried, whatever it does to rows. Empty where it can.
 constexpr const char* refusal_body = R"sql(
   SELECT CASE
-    WHEN tag = 'REFRESH MATERIALIZED VIEW' THEN ''
+    WHEN tag = 'REFRESH MATERIALIZED VIEW' OR tag LIKE '% EXTENSION' THEN ''
     WHEN lent THEN 'it was run with the rights of another role than its session''s, and no server tells its text'
     WHEN nested THEN 'it was run inside a function, a procedure or a DO block, and no server tells its text'
     WHEN tag = 'SELECT INTO' THEN 'only CREATE TABLE AS is carried, which does the same'
@@ -247,7 +281,7 @@ BEGIN
     why := 'it makes values that the stream does not show (segue repair takes them over afterwards), and ' || obstacle;
   END IF;
   -- Where tables are still copied it would come with the rest, and nobody would look.
-  IF why = '' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
+  IF why = '' AND tag = 'ALTER TABLE' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
     why := coalesce(segue.ddl_fires((SELECT array_agg(n.nspname || '.' || c.relname) FROM pg_class c
                       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)))
                     || ' would fire on the follower as well, for rows that it has fired for here', '');
@@ -278,7 +312,7 @@ BEGIN
     WHERE d.object_type = 'table' AND NOT d.is_temporary;
   END IF;
   -- What named the rows of a table may be gone, also by CASCADE.
-  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index') THEN
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index' AND NOT d.is_temporary) THEN
     PERFORM segue.ddl_adopt(segue.ddl_nameless(), false);
   END IF;
 END)sql";

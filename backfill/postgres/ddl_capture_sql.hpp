@@ -18,8 +18,9 @@ namespace segue::backfill::postgres {
 inline constexpr int ddl_text_max = 1 << 20;
 // Rows that a command has computed by itself (a volatile default, a USING clause) do not stand in
 // the stream. Up to this size of a table the capture writes them once more, in the application's
-// transaction.
-inline constexpr long long ddl_rewrite_bytes_max = 256LL << 20;
+// transaction and inside its command, which takes a fraction of a second; beyond it the command
+// passes at once and is not carried: the stream stops there, with what the operator can do.
+inline constexpr long long ddl_rewrite_bytes_max = 16LL << 20;
 
 // So long the capture waits, at one event, for locks that others have; then the command passes, and
 // what it made of the tables is left to the operator.

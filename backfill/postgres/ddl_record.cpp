@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/text_array.hpp"
@@ -19,7 +20,7 @@ DdlRecord read_ddl_record(const SchemaChange& change) {
     for (std::size_t i = 0; i + 1 < change.record.size(); i += 2) {
         const std::string& column = change.record[i];
         const std::string& value = change.record[i + 1];
-        if (column == "id") record.id = value;
+        if (column == "id") record.id = record.text_id = value;
         if (column == "tag") record.tag = value;
         if (column == "command") record.command = value;
         if (column == "refusal") record.refusal = value;
@@ -30,6 +31,7 @@ DdlRecord read_ddl_record(const SchemaChange& change) {
         if (column == "missing") record.missing = parse_text_array(value);
         if (column == "code") record.code = parse_text_array(value);
     }
+    if (record.tag.ends_with(" EXTENSION")) record.extensions = std::move(record.look);
     const auto role = std::find(record.settings.begin(), record.settings.end(), "role");
     if (role != record.settings.end() && role + 1 != record.settings.end()) {
         record.role = *(role + 1);
@@ -54,9 +56,10 @@ bool comes_with_the_rest(const std::string& tag) {
            tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
 }
 
+bool is_of_index(const std::string& line) { return line.find(" | index | ") != std::string::npos; }
+
 bool is_left_for_later(const std::string& line) {
-    return line.find(" | constraint | ") != std::string::npos ||
-           line.find(" | index | ") != std::string::npos;
+    return line.find(" | constraint | ") != std::string::npos || is_of_index(line);
 }
 
 void leave_for_later(DdlRecord& record) {

@@ -12,10 +12,12 @@ namespace segue::backfill::postgres {
 
 struct DdlRecord {
     std::string id, tag, command, refusal, role;
+    std::string text_id;  // The row that has its text: the first one of its message.
     int place = 1;
     std::vector<std::string> objects, settings, look, missing, code;
     std::vector<std::string> schemas, names;
-    bool without_constraints = false;  // They are not compared.
+    std::vector<std::string> extensions;  // Arrays of name, version and schema, as text.
+    bool without_constraints = false;     // They are not compared.
 };
 
 DdlRecord read_ddl_record(const SchemaChange& change);
@@ -35,8 +37,9 @@ std::string first_difference(const std::vector<std::string>& wanted,
 // policies; they are taken from the authority as it is then.
 bool comes_with_the_rest(const std::string& tag);
 void leave_for_later(DdlRecord& record);
-// A line of a look that is left for later.
+// A line of a look that is left for later; that is of an index.
 bool is_left_for_later(const std::string& line);
+bool is_of_index(const std::string& line);
 
 // The table is there after the command, and rows of it are moved.
 bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table);

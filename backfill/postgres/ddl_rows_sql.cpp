@@ -118,7 +118,10 @@ DECLARE
   relation oid := pg_event_trigger_table_rewrite_oid();
   reason int := pg_event_trigger_table_rewrite_reason();
 BEGIN
-  IF reason & 2 = 0 AND (reason & 4 = 0 OR (current_query() !~* '\yusing\y' AND NOT EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384)))
+  IF (reason & 2 = 0 AND (reason & 4 = 0 OR (current_query() !~* '\yusing\y' AND NOT EXISTS (SELECT FROM pg_cast WHERE castfunc >= 16384)))
+      -- A column that comes with it: its default is written into the rows, and now() is not now() again.
+      AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.atthasmissing AND NOT a.attisdropped
+                      AND age(a.xmin) <= 0))
      OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND c.relpersistence <> 't') THEN
     RETURN;
   END IF;

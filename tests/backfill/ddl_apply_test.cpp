@@ -12,14 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class DdlApply : public test::DdlTest {
-protected:
-    // Runs it as the application, and says what becomes of it on the target.
-    std::string both(const std::string& sql) {
-        app(sql);
-        return carry();
-    }
-};
+class DdlApply : public test::DdlTest {};
 
 TEST_F(DdlApply, RunsACommandWithTheRightsAndSettingsOfItsRole) {
     EXPECT_EQ(both("SET search_path = app; SET TimeZone = 'Asia/Tokyo'"), "");
@@ -361,15 +354,6 @@ TEST_F(DdlApply, RefusesWhatWritesRowsByItself) {
     databases_->run(Side::target, "INSERT INTO app.t VALUES (1)");
     EXPECT_THAT(both("ALTER TABLE app.t ADD COLUMN j int DEFAULT app.f()"),
                 HasSubstr("it writes rows by itself"));
-}
-
-TEST_F(DdlApply, TakesTheValueOfANewColumnFromTheAuthority) {
-    EXPECT_EQ(both("CREATE TABLE app.t (i int PRIMARY KEY)"), "");
-    app("INSERT INTO app.t VALUES (1)");
-    databases_->run(Side::target, "INSERT INTO app.t VALUES (1)");
-    EXPECT_EQ(both("ALTER TABLE app.t ADD COLUMN at timestamptz NOT NULL DEFAULT now()"), "");
-    EXPECT_EQ(on_target("SELECT extract(epoch FROM at) FROM app.t"),
-              app_->value("SELECT extract(epoch FROM at) FROM app.t"));
 }
 
 TEST_F(DdlApply, NamesRowsByTheirWholeOnTheFollowerToo) {

@@ -338,6 +338,33 @@ TEST_F(DdlCapture, RefusesWhatItCannotKnow) {
     }
 }
 
+// Inside the application's own command, which shall not take long.
+TEST_F(DdlCapture, ShowsNoMoreThanItsLimitOfRows) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY, v text); ALTER TABLE app.t ALTER v SET STORAGE "
+        "PLAIN;"
+        " INSERT INTO app.t SELECT i, repeat('x', 7000) FROM generate_series(1, 2000) i");
+    app("ALTER TABLE app.t ADD COLUMN a uuid DEFAULT gen_random_uuid()");
+    EXPECT_EQ(refusal(), "") << "15.6 MB";
+    app("INSERT INTO app.t SELECT i, repeat('x', 7000) FROM generate_series(2001, 2100) i");
+    app("ALTER TABLE app.t ADD COLUMN b uuid DEFAULT gen_random_uuid()");
+    EXPECT_EQ(refusal(),
+              "it makes values that the stream does not show (segue repair takes them over "
+              "afterwards), and the table is larger than 16777216 bytes");
+}
+
+// Temporary tables come and go all the time.
+TEST_F(DdlCapture, LooksForRowsWithoutANameOnlyWhereAnIndexThatStaysIsDropped) {
+    app("CREATE TABLE app.t (i int PRIMARY KEY)");
+    databases_->run(Side::source,
+                    "SET segue.mover = 'id-1'; ALTER TABLE app.t DROP CONSTRAINT t_pkey");
+    const std::string identity = "SELECT relreplident FROM pg_class WHERE oid = 'app.t'::regclass";
+    app("CREATE TEMP TABLE passing (i int PRIMARY KEY); CREATE INDEX passing_i ON passing (i); DROP"
+        " INDEX passing_i; DROP TABLE passing");
+    EXPECT_EQ(databases_->value(Side::source, identity), "d");
+    app("CREATE INDEX t_i ON app.t (i); DROP INDEX app.t_i");
+    EXPECT_EQ(databases_->value(Side::source, identity), "f");
+}
+
 TEST_F(DdlCapture, TakesNoNoticeOfWhatIsNotMoved) {
     app("CREATE TABLE app.excluded (i int)");
     app("CREATE TEMP TABLE passing (i int); ALTER TABLE passing ADD j int; DROP TABLE passing");

@@ -113,18 +113,24 @@ protected:
                 change.tables.push_back({schemas[i], names[i]});
             const auto tables = backfill::postgres::read_follower_tables(*follower_, {});
             follow("BEGIN");
-            backfill::postgres::DdlApplier applier{Side::source};
-            const Status applied = applier.apply(*follower_, change, *tables, copying);
+            const Status applied = applier_.apply(*follower_, change, *tables, copying);
             follow(applied ? "COMMIT" : "ROLLBACK");
             if (!applied) return applied.error().detail;
         }
         return "";
     }
 
+    // Runs it as the application, and says what becomes of it on the target.
+    std::string both(const std::string& sql) {
+        app(sql);
+        return carry();
+    }
+
     static constexpr const char* mover_id = "id-1";
     Databases* databases_ = nullptr;
     std::unique_ptr<Sql> app_;
     std::unique_ptr<backfill::postgres::Connection> follower_;
+    backfill::postgres::DdlApplier applier_{Side::source, {"app.excluded"}};
     long long carried_ = 0;
 };
 

@@ -1,0 +1,69 @@
+#include "backfill/postgres/ddl_left_out.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/backfill/ddl_support.hpp"
+
+namespace segue::backfill::postgres {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+TEST(GrantedRelations, AreThoseThatAreNamedOneByOne) {
+    EXPECT_THAT(granted_relations("GRANT SELECT ON a TO b"), ElementsAre("a"));
+    EXPECT_THAT(
+        granted_relations("REVOKE GRANT OPTION FOR SELECT (\"on\", x), UPDATE ON TABLE App.T,"
+                          " \"Sch\"\"ema\" . \"T\" /* x */ FROM PUBLIC CASCADE"),
+        ElementsAre("app.t", "Sch\"ema.T"));
+    EXPECT_THAT(granted_relations("GRANT USAGE ON SEQUENCE app.s TO b WITH GRANT OPTION"),
+                ElementsAre("app.s"));
+    for (const char* const other : {"GRANT a TO b",
+                                    "GRANT SELECT ON ALL TABLES IN SCHEMA app TO b",
+                                    "GRANT USAGE ON SCHEMA app TO b",
+                                    "GRANT EXECUTE ON FUNCTION app.f(int) TO b",
+                                    "GRANT SELECT ON",
+                                    "GRANT SELECT ON a",
+                                    "GRANT SELECT ON . TO b",
+                                    ""}) {
+        EXPECT_THAT(granted_relations(other), IsEmpty()) << other;
+    }
+}
+
+class DdlLeftOut : public test::DdlTest {};
+
+TEST_F(DdlLeftOut, LeavesOutWhatIsAboutTablesThatAreNotMoved) {
+    EXPECT_EQ(
+        both("CREATE TABLE app.t (i int); CREATE TABLE app.excluded (id serial, i int); CREATE"
+             " FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'"),
+        "");
+    const char* const commands[] = {
+        "GRANT SELECT (i), UPDATE ON TABLE app.excluded TO PUBLIC",
+        "SET search_path = app; REVOKE UPDATE ON \"excluded\" FROM PUBLIC",
+        "GRANT USAGE ON SEQUENCE app.excluded_id_seq TO PUBLIC",
+        "CREATE TRIGGER fires BEFORE INSERT ON app.excluded FOR EACH ROW EXECUTE FUNCTION app.f()",
+        "COMMENT ON TRIGGER fires ON app.excluded IS 'x'",
+        "DROP TRIGGER fires ON app.excluded",
+        "CREATE POLICY p ON app.excluded USING (true)",
+        "DROP POLICY p ON app.excluded",
+        "CREATE INDEX excluded_i ON app.excluded (i)",
+        "DROP INDEX app.excluded_i",
+        "CREATE VIEW app.seen AS SELECT * FROM excluded",
+        "CREATE OR REPLACE VIEW app.seen AS SELECT id, i FROM app.excluded",
+        "CREATE VIEW app.\"Seen again\" AS SELECT * FROM app.seen",
+        "GRANT SELECT ON app.seen, app.\"Seen again\", app.excluded TO PUBLIC",
+        "COMMENT ON VIEW app.seen IS 'x'",
+        "ALTER VIEW app.\"Seen again\" RENAME TO once",
+        "DROP VIEW app.seen CASCADE",
+        "ALTER TABLE app.excluded ADD COLUMN j int",
+        "DROP TABLE app.excluded"};
+    for (const char* const command : commands) EXPECT_EQ(both(command), "") << command;
+    EXPECT_THAT(both("CREATE TABLE app.excluded (i int); GRANT SELECT ON app.t, app.excluded TO"
+                     " PUBLIC"),
+                HasSubstr("does not exist"));
+}
+
+}  // namespace
+}  // namespace segue::backfill::postgres
