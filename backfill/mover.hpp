@@ -66,6 +66,10 @@ struct MoverStatus {
     // Why a change of the schema cannot be made on the follower; empty while none is in the way.
     // The stream stands before it until somebody deals with it.
     std::string schema_stop;
+    // A change of the schema that is being made on the follower at this moment, what it waits for,
+    // and since when: the stream waits as long. Empty: none is.
+    std::string schema_work;
+    std::optional<Clock::time_point> schema_work_since;
     std::uint64_t runs_failed = 0;  // Since `start`; each is followed by another run.
     std::string last_failure;       // Why the last of them ended; empty when none has.
     bool moved_by_another = false;  // Another process holds the lease.

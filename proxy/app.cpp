@@ -226,7 +226,7 @@ StatusInputs App::inputs() const {
     inputs.shift = registry_.shift_report();
     inputs.policy = config_.mirror_policy;
     inputs.background = mover_->background();
-    inputs.degraded = registry_.gate_status().degraded || !inputs.board.sync_given_up.empty();
+    inputs.degraded = registry_.gate_status().degraded || !inputs.board.sync_given_up().empty();
     inputs.retained_log_bytes_max = config_.retained_log_bytes_max;
     inputs.accepted = current_.get()->accepted;
     inputs.migration = config_.migration;

@@ -96,7 +96,6 @@ void Operations::publish(const std::optional<ControlRecord>& record) {
     parts_.board.update([&](BoardState& state) {
         state.record = record;
         state.authority_known = true;
-        if (!moving) state.sync_given_up.clear();
         state.waiting_for.clear();
         state.unreachable.clear();
     });

@@ -85,7 +85,8 @@ private:
     // operations_mirror.cpp
     VerbResult mirror(const Json& arguments);
     Status begin_sync();
-    Status set_mirror(router::Mirror mirror);
+    // `given_up_for`: why it is async until that is over; empty: because the operator says so.
+    Status set_mirror(router::Mirror mirror, const std::string& given_up_for = "");
     // The follower has what was committed before.
     Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
 

@@ -26,7 +26,6 @@ VerbResult Operations::mirror(const Json& arguments) {
         return VerbResult::refused("following is paused: run `segue resume` first");
     if (const Status set = sync ? begin_sync() : set_mirror(Mirror::async); !set)
         return VerbResult::refused(set.error().detail);
-    parts_.board.update([](BoardState& state) { state.sync_given_up.clear(); });
     return VerbResult::done(
         sync ? "mirror sync: a commit is acknowledged when both databases have it"
              : "mirror async: a commit is acknowledged when the authority has it");
@@ -68,7 +67,7 @@ Status Operations::wait_for_follower(Side authority, std::chrono::milliseconds t
 // What is promised of a lost side is read from the record. So sync is on it only while the gate is
 // closed, and once the follower also has what was acknowledged before: whoever died in between
 // leaves a record that says async.
-Status Operations::set_mirror(Mirror mirror) {
+Status Operations::set_mirror(Mirror mirror, const std::string& given_up_for) {
     const ControlRecord record = *parts_.board.read().record;
     Sessions& sessions = parts_.change.sessions;
     const bool closing = mirror == Mirror::sync && record.knobs.mirror != Mirror::sync;
@@ -79,7 +78,10 @@ Status Operations::set_mirror(Mirror mirror) {
             return near;
         }
     }
-    const auto written = update_record([&](ControlRecord& next) { next.knobs.mirror = mirror; });
+    const auto written = update_record([&](ControlRecord& next) {
+        next.knobs.mirror = mirror;
+        next.knobs.sync_given_up = given_up_for;
+    });
     if (!written && closing) sessions.set_gate(false);
     if (!written) return written.error();
     sessions.set_gate(mirror == Mirror::sync);

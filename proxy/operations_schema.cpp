@@ -1,6 +1,7 @@
 // A change of the schema that cannot be made on the follower stands in the stream until somebody
-// deals with it. Under `mirror sync` and the policy strict every writer would wait as long: sync is
-// given up then, on record and for all to see, and taken up again when the stream goes on.
+// deals with it, and one that takes long there until it is made. Under `mirror sync` and the policy
+// strict every writer would wait as long: sync is given up then, on record and for all to see, and
+// taken up again when the stream goes on, also by the next run of the program.
 
 #include "proxy/operations.hpp"
 
@@ -13,27 +14,42 @@ namespace {
 // A try to close the gate again keeps the operator's thread, twice that at most; there is another
 // one at the next tick.
 constexpr std::chrono::milliseconds near_patience{1000};
+// What is kept on record of the reason.
+constexpr std::size_t given_up_text_max = 4000;
+std::string for_the_record(std::string text) {
+    if (text.size() <= given_up_text_max) return text;
+    std::size_t end = given_up_text_max;
+    // Not in the middle of a character.
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+    text.resize(end);
+    return text;
+}
 
 }  // namespace
 
 void Operations::watch_schema_stop() {
-    const std::string stop = parts_.change.mover.status().schema_stop;
-    if (stop.empty()) {
+    const backfill::MoverStatus mover = parts_.change.mover.status();
+    const auto now = backfill::Clock::now();
+    if (mover.schema_stop.empty()) {
         schema_stop_since_.reset();
-        if (!parts_.board.read().sync_given_up.empty()) sync_again();
+    } else if (!schema_stop_since_) {
+        schema_stop_since_ = now;
+    }
+    // One that is under way stands in the stream as well, however long it takes.
+    const auto since = schema_stop_since_ ? schema_stop_since_ : mover.schema_work_since;
+    if (!since) {
+        if (!parts_.board.read().sync_given_up().empty()) sync_again();
         return;
     }
-    const auto now = backfill::Clock::now();
-    if (!schema_stop_since_) schema_stop_since_ = now;
     const bool sync = parts_.board.read().record->knobs.mirror == Mirror::sync;
     // The policy bounded lets writers go by itself.
     if (!sync || parts_.config.mirror_policy != MirrorPolicy::strict) return;
-    if (now - *schema_stop_since_ >= schema_stop_patience) give_up_sync(stop);
+    if (now - *since < schema_stop_patience) return;
+    give_up_sync(mover.schema_stop.empty() ? mover.schema_work : mover.schema_stop);
 }
 
 void Operations::give_up_sync(const std::string& stop) {
-    if (!set_mirror(Mirror::async)) return;
-    parts_.board.update([&](BoardState& state) { state.sync_given_up = stop; });
+    if (!set_mirror(Mirror::async, for_the_record(stop))) return;
     parts_.change.journal.warning("mirror",
                                   "async until this is dealt with, and sync again then: " + stop);
 }
@@ -45,7 +61,6 @@ void Operations::sync_again() {
     const backfill::StreamStatus& stream = mover.streams[index(authority)];
     if (!stream.connected || !stream.reverse_ready || state.record->knobs.paused) return;
     if (!wait_for_follower(authority, near_patience) || !set_mirror(Mirror::sync)) return;
-    parts_.board.update([](BoardState& board) { board.sync_given_up.clear(); });
     parts_.change.journal.event("mirror", "sync again: the stream has gone on");
 }
 

@@ -47,7 +47,10 @@ struct BoardState {
     std::string mover_problem;  // Why the mover could not be started.
     // What the follower cannot follow, for which `mirror sync` was given up until it can. Else
     // empty.
-    std::string sync_given_up;
+    std::string sync_given_up() const {
+        const bool moving = record && record->phase != router::Phase::finished;
+        return moving ? record->knobs.sync_given_up : std::string{};
+    }
 };
 
 class StateBoard {

@@ -177,6 +177,9 @@ void mover_warnings(const StatusInputs& inputs, std::vector<Warning>& result) {
                      " retains more than half of the log that [limits] retained_log_mb allows"});
         }
     }
+    const auto& work_since = inputs.mover.schema_work_since;
+    if (work_since && backfill::Clock::now() - *work_since >= schema_work_warned)
+        result.push_back({"schema_change", inputs.mover.schema_work});
     for (const backfill::TableProgress& table : inputs.mover.tables) {
         if (!table.stopped_because.empty())
             result.push_back(
@@ -272,7 +275,7 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     if (!board.authority_known)
         result.push_back({"authority_unknown", "clients wait: " + what_recovery_waits_for(board)});
     if (!board.mover_problem.empty()) result.push_back({"mover", board.mover_problem});
-    if (!board.sync_given_up.empty()) {
+    if (!board.sync_given_up().empty()) {
         result.push_back({"degraded",
                           "mirror sync is given up until the stream goes on: commits are "
                           "acknowledged without the follower, which stands before a change of the "

@@ -38,6 +38,8 @@ inline constexpr std::uint64_t ready_lag_bytes_max = 16u << 20;
 inline constexpr double ready_lag_seconds_max = 5;
 // A client that waits for the gate for so long is worth a warning.
 inline constexpr std::chrono::seconds answer_wait_warned{2};
+// A change of the schema that is being carried for longer is a warning.
+inline constexpr std::chrono::seconds schema_work_warned{5};
 inline constexpr std::size_t long_busy_named_max = 5;
 
 // Why a change of authority could not be made, or taken back, right now. Empty: ready.

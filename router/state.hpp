@@ -3,6 +3,7 @@
 // A value; the durable form of it is the control record (backfill/control.hpp).
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "router/shift_scope.hpp"
@@ -31,6 +32,8 @@ struct Knobs {
     double shift_percent = 0;     // Reads answered by the follower.
     bool paused = false;          // Copying and following.
     ShiftScope shift_scope = {};  // What shift_percent is a percentage of.
+    // What the follower cannot follow, for which sync was given up until it can. Else empty.
+    std::string sync_given_up = {};
 
     friend bool operator==(const Knobs&, const Knobs&) = default;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backfill/crash_point.hpp"
+#include "backfill/postgres/lock_retry.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -41,7 +42,7 @@ Applier::Applier(StreamPipe& pipe,
       shared_(shared),
       twins_(twins),
       settings_(std::move(settings)),
-      ddl_(settings_.stream),
+      ddl_(settings_.stream, shared.settings.exclude),
       visibility_(pipe, shared.applied[index(settings_.stream)], settings_.open_authority),
       highest_(progress_.contiguous()),
       alone_left_(settings_.alone ? alone_commits : 0) {}
@@ -241,19 +242,55 @@ bool Applier::is_copied(const SchemaChange& change) {
     });
 }
 
-Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
-    in_transaction_ = true;
-    if (const Status begun = begin(pipeline); !begun) return begun;
+// What others are told meanwhile; a transaction's changes count together.
+Status Applier::change_patiently_noted(const SchemaChange& change, bool copying) {
+    const auto begun = std::chrono::steady_clock::now();
+    std::vector<std::string> tables;
+    for (const auto& table : change.tables) tables.push_back(table.schema + "." + table.name);
+    const std::string what = change.what + (tables.empty() ? "" : " of " + tables.front()) +
+                             " is being carried to the " +
+                             std::string{name(other(settings_.stream))};
+    const auto tell = [&](std::optional<SchemaWork> work) {
+        const std::lock_guard lock{shared_.mutex};
+        shared_.schema_work = std::move(work);
+    };
+    tell(SchemaWork{what, "", begun - schema_work_});
+    Status changed = change_patiently(
+        *follower_,
+        {},
+        [&] { return try_to_change(change, copying); },
+        [&] {
+            shared_.copiers_make_way.store(copying);
+            tell(SchemaWork{what, who_holds_locks(*follower_, tables), begun - schema_work_});
+        });
+    shared_.copiers_make_way.store(false);
+    tell(std::nullopt);
+    schema_work_ += std::chrono::steady_clock::now() - begun;
+    return changed;
+}
+
+Status Applier::try_to_change(const SchemaChange& change, bool copying) {
+    // Also those that were taken between two attempts: they wait for the stream.
     for (const auto& table : change.tables) twins_.cancel({table.schema, table.name});
-    if (const Status sent = batch_.flush(pipeline); !sent) return sent;
-    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
     for (const auto& table : change.emptied) {
         const auto emptied =
             follower_->execute("TRUNCATE ONLY " + qualified(table.schema, table.name));
         if (!emptied) return emptied.error();
     }
+    return ddl_.apply(*follower_, change, tables_, copying);
+}
+
+Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
+    in_transaction_ = true;
+    if (const Status begun = begin(pipeline); !begun) return begun;
+    if (const Status sent = batch_.flush(pipeline); !sent) return sent;
+    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
     const bool copying = is_copying();
-    const Status changed = ddl_.apply(*follower_, change, tables_, copying);
+    const Status changed = change_patiently_noted(change, copying);
+    if (!changed && follower_->good() && met_a_lock(changed.error())) {
+        ended_ = true;  // Whoever waits for us in turn goes on; and then we.
+        return Error{Errc::closed, "a change of the schema waits in a circle: it begins anew"};
+    }
     if (!changed) {
         stopped_table_ = change.tables.empty()
                              ? change.what
@@ -358,6 +395,7 @@ void Applier::publish() {
     shared_.applied[index(settings_.stream)].publish(durable_only ? durable() : contiguous);
     pipe_.finished(group_items_, group_bytes_, contiguous);
     alone_left_ -= std::min(alone_left_, group_commits_);
+    schema_work_ = {};
     if (std::exchange(group_changed_schema_, false)) shared_.schema_changes.fetch_add(1);
     group_items_ = group_bytes_ = group_commits_ = group_changes_ = 0;
 }

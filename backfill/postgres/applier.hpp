@@ -19,6 +19,7 @@
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/mover_shared.hpp"
 #include "backfill/postgres/row_writer.hpp"
+#include "backfill/postgres/schema_patience.hpp"
 #include "backfill/postgres/store.hpp"
 #include "backfill/postgres/twin_guard.hpp"
 #include "backfill/postgres/visibility.hpp"
@@ -81,6 +82,8 @@ private:
     Status loop(StatementPipeline& pipeline);
     Status process(StatementPipeline& pipeline, ApplyItem& item);
     Status change_schema(StatementPipeline& pipeline, const SchemaChange& change);
+    Status change_patiently_noted(const SchemaChange& change, bool copying);
+    Status try_to_change(const SchemaChange& change, bool copying);
     bool may_be_passed_over(const Relation& relation) const;
     Status write_or_pass_over(StatementPipeline& pipeline, const Change& change);
     void note_passed_over(const Change& change);
@@ -116,6 +119,7 @@ private:
     bool in_transaction_ = false;  // Between the changes of a source transaction.
     std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
     std::size_t alone_left_ = 0;
+    std::chrono::steady_clock::duration schema_work_{0};  // Of this group's changes so far.
     bool group_changed_schema_ = false, group_changed_copied_ = false;
     bool ended_ = false;  // This run's; what is queued was decided upon for tables of the past.
     // Those that this run's copying knows, once it matters.

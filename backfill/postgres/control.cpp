@@ -23,13 +23,14 @@ constexpr std::chrono::seconds answer_time_max{15};
 constexpr const char* columns =
     "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, "
     "mirror,"
-    " shadow_percent, shift_percent, system_identifier, timeline, shift_scope";
+    " shadow_percent, shift_percent, system_identifier, timeline, shift_scope, sync_given_up";
 
 // A migration that an earlier build has started. A fenced side lets nobody but the mover do it.
 constexpr const char* as_mover =
     "SELECT set_config('segue.mover', migration_id, false) FROM segue.control";
 constexpr const char* add_columns =
-    "ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT ''";
+    "ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT '',"
+    " ADD COLUMN IF NOT EXISTS sync_given_up text NOT NULL DEFAULT ''";
 constexpr const char* as_nobody = "SELECT set_config('segue.mover', '', false)";
 
 std::optional<Side> parse_side(std::string_view text) {
@@ -77,7 +78,8 @@ Parameters parameters_of(const ControlRecord& record) {
             decimal(record.knobs.shift_percent),
             record.system_identifier,
             std::to_string(record.timeline),
-            router::encode(record.knobs.shift_scope)};
+            router::encode(record.knobs.shift_scope),
+            record.knobs.sync_given_up};
 }
 
 Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
@@ -110,6 +112,7 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.backfill = *backfill;
     record.knobs.mirror = *mirror;
     record.knobs.shift_scope = *scope;
+    record.knobs.sync_given_up = rows.text(0, 16);
     return std::optional<ControlRecord>{std::move(record)};
 }
 
@@ -169,12 +172,12 @@ public:
     Status create(const ControlRecord& record) override {
         const auto connection = live_connection();
         if (!connection) return connection.error();
-        const auto rows =
-            execute_before(**connection,
-                           std::string{"INSERT INTO segue.control ("} + columns +
-                               ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)",
-                           parameters_of(record),
-                           deadline());
+        const auto rows = execute_before(
+            **connection,
+            std::string{"INSERT INTO segue.control ("} + columns +
+                ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
+            parameters_of(record),
+            deadline());
         if (rows) return Done{};
         if (rows.error().sqlstate == unique_violation) {
             return Error{Errc::refused,
@@ -200,7 +203,7 @@ public:
             // Locked until the commit: whoever takes the lease waits for it, and reads the record
             // then.
             held =
-                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $21::bigint"
+                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $22::bigint"
                 " FOR SHARE) ";
             by_holder = " AND EXISTS (SELECT FROM held)";
             parameters.push_back(std::to_string(*lease));
@@ -211,8 +214,8 @@ public:
             execute_before(**connection,
                            held + "UPDATE segue.control SET (" + columns +
                                ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
-                               "$13,$14,$15,$16, now()) WHERE migration_id = $17"
-                               " AND epoch = $18 AND phase = $19 AND attempt = $20" +
+                               "$13,$14,$15,$16,$17, now()) WHERE migration_id = $18"
+                               " AND epoch = $19 AND phase = $20 AND attempt = $21" +
                                by_holder,
                            parameters,
                            deadline());

@@ -64,7 +64,7 @@ Status Copier::loop() {
     // waited for.
     if (const auto set = follower_->execute("SET lock_timeout = '10s'"); !set) return set.error();
     while (!pipe_.failure()) {
-        if (shared_.paused.load()) {
+        if (shared_.paused.load() || shared_.copiers_make_way.load()) {
             std::this_thread::sleep_for(wait_step);
             continue;
         }
@@ -99,6 +99,14 @@ Status Copier::copy(const CopyPlan::Work& work) {
     if (!authority_->good() || !follower_->good() || !passes_by_itself(error)) return error;
     give_up(work);
     std::this_thread::sleep_for(wait_step);
+    return Done{};
+}
+
+Status Copier::may_go_on(const CopyPlan::Work& work) {
+    if (!pipe_.chunk_lives(work.opened.name))
+        return Error{Errc::refused, "the chunk is copied anew"};
+    if (shared_.copiers_make_way.load())
+        return Error{Errc::refused, "the chunk makes way for a change of the schema"};
     return Done{};
 }
 
@@ -166,8 +174,7 @@ Result<Copier::Read> Copier::accept_snapshot(const CopyPlan::Work& work) {
         }
         if (const auto ended = authority_->execute("ROLLBACK"); !ended) return ended.error();
         if (const auto failure = pipe_.failure()) return *failure;
-        if (!pipe_.chunk_lives(work.opened.name))
-            return Error{Errc::refused, "the chunk is copied anew"};
+        if (const Status may = may_go_on(work); !may) return may.error();
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, snapshot_pause_max);
     }
@@ -206,11 +213,12 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
         ++read.rows;
         read.bytes += static_cast<std::uint64_t>(size);
         constexpr std::uint64_t look_every = 1024;
-        if (read.rows % look_every == 0 && !pipe_.chunk_lives(work.opened.name)) {
-            PQputCopyEnd(follower_->raw(), "the chunk is copied anew");
+        if (read.rows % look_every != 0) continue;
+        if (const Status may = may_go_on(work); !may) {
+            PQputCopyEnd(follower_->raw(), may.error().detail.c_str());
             authority_->cancel();
             // Both answers are read to their ends by the ROLLBACKs that follow.
-            return Error{Errc::refused, "the chunk is copied anew"};
+            return may;
         }
     }
     Rows sent{PQgetResult(authority_->raw())};
@@ -250,6 +258,7 @@ Status Copier::pass_gate(const CopyPlan::Work& work,
         if (const Status drained = drain_buffer(work, pipeline); !drained) return drained;
         if (*reached) return Done{};
         if (shared_.paused.load()) return Error{Errc::refused, "copying was paused"};
+        if (const Status may = may_go_on(work); !may) return may;
     }
 }
 
@@ -264,8 +273,7 @@ Status Copier::load(const CopyPlan::Work& work, StatementPipeline& pipeline, con
         const auto drained = pipe_.wait_drained(wait_step);
         if (!drained) return drained.error();
         if (*drained) break;
-        if (!pipe_.chunk_lives(work.opened.name))
-            return Error{Errc::refused, "the chunk is copied anew"};
+        if (const Status may = may_go_on(work); !may) return may;
         if (std::chrono::steady_clock::now() > deadline) {
             return Error{Errc::refused, "the follower did not catch up in time"};
         }

@@ -42,6 +42,8 @@ private:
     };
     Status loop();
     Status copy(const CopyPlan::Work& work);
+    // An error where the chunk is of no use any more, or its locks keep the stream waiting.
+    Status may_go_on(const CopyPlan::Work& work);
     Status copy_steps(const CopyPlan::Work& work, Read& read);
     Result<Read> accept_snapshot(const CopyPlan::Work& work);
     Error await_schema(Error error);

@@ -405,6 +405,10 @@ MoverStatus PostgresMover::status() const {
     }
     status.invalid = !shared_.invalid.empty();
     if (status.invalid) status.problems.push_back(shared_.invalid);
+    if (const auto& work = shared_.schema_work) {
+        status.schema_work = work->what + (work->waits_for.empty() ? "" : ": " + work->waits_for);
+        status.schema_work_since = work->since;
+    }
     const std::string& problem = shared_.stream_problem[index(shared_.authority)];
     if (!status.streams[index(shared_.authority)].problem.empty()) {
         if (problem != shared_.invalid) status.problems.push_back(problem);

@@ -54,6 +54,12 @@ struct TableFigures {
     std::string stopped_because;
 };
 
+// A change of the schema that is being made on the follower.
+struct SchemaWork {
+    std::string what, waits_for;
+    std::chrono::steady_clock::time_point since;
+};
+
 enum class LeaseState {
     free,  // As far as is known.
     own,
@@ -79,6 +85,9 @@ struct MoverShared {
     std::atomic<std::uint64_t> passed_over{0};  // So many were.
     // How often an applier has made changes of the schema durable.
     std::atomic<std::uint64_t> schema_changes{0};
+    // A change of the schema waits for a lock: whoever copies lets its chunks go, and with them its
+    // locks, until that is over.
+    std::atomic<bool> copiers_make_way{false};
     // The operator has dealt with a command that may have brought code to the follower.
     std::atomic<bool> code_let_pass{false};
 
@@ -97,6 +106,7 @@ struct MoverShared {
     std::vector<std::string> problems;
     std::string stream_problem[2];
     std::string schema_stop;  // As MoverStatus has it, of the last run.
+    std::optional<SchemaWork> schema_work;
     // Set when the copy cannot go on at all (law 3, law 11): until the operator starts anew.
     std::string invalid;
     std::optional<std::chrono::steady_clock::time_point> copying_since;

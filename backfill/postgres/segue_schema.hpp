@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS segue.control (
     shadow_percent double precision NOT NULL, shift_percent double precision NOT NULL,
     system_identifier text NOT NULL, timeline integer NOT NULL,
     changed_at timestamptz NOT NULL DEFAULT now(),
-    shift_scope text NOT NULL DEFAULT '');
+    shift_scope text NOT NULL DEFAULT '', sync_given_up text NOT NULL DEFAULT '');
 -- One row: who runs the mover. Every mover transaction locks it FOR SHARE; taking the lease updates it.
 CREATE TABLE IF NOT EXISTS segue.lease (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),

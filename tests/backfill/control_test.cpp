@@ -29,7 +29,8 @@ ControlRecord some_record() {
                     12.5,
                     0.1,
                     true,
-                    {router::ShareOf::sessions, {"app"}, {}, {}, {"public.t"}}};
+                    {router::ShareOf::sessions, {"app"}, {}, {}, {"public.t"}},
+                    "ALTER TABLE of app.t"};
     record.system_identifier = "7300000000000000001";
     record.timeline = 2;
     return record;
@@ -111,9 +112,11 @@ TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {
 
 TEST_F(PostgresControl, ReadsARecordThatAnEarlierBuildHasMade) {
     create();
-    databases_->run(Side::target, "ALTER TABLE segue.control DROP COLUMN shift_scope");
+    databases_->run(Side::target,
+                    "ALTER TABLE segue.control DROP COLUMN shift_scope, DROP COLUMN sync_given_up");
     ControlRecord expected = some_record();
     expected.knobs.shift_scope = {};
+    expected.knobs.sync_given_up.clear();
     const auto record = store_->read();
     ASSERT_TRUE(record && record->has_value());
     EXPECT_EQ(**record, expected);

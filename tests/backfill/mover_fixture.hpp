@@ -43,6 +43,7 @@ protected:
         settings.migration = migration;
         settings.url[0] = databases->url(Side::source);
         settings.url[1] = databases->url(Side::target);
+        settings.carry_ddl = carry_ddl;
         steps = make_postgres_change_steps(settings);
         record.migration = migration;
         record.migration_id = "id" + migration;
@@ -103,6 +104,7 @@ protected:
     std::unique_ptr<Mover> mover;
     ControlRecord record;
     std::uint64_t retained_log_bytes_max = 0;
+    bool carry_ddl = false;
 };
 
 }  // namespace segue::backfill

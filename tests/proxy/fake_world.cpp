@@ -247,6 +247,9 @@ backfill::MoverStatus FakeMover::status() const {
     }
     world_.mover_connects_after = std::max(0, world_.mover_connects_after - 1);
     status.schema_stop = world_.schema_stop;
+    status.schema_work = world_.schema_work;
+    if (!world_.schema_work.empty())
+        status.schema_work_since = backfill::Clock::now() - world_.schema_work_for;
     if (world_.table_stopped) {
         status.tables.push_back({"public", "t", "stopped", 0, std::nullopt, "a change hit 0 rows"});
         status.streams[index(world_.mover_follows)].problem = "a change hit 0 rows";

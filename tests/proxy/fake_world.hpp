@@ -59,7 +59,8 @@ struct World {
     router::Backfill mover_backfill = router::Backfill::consistent;
     std::array<std::uint64_t, 2> strays = {0, 0};
     std::uint64_t differences = 0;
-    std::string schema_stop;
+    std::string schema_stop, schema_work;
+    std::chrono::seconds schema_work_for{0};
     bool table_stopped = false;  // public.t does not take a change, which two rows then lack.
     int background_held = 0;
     std::optional<backfill::Verification> verified;  // What stands on record.

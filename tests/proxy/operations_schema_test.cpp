@@ -23,7 +23,7 @@ protected:
         desk.operations.schema_stop_patience = std::chrono::milliseconds{0};
     }
     Mirror on_record() const { return world.records[0]->knobs.mirror; }
-    std::string given_up() const { return desk.board.read().sync_given_up; }
+    std::string given_up() const { return desk.board.read().sync_given_up(); }
 
     World world = test::consistent_world();
     Desk desk{world};
@@ -46,6 +46,52 @@ TEST_F(SchemaStop, GivesSyncUpOnRecordAndTakesItUpAgain) {
     EXPECT_TRUE(world.gate);
     EXPECT_EQ(on_record(), Mirror::sync);
     EXPECT_EQ(given_up(), "");
+}
+
+TEST_F(SchemaStop, IsTakenUpAgainByTheNextRun) {
+    ASSERT_TRUE(desk.operations.recover());
+    world.schema_stop = "ALTER TABLE of app.t cannot be carried";
+    desk.operations.tick();
+    ASSERT_FALSE(world.gate);
+
+    Desk next{world};
+    ASSERT_TRUE(next.operations.recover());
+    EXPECT_EQ(next.board.read().sync_given_up(), world.schema_stop);
+    next.operations.tick();
+    EXPECT_FALSE(world.gate);
+    world.schema_stop.clear();
+    next.operations.tick();
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(on_record(), Mirror::sync);
+    EXPECT_EQ(next.board.read().sync_given_up(), "");
+}
+
+// It stands in the stream as well, whether it waits for a lock or is long.
+TEST_F(SchemaStop, IsAChangeThatTakesLong) {
+    desk.operations.schema_stop_patience = std::chrono::hours{1};
+    ASSERT_TRUE(desk.operations.recover());
+    world.schema_work = "CREATE INDEX of app.t is being carried to the target";
+    desk.operations.tick();
+    EXPECT_TRUE(world.gate);
+    world.schema_work_for = std::chrono::hours{2};
+    desk.operations.tick();
+    EXPECT_FALSE(world.gate);
+    EXPECT_EQ(on_record(), Mirror::async);
+    EXPECT_EQ(given_up(), world.schema_work);
+    world.schema_work.clear();
+    desk.operations.tick();
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(on_record(), Mirror::sync);
+}
+
+// Letters of more than one byte, wherever the text is cut.
+TEST_F(SchemaStop, KeepsNoMoreOfTheReasonThanTheRecordHolds) {
+    ASSERT_TRUE(desk.operations.recover());
+    world.schema_stop = "x";
+    for (int i = 0; i < 9000; ++i) world.schema_stop += "\xc3\xa4";
+    desk.operations.tick();
+    EXPECT_EQ(given_up().size(), 3999u);
+    EXPECT_TRUE(given_up().ends_with("\xc3\xa4"));
 }
 
 // The record is what a forced rollback goes by.

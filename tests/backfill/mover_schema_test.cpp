@@ -1,0 +1,46 @@
+// Changes of the schema that are carried by the mover as it is, between real servers.
+
+#include <gmock/gmock.h>
+
+#include "tests/backfill/mover_fixture.hpp"
+#include "tests/support/sql.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using ::testing::HasSubstr;
+
+class MoverSchemaTest : public MoverTest {};
+
+// A lock is no reason to stop: it is told what is waited for, and since when, until it is had.
+TEST_F(MoverSchemaTest, ALockOnTheFollowerIsWaitedForAndTold) {
+    carry_ddl = true;
+    databases->run(Side::source,
+                   "CREATE TABLE public.t (id int PRIMARY KEY, body text);"
+                   " INSERT INTO public.t SELECT i, 'row' FROM generate_series(1, 50) i");
+    prepare();
+    start();
+    wait_consistent();
+    test::Sql reader{databases->url(Side::target)};
+    reader.query("BEGIN; SELECT count(*) FROM public.t");
+    const std::string pid = reader.value("SELECT pg_backend_pid()");
+    databases->run(Side::source,
+                   "ALTER TABLE public.t ADD COLUMN later int DEFAULT 7;"
+                   " INSERT INTO public.t VALUES (51, 'behind it')");
+    EXPECT_TRUE(test::eventually(60s, [&] {
+        return mover->status().schema_work.find("pg_terminate_backend(" + pid) != std::string::npos;
+    }));
+    const MoverStatus waiting = mover->status();
+    EXPECT_THAT(waiting.schema_work, HasSubstr("ALTER TABLE of public.t is being carried to the"));
+    EXPECT_TRUE(waiting.schema_work_since);
+    EXPECT_EQ(waiting.schema_stop, "");
+    EXPECT_EQ(waiting.runs_failed, 0u);
+    reader.query("COMMIT");
+    catch_up();
+    EXPECT_EQ(mover->status().schema_work, "");
+    EXPECT_EQ(mover->status().runs_failed, 0u);
+    expect_same();
+}
+
+}  // namespace
+}  // namespace segue::backfill
