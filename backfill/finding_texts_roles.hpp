@@ -75,6 +75,11 @@ inline constexpr auto finding_texts_roles = std::to_array<FindingText>({
      "Logins by GSSAPI, SSPI, certificate, ident, peer and OAuth end at Segue.",
      "A password method for connections from Segue's address before that line, or "
      "[[credentials]]."},
+    {"database_setting",
+     "The database has a setting (ALTER DATABASE ... SET) that the target's lacks.",
+     "Only the database's owner may give it one: `start` would be refused.",
+     "Run the command on the target, as the database's owner or a superuser, or make Segue's role "
+     "its owner."},
     {"role_beyond_us",
      "Only a superuser may create this role on the target, or set its password.",
      "It is left as it is there.",

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "backfill/postgres/roles.hpp"
@@ -50,6 +52,20 @@ void warn_of_roles_beyond_us(Connection& source,
     }
 }
 
+// Which `start` gives no verifier: those beyond us, and our own where it has another password.
+std::set<std::string> roles_left_alone(Connection& source, Connection& target) {
+    std::set<std::string> names;
+    if (std::string_view{PQuser(source.raw())} != PQuser(target.raw()) ||
+        std::string_view{PQpass(source.raw())} != PQpass(target.raw()))
+        names.insert(PQuser(target.raw()));
+    const auto from = read_roles(source);
+    const auto to = read_roles(target);
+    if (!from || !to) return names;
+    if (const auto beyond = roles_beyond_us(*from, *to, target))
+        names.insert(beyond->begin(), beyond->end());
+    return names;
+}
+
 std::string kind_of(const std::string& verifier) {
     return verifier.starts_with("SCRAM-SHA-256$") ? "SCRAM-SHA-256" : "md5";
 }
@@ -60,6 +76,7 @@ struct Readiness {
     const std::string& role;
     const std::string& verifier;         // The source's.
     const std::string* target_verifier;  // Null: the role does not exist there, or may not log in.
+    bool left_alone;                     // Our own role, or one that only a superuser may change.
 
     bool mapped(Side side) const { return settings.mapped_roles[index(side)].contains(role); }
 
@@ -101,6 +118,10 @@ private:
     std::string after_sync() const {
         const bool same = target_verifier != nullptr && *target_verifier == verifier;
         if (same || verifier.empty()) return by_its_own();
+        if (left_alone)
+            return target_verifier == nullptr
+                       ? "only a superuser may create it on the target"
+                       : "its own password on each side, which is left as it is";
         return kind_of(verifier) + " on the source; start gives the target " +
                (target_verifier == nullptr ? "the role with the same verifier"
                                            : "the same verifier") +
@@ -111,12 +132,16 @@ private:
 void tell_readiness(const ServerSettings& settings,
                     const Verifiers& source,
                     const Verifiers& target,
+                    const std::set<std::string>& left_alone,
                     std::vector<Finding>& findings) {
     std::size_t in_order = 0;
     for (const auto& [role, verifier] : source) {
         const auto found = target.find(role);
-        const Readiness readiness{
-            settings, role, verifier, found == target.end() ? nullptr : &found->second};
+        const Readiness readiness{settings,
+                                  role,
+                                  verifier,
+                                  found == target.end() ? nullptr : &found->second,
+                                  left_alone.contains(role)};
         Finding finding = readiness.finding();
         if (finding.severity == Severity::information && ++in_order > roles_named_max) continue;
         findings.push_back(std::move(finding));
@@ -192,11 +217,20 @@ void check_roles(const ServerSettings& settings,
                                     " CREATEROLE;  -- or roles = \"keep\""});
         }
         warn_of_roles_beyond_us(source, target, findings);
+        const auto beyond = database_settings_beyond_us(source, target);
+        for (const std::string& command : beyond ? *beyond : std::vector<std::string>{}) {
+            findings.push_back({Severity::fail,
+                                "database_setting",
+                                "target",
+                                "the source's database has a setting that the target's lacks, and "
+                                "our role does not own it",
+                                command + ";  -- on the target, as its owner"});
+        }
     }
     const auto from = read_login_roles(source);
     const auto to = read_login_roles(target);
     if (!from || !to) return;  // Said by role_verifiers.
-    tell_readiness(settings, *from, *to, findings);
+    tell_readiness(settings, *from, *to, roles_left_alone(source, target), findings);
     warn_of_md5(*from, findings);
 }
 

@@ -35,7 +35,8 @@ Status run(Connection& target, const std::string& sql, const std::string& role) 
     const auto done = target.execute(sql);
     if (done || done.error().sqlstate == "42710") return Done{};  // Somebody else was faster.
     Error error = done.error();
-    error.detail = "target: role " + role + ": " + error.detail;
+    error.detail =
+        "target: " + (role.empty() ? "`" + sql + "`" : "role " + role) + ": " + error.detail;
     return error;
 }
 
@@ -95,26 +96,37 @@ constexpr const char* settings_query = R"sql(
                                                  WHERE datname = current_database()))
       AND NOT (s.setrole = 0 AND s.setdatabase = 0))sql";
 
-// Runs, on the target, the statements that settings_query makes of the source's catalog and the
-// target's lacks. The third column names the role that we must be allowed to change for it.
-Status carry_settings(Connection& source, Connection& target, const Names& beyond) {
-    const std::string database = quote_identifier(PQdb(target.raw()));
+struct Setting {
+    std::string role;  // That we must be allowed to change for it; empty: the database.
+    std::string sql;   // For the target.
+};
+
+// The statements that settings_query makes of the source's catalog and the target's lacks.
+Result<std::vector<Setting>> missing_settings(Connection& source, Connection& target) {
     const auto wanted = source.execute(settings_query);
     if (!wanted) return wanted.error();
     const auto present = target.execute(settings_query);
     if (!present) return present.error();
-    std::vector<std::string> there;
-    for (int row = 0; row < present->size(); ++row) there.push_back(present->text(row, 1));
-    std::sort(there.begin(), there.end());
+    std::set<std::string> there;
+    for (int row = 0; row < present->size(); ++row) there.insert(present->text(row, 1));
+    std::vector<Setting> missing;
     for (int row = 0; row < wanted->size(); ++row) {
         std::string sql = wanted->text(row, 1);
-        if (std::binary_search(there.begin(), there.end(), sql)) continue;
-        if (contains(beyond, wanted->text(row, 2))) continue;
+        if (there.contains(sql)) continue;
         constexpr std::string_view placeholder = "%DATABASE%";  // It may have another name there.
-        if (const std::size_t at = sql.find(placeholder); at != std::string::npos) {
-            sql.replace(at, placeholder.size(), database);
-        }
-        const Status done = run(target, sql, wanted->text(row, 0));
+        if (const std::size_t at = sql.find(placeholder); at != std::string::npos)
+            sql.replace(at, placeholder.size(), quote_identifier(PQdb(target.raw())));
+        missing.push_back({wanted->text(row, 2), std::move(sql)});
+    }
+    return missing;
+}
+
+Status carry_settings(Connection& source, Connection& target, const Names& beyond) {
+    const auto missing = missing_settings(source, target);
+    if (!missing) return missing.error();
+    for (const Setting& setting : *missing) {
+        if (contains(beyond, setting.role)) continue;
+        const Status done = run(target, setting.sql, setting.role);
         // A setting that the newer version has no more is left out; `check` has named it.
         if (!done && done.error().sqlstate != undefined_object) return done;
     }
@@ -223,6 +235,22 @@ Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source
             names.push_back(role.name);
     }
     return names;
+}
+
+Result<std::vector<std::string>> database_settings_beyond_us(Connection& source,
+                                                             Connection& target) {
+    const auto owner = target.execute(
+        "SELECT rolsuper OR pg_has_role(datdba, 'USAGE') FROM pg_database, pg_roles"
+        " WHERE datname = current_database() AND rolname = current_user");
+    if (!owner) return owner.error();
+    Names commands;
+    if (owner->size() != 1 || owner->truth(0, 0)) return commands;
+    const auto missing = missing_settings(source, target);
+    if (!missing) return missing.error();
+    for (const Setting& setting : *missing) {
+        if (setting.role.empty()) commands.push_back(setting.sql);
+    }
+    return commands;
 }
 
 Status sync_roles(Connection& source, Connection& target) {

@@ -35,6 +35,11 @@ Result<std::vector<std::string>> roles_beyond_us(const std::vector<Role>& source
                                                  const std::vector<Role>& present,
                                                  Connection& target);
 
+// The commands that give the target's database the settings of the source's (ALTER DATABASE ...
+// SET) which it lacks. Empty when our role there may run them, being its owner or a superuser.
+Result<std::vector<std::string>> database_settings_beyond_us(Connection& source,
+                                                             Connection& target);
+
 // Creates what is missing, sets verifiers that differ to the source's, adds memberships and the
 // roles' settings. Drops nothing and takes nothing away; leaves roles_beyond_us alone. Idempotent.
 Status sync_roles(Connection& source, Connection& target);

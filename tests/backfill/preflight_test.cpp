@@ -173,6 +173,10 @@ TEST(Preflight, SaysWhatAnUnprivilegedRoleLacks) {
         databases.run(side, "CREATE ROLE mover_to_be LOGIN");
         settings.url[index(side)] = databases.url(side, "mover_to_be");
     }
+    const std::string setting =
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Tokyo''', "
+        "current_database()); END $$";
+    databases.run(Side::source, setting);
     const Coded fails = coded(settings, Severity::fail);
     EXPECT_TRUE(fails.contains({"role_replication", "source: role mover_to_be"}));
     EXPECT_TRUE(fails.contains({"role_replication", "target: role mover_to_be"}));
@@ -180,6 +184,9 @@ TEST(Preflight, SaysWhatAnUnprivilegedRoleLacks) {
     EXPECT_TRUE(fails.contains({"role_owner", "source: role mover_to_be"}));
     EXPECT_TRUE(fails.contains({"replica_role", "target"}));
     EXPECT_TRUE(fails.contains({"role_createrole", "target"}));
+    EXPECT_TRUE(fails.contains({"database_setting", "target"}));
+    databases.run(Side::target, setting);
+    EXPECT_FALSE(coded(settings, Severity::fail).contains({"database_setting", "target"}));
     for (const Side side : {Side::source, Side::target})
         databases.run(side, "DROP ROLE mover_to_be");
 }
