@@ -209,7 +209,8 @@ VerbResult Operations::finish(const Json& arguments) {
         "the move is over; the " + std::string{name(tombstone.authority)} + " is the authority");
     return VerbResult::done(
         "finished: the " + std::string{name(tombstone.authority)} + " is the authority, " +
-        (unfence ? "the other side's fence is open" : "the other side stays fenced"));
+        (unfence ? "the other side's fence is open" : "the other side stays fenced") +
+        "; schema segue keeps what happened on both (`segue events`)");
 }
 
 }  // namespace segue::proxy

@@ -93,12 +93,12 @@ Status restore_identities(Link& link) {
         link, std::move(statements), std::chrono::steady_clock::now() + table_locks_time_max);
 }
 
-// The tables of schema segue that only a running migration needs. `fence_stays`: its flag, too, is
-// kept.
+// The tables of schema segue that only a running migration needs: what happened, and what was
+// verified and mended, stays with the tombstone. `fence_stays`: the fence's flag, too, is kept.
 Status drop_state(Link& link, bool fence_stays) {
     std::string sql =
         "DROP TABLE IF EXISTS segue.lease, segue.progress, segue.chunk, segue.ticket, segue.stray,"
-        " segue.saved, segue.event, segue.autopilot; " +
+        " segue.saved, segue.autopilot; " +
         remove_ddl_capture_sql();
     if (!fence_stays) sql += "; DROP SEQUENCE IF EXISTS segue.fence";
     // A session of the mover's may still be ending.

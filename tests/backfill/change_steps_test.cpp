@@ -142,8 +142,8 @@ TEST_F(PostgresChangeSteps, CarryTheWholeSchemaAndPutEverythingBack) {
         EXPECT_EQ(value(side,
                         "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE"
                         " relkind IN ('r', 'S') AND relnamespace = 'segue'::regnamespace"),
-                  "control difference repair verification verified_table")
-            << "the tombstone, and who proved and mended what";
+                  "control difference event event_id_seq repair verification verified_table")
+            << "the tombstone, what happened, and who proved and mended what";
         EXPECT_EQ(value(side,
                         "SELECT count(*) FROM pg_replication_slots WHERE database ="
                         " current_database()"),

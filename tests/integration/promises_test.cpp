@@ -261,6 +261,11 @@ TEST(Finish, PutsEverythingBackAndKeepsClientsOnTheRightSide) {
                   "finished target");
     }
     expect_fenced(move.direct(move.source()), "");
+    EXPECT_TRUE(eventually(60s, [&] {
+        const std::string events = move.segue().expect_done({"events"}).out;
+        return events.find("the move is over; the target is the authority\n") != events.npos &&
+               events.find("cutover") != events.npos;
+    })) << "both sides keep what happened";
     Sql client{move.through()};
     client.query("INSERT INTO app.keyed VALUES (-1, 'on the target')");
     EXPECT_EQ(move.segue().verb({"rollback"}).exit_code, 1);
