@@ -31,6 +31,9 @@ struct ControlRecord {
     std::string
         system_identifier;  // Of this side, when recorded. A difference invalidates the copy.
     std::uint32_t timeline = 0;
+    // As it was read: a newer build has limited the shift in a way that this one does not know. Then
+    // the knobs have a shift of 0 percent, and so has the record as soon as it is written.
+    bool shift_not_understood = false;
 
     friend bool operator==(const ControlRecord&, const ControlRecord&) = default;
 };

@@ -27,6 +27,7 @@ ControlRecord as_told(const ControlRecord& own, std::uint64_t epoch, Side author
     next.authority = authority;
     next.phase = phase;
     next.attempt = own.attempt + 1;
+    next.shift_not_understood = false;
     return next;
 }
 

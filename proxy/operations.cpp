@@ -71,6 +71,8 @@ bool Operations::recover() {
     const BoardState state = parts_.board.read();
     const std::string authority{name(state.record ? state.record->authority : Side::source)};
     parts_.change.journal.event("recovery", "clients are served by the " + authority);
+    if (state.record && state.record->shift_not_understood)
+        parts_.change.journal.warning("shift", shift_not_understood_text);
     if (copying_or_later()) start_mover();
     return true;
 }
@@ -245,6 +247,7 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
             return Error{Errc::refused, "a change of authority is under way"};
         }
         ControlRecord next = *record;
+        next.shift_not_understood = false;
         change(next);
         // A new attempt number for each writing, so that after a lost answer the record tells whose
         // it is.

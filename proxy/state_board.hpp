@@ -35,6 +35,11 @@ struct VerifyState {
         every_row_since;  // When the oldest comparison began; once all is equal.
 };
 
+// See ControlRecord::shift_not_understood.
+inline constexpr const char* shift_not_understood_text =
+    "a newer build of Segue has limited the shift of reads in a way that this one does not know: "
+    "shift is 0 percent instead, `segue shift P` sets it anew";
+
 struct BoardState {
     bool authority_known = false;  // Recovery has ended; until then clients wait.
     std::string waiting_for;       // Why it has not; names the side.

@@ -299,6 +299,8 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
                               "names the rows by table and key, `segue repair` mends them, and "
                               "`segue statements --forget` begins to count anew"});
     }
+    if (board.record && board.record->shift_not_understood)
+        result.push_back({"shift_not_understood", shift_not_understood_text});
     if (board.verify.outcome == VerifyOutcome::different) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }

@@ -49,7 +49,7 @@ std::string refused_names(const ShiftScope& scope);
 
 // As one text of lines, for the control record; empty for no limits, by statements.
 std::string encode(const ShiftScope& scope);
-// Empty for what this version does not know: then nothing may be shifted by it.
+// Empty for what this version does not know: then nothing is shifted.
 std::optional<ShiftScope> decode_shift_scope(std::string_view text);
 
 // For people: "of users app, reports and of table public.orders". Empty when nothing is limited.

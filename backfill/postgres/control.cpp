@@ -101,7 +101,7 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.system_identifier = rows.text(0, 13);
     record.timeline = static_cast<std::uint32_t>(rows.number(0, 14));
     const auto scope = router::decode_shift_scope(rows.at(0, 15));
-    if (!side || !authority || !phase || !since || !backfill || !mirror || !scope) {
+    if (!side || !authority || !phase || !since || !backfill || !mirror) {
         return Error{Errc::bad_value,
                      "table segue.control holds a value that this version does not know"};
     }
@@ -111,8 +111,10 @@ Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
     record.since = *since;
     record.backfill = *backfill;
     record.knobs.mirror = *mirror;
-    record.knobs.shift_scope = *scope;
     record.knobs.sync_given_up = rows.text(0, 16);
+    if (scope) record.knobs.shift_scope = *scope;
+    if (!scope) record.knobs.shift_percent = 0;  // Rather nothing than what was not to be shifted.
+    record.shift_not_understood = !scope;
     return std::optional<ControlRecord>{std::move(record)};
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "proxy/status.hpp"
 #include "tests/proxy/desk.hpp"
 
 namespace segue::proxy::test {
@@ -49,6 +50,31 @@ TEST(OperationsOfReads, LimitsOfAShiftStayUntilOthersAreGivenOrItEnds) {
     EXPECT_EQ(desk.run("shift", {{"percent", 0}}).exit_code, 0);
     EXPECT_EQ(scope(), router::ShiftScope{});
     EXPECT_EQ(in_force(), router::ShiftScope{});
+}
+
+// After a step back to this build.
+TEST(OperationsOfReads, ShiftNothingWithinLimitsThatAreNotUnderstoodAndSaySo) {
+    World world = consistent_world();
+    for (auto& record : world.records) record->shift_not_understood = true;
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.program.traffic.shift_percent, 0);
+    const auto& lines = desk.program.journal.lines;
+    EXPECT_TRUE(std::any_of(lines.begin(), lines.end(), [](const std::string& one) {
+        return one.find("shift is 0 percent instead") != one.npos;
+    }));
+    StatusInputs inputs;
+    inputs.board = desk.board.read();
+    const auto warned = [&] {
+        inputs.board = desk.board.read();
+        const auto all = warnings(inputs);
+        return std::any_of(all.begin(), all.end(), [](const Warning& one) {
+            return one.code == "shift_not_understood";
+        });
+    };
+    EXPECT_TRUE(warned());
+    EXPECT_EQ(desk.run("shift", {{"percent", 5}}).exit_code, 0);
+    EXPECT_FALSE(warned());
 }
 
 TEST(OperationsOfReads, TellWhenAStatementHasBecomeSlower) {
