@@ -166,8 +166,9 @@ VerbResult Operations::explain_statement(const std::string& text) {
             "executed on both sides");
     if (question->statement.empty() || !question->context || !parts_.plan)
         return VerbResult::refused(
-            "it cannot be planned without its values: it is too long, or holds a constant in a "
-            "place where no parameter can stand");
+            "it cannot be planned without its values: it is too long, holds a constant in a place "
+            "where no parameter can stand, or its sessions have more than " +
+            std::to_string(plan_context_bytes_max) + " bytes of settings");
     const Side authority = parts_.board.read().record->authority;
     shown["plans"] = Json::object();
     std::string told = "statement " + text + ": " + shown["statement"].get<std::string>() +

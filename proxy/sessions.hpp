@@ -52,7 +52,7 @@ struct StatementReport {
 };
 // All executions of one statement since the start, whatever was forgotten.
 struct StatementSums {
-    std::string fingerprint;  // As fingerprint_text has it.
+    std::string fingerprint;  // As fingerprint_text has it, and since which `forget`.
     std::uint64_t compared = 0;
     std::chrono::microseconds authority{0}, follower{0};
 };

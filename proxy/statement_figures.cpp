@@ -36,6 +36,12 @@ void keep_first(std::vector<StatementReport>& reports, std::size_t count, Rank r
     reports.erase(end, reports.end());
 }
 
+std::size_t size_of(const backfill::postgres::PlanContext& context) {
+    std::size_t size = context.role.size();
+    for (const auto& [name, value] : context.settings) size += name.size() + value.size();
+    return size;
+}
+
 double mean(std::uint64_t sum, std::uint64_t count) {
     return count == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(count);
 }
@@ -75,7 +81,8 @@ void StatementFigures::add(const MeasuredRead& read) {
     figures->timed += compared ? 0 : 1;
     figures->different += read.outcome == Comparison::different ? 1 : 0;
     figures->unconfirmed += read.outcome == Comparison::unconfirmed ? 1 : 0;
-    if (read.context) figures->question.context = read.context;
+    if (read.context && size_of(*read.context) <= plan_context_bytes_max)
+        figures->question.context = read.context;
     if (read.answers) add_answers(*figures, read.answers->first, read.answers->second);
 }
 
@@ -132,8 +139,9 @@ std::vector<StatementReport> StatementFigures::all() const {
 std::vector<StatementSums> StatementFigures::sums() const {
     std::vector<StatementSums> sums;
     const std::lock_guard lock{mutex_};
+    const std::string since = forgotten_ == 0 ? "" : "." + std::to_string(forgotten_);
     for (const auto& [fingerprint, figures] : figures_) {
-        sums.push_back({fingerprint_text(fingerprint),
+        sums.push_back({fingerprint_text(fingerprint) + since,
                         figures.executions,
                         figures.authority,
                         figures.follower});
@@ -162,12 +170,10 @@ std::optional<PlanQuestion> StatementFigures::question(std::uint64_t fingerprint
 
 void StatementFigures::forget() {
     const std::lock_guard lock{mutex_};
-    for (auto& [fingerprint, figures] : figures_) {
-        figures.compared = figures.different = figures.unconfirmed = figures.timed = 0;
-        figures.now = figures.before = {};
-        figures.slower = false;
-    }
+    figures_.clear();
+    plannable_bytes_ = 0;
     unmeasured_ = 0;
+    ++forgotten_;
 }
 
 }  // namespace segue::proxy

@@ -26,6 +26,9 @@ inline constexpr std::size_t statements_reported_max = 10;
 inline constexpr std::size_t slower_reported_max = 20;
 // Texts that are kept to be planned; statements beyond it have figures and no plans.
 inline constexpr std::size_t plannable_bytes_max = 8u << 20;
+// Role and settings of the session, which are kept for a statement's plan. A session that has more
+// lends its statements none.
+inline constexpr std::size_t plan_context_bytes_max = 4096;
 
 enum class Comparison : std::uint8_t {
     equal,
@@ -62,12 +65,13 @@ public:
     void report(ShadowReport& report) const;
     // Every statement: slower ones first, then those by which most time is lost.
     std::vector<StatementReport> all() const;
-    // Of every statement, as they only grow.
+    // Of every statement, as they only grow: what is forgotten goes on under another name.
     std::vector<StatementSums> sums() const;
     // Empty for a statement that is not known here. Without a text where it cannot be planned.
     std::optional<backfill::postgres::PlanQuestion> question(std::uint64_t fingerprint) const;
 
-    // Begins anew: the sides have changed their roles, or something was mended.
+    // Begins anew, with room for other statements: the sides have changed their roles, or something
+    // was mended.
     void forget();
 
 private:
@@ -80,7 +84,7 @@ private:
         backfill::postgres::PlanQuestion question;
         std::uint64_t compared = 0, different = 0, unconfirmed = 0, timed = 0;
         Window now, before;
-        std::uint64_t executions = 0;  // The sums; never forgotten.
+        std::uint64_t executions = 0;  // The sums.
         std::chrono::microseconds authority{0}, follower{0};
         bool slower = false;
     };
@@ -97,6 +101,7 @@ private:
     std::unordered_map<std::uint64_t, Figures> figures_;
     std::size_t plannable_bytes_ = 0;
     std::uint64_t unmeasured_ = 0;
+    std::uint64_t forgotten_ = 0;  // So often.
 };
 
 }  // namespace segue::proxy

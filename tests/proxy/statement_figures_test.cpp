@@ -103,6 +103,17 @@ TEST_F(FiguresTest, RemembersAndReportsNoMoreThanItsLimits) {
     EXPECT_EQ(all.slower_count, 30u);
     EXPECT_EQ(all.unmeasured, 1u);
     for (const StatementReport& one : figures.all()) EXPECT_NE(one.statement, "SELECT late");
+    // To begin anew makes room, and nobody takes new sums for more of the old ones.
+    const auto before = figures.sums();
+    figures.forget();
+    EXPECT_TRUE(figures.sums().empty());
+    add("SELECT late", Comparison::different, 1us, 1us);
+    add("SELECT c1", Comparison::equal, 1us, 1us);
+    EXPECT_EQ(report().statements.size(), 2u);
+    EXPECT_EQ(report().unmeasured, 0u);
+    for (const StatementSums& one : figures.sums()) {
+        for (const StatementSums& old : before) EXPECT_NE(one.fingerprint, old.fingerprint);
+    }
 }
 
 TEST_F(FiguresTest, KeepsWhatIsNeededForAPlanAndNoValue) {
@@ -119,6 +130,12 @@ TEST_F(FiguresTest, KeepsWhatIsNeededForAPlanAndNoValue) {
     EXPECT_EQ(question->parameter_types, std::vector<std::uint32_t>{23});
     EXPECT_EQ(question->context, context);
     EXPECT_FALSE(figures.question(1));
+    // A session with a large setting lends its statements none: those of before count.
+    auto large = std::make_shared<backfill::postgres::PlanContext>();
+    large->settings = {{"app.list", std::string(plan_context_bytes_max, 'x')}};
+    read.context = large;
+    figures.add(read);
+    EXPECT_EQ(figures.question(report().statements.front().fingerprint)->context, context);
 }
 
 }  // namespace
