@@ -113,7 +113,11 @@ std::string state_text(const AutopilotState& state) {
                 {"shadow_percent", state.course.shadow_percent},
                 {"shift_percent", state.course.shift_percent},
                 {"paused", state.course.paused},
-                {"finished", state.course.finished}}
+                {"finished", state.course.finished},
+                {"shift_scope", router::encode(state.course.shift_scope)},
+                {"watched_seconds", state.progress.watched.count()},
+                {"samples", state.progress.samples},
+                {"different", state.progress.different}}
         .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -138,6 +142,12 @@ std::optional<AutopilotState> parse_state(const std::string& text) {
         state.course.shift_percent = body.at("shift_percent");
         state.course.paused = body.at("paused");
         state.course.finished = body.at("finished");
+        // Of an earlier build without these.
+        state.course.shift_scope = router::decode_shift_scope(body.value("shift_scope", ""))
+                                       .value_or(router::ShiftScope{});
+        state.progress.watched = router::Seconds{body.value("watched_seconds", 0.0)};
+        state.progress.samples = body.value("samples", std::uint64_t{0});
+        state.progress.different = body.value("different", std::uint64_t{0});
         return state;
     } catch (const json::exception&) {
         return std::nullopt;

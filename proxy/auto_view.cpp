@@ -17,7 +17,8 @@ router::Where where_of(const StatusInputs& inputs, WallTime now) {
                     record.knobs.shadow_percent,
                     record.knobs.shift_percent,
                     record.knobs.paused,
-                    record.phase == router::Phase::finished};
+                    record.phase == router::Phase::finished,
+                    record.knobs.shift_scope};
     where.consistent = record.backfill == router::Backfill::consistent;
     where.mirror_sync = record.knobs.mirror == router::Mirror::sync;
     const VerifyState& verify = board.verify;
@@ -35,6 +36,8 @@ router::Counters counters_of(const StatusInputs& inputs) {
     counters.fallbacks = inputs.shift.fallbacks;
     counters.transactions = inputs.sessions.transactions;
     counters.errors = inputs.sessions.errors;
+    // Of a read that the follower answers the authority knows nothing.
+    counters.requests = inputs.sessions.requests + inputs.shift.served_by_follower;
     const auto& record = inputs.board.record;
     if (!record || record->phase == router::Phase::finished) return counters;
     const backfill::StreamStatus& stream = inputs.mover.streams[index(record->authority)];

@@ -167,6 +167,9 @@ void sessions(Text& text, const StatusInputs& inputs) {
     text.gauge("answers_waiting",
                "Sessions whose answer waits for the follower (mirror sync).",
                static_cast<double>(inputs.sessions.answers_waiting));
+    text.counter("requests_total",
+                 "Requests of clients that were answered, by either side.",
+                 inputs.sessions.requests + inputs.shift.served_by_follower);
     text.counter(
         "errors_total", "Errors that servers answered clients with.", inputs.sessions.errors);
     text.counter("requests_dropped_total",

@@ -46,6 +46,7 @@ void read_guardrails(ConfigReader& reader, Guardrails& rails) {
     rails.error_rate_max = reader.number("error_rate_max", 0, 1).value_or(rails.error_rate_max);
     rails.fallback_rate_max =
         reader.number("fallback_rate_max", 0, 1).value_or(rails.fallback_rate_max);
+    read_count(reader, "rate_samples_min", rails.rate_samples_min);
     rails.latency_ratio_max =
         reader.number("latency_ratio_max", 1, 1000).value_or(rails.latency_ratio_max);
     if (const auto slack = reader.number("latency_slack_ms", 0, day * 1000))
@@ -60,6 +61,10 @@ void read_plan(ConfigReader& reader, AutoPlan& plan) {
     read_seconds(reader, "window_seconds", 0.2, day, plan.window);
     if (plan.window < plan.interval * 2)
         reader.expected("window_seconds", "at least two times interval_seconds");
+    if (plan.window > plan.interval * router::window_looks_max)
+        reader.expected(
+            "window_seconds",
+            "at most " + std::to_string(router::window_looks_max) + " times interval_seconds");
     plan.breaches_max =
         static_cast<int>(reader.whole("breaches", 1, 1000).value_or(plan.breaches_max));
     read_seconds(reader, "retry_seconds", 0.1, day, plan.retry);

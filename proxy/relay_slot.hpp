@@ -30,6 +30,7 @@ struct RelayThread::Slot {
     Clock::time_point lend_until{};  // no longer than until here.
     int cancels = 0;                 // On their way to its server.
     std::uint32_t transactions = 0;  // That are in RelayThread::transactions_.
+    std::uint32_t requests = 0;      // That are in RelayThread::requests_.
     std::uint32_t errors = 0;        // That are in RelayThread::errors_.
     bool passed_through = false;
     bool newcomer = false;  // Let in during a hold; not stopped before the next one.

@@ -91,8 +91,8 @@ public:
     std::size_t session_count() const { return session_count_.load(std::memory_order_relaxed); }
     // That have ended in sessions of this thread, as of the last survey. Any thread.
     std::uint64_t transactions() const { return transactions_.load(std::memory_order_relaxed); }
-
-    // The same of the errors that clients were sent.
+    // The same of the requests that servers answered, and of the errors among the answers.
+    std::uint64_t requests() const { return requests_.load(std::memory_order_relaxed); }
     std::uint64_t errors() const { return errors_.load(std::memory_order_relaxed); }
 
     // [own] One turn of the loop; waits for events up to `timeout`, negative: for ever.
@@ -250,7 +250,7 @@ private:
     ReleaseReport release_report_;
     bool release_pending_ = false;
     std::uint64_t requests_dropped_ = 0;  // In this hold.
-    std::atomic<std::uint64_t> transactions_{0}, errors_{0};
+    std::atomic<std::uint64_t> transactions_{0}, requests_{0}, errors_{0};
 
     std::optional<ThreadReads> reads_;
     bool shift_wanted_ = false;

@@ -275,6 +275,9 @@ void RelayThread::count_transactions(Slot& slot) {
     const std::uint32_t ended = session->boundary.transactions_ended();
     transactions_.fetch_add(ended - slot.transactions, std::memory_order_relaxed);
     slot.transactions = ended;
+    const std::uint32_t requests = session->boundary.requests_ended();
+    requests_.fetch_add(requests - slot.requests, std::memory_order_relaxed);
+    slot.requests = requests;
     const std::uint32_t errors = session->boundary.errors();
     errors_.fetch_add(errors - slot.errors, std::memory_order_relaxed);
     slot.errors = errors;

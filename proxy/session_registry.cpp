@@ -188,6 +188,7 @@ SessionsReport SessionRegistry::report() const {
     }
     for (const auto& thread : threads_) {
         report.transactions += thread->transactions();
+        report.requests += thread->requests();
         report.errors += thread->errors();
     }
     return report;

@@ -30,7 +30,10 @@ struct SessionsReport {
         0;  // Of clients that were gone before their hold ended, since the start.
     // Of clients that have ended, since the start; a statement of its own is one.
     std::uint64_t transactions = 0;
-    std::uint64_t errors = 0;         // That servers answered clients with, since the start.
+    // Requests that servers answered, and errors among the answers, since the start. Reads that the
+    // follower answers are not among them: ShiftReport counts those.
+    std::uint64_t requests = 0;
+    std::uint64_t errors = 0;
     std::size_t answers_waiting = 0;  // Sessions whose answer the gate holds.
     std::chrono::milliseconds longest_answer_wait{0};
 };

@@ -100,6 +100,7 @@ json sessions_json(const SessionsReport& sessions) {
             {"pinned", sessions.pinned},
             {"pins", std::move(pins)},
             {"transactions", sessions.transactions},
+            {"requests", sessions.requests},
             {"errors", sessions.errors}};
 }
 

@@ -13,10 +13,18 @@ Course after(Course course, const Order& order) {
     if (order.verb == "shadow") course.shadow_percent = order.percent.value_or(0);
     if (order.verb == "shift") course.shift_percent = order.percent.value_or(0);
     if (order.verb == "finish") course.finished = true;
-    if (order.verb != "cutover" && order.verb != "rollback") return course;
-    course.authority = order.verb == "cutover" ? Side::target : Side::source;
-    course.shadow_percent = course.shift_percent = 0;
+    if (order.verb == "cutover" || order.verb == "rollback") {
+        course.authority = order.verb == "cutover" ? Side::target : Side::source;
+        course.shadow_percent = course.shift_percent = 0;
+    }
+    if (course.shift_percent == 0) course.shift_scope = {};
     return course;
+}
+
+std::string what_of(const ShiftScope& scope) {
+    const std::string limits = describe(scope);
+    return "a percentage of " + std::string{name(scope.by)} +
+           (limits.empty() ? "" : ", only those " + limits);
 }
 
 std::string difference(const Course& was, const Course& is) {
@@ -30,6 +38,7 @@ std::string difference(const Course& was, const Course& is) {
         return is.paused ? "following was paused" : "following was resumed";
     if (was.shift_percent != is.shift_percent)
         return percent("shift", was.shift_percent, is.shift_percent);
+    if (was.shift_scope != is.shift_scope) return "shift is now " + what_of(is.shift_scope);
     return percent("shadow", was.shadow_percent, is.shadow_percent);
 }
 
@@ -129,7 +138,9 @@ void Autopilot::begin(std::size_t step) {
     state_.stance = step < plan_.steps.size() ? Stance::entering : Stance::done;
     state_.pause = Pause::none;
     state_.why.clear();
+    state_.progress = {};
     watch_.reset();
+    readings_.clear();
     retry_at_.reset();
     refusal_.clear();
     breaches_ = 0;
@@ -231,12 +242,16 @@ Decision Autopilot::watch(const Where& where, const Figures& figures, Moment now
 
 Decision Autopilot::judge_watched(const Where& where, const Figures& figures, Moment now) {
     if (!watch_) {
-        watch_.emplace(now, figures);
-        return hold("watching", "the watch begins");
+        const bool anew = state_.progress == WatchProgress{};
+        watch_.emplace(now, figures, state_.progress);
+        progress_ = state_.progress;
+        return hold("watching", anew ? "the watch begins" : "the watch goes on after a restart");
     }
     watch_->look(now, figures.counters, plan_.window);
     Judgement judged = judge(plan_, *step(), *watch_, figures, where.course.shadow_percent, now);
+    readings_ = std::move(judged.readings);
     if (judged.finding != Finding::breach) breaches_ = 0;
+    note_progress(judged, figures);
     switch (judged.finding) {
         case Finding::good:
             return advance(where, judged.reason);
@@ -250,6 +265,21 @@ Decision Autopilot::judge_watched(const Where& where, const Figures& figures, Mo
     return hold(judged.code,
                 "breach " + std::to_string(breaches_) + " of " +
                     std::to_string(plan_.breaches_max) + ": " + judged.reason);
+}
+
+// Silence and breaches are no time that was watched. A difference goes on record at once: what has
+// begun to be a breach must not be forgotten.
+void Autopilot::note_progress(const Judgement& judged, const Figures& figures) {
+    WatchProgress now = router::progress(*step(), *watch_, figures.counters);
+    const bool counts = judged.finding == Finding::good || judged.finding == Finding::waiting;
+    if (!counts) now.watched = progress_.watched;
+    progress_ = now;
+    state_.progress.different = std::max(state_.progress.different, now.different);
+    if (!counts) return;
+    watch_->count();
+    if (now.watched - state_.progress.watched < progress_kept_every) return;
+    state_.progress.watched = now.watched;
+    state_.progress.samples = now.samples;
 }
 
 Decision Autopilot::advance(const Where& where, const std::string& reason) {
@@ -342,8 +372,8 @@ void Autopilot::resume(const Where& where, Moment) {
 std::vector<Forecast> dry_run(
     const AutoPlan& plan, const Where& where, const Figures& figures, Moment began, Moment now) {
     Figures nothing;
-    nothing.counters = {0, 0, 0, 0, 0, 0, std::nullopt, std::nullopt};
-    const Watch watch{began, nothing};
+    nothing.counters = {0, 0, 0, 0, 0, 0, std::nullopt, std::nullopt, 0};
+    const Watch watch{began, nothing, {now - began, 0, 0}};
     const std::size_t first = step_in_force(plan, where);
     std::vector<Forecast> forecasts;
     for (std::size_t i = 0; i < plan.steps.size(); ++i) {

@@ -16,6 +16,7 @@
 
 #include "router/guardrails.hpp"
 #include "router/plan.hpp"
+#include "router/shift_scope.hpp"
 #include "router/side.hpp"
 #include "router/state.hpp"
 
@@ -27,6 +28,7 @@ struct Course {
     double shadow_percent = 0, shift_percent = 0;
     bool paused = false;
     bool finished = false;
+    ShiftScope shift_scope = {};  // What shift_percent is a percentage of.
 
     friend bool operator==(const Course&, const Course&) = default;
 };
@@ -111,6 +113,7 @@ struct AutopilotState {
     Pause pause = Pause::none;
     std::string why;  // Of the pause, or of going back.
     Course course;    // As it was when last looked at, before a verb of ours that may be under way.
+    WatchProgress progress = {};  // Of a watched step, as of some looks ago.
 
     friend bool operator==(const AutopilotState&, const AutopilotState&) = default;
 };
@@ -119,12 +122,17 @@ struct AutopilotState {
 // (again) before the next; a verification that is missing comes first. Its size: all is done.
 std::size_t step_in_force(const AutoPlan& plan, const Where& where);
 
+// So much of a watch may be lost by a restart: its progress goes on record after so much more of
+// it.
+inline constexpr Seconds progress_kept_every{30};
+
 class Autopilot {
 public:
     // A new plan, at the step that is in force.
     Autopilot(AutoPlan plan, const Where& where, Moment now);
-    // After a restart. The time that a step was watched counts anew. What has changed beyond what
-    // its own verb may have done was somebody else.
+    // After a restart. A watched step goes on from the progress that is in `state`; the time since
+    // then does not count. What has changed beyond what its own verb may have done was somebody
+    // else.
     Autopilot(AutoPlan plan, AutopilotState state, const Where& where, Moment now);
 
     // Now and then, while no verb of ours runs. An order in the answer is to be run at once, and
@@ -144,12 +152,16 @@ public:
     // The step it is at; null when all is done.
     const PlanStep* step() const;
     int breaches() const { return breaches_; }
+    // How far the present step is watched, and what was read last; none where none was.
+    WatchProgress progress() const { return watch_ ? progress_ : state_.progress; }
+    const std::vector<Reading>& readings() const { return readings_; }
 
 private:
     Decision decide(const Where& where, const Figures& figures, Moment now);
     Decision enter(const Where& where, Moment now);
     Decision watch(const Where& where, const Figures& figures, Moment now);
     Decision judge_watched(const Where& where, const Figures& figures, Moment now);
+    void note_progress(const Judgement& judged, const Figures& figures);
     Decision advance(const Where& where, const std::string& reason);
     Decision go_back(const std::string& reason);
     Decision take_back(Moment now);
@@ -162,6 +174,8 @@ private:
     AutoPlan plan_;
     AutopilotState state_;
     std::optional<Watch> watch_;  // Of the present step; empty before its first look.
+    WatchProgress progress_;      // Of `watch_`, as of the last look.
+    std::vector<Reading> readings_;
     int breaches_ = 0;            // In a row.
     std::uint32_t refusals_ = 0;  // Of the present step's verb.
     std::optional<Moment> retry_at_;

@@ -57,9 +57,9 @@ public:
             look_at_latency();
         }
         look_for_silence();
-        if (breach_) return *breach_;
-        if (unknown_) return *unknown_;
-        return look_at_samples_and_time();
+        Judgement judged = breach_ ? *breach_ : unknown_ ? *unknown_ : look_at_samples_and_time();
+        judged.readings = std::move(readings_);
+        return judged;
     }
 
 private:
@@ -70,9 +70,14 @@ private:
         if (!unknown_) unknown_ = Judgement{Finding::unknown, code, std::move(reason)};
     }
 
+    void read(const char* code, std::optional<double> value, double limit) {
+        readings_.push_back({code, value, limit});
+    }
+
     // To take a cutover back because the old side lags would only make it worse: a soak waits.
     void look_at_follower() {
         const bool shifted = step_.deed == Deed::shift;
+        read("lag", now_counters_.lag_seconds, rails_.lag_max.count());
         if (now_counters_.follower_there == false) {
             const char* const reason = "the follower does not take part: its stream does not run";
             shifted ? breach("follower", reason) : unknown("follower", reason);
@@ -88,44 +93,68 @@ private:
     }
 
     void look_at_errors() {
-        const Counters& from = watch_.window_first();
-        const auto transactions = grown(from, now_counters_, &Counters::transactions);
-        const auto errors = grown(from, now_counters_, &Counters::errors);
-        if (!transactions || !errors)
+        const auto seen = rate(&Counters::errors, [&](const Counters& from, std::uint64_t errors) {
+            // A session that is ended in the middle of its request never sees it answered.
+            return std::max(grown(from, now_counters_, &Counters::requests).value_or(0), errors);
+        });
+        read("errors", value_of(seen), rails_.error_rate_max);
+        if (!grown(watch_.window_first(), now_counters_, &Counters::requests) ||
+            !grown(watch_.window_first(), now_counters_, &Counters::errors))
             return unknown("errors", "how many errors clients are sent is not known");
-        // Sessions in which nothing but errors happens end no transaction.
-        const std::uint64_t of = std::max(*transactions, *errors);
-        if (of < rate_samples_min) return;
-        const double rate = static_cast<double>(*errors) / static_cast<double>(of);
-        if (rate <= rails_.error_rate_max) return;
+        if (!seen || seen->value() <= rails_.error_rate_max) return;
         breach("errors",
-               "clients were sent " + whole(*errors) + " errors in " + whole(of) +
-                   " transactions, " + percent(rate) + " (at most " +
+               "clients were sent " + whole(seen->count) + " errors in answer to " +
+                   whole(seen->of) + " requests, " + percent(seen->value()) + " (at most " +
                    percent(rails_.error_rate_max) + ")");
     }
 
     void look_at_fallbacks() {
-        const Counters& from = watch_.window_first();
-        const auto served = grown(from, now_counters_, &Counters::served);
-        const auto fallbacks = grown(from, now_counters_, &Counters::fallbacks);
-        if (!served || !fallbacks)
+        const auto seen =
+            rate(&Counters::fallbacks, [&](const Counters& from, std::uint64_t fallbacks) {
+                return grown(from, now_counters_, &Counters::served).value_or(0) + fallbacks;
+            });
+        read("fallbacks", value_of(seen), rails_.fallback_rate_max);
+        if (!grown(watch_.window_first(), now_counters_, &Counters::served) ||
+            !grown(watch_.window_first(), now_counters_, &Counters::fallbacks))
             return unknown("fallbacks", "how many reads the follower fails to answer is not known");
-        const std::uint64_t of = *served + *fallbacks;
-        if (of < rate_samples_min) return;
-        const double rate = static_cast<double>(*fallbacks) / static_cast<double>(of);
-        if (rate <= rails_.fallback_rate_max) return;
+        if (!seen || seen->value() <= rails_.fallback_rate_max) return;
         breach("fallbacks",
-               "the follower did not answer " + whole(*fallbacks) + " of " + whole(of) +
-                   " reads chosen for it, " + percent(rate) + " (at most " +
+               "the follower did not answer " + whole(seen->count) + " of " + whole(seen->of) +
+                   " reads chosen for it, " + percent(seen->value()) + " (at most " +
                    percent(rails_.fallback_rate_max) + ")");
     }
 
+    struct Rate {
+        std::uint64_t count = 0, of = 0;
+        double value() const { return static_cast<double>(count) / static_cast<double>(of); }
+    };
+    static std::optional<double> value_of(const std::optional<Rate>& rate) {
+        return rate ? std::optional{rate->value()} : std::nullopt;
+    }
+    // In the window, or in all of the step where few requests come. Empty: too few to tell.
+    template <class Of>
+    std::optional<Rate> rate(Count counted, Of of) const {
+        for (const Counters* from : {&watch_.window_first(), &watch_.first().counters}) {
+            const auto count = grown(*from, now_counters_, counted);
+            if (!count) continue;
+            const Rate seen{*count, of(*from, *count)};
+            if (seen.of >= std::max<std::uint64_t>(rails_.rate_samples_min, 1)) return seen;
+        }
+        return std::nullopt;
+    }
+
     void look_at_differences() {
-        const auto different = grown(watch_.first().counters, now_counters_, &Counters::different);
-        if (!different) return unknown("differences", "how many reads differ is not known");
-        if (*different <= rails_.differences_max) return;
+        const auto since = grown(watch_.first().counters, now_counters_, &Counters::different);
+        const auto limit = static_cast<double>(rails_.differences_max);
+        if (!since) {
+            read("differences", std::nullopt, limit);
+            return unknown("differences", "how many reads differ is not known");
+        }
+        const std::uint64_t different = watch_.before().different + *since;
+        read("differences", static_cast<double>(different), limit);
+        if (different <= rails_.differences_max) return;
         breach("differences",
-               whole(*different) + " reads were confirmed to differ (at most " +
+               whole(different) + " reads were confirmed to differ (at most " +
                    whole(rails_.differences_max) + "): `segue verify` lists what does");
     }
 
@@ -133,7 +162,7 @@ private:
     // the side that has just been given work: the follower, and in a soak the authority.
     void look_at_latency() {
         const bool soak = step_.deed == Deed::soak;
-        double worst = 0;
+        double worst = 0, highest = 0;
         std::string reason;
         for (const auto& [statement, sums] : figures_.statements) {
             StatementFigure since = sums;
@@ -144,13 +173,14 @@ private:
                 since.authority -= before->second.authority;
                 since.follower -= before->second.follower;
             }
-            if (since.compared < rate_samples_min) continue;
+            if (since.compared < latency_samples_min) continue;
             const auto count = static_cast<double>(since.compared);
             const Seconds authority = since.authority / count, follower = since.follower / count;
             const Seconds suspected = soak ? authority : follower;
             const Seconds other = soak ? follower : authority;
-            if (suspected - other <= rails_.latency_slack) continue;
             const double ratio = suspected / std::max(other, Seconds{1e-6});
+            if (suspected - other <= rails_.latency_slack) continue;
+            highest = std::max(highest, ratio);
             if (ratio <= rails_.latency_ratio_max || ratio <= worst) continue;
             worst = ratio;
             reason = "a statement takes " + milliseconds(suspected) + " on the " +
@@ -159,6 +189,8 @@ private:
                      " times as long (at most " + plain(rails_.latency_ratio_max) +
                      "): `segue status --json` names it in shadow_statements";
         }
+        // Where no statement is beyond the slack none is slower in the limit's sense.
+        read("latency", highest, rails_.latency_ratio_max);
         if (worst > 0) breach("latency", std::move(reason));
     }
 
@@ -183,21 +215,16 @@ private:
 
     Judgement look_at_samples_and_time() const {
         const bool shifted = step_.deed == Deed::shift, soaks = step_.deed == Deed::soak;
-        const Count which = shifted ? &Counters::served
-                            : soaks ? &Counters::transactions
-                                    : &Counters::compared;
         const char* const what = shifted ? "reads answered by the follower"
                                  : soaks ? "transactions"
                                          : "comparisons";
-        const std::uint64_t samples =
-            grown(watch_.first().counters, now_counters_, which).value_or(0);
+        const auto [watched, samples, different] = progress(step_, watch_, now_counters_);
         const std::string so_far = whole(samples) + " " + what;
         if (samples < rails_.samples_min) {
             return {Finding::waiting,
                     "samples",
                     so_far + " of " + whole(rails_.samples_min) + " that are needed"};
         }
-        const Seconds watched = now_ - watch_.began();
         if (watched < step_.watch) {
             return {
                 Finding::waiting,
@@ -218,13 +245,26 @@ private:
     const bool compares_;
     const Moment now_;
     std::optional<Judgement> breach_, unknown_;
+    std::vector<Reading> readings_;
 };
 
 }  // namespace
 
 void Watch::look(Moment now, const Counters& counters, Seconds window) {
+    gap_ = std::min<Seconds>(now - looks_.back().at, window);
     looks_.push_back({now, counters});
     while (looks_.size() > 2 && now - looks_[1].at >= window) looks_.pop_front();
+    if (looks_.size() > window_looks_max) looks_.pop_front();
+}
+
+WatchProgress progress(const PlanStep& step, const Watch& watch, const Counters& now) {
+    const Count samples = step.deed == Deed::shift  ? &Counters::served
+                          : step.deed == Deed::soak ? &Counters::transactions
+                                                    : &Counters::compared;
+    const Counters& first = watch.first().counters;
+    return {watch.watched(),
+            watch.before().samples + grown(first, now, samples).value_or(0),
+            watch.before().different + grown(first, now, &Counters::different).value_or(0)};
 }
 
 bool compares(const PlanStep& step, double shadow_percent) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "router/plan.hpp"
@@ -23,6 +24,8 @@ struct Counters {
     std::optional<std::uint64_t> transactions, errors;  // Of clients.
     std::optional<double> lag_seconds;                  // Of the follower.
     std::optional<bool> follower_there;  // Its stream runs. False is knowledge, not silence.
+    // Of clients, by whichever side they were answered; a transaction has one or many.
+    std::optional<std::uint64_t> requests;
 
     friend bool operator==(const Counters&, const Counters&) = default;
 };
@@ -37,21 +40,36 @@ struct Figures {
     std::map<std::string, StatementFigure> statements;  // By its fingerprint.
 };
 
-// A statement that was compared less often than this says nothing of its latency, and fewer
-// transactions than this nothing of a rate.
-inline constexpr std::uint64_t rate_samples_min = 20;
+// A statement that was compared less often than this says nothing of its latency.
+inline constexpr std::uint64_t latency_samples_min = 20;
 
-// What is remembered of a step since it began. A value.
+// How far a watch has come: what goes on record, and on after a restart.
+struct WatchProgress {
+    Seconds watched{0};  // Time in which somebody looked and nothing was missing or exceeded.
+    std::uint64_t samples = 0;
+    std::uint64_t different = 0;  // Reads confirmed to differ.
+
+    friend bool operator==(const WatchProgress&, const WatchProgress&) = default;
+};
+
+// What is remembered of a step since it began, or since a restart in it. A value.
 class Watch {
 public:
     Watch() = default;
-    Watch(Moment began, Figures figures) : began_(began), first_(std::move(figures)) {
+    // `before`: what an earlier process has seen of the same step.
+    Watch(Moment began, Figures figures, WatchProgress before = {})
+        : first_(std::move(figures)), before_(before) {
         looks_.push_back({began, first_.counters});
     }
     void look(Moment now, const Counters& counters, Seconds window);
+    // What the last look has found lets the time before it count. Nobody knows more of a gap
+    // between two looks than the window shows.
+    void count() { counted_ += std::exchange(gap_, Seconds{0}); }
 
-    Moment began() const { return began_; }
+    // With the time before the last look, as if it counted.
+    Seconds watched() const { return before_.watched + counted_ + gap_; }
     const Figures& first() const { return first_; }
+    const WatchProgress& before() const { return before_; }
     // The oldest look within the window, or the one just before it: the window's beginning.
     const Counters& window_first() const { return looks_.front().counters; }
     // The window is full: what has not grown in it is silent.
@@ -62,9 +80,10 @@ private:
         Moment at;
         Counters counters;
     };
-    Moment began_{};
     Figures first_;
-    std::deque<Look> looks_;  // No more than the window needs.
+    WatchProgress before_;
+    std::deque<Look> looks_;  // No more than the window needs, and window_looks_max.
+    Seconds counted_{0}, gap_{0};
 };
 
 enum class Finding : std::uint8_t {
@@ -74,10 +93,21 @@ enum class Finding : std::uint8_t {
     breach,   // A limit is exceeded.
 };
 
+// One figure as it was judged, beside its limit.
+struct Reading {
+    std::string code;             // "lag" (seconds), "errors", "fallbacks" (rates), "differences",
+                                  // "latency" (a ratio)
+    std::optional<double> value;  // Empty: not known, or too few to tell.
+    double limit = 0;             // Good up to it.
+
+    friend bool operator==(const Reading&, const Reading&) = default;
+};
+
 struct Judgement {
     Finding finding = Finding::unknown;
     std::string code;    // Stable; names the figure: "lag", "differences", "compared" ...
     std::string reason;  // With the figures. Never a statement's text.
+    std::vector<Reading> readings = {};
 
     friend bool operator==(const Judgement&, const Judgement&) = default;
 };
@@ -85,6 +115,9 @@ struct Judgement {
 // Whether reads are compared while a step lasts, so that comparisons must be seen to go on. (At a
 // shift of 100 the authority answers none that could be compared.)
 bool compares(const PlanStep& step, double shadow_percent);
+
+// How far it has come, when the last look counts.
+WatchProgress progress(const PlanStep& step, const Watch& watch, const Counters& now);
 
 // A watched step, as it stands at `now`. The first breach, else the first thing that is unknown,
 // else what is waited for. `shadow_percent`: in force.

@@ -60,10 +60,13 @@ struct Guardrails {
     // transactions of clients (soak), since the step began.
     std::uint64_t samples_min = 100;
     std::uint64_t differences_max = 0;  // Confirmed ones, since the step began.
-    // Errors that clients were sent, for each of their transactions, within the window.
+    // Errors that clients were sent, for each of their requests, within the window.
     double error_rate_max = 0.05;
     // Of the reads chosen for the follower, those that the authority answered after all.
     double fallback_rate_max = 0.2;
+    // These two say nothing of fewer requests and reads than this: where the window has fewer, they
+    // are judged over all of the step so far.
+    std::uint64_t rate_samples_min = 100;
     // Of any one statement: its mean on the follower, in terms of that on the authority. Counts
     // only where the means lie further apart than the slack.
     double latency_ratio_max = 3;
@@ -98,6 +101,8 @@ struct AutoPlan {
 };
 
 inline constexpr std::size_t plan_steps_max = 50;
+// In terms of the interval: every look of the window is remembered.
+inline constexpr int window_looks_max = 2000;
 
 // "shift 25 %", as people are told.
 std::string title(const PlanStep& step);

@@ -149,6 +149,7 @@ void Boundary::received(char tag) {
 
 void Boundary::received_ready(char status) {
     status_ = status;
+    ++requests_ended_;
     if (status == 'I') ++transactions_ended_;
     if (copy_ != Copy::both) copy_ = Copy::none;
     drop_front_runs(Kind::copy_end_extended);  // Of a COPY that never began.

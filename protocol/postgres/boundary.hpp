@@ -102,6 +102,8 @@ public:
     // Transactions that have ended: equal at two moments in a transaction when it is the same one.
     // Wraps.
     std::uint32_t transactions_ended() const { return transactions_ended_; }
+    // Requests that were answered to their end: each ReadyForQuery. Wraps.
+    std::uint32_t requests_ended() const { return requests_ended_; }
     // ErrorResponses that were received. Wraps.
     std::uint32_t errors() const { return errors_; }
     bool in_copy() const { return copy_ != Copy::none; }
@@ -163,6 +165,7 @@ private:
     std::uint32_t replies_ = 0;          // Sum of all runs but copy_end.
     std::uint32_t syncs_swallowed_ = 0;  // In the present COPY IN.
     std::uint32_t transactions_ended_ = 0;
+    std::uint32_t requests_ended_ = 0;
     std::uint32_t errors_ = 0;
     std::uint8_t runs_used_ = 0;
     char status_ = 'I';

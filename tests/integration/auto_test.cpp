@@ -58,7 +58,8 @@ private:
 const std::string head =
     "[plan]\ninterval_seconds = 0.2\nwindow_seconds = 1\nbreaches = 2\nretry_seconds = 1\n"
     "attempts = 1000\n"
-    "[guardrails]\nsamples_min = 5\nerror_rate_max = 0.5\nfallback_rate_max = 1\n"
+    "[guardrails]\nsamples_min = 5\nrate_samples_min = 5\nerror_rate_max = 0.5\nfallback_rate_max "
+    "= 1\n"
     "latency_slack_ms = 60000\nlag_seconds_max = 600\n";
 
 std::string watched(const std::string& deed, int percent, const std::string& seconds) {

@@ -15,6 +15,7 @@ StatusInputs healthy() {
     backfill::ControlRecord record;
     record.backfill = router::Backfill::consistent;
     record.knobs = {router::Mirror::sync, 100, 25, false};
+    record.knobs.shift_scope.users = {"app"};
     inputs.board.record = record;
     inputs.board.verify = {VerifyOutcome::equal, 10, 0, now - std::chrono::hours{1}, now};
     inputs.mover.running = true;
@@ -23,6 +24,7 @@ StatusInputs healthy() {
     inputs.shadow.compared = 9;
     inputs.shift = {7, 3};
     inputs.sessions.transactions = 100;
+    inputs.sessions.requests = 300;
     inputs.sessions.errors = 2;
     return inputs;
 }
@@ -31,10 +33,12 @@ TEST(AutoView, ShowsWhereTheMigrationStandsAndItsFigures) {
     const AutoView view = auto_view(
         healthy(), {{"SELECT $1", 4, std::chrono::seconds{1}, std::chrono::seconds{2}}}, now);
     EXPECT_EQ(view.closed, "");
-    EXPECT_EQ(view.where.course, (router::Course{Side::source, 100, 25, false, false}));
+    router::Course course{Side::source, 100, 25, false, false};
+    course.shift_scope.users = {"app"};
+    EXPECT_EQ(view.where.course, course);
     EXPECT_TRUE(view.where.begun && view.where.consistent && view.where.mirror_sync);
     EXPECT_TRUE(view.where.verified_equal);
-    EXPECT_EQ(view.figures.counters, (router::Counters{9, 0, 7, 3, 100, 2, 0.5, true}));
+    EXPECT_EQ(view.figures.counters, (router::Counters{9, 0, 7, 3, 100, 2, 0.5, true, 307}));
     EXPECT_EQ(view.figures.statements.at("SELECT $1").follower.count(), 2);
 }
 
@@ -80,9 +84,21 @@ TEST(AutoState, IsReadAsItWasWritten) {
     state.pause = router::Pause::went_back;
     state.why = "a \"reason\"";
     state.course = {Side::target, 12.5, 100, true, false};
+    state.course.shift_scope.by = router::ShareOf::sessions;
+    state.course.shift_scope.applications = {"", "a b"};
+    state.progress = {router::Seconds{12.25}, 7, 2};
     EXPECT_EQ(parse_state(state_text(state)), state);
     for (const char* damaged : {"", "{}", "[]", "{\"step\":1,\"stance\":9}", "null"})
         EXPECT_FALSE(parse_state(damaged)) << damaged;
+}
+
+TEST(AutoState, OfAnEarlierBuildIsReadAsWell) {
+    const auto state = parse_state(
+        R"({"step":3,"stance":1,"pause":"","why":"","authority":"target","shadow_percent":5,)"
+        R"("shift_percent":0,"paused":false,"finished":false})");
+    ASSERT_TRUE(state);
+    EXPECT_EQ(state->stance, router::Stance::watching);
+    EXPECT_EQ(state->progress, router::WatchProgress{});
 }
 
 }  // namespace

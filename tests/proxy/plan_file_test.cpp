@@ -42,7 +42,7 @@ TEST(PlanFile, TakesEveryKey) {
         "retry_seconds = 7\nattempts = 9\n"
         "[guardrails]\nsamples_min = 11\ndifferences_max = 12\nerror_rate_max = 0.13\n"
         "fallback_rate_max = 0.14\nlatency_ratio_max = 15\nlatency_slack_ms = 16\n"
-        "lag_seconds_max = 17\n"
+        "lag_seconds_max = 17\nrate_samples_min = 18\n"
         "[[step]]\ndo = \"cutover\"\nconfirm = true\n"
         "[[step]]\ndo = \"soak\"\npercent = 5.5\nwatch_seconds = 60\nlag_seconds_max = 1\n",
         "p");
@@ -66,6 +66,7 @@ TEST(PlanFile, TakesEveryKey) {
     EXPECT_EQ(soak.guardrails.latency_ratio_max, 15);
     EXPECT_EQ(soak.guardrails.latency_slack.count(), 0.016);
     EXPECT_EQ(soak.guardrails.lag_max.count(), 1);
+    EXPECT_EQ(soak.guardrails.rate_samples_min, 18u);
 }
 
 TEST(PlanFile, RefusesWithFileLineKeyAndWhatWasExpected) {
@@ -84,6 +85,8 @@ TEST(PlanFile, RefusesWithFileLineKeyAndWhatWasExpected) {
          "p.toml:4: [step] watch_seconds: expected at least window_seconds (30)"},
         {"[plan]\nwindow_seconds = 5\n" + verify,
          "p.toml:2: [plan] window_seconds: expected at least two times interval_seconds"},
+        {"[plan]\nwindow_seconds = 201\ninterval_seconds = 0.1\n" + verify,
+         "p.toml:2: [plan] window_seconds: expected at most 2000 times interval_seconds"},
         {verify + "[[step]]\ndo = \"start\"\n", "p.toml:4: [step] do: expected start as the first"},
         {verify + "[[step]]\ndo = \"finish\"\n",
          "p.toml:4: [step] do: expected finish after cutover"},

@@ -112,7 +112,8 @@ void expect_shape(const json& status) {
                                      "served_by_follower",
                                      "fallbacks"}));
     EXPECT_EQ(keys(status["sessions"]),
-              (std::set<std::string>{"total", "held", "pinned", "pins", "transactions", "errors"}));
+              (std::set<std::string>{
+                  "total", "held", "pinned", "pins", "transactions", "requests", "errors"}));
     EXPECT_EQ(keys(status["verify"]),
               (std::set<std::string>{"state",
                                      "rows_compared",

@@ -43,12 +43,13 @@ struct World {
     Figures figures;
     Moment now{seconds{1000}};
 
-    World() { figures.counters = {0, 0, 0, 0, 0, 0, 0.1, true}; }
+    World() { figures.counters = {0, 0, 0, 0, 0, 0, 0.1, true, 0}; }
     // A second in which clients do what they always do.
     void pass() {
         now += seconds{1};
         Counters& sums = figures.counters;
         *sums.transactions += 100;
+        *sums.requests += 100;
         const Course& course = where.course;
         if (course.shadow_percent > 0 && course.shift_percent < 100) *sums.compared += 50;
         if (course.shift_percent > 0) *sums.served += 50;
@@ -64,6 +65,7 @@ struct World {
         if (order.verb != "cutover" && order.verb != "rollback") return;
         course.authority = order.verb == "cutover" ? Side::target : Side::source;
         course.shadow_percent = course.shift_percent = 0;
+        course.shift_scope = {};
     }
 };
 

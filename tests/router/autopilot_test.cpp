@@ -124,6 +124,9 @@ TEST(Autopilot, NoticesThatItWasTakenOver) {
                   where.course = {Side::target, 0, 0, false, false};
               }),
               "soak");
+    EXPECT_EQ(hand([](Where& where) { where.course.shift_scope.users = {"app"}; }), "shift 50 %");
+    EXPECT_EQ(hand([](Where& where) { where.course.shift_scope.by = ShareOf::sessions; }),
+              "shift 50 %");
     EXPECT_EQ(hand([](Where& where) { where.course.finished = true; }), "end");
 }
 
@@ -272,6 +275,78 @@ TEST(Autopilot, GoesOnAfterARestartAtAnyMoment) {
     }
     EXPECT_TRUE(flight.machine.done());
     EXPECT_EQ(orders, all_orders);
+}
+
+// Limits that an operator has given stay as the plan shifts more, and end with the cutover.
+TEST(Autopilot, GoesOnWithinTheLimitsOfAShiftThatItFinds) {
+    World world;
+    world.where.begun = world.where.consistent = world.where.verified_equal = true;
+    world.where.course.shadow_percent = 100;
+    world.where.course.shift_percent = 5;
+    world.where.course.shift_scope.tables = {"public.orders"};
+    Flight flight{whole_plan(), world};
+    EXPECT_TRUE(flight.reach("soak"));
+    EXPECT_EQ(flight.orders, (Orders{"shift 50", "shift 100", "cutover", "shadow 5"}));
+}
+
+// A day of soaking does not begin anew because Segue was restarted in it, and an hour in which
+// Segue was down is none of it.
+TEST(Autopilot, ARestartGoesOnWithTheWatchThatIsOnRecord) {
+    AutoPlan plan = whole_plan();
+    for (PlanStep& one : plan.steps) {
+        if (one.deed == Deed::soak) one.watch = Seconds{1000};
+    }
+    Flight flight{plan};
+    ASSERT_TRUE(flight.reach("soak"));
+    flight.look_for(700);
+    flight.world.now += std::chrono::hours{1};
+    flight.world.figures.counters = {0, 0, 0, 0, 0, 0, 0.1, true, 0};
+    flight.machine = Autopilot{plan, flight.machine.state(), flight.world.where, flight.world.now};
+    EXPECT_EQ(flight.look().reason, "the watch goes on after a restart");
+    const Decision next = flight.look();
+    EXPECT_EQ(next.code, "watching") << next.reason;
+    EXPECT_GE(flight.machine.progress().watched, Seconds{660});
+    EXPECT_LE(flight.machine.progress().watched, Seconds{701});
+    int looks = 0;
+    while (!flight.machine.done() && looks < 1000) {
+        flight.look();
+        ++looks;
+    }
+    EXPECT_GE(looks, 298);
+    EXPECT_LE(looks, 340);
+}
+
+TEST(Autopilot, SilenceIsNoTimeThatWasWatched) {
+    AutoPlan plan = whole_plan();
+    for (PlanStep& one : plan.steps) {
+        if (one.deed == Deed::soak) one.watch = Seconds{20};
+    }
+    Flight flight{plan};
+    ASSERT_TRUE(flight.reach("soak"));
+    flight.look_for(5);
+    const auto frozen = flight.world.figures.counters.transactions;
+    for (int i = 0; i < 100; ++i) {
+        flight.look();
+        flight.world.figures.counters.transactions = frozen;
+    }
+    EXPECT_EQ(flight.look_for(5).code, "watching");
+    EXPECT_EQ(title(*flight.machine.step()), "soak");
+    flight.look_for(20);
+    EXPECT_TRUE(flight.machine.done());
+}
+
+TEST(Autopilot, ARestartForgetsNoDifference) {
+    AutoPlan plan = whole_plan();
+    Flight flight{plan};
+    ASSERT_TRUE(flight.reach("soak"));
+    flight.look_for(2);
+    flight.world.figures.counters.different = 1;
+    EXPECT_EQ(flight.look().reason.substr(0, 13), "breach 1 of 3");
+    flight.world.figures.counters = {0, 0, 0, 0, 0, 0, 0.1, true, 0};
+    flight.machine = Autopilot{plan, flight.machine.state(), flight.world.where, flight.world.now};
+    flight.orders.clear();
+    flight.look_for(4);
+    EXPECT_EQ(flight.orders, Orders{"rollback"});
 }
 
 TEST(Autopilot, ARestartFindsWhatSomebodyElseHasDone) {

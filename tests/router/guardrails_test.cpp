@@ -15,7 +15,7 @@ using test::step;
 struct Rig {
     explicit Rig(PlanStep of) : plan(plan_of({of})) {
         plan.steps[0].guardrails.samples_min = 100;
-        counters = {1000, 0, 1000, 0, 1000, 10, 0.5, true};
+        counters = {1000, 0, 1000, 0, 1000, 10, 0.5, true, 1000};
         restart();
     }
     void restart() { watch = Watch{now, {counters, statements}}; }
@@ -23,11 +23,15 @@ struct Rig {
         Judgement last;
         for (int i = 0; i < times; ++i) {
             now += seconds{1};
-            for (auto* sum : {&counters.compared, &counters.served, &counters.transactions}) {
+            for (auto* sum : {&counters.compared,
+                              &counters.served,
+                              &counters.transactions,
+                              &counters.requests}) {
                 if (*sum && sum != silent) **sum += 50;
             }
             watch.look(now, counters, plan.window);
             last = judge(plan, plan.steps[0], watch, {counters, statements}, shadow_percent, now);
+            if (last.finding == Finding::good || last.finding == Finding::waiting) watch.count();
         }
         return last;
     }
@@ -73,18 +77,18 @@ TEST(Guardrails, AFigureThatIsMissingIsUnknownWhateverTheOthersSay) {
     for (const PlanStep& of :
          {step(Deed::shadow, 10), step(Deed::shift, 10), step(Deed::soak, 5)}) {
         SCOPED_TRACE(title(of));
-        for (const Count which : {&Counters::compared,
-                                  &Counters::different,
-                                  &Counters::transactions,
-                                  &Counters::errors})
+        for (const Count which :
+             {&Counters::compared, &Counters::different, &Counters::requests, &Counters::errors})
             EXPECT_EQ(missing(of, which), Finding::unknown);
+        if (of.deed == Deed::shift) continue;  // It goes by the reads that are served.
+        EXPECT_EQ(missing(of, &Counters::transactions), Finding::unknown);
     }
     EXPECT_EQ(missing(step(Deed::shift, 10), &Counters::served), Finding::unknown);
     EXPECT_EQ(missing(step(Deed::shift, 10), &Counters::fallbacks), Finding::unknown);
     Rig rig{step(Deed::shift, 10)};
     rig.counters.lag_seconds.reset();
     EXPECT_EQ(rig.pass(20).code, "lag");
-    rig.counters = {1000, 0, 1000, 0, 1000, 10, 0.5, std::nullopt};
+    rig.counters = {1000, 0, 1000, 0, 1000, 10, 0.5, std::nullopt, 1000};
     EXPECT_EQ(rig.pass(20).finding, Finding::unknown);
 }
 
@@ -141,23 +145,49 @@ TEST(Guardrails, DifferencesCountSinceTheStepBegan) {
 TEST(Guardrails, ErrorsAreARateOfTheWindow) {
     Rig rig{step(Deed::soak)};
     rig.pass(20);
-    *rig.counters.errors += 100;  // Of 250 transactions in the window, and of 1000 altogether.
+    *rig.counters.errors += 100;  // Of 250 requests in the window, and of 1000 altogether.
     const Judgement breach = rig.pass();
     EXPECT_EQ(breach.code, "errors") << breach.reason;
     EXPECT_EQ(breach.finding, Finding::breach);
     EXPECT_EQ(rig.pass(6).finding, Finding::good) << "it is over";
 }
 
+// Ten statements in one transaction that fails are not ten errors in one.
+TEST(Guardrails, ErrorsAreARateOfRequestsNotOfTransactions) {
+    Rig rig{step(Deed::soak)};
+    for (int i = 0; i < 20; ++i) {
+        *rig.counters.requests += 450;
+        *rig.counters.errors += 20;  // 4 % of the requests, 40 % of the transactions.
+        rig.pass();
+    }
+    const Judgement good = rig.pass();
+    EXPECT_EQ(good.finding, Finding::good) << good.reason;
+}
+
 TEST(Guardrails, NoRateIsMadeOfAHandful) {
     Rig rig{step(Deed::soak)};
-    rig.pass(20);
-    rig.silent = &rig.counters.transactions;
-    rig.pass(10);
-    *rig.counters.transactions += 2;
-    *rig.counters.errors += 2;
-    EXPECT_NE(rig.pass().finding, Finding::breach);
-    *rig.counters.errors += rate_samples_min;  // But nothing than errors is a rate.
+    rig.plan.steps[0].guardrails.samples_min = 0;
+    rig.silent = &rig.counters.requests;
+    *rig.counters.requests += 99;
+    *rig.counters.errors += 99;
+    EXPECT_NE(rig.pass(20).finding, Finding::breach);
+    *rig.counters.errors += 1;  // But nothing than errors is a rate.
     EXPECT_EQ(rig.pass().finding, Finding::breach);
+}
+
+// One request in five seconds, every second one an error: no window has enough of them.
+TEST(Guardrails, WhereFewRequestsComeTheRateIsThatOfTheWholeStep) {
+    Rig rig{step(Deed::soak)};
+    rig.silent = &rig.counters.requests;
+    int before = 0;
+    Judgement last;
+    for (; last.finding != Finding::breach && before < 2000; ++before) {
+        *rig.counters.requests += before % 5 == 0 ? 1 : 0;
+        *rig.counters.errors += before % 10 == 0 ? 1 : 0;
+        last = rig.pass();
+    }
+    EXPECT_EQ(last.code, "errors") << last.reason;
+    EXPECT_EQ(before, 496) << "once there are a hundred";
 }
 
 TEST(Guardrails, FallbacksAreARateOfTheReadsThatWereChosen) {
@@ -175,7 +205,7 @@ TEST(Guardrails, OneSlowStatementIsNotHiddenByManyFastOnes) {
     rig.restart();
     rig.add("SELECT fast", 1'000'000, 0.1, 0.1);
     EXPECT_EQ(rig.pass(20).finding, Finding::good);
-    rig.add("SELECT slow", rate_samples_min - 1, 1, 50);
+    rig.add("SELECT slow", latency_samples_min - 1, 1, 50);
     EXPECT_EQ(rig.pass().finding, Finding::good) << "too few to tell";
     rig.add("SELECT slow", 1, 1, 50);
     const Judgement breach = rig.pass();
@@ -232,6 +262,64 @@ TEST(Guardrails, RememberNoMoreThanTheWindowNeeds) {
         EXPECT_EQ(watch.window_full(Moment{seconds{i}}, Seconds{5}), i >= 5);
     }
     EXPECT_EQ(watch.window_first().compared, 995u);
+}
+
+TEST(Guardrails, RememberNoMoreThanTheirLimitWhateverTheWindow) {
+    Watch watch{Moment{}, {}};
+    Counters counters;
+    for (int i = 1; i <= 3 * window_looks_max; ++i) {
+        counters.compared = static_cast<std::uint64_t>(i);
+        watch.look(Moment{seconds{i}}, counters, Seconds{1e9});
+    }
+    EXPECT_EQ(watch.window_first().compared, static_cast<std::uint64_t>(2 * window_looks_max + 1));
+}
+
+// Silence, breaches, and time in which nobody looked, are no time that was watched.
+TEST(Guardrails, OnlyTimeThatIsKnownToBeGoodCounts) {
+    Rig rig{step(Deed::soak)};
+    rig.plan.steps[0].watch = Seconds{1000};
+    rig.pass(20);
+    EXPECT_EQ(rig.watch.watched(), Seconds{20});
+    rig.counters.lag_seconds.reset();
+    EXPECT_EQ(rig.pass(50).finding, Finding::unknown);
+    rig.counters.lag_seconds = 0.1;
+    EXPECT_EQ(rig.pass(5).reason.substr(0, 30), "watched for 25 s of 1000 s, 37");
+    rig.now += seconds{3600};  // Another verb ran.
+    rig.pass();
+    EXPECT_EQ(rig.watch.watched(), Seconds{30}) << "a window's worth";
+}
+
+TEST(Guardrails, GoOnFromWhatIsOnRecord) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.plan.steps[0].watch = Seconds{100};
+    rig.plan.steps[0].guardrails.samples_min = 1000;
+    rig.plan.steps[0].guardrails.differences_max = 3;
+    rig.counters = {0, 0, 0, 0, 0, 0, 0.5, true, 0};  // Another process counts.
+    rig.watch = Watch{rig.now, {rig.counters, {}}, {Seconds{95}, 800, 3}};
+    EXPECT_EQ(rig.pass().reason, "850 comparisons of 1000 that are needed");
+    EXPECT_EQ(rig.pass(4).finding, Finding::good);
+    rig.counters.different = 1;
+    const Judgement breach = rig.pass();
+    EXPECT_EQ(breach.reason.substr(0, 7), "4 reads") << breach.reason;
+}
+
+TEST(Guardrails, TellEachFigureBesideItsLimit) {
+    Rig rig{step(Deed::shift, 10)};
+    rig.add("SELECT 1", 1000, 1, 50);
+    const Judgement judged = rig.pass(20);
+    std::map<std::string, Reading> told;
+    for (const Reading& one : judged.readings) told[one.code] = one;
+    EXPECT_EQ(told.size(), 5u);
+    EXPECT_EQ(told["lag"], (Reading{"lag", 0.5, 10}));
+    EXPECT_EQ(told["errors"], (Reading{"errors", 0.0, 0.05}));
+    EXPECT_EQ(told["differences"], (Reading{"differences", 0.0, 0.0}));
+    EXPECT_NEAR(told["latency"].value.value_or(0), 50, 0.01);
+    rig.counters.fallbacks.reset();
+    const Judgement then = rig.pass();
+    EXPECT_EQ(then.readings.size(), 5u);
+    for (const Reading& one : then.readings) {
+        EXPECT_TRUE(one.value.has_value() || one.code == "fallbacks") << one.code;
+    }
 }
 
 }  // namespace
