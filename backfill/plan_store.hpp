@@ -16,6 +16,7 @@ struct StoredPlan {
     std::uint64_t revision = 0;  // Raised by every writing: the higher one of both sides counts.
     std::string plan;            // Empty: no plan is under way.
     std::string state;
+    std::string writer;  // The process that wrote it; of no meaning after it has ended.
 
     friend bool operator==(const StoredPlan&, const StoredPlan&) = default;
 };
@@ -27,7 +28,9 @@ public:
     // Blocking, from one thread, bounded by seconds. Connects when needed. Empty where nothing was
     // written yet.
     virtual Result<std::optional<StoredPlan>> read(Side side) = 0;
-    // Durable when it returns. Never replaces a higher revision (then Errc::refused).
+    // Durable when it returns. Replaces what `plan.writer` has written itself, or what this store
+    // has read or written there last, and never anything else: then somebody else has written
+    // meanwhile (Errc::refused) and is to be read. Any other Error: it may be there, or not.
     virtual Status write(Side side, const StoredPlan& plan) = 0;
 };
 

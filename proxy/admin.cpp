@@ -83,9 +83,12 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
     }
     const bool verb = request.path.starts_with(verb_prefix);
     const std::string rest = verb ? request.path.substr(verb_prefix.size()) : "";
-    if (request.method == "GET") return verb ? show_verb(rest) : get(request.path);
+    const bool of_pilot = request.path.starts_with(auto_prefix);
+    if (request.method == "GET" && of_pilot)
+        return show(request.path.substr(auto_prefix.size()), true);
+    if (request.method == "GET") return verb ? show(rest, false) : get(request.path);
     if (request.method == "POST" && verb) return begin_verb(rest, request);
-    if (request.method == "POST" && request.path.starts_with(auto_prefix))
+    if (request.method == "POST" && of_pilot)
         return tell_pilot(request.path.substr(auto_prefix.size()), request);
     return failure(405, "expected GET, or POST to /verb/<name> or /auto/<what>");
 }
@@ -109,8 +112,8 @@ HttpAnswer Admin::get(const std::string& path) {
     }
     return failure(
         404,
-        "expected /, /status, /statements, /events, /history, /auto, /metrics, /healthz or "
-        "/verb/<number>");
+        "expected /, /status, /statements, /events, /history, /auto, /metrics, /healthz, "
+        "/verb/<number> or /auto/<number>");
 }
 
 HttpAnswer Admin::begin_verb(const std::string& verb, const HttpRequest& request) {
@@ -143,20 +146,23 @@ HttpAnswer Admin::tell_pilot(const std::string& what, const HttpRequest& request
         const auto forecast = pilot_->dry_run(told("text"), told("file"));
         return forecast ? answer_json(200, *forecast) : refused(forecast.error());
     }
-    Status status = Error{Errc::bad_value, "expected plan, dry-run, pause, resume or stop"};
-    if (what == "plan") status = pilot_->post(told("text"), told("file"), who);
-    if (what == "pause") status = pilot_->pause(who);
-    if (what == "resume") status = pilot_->resume(who);
-    if (what == "stop") status = pilot_->give_up(who);
-    return status ? answer_json(202, json::object()) : refused(status.error());
+    Result<std::uint64_t> number =
+        Error{Errc::bad_value, "expected plan, dry-run, pause, resume or stop"};
+    if (what == "plan") number = pilot_->post(told("text"), told("file"), who);
+    if (what == "pause") number = pilot_->pause(who);
+    if (what == "resume") number = pilot_->resume(who);
+    if (what == "stop") number = pilot_->give_up(who);
+    return number ? answer_json(202, {{"number", *number}}) : refused(number.error());
 }
 
-HttpAnswer Admin::show_verb(const std::string& number) {
+HttpAnswer Admin::show(const std::string& number, bool of_pilot) {
     std::uint64_t value = 0;
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
     if (error != std::errc{} || end != number.data() + number.size())
         return failure(400, "expected a number");
-    const auto view = operator_.view(value);
+    const auto view = !of_pilot           ? operator_.view(value)
+                      : pilot_ != nullptr ? pilot_->answer(value)
+                                          : std::nullopt;
     if (!view) return failure(404, "no such verb: Segue was restarted, or it is long ago");
     json body = {{"verb", view->verb}, {"running", !view->result.has_value()}};
     if (view->result) {

@@ -63,7 +63,8 @@ private:
     bool may(const HttpRequest& request) const;
     HttpAnswer get(const std::string& path);
     HttpAnswer begin_verb(const std::string& verb, const HttpRequest& request);
-    HttpAnswer show_verb(const std::string& number);
+    // Of a verb, or of what was asked of the plan.
+    HttpAnswer show(const std::string& number, bool of_pilot);
     HttpAnswer tell_pilot(const std::string& what, const HttpRequest& request);
 
     AdminSources sources_;

@@ -28,16 +28,29 @@ std::string order_text(const router::Order& order) {
            (order.verb == "mirror" ? " sync" : "");
 }
 
+// How far a watched step is, and each figure beside its limit; null for another step.
+json watch_json(const AutoReport& report) {
+    if (!report.present || !router::is_watched(report.present->deed)) return nullptr;
+    json readings = json::array();
+    for (const router::Reading& one : report.readings) {
+        readings.push_back({{"code", one.code},
+                            {"value", one.value ? json(*one.value) : json(nullptr)},
+                            {"limit", one.limit}});
+    }
+    return {{"watched_seconds", report.progress.watched.count()},
+            {"watch_seconds", report.present->watch.count()},
+            {"samples", report.progress.samples},
+            {"samples_min", report.present->guardrails.samples_min},
+            {"guardrails", std::move(readings)}};
+}
+
 }  // namespace
 
 json auto_json(const std::optional<AutoReport>& report) {
     if (!report) return nullptr;
-    const char* const state = report->done                   ? "done"
-                              : report->pause == Pause::none ? "running"
-                                                             : "paused";
     return {{"plan", report->plan},
             {"file", report->file},
-            {"state", state},
+            {"state", name(report->standing)},
             {"step", report->step.empty() ? json(nullptr) : json(report->step)},
             {"step_number", report->number},
             {"steps", report->steps},
@@ -49,7 +62,8 @@ json auto_json(const std::optional<AutoReport>& report) {
             {"paused_because",
              report->pause == Pause::none ? json(nullptr) : json(name(report->pause))},
             {"breaches", report->breaches},
-            {"running_verb", report->verb.empty() ? json(nullptr) : json(report->verb)}};
+            {"running_verb", report->verb.empty() ? json(nullptr) : json(report->verb)},
+            {"watch", watch_json(*report)}};
 }
 
 json auto_details_json(const std::optional<AutoReport>& report) {
@@ -64,6 +78,7 @@ json auto_details_json(const std::optional<AutoReport>& report) {
                              {"reason", one.reason}});
     }
     body["decisions"] = std::move(decisions);
+    body["step_titles"] = report->titles;
     return body;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/state_board.hpp"
@@ -22,7 +23,28 @@ struct ToldDecision {
     std::string reason;
 };
 
+enum class Standing : std::uint8_t {
+    unknown,  // What the databases keep of a plan could not be read yet; `reason` says why.
+    running,
+    paused,
+    done
+};
+constexpr std::string_view name(Standing standing) {
+    switch (standing) {
+        case Standing::unknown:
+            return "unknown";
+        case Standing::running:
+            return "running";
+        case Standing::paused:
+            return "paused";
+        case Standing::done:
+            return "done";
+    }
+    return "";
+}
+
 struct AutoReport {
+    Standing standing = Standing::running;
     std::string plan, file;             // Its name, and that of the file as it was given.
     std::string step;                   // As people are told; empty when all is done.
     std::size_t number = 0, steps = 0;  // The step's, from 1.
@@ -30,8 +52,11 @@ struct AutoReport {
     std::string code, reason;
     WallTime since;  // Of this outcome and code.
     router::Pause pause = router::Pause::none;
-    bool done = false;
     int breaches = 0;
+    std::optional<router::PlanStep> present;  // Empty when all is done.
+    router::WatchProgress progress;           // Of the present step, if it is watched.
+    std::vector<router::Reading> readings;
+    std::vector<std::string> titles;      // Of all steps.
     std::string verb;                     // Of ours, that runs; empty: none.
     std::vector<ToldDecision> decisions;  // The last ones, oldest first.
 };

@@ -212,7 +212,8 @@ void sessions(Text& text, const StatusInputs& inputs) {
 }
 
 void autopilot(Text& text, const StatusInputs& inputs) {
-    if (!inputs.autopilot) return;
+    // A plan that is not known has no figures.
+    if (!inputs.autopilot || inputs.autopilot->standing == Standing::unknown) return;
     const AutoReport& report = *inputs.autopilot;
     text.head("auto_outcome", "gauge", "1 for what segue auto has decided last.");
     for (const router::Direction outcome :
@@ -221,11 +222,30 @@ void autopilot(Text& text, const StatusInputs& inputs) {
     }
     text.gauge("auto_step", "The step of the plan, from 1.", static_cast<double>(report.number));
     text.gauge("auto_steps", "Steps of the plan.", static_cast<double>(report.steps));
-    text.gauge("auto_done", "1 once the plan is through.", report.done);
+    text.gauge("auto_done", "1 once the plan is through.", report.standing == Standing::done);
     text.gauge("auto_paused",
                "1 while the plan waits for segue auto resume.",
                report.pause != router::Pause::none);
     text.gauge("auto_breaches", "Looks in a row that found a guardrail exceeded.", report.breaches);
+    text.head(
+        "auto_info", "gauge", "1 for where the plan is, and for what its last decision is about.");
+    text.value(1,
+               "step=\"" + (report.step.empty() ? "end" : report.step) + "\",state=\"" +
+                   std::string{name(report.standing)} + "\",code=\"" + report.code + "\"");
+    if (!report.present || !router::is_watched(report.present->deed)) return;
+    text.gauge("auto_watched_seconds",
+               "For how long the step has been watched and found good.",
+               report.progress.watched.count());
+    text.gauge("auto_watch_seconds",
+               "For how long the step is to be watched.",
+               report.present->watch.count());
+    text.head("auto_guardrail", "gauge", "What is judged: lag in seconds, rates, counts, ratios.");
+    for (const router::Reading& one : report.readings) {
+        if (one.value) text.value(*one.value, "figure=\"" + one.code + "\"");
+    }
+    text.head("auto_guardrail_max", "gauge", "Beyond it the guardrail is exceeded.");
+    for (const router::Reading& one : report.readings)
+        text.value(one.limit, "figure=\"" + one.code + "\"");
 }
 
 }  // namespace

@@ -19,7 +19,6 @@ namespace {
 constexpr std::chrono::milliseconds verb_poll{100};
 constexpr std::chrono::milliseconds closed_pause{500};
 constexpr std::chrono::milliseconds idle_pause{5000};
-constexpr std::size_t requests_max = 16;
 constexpr std::size_t reason_size_max = 500;
 constexpr const char* who_we_are = "auto";
 
@@ -44,6 +43,8 @@ std::string one_line(std::string text) {
 
 }  // namespace
 
+Pilot::Pilot(PilotParts parts) : parts_(std::move(parts)), record_(std::move(parts_.store)) {}
+
 Pilot::~Pilot() { stop(); }
 
 void Pilot::start() {
@@ -63,39 +64,6 @@ std::optional<AutoReport> Pilot::report() const {
     const std::lock_guard lock{mutex_};
     return report_;
 }
-
-Status Pilot::request(Request request) {
-    const std::lock_guard lock{mutex_};
-    if (stopping_) return Error{Errc::refused, "Segue is stopping"};
-    if (!loaded_)
-        return Error{Errc::timed_out,
-                     "what the databases keep of an earlier plan is not known yet: try again when "
-                     "`segue status` knows the authority"};
-    if (request.ask == Ask::post && report_ && !report_->done &&
-        report_->pause == router::Pause::none && reported_text_ != request.text) {
-        return Error{Errc::refused,
-                     "the plan " + report_->plan +
-                         " is under way: `segue auto pause` or `segue auto stop` first"};
-    }
-    if (request.ask != Ask::post && !report_) return Error{Errc::refused, "no plan is under way"};
-    if (request.ask == Ask::resume && !report_->verb.empty())
-        return Error{Errc::refused, "`segue " + report_->verb + "` of the plan is still running"};
-    if (requests_.size() >= requests_max) return Error{Errc::refused, "too many requests wait"};
-    requests_.push_back(std::move(request));
-    asked_ = true;
-    changed_.notify_all();
-    return Done{};
-}
-
-Status Pilot::post(const std::string& text, const std::string& file, const std::string& who) {
-    auto plan = parse_plan(text, file);
-    if (!plan) return plan.error();
-    return request({Ask::post, who, text, file, std::move(*plan)});
-}
-
-Status Pilot::pause(const std::string& who) { return request({Ask::pause, who, "", "", {}}); }
-Status Pilot::resume(const std::string& who) { return request({Ask::resume, who, "", "", {}}); }
-Status Pilot::give_up(const std::string& who) { return request({Ask::give_up, who, "", "", {}}); }
 
 Result<json> Pilot::dry_run(const std::string& text, const std::string& file) const {
     const auto plan = parse_plan(text, file);
@@ -118,35 +86,20 @@ void Pilot::loop() {
 }
 
 std::chrono::milliseconds Pilot::round() {
-    std::deque<Request> requests;
-    {
-        const std::lock_guard lock{mutex_};
-        requests = requests_;  // Taken once they can be served.
-    }
+    const auto requests = requests_.waiting();
     // Before the look, so that the look shows what the verb has brought about.
     const bool busy = running_ && !verb_is_over();
     if (busy && requests.empty()) return verb_poll;
     const AutoView view = parts_.look();
-    if (!view.closed.empty()) {
-        note_hold("closed", view.closed);
-        if (running_) return closed_pause;
-        const std::lock_guard lock{mutex_};
-        loaded_ = false;  // Another one may have been at work, and written.
-        return closed_pause;
-    }
+    if (!view.closed.empty()) return closed(view);
     if (!load(view)) return closed_pause;
-    for (const Request& one : requests) serve(one, view);
-    {
-        const std::lock_guard lock{mutex_};
-        requests_.erase(requests_.begin(),
-                        requests_.begin() + static_cast<std::ptrdiff_t>(requests.size()));
-    }
-    if (!machine_) return idle_pause;
+    if (running_ && !busy) verb_ended(view);
+    for (const PilotRequest& one : requests) requests_.answer(one.number, serve(one, view));
+    if (!machine_) return save(view) ? idle_pause : closed_pause;
     if (busy) {
         if (machine_->state().pause != router::Pause::none) decide(view);
         return verb_poll;
     }
-    if (running_) verb_ended(view);
     // Nothing could be done about what would be decided.
     if (const std::string verb = parts_.verbs.current_verb(); !verb.empty()) {
         note_hold("busy", "`segue " + verb + "` is running");
@@ -185,108 +138,85 @@ bool Pilot::is_still_so(const AutoView& view) const {
            parts_.verbs.current_verb().empty();
 }
 
+// What was asked for is refused, so that it does not take effect when nobody expects it any more.
+std::chrono::milliseconds Pilot::closed(const AutoView& view) {
+    requests_.refuse("not now: " + view.closed +
+                     "; no plan does anything meanwhile, ask again then");
+    if (machine_) {
+        note_hold("closed", view.closed);
+    } else {
+        note_unknown("unknown: " + view.closed, std::nullopt);
+    }
+    // Another one may have been at work, and written.
+    if (!running_) set_loaded(false);
+    return closed_pause;
+}
+
 // Once, and again when another process may have written. Where nothing is being moved there is
 // nothing to be read, and what is in memory goes on.
 bool Pilot::load(const AutoView& view) {
-    {
-        const std::lock_guard lock{mutex_};
-        if (loaded_) return true;
-    }
-    std::optional<StoredPlan> newest;
+    if (is_loaded()) return true;
     if (view.where.begun && !view.where.course.finished) {
-        for (const Side side : {Side::source, Side::target}) {
-            auto stored = parts_.store->read(side);
-            if (!stored) {
-                note_hold("unread",
-                          "what the " + std::string{name(side)} +
-                              " keeps of the plan cannot be read: " + stored.error().detail);
-                return false;
-            }
-            if (*stored && (!newest || (*stored)->revision > newest->revision)) newest = **stored;
+        const PlanRecord::Found found = record_.read();
+        if (!found.unread.empty()) {
+            requests_.refuse(found.unread);
+            machine_ ? note_hold("unread", found.unread) : note_unknown(found.unread, found.plan);
+            return false;
         }
+        if (found.news) take_over(*found.plan, view);
     }
-    if (newest && newest->revision > revision_) {
-        revision_ = newest->revision;
-        machine_.reset();
-        auto plan = parse_plan(newest->plan, "the plan");
-        const auto state = parse_state(newest->state);
-        if (!newest->plan.empty() && plan && state) {
-            text_ = newest->plan;
-            machine_.emplace(std::move(*plan), *state, view.where, Clock::now());
-            parts_.journal.event("auto", "goes on with the plan " + machine_->plan().name);
-        } else if (!newest->plan.empty()) {
-            parts_.journal.warning(
-                "auto", "the plan that the databases keep cannot be read: post it again");
-        }
-        saved_.reset();
-    }
+    set_loaded(true);
+    if (machine_) return true;
     const std::lock_guard lock{mutex_};
-    loaded_ = true;
-    if (!machine_) report_.reset();
+    report_.reset();
     return true;
 }
 
-void Pilot::serve(const Request& request, const AutoView& view) {
-    const std::string who = request.who.empty() ? "somebody" : request.who;
-    const bool under_way =
-        machine_ && !machine_->done() && machine_->state().pause == router::Pause::none;
-    switch (request.ask) {
-        case Ask::post:
-            if (under_way) return;  // The same one: see request().
-            machine_.emplace(*request.plan, view.where, Clock::now());
-            text_ = request.text;
-            now_ = AutoReport{};
-            now_.file = request.file;
-            running_.reset();
-            saved_.reset();
-            parts_.journal.event("auto",
-                                 "the plan " + request.plan->name + " begins, posted by " + who);
-            return;
-        case Ask::pause:
-            if (machine_) machine_->pause(who);
-            return;
-        case Ask::resume:
-            if (!machine_ || machine_->state().pause == router::Pause::none) return;
-            machine_->resume(view.where, Clock::now());
-            parts_.journal.event("auto", "resumed by " + who);
-            return;
-        case Ask::give_up: {
-            if (!machine_) return;
-            parts_.journal.event("auto",
-                                 "the plan " + machine_->plan().name + " is given up by " + who +
-                                     "; nothing is undone");
-            machine_.reset();
-            running_.reset();
-            text_.clear();
-            if (const Status saved = save(view); !saved) {
-                parts_.journal.warning(
-                    "auto", "that the plan is given up is not on record: " + saved.error().detail);
-            }
-            const std::lock_guard lock{mutex_};
-            report_.reset();
-            return;
-        }
+// An earlier process, or another one, has written it: whatever this one has in mind is older.
+void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
+    record_.take_over(stored);
+    const bool instead = machine_.has_value();
+    machine_.reset();
+    running_.reset();
+    saved_.reset();
+    dropped_ = false;
+    if (instead) now_ = AutoReport{};
+    const std::string who = instead ? "another Segue was at work here: " : "";
+    if (stored.plan.empty()) {
+        if (instead) parts_.journal.event("auto", who + "the plan is given up");
+        return;
     }
+    auto plan = parse_plan(stored.plan, "the plan");
+    const auto state = parse_state(stored.state);
+    if (!plan || !state) {
+        parts_.journal.warning("auto",
+                               "the plan that the databases keep cannot be read: post it again");
+        return;
+    }
+    text_ = stored.plan;
+    machine_.emplace(std::move(*plan), *state, view.where, Clock::now());
+    parts_.journal.event("auto", who + "goes on with the plan " + machine_->plan().name);
 }
 
 // The authority must have it, else nothing is done that it is about. A cutover needs it on both
 // sides, because the other one is then the authority.
 Status Pilot::save(const AutoView& view) {
     if (!view.where.begun || view.where.course.finished) return Done{};
+    if (!machine_ && !dropped_) return Done{};
+    if (machine_ && saved_ == std::pair{machine_->state(), text_}) return Done{};
+    saved_.reset();
     const bool changes =
         machine_ && machine_->step() != nullptr && machine_->step()->deed == router::Deed::cutover;
-    if (machine_ && saved_ == machine_->state()) return Done{};
-    const StoredPlan stored{
-        ++revision_, text_, machine_ ? state_text(machine_->state()) : std::string{}};
-    const Side authority = view.where.course.authority;
-    if (Status written = parts_.store->write(authority, stored); !written) {
-        const std::lock_guard lock{mutex_};
-        if (written.error().code == Errc::refused) loaded_ = false;
+    Status written = record_.write(machine_ ? text_ : "",
+                                   machine_ ? state_text(machine_->state()) : "",
+                                   view.where.course.authority,
+                                   changes);
+    if (!written) {
+        if (written.error().code == Errc::refused) set_loaded(false);
         return written;
     }
-    const Status other_written = parts_.store->write(other(authority), stored);
-    if (!other_written && changes) return other_written;
-    if (machine_) saved_ = machine_->state();
+    dropped_ = false;
+    if (machine_) saved_.emplace(machine_->state(), text_);
     return Done{};
 }
 
@@ -322,16 +252,10 @@ void Pilot::note(const Decision& decision) {
     const std::string about = decision.code == "next" ? now_.step : present;
     const bool news = now_.decisions.empty() || decision.code != now_.code ||
                       decision.outcome != now_.outcome || present != now_.step;
-    now_.plan = machine_->plan().name;
-    now_.step = present;
-    now_.steps = machine_->plan().steps.size();
-    now_.number = std::min(machine_->state().step + 1, now_.steps);
+    describe();
     now_.outcome = decision.outcome;
     now_.code = decision.code;
     now_.reason = decision.reason;
-    now_.pause = machine_->state().pause;
-    now_.done = machine_->done();
-    now_.breaches = machine_->breaches();
     if (news) {
         now_.since = std::chrono::system_clock::now();
         if (now_.decisions.size() >= decisions_kept_max)
@@ -354,6 +278,54 @@ void Pilot::note(const Decision& decision) {
 void Pilot::note_hold(const std::string& code, const std::string& reason) {
     if (!machine_ || machine_->done() || machine_->state().pause != router::Pause::none) return;
     note({Direction::hold, code, reason, std::nullopt});
+}
+
+// Until it is read, what one side keeps is only told.
+void Pilot::note_unknown(const std::string& reason, const std::optional<StoredPlan>& stored) {
+    AutoReport report;
+    report.standing = Standing::unknown;
+    report.code = "unknown";
+    report.reason = reason;
+    report.since = std::chrono::system_clock::now();
+    const auto plan = stored ? parse_plan(stored->plan, "the plan") : Error{Errc::closed, ""};
+    if (const auto state = stored ? parse_state(stored->state) : std::nullopt; plan && state) {
+        report.plan = plan->name;
+        report.steps = plan->steps.size();
+        report.number = std::min(state->step + 1, report.steps);
+        if (state->step < report.steps) report.step = title(plan->steps[state->step]);
+    }
+    const std::lock_guard lock{mutex_};
+    const bool as_before =
+        report_ && report_->standing == Standing::unknown && report_->reason == report.reason;
+    if (!as_before) report_ = std::move(report);
+}
+
+void Pilot::describe() {
+    const router::PlanStep* const step = machine_->step();
+    now_.standing = machine_->done()                                 ? Standing::done
+                    : machine_->state().pause == router::Pause::none ? Standing::running
+                                                                     : Standing::paused;
+    now_.plan = machine_->plan().name;
+    now_.present = step != nullptr ? std::optional{*step} : std::nullopt;
+    now_.step = step != nullptr ? title(*step) : "";
+    now_.steps = machine_->plan().steps.size();
+    now_.number = std::min(machine_->state().step + 1, now_.steps);
+    now_.pause = machine_->state().pause;
+    now_.breaches = machine_->breaches();
+    now_.progress = machine_->progress();
+    now_.readings = machine_->readings();
+    now_.titles.clear();
+    for (const router::PlanStep& one : machine_->plan().steps) now_.titles.push_back(title(one));
+}
+
+void Pilot::set_loaded(bool loaded) {
+    const std::lock_guard lock{mutex_};
+    loaded_ = loaded;
+}
+
+bool Pilot::is_loaded() const {
+    const std::lock_guard lock{mutex_};
+    return loaded_;
 }
 
 void Pilot::publish() {

@@ -280,6 +280,10 @@ void autopilot(Screen& screen, const json& status) {
     const auto found = status.find("auto");
     if (found == status.end() || !found->is_object()) return;
     const json& state = *found;
+    if (state["state"] == "unknown") {
+        screen.line("auto", screen.paint(Tone::care, state["reason"].get<std::string>()));
+        return;
+    }
     std::string text = state["plan"].get<std::string>() + ", ";
     if (state["state"] == "done") return screen.line("auto", text + "through");
     text += "step " + std::to_string(state["step_number"].get<std::size_t>()) + " of " +

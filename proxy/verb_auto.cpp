@@ -14,7 +14,7 @@ using nlohmann::json;
 namespace {
 
 constexpr std::chrono::milliseconds poll_pause{500};
-constexpr std::chrono::seconds taken_up_max{30};
+constexpr std::chrono::milliseconds answer_poll{50};
 // `segue run` may have been started just now, and be finding out who the authority is.
 constexpr std::chrono::seconds soon_max{10};
 
@@ -46,6 +46,7 @@ private:
         const std::string state = report.value("state", "");
         const std::string step =
             report["step"].is_string() ? report["step"].get<std::string>() : "";
+        if (state == "unknown") return report.value("reason", "");
         return report.value("plan", "") + ": " + state + (step.empty() ? "" : ", " + step) + ": " +
                report.value("outcome", "") + ": " + report.value("reason", "");
     }
@@ -83,31 +84,38 @@ private:
         return Error{Errc::in_doubt, outcome_unknown};
     }
 
-    // Until what was asked for is so.
+    // Until what was asked for is so and on record, or refused: {exit_code, text}.
+    Result<json> outcome(const AdminAnswer& accepted) {
+        const json body = json::parse(accepted.body, nullptr, false);
+        if (!body.is_object()) return Error{Errc::io, "the answer is not JSON"};
+        const std::string path = "/auto/" + std::to_string(body.value("number", std::uint64_t{0}));
+        for (;;) {
+            const auto answer = client_.exchange("GET", path);
+            if (!answer || answer->status != 200) return Error{Errc::in_doubt, outcome_unknown};
+            json view = json::parse(answer->body, nullptr, false);
+            if (!view.is_object() || !view.contains("running"))
+                return Error{Errc::in_doubt, outcome_unknown};
+            if (view["running"] == false) return view;
+            std::this_thread::sleep_for(answer_poll);
+        }
+    }
+
     int tell(const std::string& what) {
         const auto answer = post(what, json::object());
         if (!answer) return fail(invocation_, answer.error().detail);
         if (answer->status != 202) return fail(invocation_, reason_in(*answer));
-        const auto deadline = std::chrono::steady_clock::now() + taken_up_max;
-        for (;;) {
-            const auto now = report();
-            if (!now) return fail(invocation_, outcome_unknown);
-            const bool there = now->is_object();
-            const bool so = what == "stop"    ? !there
-                            : what == "pause" ? !there || (*now)["state"] != "running"
-                                              : true;
-            if (so) {
-                if (what == "resume") {
-                    if (!invocation_.json) std::cout << "resumed\n";
-                } else {
-                    show(*now);
-                }
-                return 0;
-            }
-            if (std::chrono::steady_clock::now() >= deadline)
-                return fail(invocation_, "accepted, but not so yet: see `segue auto status`");
-            std::this_thread::sleep_for(poll_pause);
+        const auto ended = outcome(*answer);
+        if (!ended) return fail(invocation_, ended.error().detail);
+        const std::string text = ended->value("text", "");
+        if (ended->value("exit_code", 1) != 0) return fail(invocation_, text);
+        if (!invocation_.json) {
+            std::cout << text << "\n";
+            return 0;
         }
+        const auto now = report();
+        if (!now) return fail(invocation_, outcome_unknown);
+        show(*now);
+        return 0;
     }
 
     int misused(const std::string& reason) {
@@ -125,16 +133,18 @@ private:
         const auto before = report();
         if (!before) return fail(invocation_, before.error().detail);
         last_told_ = last_number(*before);
-        const bool under_way = before->is_object() && (*before)["state"] == "running";
         const auto answer = post("plan", body);
         if (!answer) return fail(invocation_, answer.error().detail);
         if (answer->status == 400) return misused(reason_in(*answer));
         if (answer->status != 202) return fail(invocation_, reason_in(*answer));
+        const auto ended = outcome(*answer);
+        if (!ended) return fail(invocation_, ended.error().detail);
+        if (ended->value("exit_code", 1) != 0) return fail(invocation_, ended->value("text", ""));
         if (!invocation_.json) {
             std::cerr << "`segue run` follows the plan, also without this terminal; `segue auto "
                          "pause` pauses it\n";
         }
-        return follow(under_way);
+        return follow();
     }
 
     int dry_run(const json& body) {
@@ -153,27 +163,22 @@ private:
         return report["decisions"].back().value("number", std::uint64_t{0});
     }
 
-    // `taken_up`: what the report tells is about this plan already.
-    int follow(bool taken_up) {
+    int follow() {
         for (;;) {
             const auto now = report();
             if (!now) return fail(invocation_, outcome_unknown);
             if (now->is_object()) {
                 for (const json& decision : (*now)["decisions"]) {
                     if (decision.value("number", std::uint64_t{0}) <= last_told_) continue;
-                    taken_up = true;
                     std::cout << (invocation_.json ? decision.dump() : decision_text(decision))
                               << std::endl;
                 }
                 last_told_ = std::max(last_told_, last_number(*now));
             }
-            if (taken_up) {
-                if (!now->is_object()) return fail(invocation_, "the plan was stopped");
-                if ((*now)["state"] == "done") return 0;
-                if ((*now)["state"] == "paused")
-                    return fail(invocation_, (*now).value("reason", ""));
-                if (invocation_.arguments.value("detach", false)) return 0;
-            }
+            if (!now->is_object()) return fail(invocation_, "the plan was stopped");
+            if ((*now)["state"] == "done") return 0;
+            if ((*now)["state"] == "paused") return fail(invocation_, (*now).value("reason", ""));
+            if (invocation_.arguments.value("detach", false)) return 0;
             std::this_thread::sleep_for(poll_pause);
         }
     }

@@ -23,6 +23,11 @@ struct Rows {
     std::mutex mutex;
     std::array<std::optional<backfill::StoredPlan>, 2> rows;
     std::array<bool, 2> down = {false, false};
+
+    void set_down(Side side, bool is_down) {
+        const std::lock_guard lock{mutex};
+        down[index(side)] = is_down;
+    }
 };
 
 class FakePlanStore : public backfill::PlanStore {
@@ -31,19 +36,25 @@ public:
     Result<std::optional<backfill::StoredPlan>> read(Side side) override {
         const std::lock_guard lock{rows_.mutex};
         if (rows_.down[index(side)]) return Error{Errc::closed, "away"};
-        return rows_.rows[index(side)];
+        const auto& row = rows_.rows[index(side)];
+        seen_[index(side)] = row ? row->revision : 0;
+        return row;
     }
     Status write(Side side, const backfill::StoredPlan& plan) override {
         const std::lock_guard lock{rows_.mutex};
         if (rows_.down[index(side)]) return Error{Errc::closed, "away"};
         auto& row = rows_.rows[index(side)];
-        if (row && row->revision >= plan.revision) return Error{Errc::refused, "another's"};
+        const std::uint64_t now = row ? row->revision : 0;
+        if (row && row->writer != plan.writer && now != seen_[index(side)])
+            return Error{Errc::refused, "another's"};
         row = plan;
+        seen_[index(side)] = plan.revision;
         return Done{};
     }
 
 private:
     Rows& rows_;
+    std::array<std::uint64_t, 2> seen_ = {0, 0};
 };
 
 // A migration that does as it is told, while clients go on.
@@ -64,13 +75,21 @@ struct Life : OperatorWork {
     AutoView look() {
         const std::lock_guard lock{mutex};
         router::Counters& sums = view.figures.counters;
-        for (auto* sum : {&sums.compared, &sums.served, &sums.transactions})
+        for (auto* sum : {&sums.compared, &sums.served, &sums.transactions, &sums.requests})
             *sum = sum->value_or(0) + 50;
         if (silent) sums.compared = 50;
         sums.different = sums.fallbacks = sums.errors = 0;
         sums.follower_there = true;
         sums.lag_seconds = 0.1;
         return view;
+    }
+    void set_silent(bool is_silent) {
+        const std::lock_guard lock{mutex};
+        silent = is_silent;
+    }
+    void close(const std::string& why) {
+        const std::lock_guard lock{mutex};
+        view.closed = why;
     }
     std::vector<std::string> asked() {
         const std::lock_guard lock{mutex};
@@ -100,8 +119,23 @@ struct Program {
         operator_thread.stop();
     }
     // What it holds in the databases is known only after its first look.
-    bool post(const std::string& text) {
-        return eventually(60s, [&] { return pilot.post(text, "p.toml", "ann").has_value(); });
+    VerbResult post(const std::string& text) {
+        Result<std::uint64_t> number = Error{Errc::timed_out, "never asked"};
+        EXPECT_TRUE(eventually(60s, [&] {
+            number = pilot.post(text, "p.toml", "ann");
+            return number || number.error().code != Errc::timed_out;
+        }));
+        return answer(number);
+    }
+    // Of what was asked for, once there is one.
+    VerbResult answer(const Result<std::uint64_t>& number) {
+        if (!number) return VerbResult::refused(number.error().detail);
+        EXPECT_TRUE(eventually(60s, [&] {
+            const auto view = pilot.answer(*number);
+            return view && view->result;
+        }));
+        const auto view = pilot.answer(*number);
+        return view && view->result ? *view->result : VerbResult::refused("no answer");
     }
     bool wait(const std::string& key, const json& value) {
         return eventually(60s, [&] {
@@ -128,7 +162,7 @@ TEST(Pilot, FollowsAPlanByVerbsAndKeepsWhereItIs) {
     Life life;
     Program program{life, rows};
     EXPECT_FALSE(program.pilot.pause("ann"));
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("state", "done"));
     EXPECT_EQ(life.asked(),
               (std::vector<std::string>{
@@ -145,18 +179,22 @@ TEST(Pilot, RefusesAPlanThatIsNoneAndAnotherOneWhileOneIsUnderWay) {
     Life life;
     life.silent = true;
     Program program{life, rows};
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("step", "shadow 100 %"));
     EXPECT_EQ(program.pilot.post("[[step]]\n", "p.toml", "ann").error().code, Errc::bad_value);
-    EXPECT_TRUE(program.pilot.post(short_plan, "p.toml", "ann")) << "it is under way already";
+    EXPECT_EQ(program.post(short_plan).text, "the plan auto is under way already");
     EXPECT_EQ(program.pilot.post(short_plan + "\n", "p.toml", "ann").error().code, Errc::refused);
-    ASSERT_TRUE(program.pilot.pause("ann"));
-    ASSERT_TRUE(program.wait("state", "paused"));
+    // Once it is answered everybody is told so, and it is on record.
+    EXPECT_EQ(program.answer(program.pilot.pause("ann")).text, "paused");
+    EXPECT_EQ(auto_json(program.pilot.report())["state"], "paused");
     EXPECT_EQ(program.pilot.report()->reason, "paused by ann");
-    EXPECT_TRUE(program.pilot.post(short_plan + "\n", "p.toml", "ann"));
-    ASSERT_TRUE(program.wait("state", "running"));
-    ASSERT_TRUE(program.pilot.give_up("ann"));
-    ASSERT_TRUE(eventually(60s, [&] { return !program.pilot.report().has_value(); }));
+    EXPECT_EQ(program.answer(program.pilot.pause("bob")).text,
+              "it is paused already: paused by ann");
+    EXPECT_EQ(program.post(short_plan + "\n").exit_code, 0);
+    EXPECT_EQ(auto_json(program.pilot.report())["state"], "running");
+    EXPECT_EQ(program.answer(program.pilot.give_up("ann")).exit_code, 0);
+    EXPECT_FALSE(program.pilot.report());
+    EXPECT_FALSE(program.pilot.resume("ann"));
     const std::lock_guard lock{rows.mutex};
     EXPECT_EQ(rows.rows[0]->plan, "");
 }
@@ -166,7 +204,7 @@ TEST(Pilot, HoldsWhileComparisonsAreSilent) {
     Life life;
     Program program{life, rows};
     life.silent = true;
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("code", "compared"));
     EXPECT_EQ(program.pilot.report()->outcome, router::Direction::hold);
     {
@@ -181,7 +219,7 @@ TEST(Pilot, ARefusedVerbIsAReasonToHold) {
     Life life;
     life.refuses = "shift";
     Program program{life, rows};
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("reason", "`segue shift` was refused: not now"));
     const std::lock_guard lock{life.mutex};
     EXPECT_EQ(life.view.where.course.shift_percent, 0);
@@ -192,7 +230,7 @@ TEST(Pilot, PausesWhenSomebodyElseChangesTheCourse) {
     Life life;
     life.silent = true;
     Program program{life, rows};
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("step", "shadow 100 %"));
     ASSERT_TRUE(program.wait("code", "compared"));
     {
@@ -200,7 +238,7 @@ TEST(Pilot, PausesWhenSomebodyElseChangesTheCourse) {
         life.view.where.course.shadow_percent = 3;
     }
     ASSERT_TRUE(program.wait("paused_because", "taken_over"));
-    ASSERT_TRUE(program.pilot.resume("ann"));
+    EXPECT_EQ(program.answer(program.pilot.resume("ann")).text, "resumed");
     ASSERT_TRUE(program.wait("state", "running"));
 }
 
@@ -210,59 +248,154 @@ TEST(Pilot, ARestartGoesOnOrStaysPaused) {
     life.silent = true;
     {
         Program program{life, rows};
-        ASSERT_TRUE(program.post(short_plan));
+        ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
         ASSERT_TRUE(program.wait("code", "compared"));
     }
     {
         Program program{life, rows};
         ASSERT_TRUE(program.wait("step", "shadow 100 %"));
-        ASSERT_TRUE(program.pilot.pause("ann"));
-        ASSERT_TRUE(program.wait("state", "paused"));
+        EXPECT_EQ(program.answer(program.pilot.pause("ann")).text, "paused");
     }
     life.silent = false;
     Program program{life, rows};
     ASSERT_TRUE(program.wait("reason", "paused by ann"));
-    ASSERT_TRUE(program.pilot.resume("ann"));
+    EXPECT_EQ(program.answer(program.pilot.resume("ann")).text, "resumed");
     ASSERT_TRUE(program.wait("state", "done"));
 }
 
-TEST(Pilot, DoesNothingBeforeBothRowsCanBeRead) {
+TEST(Pilot, DoesNothingBeforeBothRowsCanBeReadAndSaysSo) {
     Rows rows;
     Life life;
-    life.view.where.begun = life.view.where.consistent = true;
+    life.silent = true;
+    {
+        Program program{life, rows};
+        ASSERT_EQ(program.post(short_plan).exit_code, 0);
+        ASSERT_TRUE(program.wait("code", "compared"));
+    }
     rows.down[1] = true;
     Program program{life, rows};
-    EXPECT_FALSE(program.pilot.post(short_plan, "p.toml", "ann"));
-    {
-        const std::lock_guard lock{rows.mutex};
-        rows.down[1] = false;
-    }
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_TRUE(program.wait("state", "unknown"));
+    const auto told = program.pilot.report();
+    EXPECT_TRUE(told->reason.starts_with("unknown until the target answers")) << told->reason;
+    EXPECT_EQ(told->step, "shadow 100 %") << "what the other side keeps";
+    const auto refused = program.pilot.pause("ann");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Errc::timed_out);
+    EXPECT_NE(refused.error().detail.find("until the target answers"), std::string::npos);
+    life.set_silent(false);
+    rows.set_down(Side::target, false);
     ASSERT_TRUE(program.wait("state", "done"));
 }
 
 TEST(Pilot, DoesNothingThatIsNotOnRecord) {
     Rows rows;
     Life life;
+    life.silent = true;
     Program program{life, rows};
-    {
-        const std::lock_guard lock{life.mutex};
-        life.view.where.begun = life.view.where.consistent = true;
-    }
-    ASSERT_TRUE(eventually(
-        60s, [&] { return !program.pilot.pause("ann").error().detail.starts_with("what"); }));
-    {
-        const std::lock_guard lock{rows.mutex};
-        rows.down[0] = true;
-    }
-    ASSERT_TRUE(program.post(short_plan));
+    ASSERT_EQ(program.post(short_plan).exit_code, 0);
+    ASSERT_TRUE(program.wait("code", "compared"));
+    rows.set_down(Side::source, true);
+    life.set_silent(false);
     ASSERT_TRUE(program.wait("code", "unsaved"));
-    EXPECT_EQ(life.asked(), std::vector<std::string>{});
-    {
-        const std::lock_guard lock{rows.mutex};
-        rows.down[0] = false;
-    }
+    EXPECT_EQ(life.asked(),
+              (std::vector<std::string>{"start by auto", "verify by auto", "shadow by auto"}));
+    rows.set_down(Side::source, false);
     ASSERT_TRUE(program.wait("state", "done"));
+}
+
+TEST(Pilot, RefusesWhatCannotBeKeptAndNothingOfItTakesEffectLater) {
+    Rows rows;
+    Life life;
+    life.silent = true;
+    life.view.where.begun = life.view.where.consistent = true;
+    std::optional<Program> program{std::in_place, life, rows};
+    ASSERT_TRUE(eventually(
+        60s, [&] { return program->pilot.pause("ann").error().detail == "no plan is under way"; }));
+    rows.set_down(Side::source, true);
+    EXPECT_NE(program->post(short_plan).text.find("cannot be kept: away"), std::string::npos);
+    EXPECT_FALSE(program->pilot.report());
+    rows.set_down(Side::source, false);
+    EXPECT_EQ(program->post(short_plan).exit_code, 0);
+    ASSERT_TRUE(program->wait("code", "compared"));
+    {
+        SCOPED_TRACE("stop");
+        rows.set_down(Side::source, true);
+        const VerbResult stopped = program->answer(program->pilot.give_up("ann"));
+        EXPECT_EQ(stopped.exit_code, 1);
+        EXPECT_NE(stopped.text.find("only paused"), std::string::npos) << stopped.text;
+        EXPECT_EQ(auto_json(program->pilot.report())["paused_because"], "asked");
+        rows.set_down(Side::source, false);
+        // By itself, so that it does not revive.
+        ASSERT_TRUE(eventually(60s, [&] {
+            const std::lock_guard lock{rows.mutex};
+            return parse_state(rows.rows[0]->state)->pause == router::Pause::asked;
+        }));
+    }
+    {
+        SCOPED_TRACE("resume");
+        rows.set_down(Side::source, true);
+        EXPECT_EQ(program->answer(program->pilot.resume("ann")).exit_code, 1);
+        EXPECT_EQ(auto_json(program->pilot.report())["state"], "paused");
+        rows.set_down(Side::source, false);
+        program.reset();
+        program.emplace(life, rows);
+        ASSERT_TRUE(program->wait("paused_because", "asked"));
+    }
+    EXPECT_EQ(program->answer(program->pilot.give_up("ann")).exit_code, 0);
+    program.reset();
+    program.emplace(life, rows);
+    ASSERT_TRUE(eventually(60s, [&] {
+        return program->pilot.pause("ann").error().detail == "no plan is under way";
+    })) << "it does not revive";
+}
+
+// The view is closed between the request and the look that would serve it.
+TEST(Pilot, RefusesWhatIsAskedWhileNothingCanBeDecided) {
+    Rows rows;
+    Life life;
+    life.silent = true;
+    Program program{life, rows};
+    ASSERT_EQ(program.post(short_plan).exit_code, 0);
+    ASSERT_TRUE(program.wait("code", "compared"));
+    life.close("the authority is not known yet: clients wait");
+    for (const bool pause : {true, false}) {
+        const auto number = pause ? program.pilot.pause("ann") : program.pilot.give_up("ann");
+        const VerbResult told = program.answer(number);
+        EXPECT_EQ(told.exit_code, 1);
+        EXPECT_NE(told.text.find("the authority is not known"), std::string::npos) << told.text;
+    }
+    ASSERT_TRUE(program.wait("code", "closed"));
+    life.close("");
+    ASSERT_TRUE(program.wait("code", "compared"));
+    EXPECT_EQ(auto_json(program.pilot.report())["state"], "running") << "it was not paused later";
+    life.set_silent(false);
+    ASSERT_TRUE(program.wait("state", "done"));
+}
+
+TEST(Pilot, WhatAnotherSegueHasWrittenSinceCounts) {
+    Rows rows;
+    Life life;
+    life.silent = true;
+    Program program{life, rows};
+    ASSERT_EQ(program.post(short_plan).exit_code, 0);
+    ASSERT_TRUE(program.wait("code", "compared"));
+    {
+        // Its revision is not above ours: it has read less often than we have tried to write.
+        const std::lock_guard lock{rows.mutex};
+        router::AutopilotState state = *parse_state(rows.rows[0]->state);
+        state.pause = router::Pause::asked;
+        state.why = "paused by bob";
+        for (auto& row : rows.rows)
+            row = backfill::StoredPlan{row->revision + 1,
+                                       "[plan]\nname = \"other\"\n" + short_plan.substr(7),
+                                       state_text(state),
+                                       "another"};
+    }
+    life.set_silent(false);  // It would go on now.
+    ASSERT_TRUE(program.wait("plan", "other"));
+    EXPECT_EQ(program.pilot.report()->reason, "paused by bob");
+    EXPECT_EQ(life.asked(),
+              (std::vector<std::string>{"start by auto", "verify by auto", "shadow by auto"}));
 }
 
 TEST(Pilot, ADryRunTellsAndDoesNothing) {

@@ -239,8 +239,64 @@ TEST(Status, TellsWhoWaitsForTheGateAndWhoKeepsAChangeWaiting) {
         << told[1].text;
 }
 
+AutoReport soaking() {
+    AutoReport report;
+    report.plan = "night";
+    report.step = "soak";
+    report.number = 3;
+    report.steps = 4;
+    report.code = "watching";
+    report.reason = "watched for 5 s of 60 s";
+    report.present.emplace();
+    report.present->deed = router::Deed::soak;
+    report.present->watch = router::Seconds{60};
+    report.progress = {router::Seconds{5}, 7, 0};
+    report.readings = {{"lag", 0.5, 10}, {"errors", std::nullopt, 0.05}};
+    report.titles = {"start", "cutover", "soak", "finish"};
+    return report;
+}
+
+TEST(Status, ShowsThePlanAndTheFiguresBesideTheirLimits) {
+    StatusInputs inputs = busy();
+    inputs.autopilot = soaking();
+    const json plan = status_json(inputs)["auto"];
+    EXPECT_EQ(plan["state"], "running");
+    EXPECT_EQ(plan["watch"]["watched_seconds"], 5);
+    EXPECT_EQ(plan["watch"]["watch_seconds"], 60);
+    EXPECT_EQ(plan["watch"]["samples"], 7);
+    EXPECT_EQ(plan["watch"]["samples_min"], 100);
+    EXPECT_EQ(plan["watch"]["guardrails"][0],
+              (json{{"code", "lag"}, {"value", 0.5}, {"limit", 10.0}}));
+    EXPECT_TRUE(plan["watch"]["guardrails"][1]["value"].is_null());
+    EXPECT_EQ(auto_details_json(inputs.autopilot)["step_titles"][2], "soak");
+    const std::string text = metrics_text(inputs);
+    EXPECT_NE(text.find("segue_auto_info{step=\"soak\",state=\"running\",code=\"watching\"} 1\n"),
+              std::string::npos);
+    EXPECT_NE(text.find("segue_auto_guardrail{figure=\"lag\"} 0.5\n"), std::string::npos);
+    EXPECT_EQ(text.find("segue_auto_guardrail{figure=\"errors\"}"), std::string::npos)
+        << "what is not known has no figure";
+    EXPECT_NE(status_screen(status_json(inputs), Colours::off).find("night, step 3 of 4, soak"),
+              std::string::npos);
+}
+
+// What the databases keep of it cannot be read yet: it is no figure, and is said in words.
+TEST(Status, APlanThatIsNotKnownIsToldAsUnknown) {
+    StatusInputs inputs = busy();
+    inputs.autopilot.emplace();
+    inputs.autopilot->standing = Standing::unknown;
+    inputs.autopilot->reason = "unknown until the target answers: away";
+    const json status = status_json(inputs);
+    EXPECT_EQ(status["auto"]["state"], "unknown");
+    EXPECT_TRUE(status["auto"]["step"].is_null());
+    EXPECT_NE(status_screen(status, Colours::off).find("unknown until the target answers"),
+              std::string::npos);
+    EXPECT_EQ(metrics_text(inputs).find("segue_auto_"), std::string::npos);
+}
+
 TEST(Status, MetricsHaveHelpAndTypeAndOurPrefix) {
-    const std::string text = metrics_text(busy());
+    StatusInputs inputs = busy();
+    inputs.autopilot = soaking();
+    const std::string text = metrics_text(inputs);
     std::set<std::string> announced;
     std::size_t start = 0;
     while (start < text.size()) {
@@ -263,6 +319,7 @@ TEST(Status, TheDashboardAsksForMetricsThatThereAre) {
     inputs.mover.rows_total_estimate = 10;
     inputs.background.every_row_since = WallTime{};
     for (backfill::StreamStatus& stream : inputs.mover.streams) stream.retained_log_bytes = 7;
+    inputs.autopilot = soaking();
     const std::string there = metrics_text(inputs);
     std::ifstream file{SEGUE_SOURCE "/configs/grafana.json"};
     const json dashboard = json::parse(file);
@@ -270,11 +327,13 @@ TEST(Status, TheDashboardAsksForMetricsThatThereAre) {
     for (const json& panel : dashboard["panels"]) {
         for (const json& target : panel["targets"]) {
             const std::string asked = target["expr"];
-            const std::size_t begin = asked.find("segue_");
+            std::size_t begin = asked.find("segue_");
             ASSERT_NE(begin, std::string::npos) << asked;
-            const std::string metric = asked.substr(begin, asked.find('{', begin) - begin);
-            EXPECT_NE(there.find("# TYPE " + metric + " "), std::string::npos) << metric;
-            ++found;
+            for (; begin != std::string::npos; begin = asked.find("segue_", begin + 1)) {
+                const std::string metric = asked.substr(begin, asked.find('{', begin) - begin);
+                EXPECT_NE(there.find("# TYPE " + metric + " "), std::string::npos) << metric;
+                ++found;
+            }
         }
     }
     EXPECT_GT(found, 10);
