@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Drives the console in headless Chromium by the WebDriver protocol (W3C): console.py URL change|differences [PNG].
+"""Drives the console in headless Chromium by the WebDriver protocol (W3C): console.py URL plan|change|differences [PNG].
 
 Ends with 1, and says why, where the page does not do what an operator expects.
 """
@@ -110,6 +110,32 @@ def change(browser):
     browser.wait("the wait of the change is drawn", lambda: browser.script("return document.querySelectorAll('#wait-chart rect').length") >= 1)
 
 
+def press(browser, what):
+    browser.wait(f"{what} can be pressed", lambda: enabled(browser, f"[data-auto={what}]"))
+    browser.click(f"[data-auto={what}]")
+    assert enabled(browser, "#yes"), f"{what} asks for a name, and changes nobody's authority"
+
+
+def plan(browser):
+    browser.wait("the plan is at its step", lambda: "step 1 of 2: shadow 100 %" in browser.text("#auto-step"))
+    browser.wait("what is judged", lambda: "errors among the answers" in browser.text("#auto-rails"))
+    browser.wait("what it waits for", lambda: "of 3600 s" in browser.text("#auto-watch") or "of 60 min" in browser.text("#auto-watch"))
+    assert browser.text("#auto-state") == "desk: running", browser.text("#auto-state")
+    press(browser, "pause")
+    browser.click("#confirm [value=no]")
+    press(browser, "pause")
+    browser.click("#yes")
+    browser.wait("it is paused", lambda: browser.text("#auto-state") == "desk: paused")
+    assert "paused by the console" in browser.text("#auto-reason"), browser.text("#auto-reason")
+    press(browser, "resume")
+    browser.click("#yes")
+    browser.wait("it goes on", lambda: browser.text("#auto-state") == "desk: running")
+    press(browser, "stop")
+    browser.click("#yes")
+    browser.wait("it is gone", lambda: browser.script("return document.getElementById('auto').hidden"))
+    browser.wait("the outcome is told", lambda: "nothing is undone" in browser.text("#outcome"))
+
+
 def differences(browser):
     browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
     browser.wait("history of before the page was opened",
@@ -128,7 +154,7 @@ def main():
         browser = Browser(profile)
         try:
             browser.ask("/url", {"url": url})
-            {"change": change, "differences": differences}[part](browser)
+            {"plan": plan, "change": change, "differences": differences}[part](browser)
             if len(sys.argv) > 3:
                 browser.screenshot(sys.argv[3])
             assert not browser.complaints(), browser.complaints()

@@ -1,5 +1,5 @@
-// The operator's page, driven by a browser on a migration that is under way: a change of authority
-// behind its confirmation, and what a verification has found.
+// The operator's page, driven by a browser on a migration that is under way: a plan that is
+// followed, a change of authority behind its confirmation, and what a verification has found.
 
 #include <gtest/gtest.h>
 
@@ -38,6 +38,13 @@ TEST(Console, ChangesTheAuthorityBehindAConfirmationAndShowsWhatDiffers) {
                          240s});
         EXPECT_EQ(ran.exit_code, 0) << part << "\n" << ran.out << ran.err;
     };
+    const std::string plan = move.segue().folder() / "plan.toml";
+    write_file(plan,
+               "[plan]\nname = \"desk\"\ninterval_seconds = 0.5\nwindow_seconds = 2\n"
+               "[[step]]\ndo = \"shadow\"\npercent = 100\nwatch_seconds = 3600\n"
+               "[[step]]\ndo = \"cutover\"\n");
+    move.segue().expect_done({"auto", plan, "--detach"});
+    page("plan");
     page("change");
     EXPECT_TRUE(move.segue().wait_status("/authority", "target"));
     EXPECT_EQ(client.value("SELECT count(*) FROM app.quiet"), "100");
