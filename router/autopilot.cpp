@@ -12,7 +12,11 @@ namespace {
 Course after(Course course, const Order& order) {
     if (order.verb == "shadow") course.shadow_percent = order.percent.value_or(0);
     if (order.verb == "shift") course.shift_percent = order.percent.value_or(0);
-    if (order.verb == "finish") course.finished = true;
+    if (order.verb == "finish") {
+        course.shadow_percent = course.shift_percent = 0;
+        course.paused = false;
+        course.finished = true;
+    }
     if (order.verb == "cutover" || order.verb == "rollback") {
         course.authority = order.verb == "cutover" ? Side::target : Side::source;
         course.shadow_percent = course.shift_percent = 0;
@@ -151,6 +155,7 @@ void Autopilot::begin(std::size_t step) {
 Decision Autopilot::look(const Where& where, const Figures& figures, Moment now) {
     if (done()) return hold("done", "the plan is through");
     if (state_.pause != Pause::none) return hold(std::string{name(state_.pause)}, state_.why);
+    if (has_begun_to_finish(where.course)) state_.course = where.course;
     if (where.course != state_.course)
         return stop(Pause::taken_over, taken_over_text(difference(state_.course, where.course)));
     switch (state_.stance) {
@@ -164,6 +169,14 @@ Decision Autopilot::look(const Where& where, const Figures& figures, Moment now)
             break;
     }
     return hold("done", "the plan is through");
+}
+
+// `finish` takes the reads back before it ends the migration, and may be refused in between.
+bool Autopilot::has_begun_to_finish(const Course& course) const {
+    if (state_.stance != Stance::entering || step()->deed != Deed::finish) return false;
+    Course begun = after(state_.course, order_of(*step()));
+    begun.finished = false;
+    return course == begun;
 }
 
 Order Autopilot::order_of(const PlanStep& step) const {
@@ -247,7 +260,7 @@ Decision Autopilot::judge_watched(const Where& where, const Figures& figures, Mo
         progress_ = state_.progress;
         return hold("watching", anew ? "the watch begins" : "the watch goes on after a restart");
     }
-    watch_->look(now, figures.counters, plan_.window);
+    watch_->look(now, figures.counters, plan_.window, step()->guardrails.rate_samples_min);
     Judgement judged = judge(plan_, *step(), *watch_, figures, where.course.shadow_percent, now);
     readings_ = std::move(judged.readings);
     if (judged.finding != Finding::breach) breaches_ = 0;

@@ -167,6 +167,7 @@ private:
     Decision take_back(Moment now);
     Decision stop(Pause pause, std::string why);
     Decision hold(std::string code, std::string reason) const;
+    bool has_begun_to_finish(const Course& course) const;
     Order order_of(const PlanStep& step) const;
     std::string satisfied(const PlanStep& step, const Where& where) const;
     void begin(std::size_t step);

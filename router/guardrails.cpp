@@ -31,6 +31,17 @@ std::optional<std::uint64_t> grown(const Counters& from, const Counters& to, Cou
     return *(to.*which) - *(from.*which);
 }
 
+// A session that is ended in the middle of its request never sees it answered.
+std::uint64_t requests_since(const Counters& from, const Counters& to) {
+    return std::max(grown(from, to, &Counters::requests).value_or(0),
+                    grown(from, to, &Counters::errors).value_or(0));
+}
+
+std::uint64_t reads_since(const Counters& from, const Counters& to) {
+    return grown(from, to, &Counters::served).value_or(0) +
+           grown(from, to, &Counters::fallbacks).value_or(0);
+}
+
 class Judge {
 public:
     Judge(const AutoPlan& plan,
@@ -93,10 +104,7 @@ private:
     }
 
     void look_at_errors() {
-        const auto seen = rate(&Counters::errors, [&](const Counters& from, std::uint64_t errors) {
-            // A session that is ended in the middle of its request never sees it answered.
-            return std::max(grown(from, now_counters_, &Counters::requests).value_or(0), errors);
-        });
+        const auto seen = rate(&Counters::errors, requests_since, watch_.requests_from());
         read("errors", value_of(seen), rails_.error_rate_max);
         if (!grown(watch_.window_first(), now_counters_, &Counters::requests) ||
             !grown(watch_.window_first(), now_counters_, &Counters::errors))
@@ -109,10 +117,7 @@ private:
     }
 
     void look_at_fallbacks() {
-        const auto seen =
-            rate(&Counters::fallbacks, [&](const Counters& from, std::uint64_t fallbacks) {
-                return grown(from, now_counters_, &Counters::served).value_or(0) + fallbacks;
-            });
+        const auto seen = rate(&Counters::fallbacks, reads_since, watch_.reads_from());
         read("fallbacks", value_of(seen), rails_.fallback_rate_max);
         if (!grown(watch_.window_first(), now_counters_, &Counters::served) ||
             !grown(watch_.window_first(), now_counters_, &Counters::fallbacks))
@@ -131,13 +136,13 @@ private:
     static std::optional<double> value_of(const std::optional<Rate>& rate) {
         return rate ? std::optional{rate->value()} : std::nullopt;
     }
-    // In the window, or in all of the step where few requests come. Empty: too few to tell.
-    template <class Of>
-    std::optional<Rate> rate(Count counted, Of of) const {
-        for (const Counters* from : {&watch_.window_first(), &watch_.first().counters}) {
+    using Of = std::uint64_t (*)(const Counters& from, const Counters& to);
+    // In the window, or of the last ones where few come. Empty: too few to tell.
+    std::optional<Rate> rate(Count counted, Of of, const Counters& last) const {
+        for (const Counters* from : {&watch_.window_first(), &last}) {
             const auto count = grown(*from, now_counters_, counted);
             if (!count) continue;
-            const Rate seen{*count, of(*from, *count)};
+            const Rate seen{*count, of(*from, now_counters_)};
             if (seen.of >= std::max<std::uint64_t>(rails_.rate_samples_min, 1)) return seen;
         }
         return std::nullopt;
@@ -250,7 +255,12 @@ private:
 
 }  // namespace
 
-void Watch::look(Moment now, const Counters& counters, Seconds window) {
+void Watch::look(Moment now,
+                 const Counters& counters,
+                 Seconds window,
+                 std::uint64_t rate_samples_min) {
+    requests_.look(counters, requests_since(requests_.next(), counters), rate_samples_min);
+    reads_.look(counters, reads_since(reads_.next(), counters), rate_samples_min);
     gap_ = std::min<Seconds>(now - looks_.back().at, window);
     looks_.push_back({now, counters});
     while (looks_.size() > 2 && now - looks_[1].at >= window) looks_.pop_front();

@@ -52,16 +52,37 @@ struct WatchProgress {
     friend bool operator==(const WatchProgress&, const WatchProgress&) = default;
 };
 
+// Where the last ones of something began that comes one by one: so many at least, and no more than
+// twice as many and those of one look.
+class Recent {
+public:
+    Recent() = default;
+    explicit Recent(const Counters& began) : from_(began), next_(began) {}
+    // `since`: how many have come since `next`.
+    void look(const Counters& now, std::uint64_t since, std::uint64_t at_least) {
+        if (since >= at_least) from_ = std::exchange(next_, now);
+    }
+    const Counters& next() const { return next_; }
+    const Counters& from() const { return from_; }
+
+private:
+    Counters from_, next_;
+};
+
 // What is remembered of a step since it began, or since a restart in it. A value.
 class Watch {
 public:
     Watch() = default;
     // `before`: what an earlier process has seen of the same step.
     Watch(Moment began, Figures figures, WatchProgress before = {})
-        : first_(std::move(figures)), before_(before) {
+        : first_(std::move(figures)),
+          before_(before),
+          requests_(first_.counters),
+          reads_(first_.counters) {
         looks_.push_back({began, first_.counters});
     }
-    void look(Moment now, const Counters& counters, Seconds window);
+    // `rate_samples_min`: as in Guardrails.
+    void look(Moment now, const Counters& counters, Seconds window, std::uint64_t rate_samples_min);
     // What the last look has found lets the time before it count. Nobody knows more of a gap
     // between two looks than the window shows.
     void count() { counted_ += std::exchange(gap_, Seconds{0}); }
@@ -72,6 +93,9 @@ public:
     const WatchProgress& before() const { return before_; }
     // The oldest look within the window, or the one just before it: the window's beginning.
     const Counters& window_first() const { return looks_.front().counters; }
+    // Where the last requests began, and the last reads that were chosen for the follower.
+    const Counters& requests_from() const { return requests_.from(); }
+    const Counters& reads_from() const { return reads_.from(); }
     // The window is full: what has not grown in it is silent.
     bool window_full(Moment now, Seconds window) const { return now - looks_.front().at >= window; }
 
@@ -82,6 +106,7 @@ private:
     };
     Figures first_;
     WatchProgress before_;
+    Recent requests_, reads_;
     std::deque<Look> looks_;  // No more than the window needs, and window_looks_max.
     Seconds counted_{0}, gap_{0};
 };

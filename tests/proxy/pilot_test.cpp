@@ -203,7 +203,7 @@ TEST(Pilot, HoldsWhileComparisonsAreSilent) {
     Rows rows;
     Life life;
     Program program{life, rows};
-    life.silent = true;
+    life.set_silent(true);
     ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
     ASSERT_TRUE(program.wait("code", "compared"));
     EXPECT_EQ(program.pilot.report()->outcome, router::Direction::hold);

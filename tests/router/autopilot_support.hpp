@@ -61,7 +61,10 @@ struct World {
         if (order.verb == "mirror") where.mirror_sync = true;
         if (order.verb == "shadow") course.shadow_percent = *order.percent;
         if (order.verb == "shift") course.shift_percent = *order.percent;
-        if (order.verb == "finish") course.finished = true;
+        if (order.verb == "finish") {
+            course.shadow_percent = course.shift_percent = 0;
+            course.finished = true;
+        }
         if (order.verb != "cutover" && order.verb != "rollback") return;
         course.authority = order.verb == "cutover" ? Side::target : Side::source;
         course.shadow_percent = course.shift_percent = 0;

@@ -152,6 +152,28 @@ TEST(Autopilot, ARefusedVerbHoldsWithItsReasonAndIsTriedAgainLater) {
     EXPECT_EQ(text(*decision.order), "shift 50");
 }
 
+// It takes the reads back before it ends anything; nobody else has done that.
+TEST(Autopilot, AFinishThatBrokeOffIsTriedAgain) {
+    Flight flight = at("soak");
+    World& world = flight.world;
+    const auto next = [&] {
+        Decision decision;
+        for (int i = 0; i < 100 && !decision.order; ++i) {
+            world.pass();
+            decision = flight.machine.look(world.where, world.figures, world.now);
+        }
+        return decision;
+    };
+    const Decision first = next();
+    ASSERT_TRUE(first.order) << first.reason;
+    ASSERT_EQ(world.where.course.shadow_percent, 5);
+    world.where.course.shadow_percent = 0;
+    flight.machine.ended(*first.order, false, "the source is away", world.where, world.now);
+    const Decision second = next();
+    ASSERT_TRUE(second.order) << second.reason;
+    EXPECT_EQ(text(*second.order), "finish");
+}
+
 TEST(Autopilot, TriesAVerbThatHoldsClientsAFewTimesOnly) {
     Flight flight = at("shift 100 %");
     World& world = flight.world;

@@ -29,7 +29,7 @@ struct Rig {
                               &counters.requests}) {
                 if (*sum && sum != silent) **sum += 50;
             }
-            watch.look(now, counters, plan.window);
+            watch.look(now, counters, plan.window, plan.steps[0].guardrails.rate_samples_min);
             last = judge(plan, plan.steps[0], watch, {counters, statements}, shadow_percent, now);
             if (last.finding == Finding::good || last.finding == Finding::waiting) watch.count();
         }
@@ -176,7 +176,24 @@ TEST(Guardrails, NoRateIsMadeOfAHandful) {
 }
 
 // One request in five seconds, every second one an error: no window has enough of them.
-TEST(Guardrails, WhereFewRequestsComeTheRateIsThatOfTheWholeStep) {
+TEST(Guardrails, ManyGoodRequestsDoNotHideThatAllOfTheFewLaterOnesFail) {
+    for (const Deed deed : {Deed::soak, Deed::shift}) {
+        Rig rig{step(deed, 10)};
+        rig.pass(2000);
+        auto* const good = deed == Deed::soak ? &rig.counters.requests : &rig.counters.served;
+        auto* const bad = deed == Deed::soak ? &rig.counters.errors : &rig.counters.fallbacks;
+        rig.silent = good;
+        int failed = 0;
+        for (Finding found = Finding::good; found != Finding::breach && failed < 1000; ++failed) {
+            if (deed == Deed::soak) ++**good;
+            ++**bad;
+            found = rig.pass().finding;
+        }
+        EXPECT_LE(failed, 100) << name(deed);
+    }
+}
+
+TEST(Guardrails, WhereFewRequestsComeTheRateIsThatOfTheLastOnes) {
     Rig rig{step(Deed::soak)};
     rig.silent = &rig.counters.requests;
     int before = 0;
@@ -258,7 +275,7 @@ TEST(Guardrails, RememberNoMoreThanTheWindowNeeds) {
     Counters counters;
     for (int i = 1; i <= 1000; ++i) {
         counters.compared = static_cast<std::uint64_t>(i);
-        watch.look(Moment{seconds{i}}, counters, Seconds{5});
+        watch.look(Moment{seconds{i}}, counters, Seconds{5}, 100);
         EXPECT_EQ(watch.window_full(Moment{seconds{i}}, Seconds{5}), i >= 5);
     }
     EXPECT_EQ(watch.window_first().compared, 995u);
@@ -269,7 +286,7 @@ TEST(Guardrails, RememberNoMoreThanTheirLimitWhateverTheWindow) {
     Counters counters;
     for (int i = 1; i <= 3 * window_looks_max; ++i) {
         counters.compared = static_cast<std::uint64_t>(i);
-        watch.look(Moment{seconds{i}}, counters, Seconds{1e9});
+        watch.look(Moment{seconds{i}}, counters, Seconds{1e9}, 100);
     }
     EXPECT_EQ(watch.window_first().compared, static_cast<std::uint64_t>(2 * window_looks_max + 1));
 }
