@@ -41,6 +41,10 @@ std::string one_line(std::string text) {
     return text;
 }
 
+// As after a change of the program in either direction.
+constexpr const char* unreadable =
+    "this program cannot read the plan that the databases keep, and watches nothing: post it again";
+
 }  // namespace
 
 Pilot::Pilot(PilotParts parts) : parts_(std::move(parts)), record_(std::move(parts_.store)) {}
@@ -167,6 +171,10 @@ bool Pilot::load(const AutoView& view) {
     }
     set_loaded(true);
     if (machine_) return true;
+    if (unreadable_) {
+        note_unknown(unreadable, std::nullopt);
+        return true;
+    }
     const std::lock_guard lock{mutex_};
     report_.reset();
     return true;
@@ -179,7 +187,7 @@ void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
     machine_.reset();
     running_.reset();
     saved_.reset();
-    dropped_ = false;
+    dropped_ = unreadable_ = false;
     if (instead) now_ = AutoReport{};
     const std::string who = instead ? "another Segue was at work here: " : "";
     if (stored.plan.empty()) {
@@ -189,8 +197,8 @@ void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
     auto plan = parse_plan(stored.plan, "the plan");
     const auto state = parse_state(stored.state);
     if (!plan || !state) {
-        parts_.journal.warning("auto",
-                               "the plan that the databases keep cannot be read: post it again");
+        unreadable_ = true;
+        parts_.journal.warning("auto", unreadable);
         return;
     }
     text_ = stored.plan;

@@ -123,7 +123,8 @@ private:
     // What is on record for certain: the machine's state and the plan's text. Empty: nothing is, or
     // it is not known.
     std::optional<std::pair<router::AutopilotState, std::string>> saved_;
-    bool dropped_ = false;  // That there is no plan is to be put on record.
+    bool unreadable_ = false;  // What is on record, as it was when that was looked at.
+    bool dropped_ = false;     // That there is no plan is to be put on record.
     std::thread thread_;
 };
 

@@ -24,6 +24,10 @@ VerbResult not_kept(const Error& error, const std::string& so_now) {
     return VerbResult::refused(so_now + ": " + error.detail);
 }
 
+std::string another_is_under_way(const std::string& plan) {
+    return "the plan " + plan + " is under way: `segue auto pause` or `segue auto stop` first";
+}
+
 }  // namespace
 
 Result<std::uint64_t> Pilot::request(PilotRequest request) {
@@ -36,9 +40,7 @@ Result<std::uint64_t> Pilot::request(PilotRequest request) {
     }
     if (request.ask == Ask::post && report_ && report_->standing == Standing::running &&
         reported_text_ != request.text) {
-        return Error{Errc::refused,
-                     "the plan " + report_->plan +
-                         " is under way: `segue auto pause` or `segue auto stop` first"};
+        return Error{Errc::refused, another_is_under_way(report_->plan)};
     }
     if (request.ask != Ask::post && !report_) return Error{Errc::refused, "no plan is under way"};
     auto number = requests_.push(std::move(request));
@@ -69,8 +71,12 @@ VerbResult Pilot::serve(const PilotRequest& request, const AutoView& view) {
     const std::string who = request.who.empty() ? "somebody" : request.who;
     const bool needs_rest = request.ask == Ask::post || request.ask == Ask::resume;
     const bool under_way = machine_ && !machine_->done() && machine_->state().pause == Pause::none;
-    if (request.ask == Ask::post && under_way)  // The same one: see request().
-        return VerbResult::done("the plan " + machine_->plan().name + " is under way already");
+    if (request.ask == Ask::post && under_way) {
+        const std::string& name = machine_->plan().name;
+        // What it has begun with since the request was taken, if it is another one.
+        if (request.text != text_) return VerbResult::refused(another_is_under_way(name));
+        return VerbResult::done("the plan " + name + " is under way already");
+    }
     if (request.ask != Ask::post && !machine_) return VerbResult::refused("no plan is under way");
     if (needs_rest && running_)
         return VerbResult::refused("`segue " + running_->order.verb +
@@ -97,6 +103,7 @@ VerbResult Pilot::begin_plan(const PilotRequest& request, const AutoView& view) 
         dropped_ = !machine_;  // It may be on record after all.
         return not_kept(saved.error(), "the plan does not begin, because it cannot be kept");
     }
+    unreadable_ = false;
     now_ = AutoReport{};
     now_.file = request.file;
     now_.code = "posted";

@@ -287,6 +287,21 @@ TEST(Pilot, DoesNothingBeforeBothRowsCanBeReadAndSaysSo) {
     ASSERT_TRUE(program.wait("state", "done"));
 }
 
+TEST(Pilot, SaysThatAPlanOnRecordIsBeyondItAndTakesANewOne) {
+    Rows rows;
+    for (auto& row : rows.rows) row = backfill::StoredPlan{3, "[plan]\nfrom_later = 1\n", "{}", ""};
+    Life life;
+    life.view.where.begun = true;
+    Program program{life, rows};
+    ASSERT_TRUE(program.wait("state", "unknown"));
+    ASSERT_TRUE(eventually(60s, [&] {
+        const auto report = program.pilot.report();
+        return report && report->reason.find("cannot read the plan") != std::string::npos;
+    }));
+    EXPECT_EQ(program.post(short_plan).text, "the plan auto begins");
+    EXPECT_TRUE(program.wait("state", "done"));
+}
+
 TEST(Pilot, DoesNothingThatIsNotOnRecord) {
     Rows rows;
     Life life;
