@@ -16,6 +16,16 @@ bool ends_between_messages(Bytes received) {
     return true;
 }
 
+bool says_error(Bytes messages) {
+    for (;;) {
+        const Step<Frame> step = next_frame(messages, state_reply_size_max);
+        const auto* frame = std::get_if<Frame>(&step);
+        if (frame == nullptr) return false;
+        if (frame->tag == 'E') return true;
+        messages = messages.subspan(frame->wire.size());
+    }
+}
+
 boost::asio::awaitable<void> read_last_words(Transport& backend, std::string& reply) {
     constexpr std::chrono::milliseconds there_already{50};
     const auto deadline = std::chrono::steady_clock::now() + there_already;

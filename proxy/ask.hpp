@@ -22,6 +22,8 @@ inline constexpr std::size_t answer_read_size_max = 64 * 1024;
 
 // Nothing of a message's end is still on its way: the next reader starts at a tag.
 bool ends_between_messages(Bytes received);
+// Whole messages of a server, an ErrorResponse among them.
+bool says_error(Bytes messages);
 // A server that takes no more may have said why before it went.
 boost::asio::awaitable<void> read_last_words(Transport& backend, std::string& reply);
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/postgres/messages_server.hpp"
+#include "proxy/ask.hpp"
 #include "proxy/carry_tables.hpp"
 #include "proxy/session_mover.hpp"
 
@@ -43,7 +44,8 @@ void give_up(RelayThread& thread,
              std::uint64_t id,
              std::unique_ptr<Session> session,
              std::string last_words) {
-    if (last_words.empty()) last_words = protocol::postgres::encode_error_response(server_silent);
+    if (!says_error(bytes(last_words)))
+        last_words += protocol::postgres::encode_error_response(server_silent);
     auto give = [id, lent = std::move(session), said = std::move(last_words)](
                     RelayThread& own) mutable { own.give_up(id, std::move(lent), said); };
     thread.post(RelayThread::Task{std::move(give)});
