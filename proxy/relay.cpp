@@ -277,12 +277,14 @@ void Relay::tell_client(Bytes from) {
 }
 
 void Relay::client_ended() {
+    note_end(EndCause::client_gone);
     ending_ = Ending::client_ended;
     finish_if_done();
 }
 
 // Nobody is left to be answered: the server learns it at once, and what it holds is freed.
 void Relay::client_broken() {
+    note_end(EndCause::client_gone);
     send_now();
     session_->backend.transport.reset_connection();
     session_->client.close();
@@ -290,6 +292,8 @@ void Relay::client_broken() {
 }
 
 void Relay::server_ended() {
+    note_end(EndCause::server_gone);
+    if (session_->boundary.error_said()) end_cause_ = EndCause::none;
     if (ending_ == Ending::client_ended) {
         ending_ = Ending::finished;
         return;
@@ -298,9 +302,15 @@ void Relay::server_ended() {
     finish_if_done();
 }
 
+// The first cause is the cause of what follows.
+void Relay::note_end(EndCause cause) {
+    if (ending_ == Ending::no && !session_->boundary.terminated()) end_cause_ = cause;
+}
+
 // Its last words may still be on their way to us: they say why.
 void Relay::server_takes_no_more() {
     to_server_.clear();
+    note_end(EndCause::server_broken);
     if (ending_ == Ending::no) ending_ = Ending::client_ended;
 }
 
@@ -332,6 +342,7 @@ void Relay::end_with(Bytes last_words) {
     tell_client(last_words);
     if (ending_ == Ending::finished) return;
     send_now();
+    if (last_words.empty()) end_cause_ = EndCause::answer_owed;
     session_->backend.transport.close();
     ending_ = Ending::server_ended;
     finish_if_done();

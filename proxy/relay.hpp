@@ -23,6 +23,7 @@
 #include "protocol/postgres/acknowledgement.hpp"
 #include "protocol/postgres/refused_request.hpp"
 #include "protocol/write_mark.hpp"
+#include "proxy/end_log.hpp"
 #include "proxy/outbox.hpp"
 #include "proxy/read_tap.hpp"
 #include "proxy/session.hpp"
@@ -101,6 +102,8 @@ public:
     bool finished() const { return ending_ == Ending::finished; }
     Motion motion() const { return motion_; }
     Ending ending() const { return ending_; }
+    // Of one that has ended.
+    EndCause end_cause() const { return end_cause_; }
     // Null while away.
     Session* session() { return session_.get(); }
     const Session* session() const { return session_.get(); }
@@ -193,6 +196,7 @@ private:
     void client_broken();
     void server_ended();
     void server_takes_no_more();
+    void note_end(EndCause cause);
     void finish_if_done();
     void send_now();
     void on_stopped_client(std::uint32_t events, Turn& turn);
@@ -222,6 +226,7 @@ private:
     std::uint32_t sequence_uses_seen_ = 0;
     Motion motion_ = Motion::running;
     Ending ending_ = Ending::no;
+    EndCause end_cause_ = EndCause::none;
     bool client_unread_ = false;  // The last turn's reads were used up: there may be more.
     bool server_unread_ = false;
     bool gate_closed_ = false;

@@ -162,7 +162,11 @@ void Relay::other_lost(Turn& turn) {
     const bool sayable = running->between_messages();
     tap_->shift_ended(false);
     // Half a message cannot be taken back: only the end of the connection says so.
-    if (!sayable) return client_broken();
+    if (!sayable) {
+        client_broken();
+        end_cause_ = EndCause::answer_cut;
+        return;
+    }
     tell_client(bytes(with_ready(answer_lost)));
 }
 

@@ -122,6 +122,7 @@ void Relay::client_gone_while_stopped(Turn& turn) {
         if (got.io == Io::ok) stopped_input_ = text(Bytes{turn.scratch}.first(got.size));
     }
     request_dropped_ = !stopped_input_.empty() && stopped_input_.front() != terminate_tag;
+    if (stopped_input_.empty() || request_dropped_) note_end(EndCause::client_gone);
     send_now();
     session_->backend.transport.close();
     session_->client.close();

@@ -192,6 +192,7 @@ void RelayThread::change_server(Slot& slot) {
 void RelayThread::remove(Slot& slot) {
     if (slot.relay.dropped_request()) ++requests_dropped_;
     count_transactions(slot);
+    tell_end(slot, slot.relay.end_cause());
     if (slot.receiver) {
         --lends_waiting_;
         std::exchange(slot.receiver, nullptr)(nullptr);
@@ -206,6 +207,12 @@ void RelayThread::remove(Slot& slot) {
     graveyard_.push_back(std::move(found->second));
     slots_.erase(found);
     session_count_.store(slots_.size(), std::memory_order_relaxed);
+}
+
+void RelayThread::tell_end(const Slot& slot, EndCause cause) {
+    if (cause == EndCause::none) return;
+    const auto entry = peers_.directory->entry(slot.id);
+    if (entry) end_log_.tell(cause, entry->pid, entry->side, turn_.now);
 }
 
 RelayThread::Slot* RelayThread::find(std::uint64_t id) {
@@ -268,6 +275,7 @@ void RelayThread::end_all(const std::string& last_words, Whom whom) {
 // its client.
 void RelayThread::remove_away(Slot& slot) {
     if (slot.client.events != 0) ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, slot.client.fd, nullptr);
+    tell_end(slot, EndCause::being_moved);
     remove(slot);
 }
 

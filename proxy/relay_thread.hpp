@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "backfill/applied_position.hpp"
+#include "proxy/end_log.hpp"
 #include "proxy/gate_status.hpp"
 #include "proxy/lone_session.hpp"
 #include "proxy/positions.hpp"
@@ -202,6 +203,7 @@ private:
     void stop_if_wanted(Slot& slot);
     void force_move_sometimes(Slot& slot);
     void count_transactions(Slot& slot);
+    void tell_end(const Slot& slot, EndCause cause);
     void remove(Slot& slot);
     void resume_buffered();
     void release_some();
@@ -226,6 +228,7 @@ private:
     std::unique_ptr<SocketRing> ring_;  // Null: epoll alone.
     bool ring_asked_for_ = false;
     LoneSession lone_;
+    EndLog end_log_;
     std::thread thread_;
     std::atomic<std::size_t> session_count_{0};
 

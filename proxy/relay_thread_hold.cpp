@@ -101,7 +101,10 @@ void RelayThread::take_back(std::uint64_t id,
                             const std::string& for_client) {
     Slot* slot = find(id);
     if (slot == nullptr) return;
-    if (session == nullptr) return remove(*slot);
+    if (session == nullptr) {
+        tell_end(*slot, EndCause::lost_in_move);
+        return remove(*slot);
+    }
     peers_.directory->update_backends(*session);
     slot->relay.take_back(std::move(session), bytes(for_client), turn_);
     if (is_held(*slot)) {
@@ -149,6 +152,7 @@ std::size_t RelayThread::swap(Side side) {
                 settle(*slot);
                 continue;
             }
+            tell_end(*slot, EndCause::not_movable);
             slot->relay.end_with(bytes(last_words));
             settle(*slot);
             continue;

@@ -1,5 +1,7 @@
 #include "proxy/session_mover.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <boost/asio/co_spawn.hpp>
 
 #include <algorithm>
@@ -110,7 +112,9 @@ std::vector<MoveOutcome> SessionMover::prepare(const std::vector<std::uint64_t>&
 
 void SessionMover::prepare_soon(std::uint64_t id, Side side, Clock::time_point deadline) {
     // A failure leaves the session without the connection, and its reads on the authority.
-    const auto ended = [](std::exception_ptr, const MoveOutcome&) {};
+    const auto ended = [id](std::exception_ptr thrown, const MoveOutcome&) {
+        if (thrown) spdlog::error("session {}: an unexpected error while it was prepared", id);
+    };
     const auto busy_max =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
     asio::co_spawn(

@@ -150,6 +150,7 @@ void Boundary::received(char tag) {
 void Boundary::received_ready(char status) {
     status_ = status;
     ++requests_ended_;
+    error_said_ = false;
     if (status == 'I') ++transactions_ended_;
     if (copy_ != Copy::both) copy_ = Copy::none;
     drop_front_runs(Kind::copy_end_extended);  // Of a COPY that never began.
@@ -202,6 +203,7 @@ void Boundary::swallow_early_syncs(std::size_t run) {
 
 void Boundary::received_error() {
     ++errors_;
+    error_said_ = true;
     const bool in_copy_in = copy_ == Copy::in || copy_ == Copy::in_ended;
     if (in_copy_in && syncs_swallowed_ > 0) lost_ = true;  // Before or after it was swallowed?
     if (copy_ != Copy::both) copy_ = Copy::none;

@@ -106,6 +106,8 @@ public:
     std::uint32_t requests_ended() const { return requests_ended_; }
     // ErrorResponses that were received. Wraps.
     std::uint32_t errors() const { return errors_; }
+    // One of them since the last ReadyForQuery: when the server closes now it has said why.
+    bool error_said() const { return error_said_; }
     bool in_copy() const { return copy_ != Copy::none; }
     bool in_copy_both() const { return copy_ == Copy::both; }
     bool extended_open() const { return extended_open_; }  // Extended messages since the last Sync.
@@ -175,6 +177,7 @@ private:
     bool skipping_ = false;      // The server discards up to a Sync that has not been sent yet.
     bool lost_ = false;
     bool terminated_ = false;
+    bool error_said_ = false;
 };
 
 // Reads what `slice` has of the next header. True when the header is complete.
