@@ -1,8 +1,10 @@
 #include "backfill/postgres/control.hpp"
 
+#include <array>
 #include <charconv>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "backfill/postgres/glance.hpp"
 #include "backfill/postgres/link.hpp"
@@ -22,16 +24,26 @@ constexpr std::chrono::seconds answer_time_max{15};
 
 constexpr const char* columns =
     "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, "
-    "mirror,"
-    " shadow_percent, shift_percent, system_identifier, timeline, shift_scope, sync_given_up";
-
-// A migration that an earlier build has started. A fenced side lets nobody but the mover do it.
-constexpr const char* as_mover =
-    "SELECT set_config('segue.mover', migration_id, false) FROM segue.control";
+    "mirror, shadow_percent, shift_percent, system_identifier, timeline";
+// They come last, and a migration that an earlier build has started is without them.
+constexpr std::array<const char*, 2> later_columns = {"shift_scope", "sync_given_up"};
+// Reads them as they are by default where they are not: nothing that must be read may wait for
+// somebody's lock, or need a server that can be written to.
+constexpr const char* read_later_columns =
+    ", coalesce(to_jsonb(c) ->> 'shift_scope', ''), coalesce(to_jsonb(c) ->> 'sync_given_up', '')";
+constexpr const char* find_later_columns =
+    "SELECT attname FROM pg_attribute WHERE attrelid = 'segue.control'::regclass AND NOT"
+    " attisdropped AND attnum > 0";
+// A fenced side lets nobody but the mover do it. Whoever reads the table waits behind it meanwhile:
+// for a lock of somebody else's it waits no longer than that, for a standby not at all.
 constexpr const char* add_columns =
-    "ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT '',"
+    "SET LOCAL lock_timeout = '1s'; SET LOCAL synchronous_commit = off;"
+    " SELECT set_config('segue.mover', migration_id, true) FROM segue.control;"
+    " ALTER TABLE segue.control ADD COLUMN IF NOT EXISTS shift_scope text NOT NULL DEFAULT '',"
     " ADD COLUMN IF NOT EXISTS sync_given_up text NOT NULL DEFAULT ''";
-constexpr const char* as_nobody = "SELECT set_config('segue.mover', '', false)";
+// Until it is tried again, unless something must be written there: a change of authority writes
+// several times, while clients are held.
+constexpr std::chrono::seconds add_pause{10};
 
 std::optional<Side> parse_side(std::string_view text) {
     for (const Side side : {Side::source, Side::target}) {
@@ -80,6 +92,29 @@ Parameters parameters_of(const ControlRecord& record) {
             std::to_string(record.timeline),
             router::encode(record.knobs.shift_scope),
             record.knobs.sync_given_up};
+}
+
+struct WrittenColumns {
+    std::string names, places;  // As in (a, b) and ($1,$2).
+    Parameters parameters;
+};
+
+// Of the later columns those that `are_there`; empty optional: the record needs another one.
+std::optional<WrittenColumns> columns_to_write(const ControlRecord& record,
+                                               const std::vector<bool>& are_there) {
+    const Parameters all = parameters_of(record);
+    const std::size_t first_later = all.size() - later_columns.size();
+    WrittenColumns written{columns, "$1", {}};
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        if (i >= first_later && !are_there[i - first_later]) {
+            if (!all[i]->empty()) return std::nullopt;
+            continue;
+        }
+        if (i >= first_later) written.names += std::string{", "} + later_columns[i - first_later];
+        written.parameters.push_back(all[i]);
+        if (i > 0) written.places += ",$" + std::to_string(written.parameters.size());
+    }
+    return written;
 }
 
 Result<std::optional<ControlRecord>> record_of(const Rows& rows) {
@@ -140,11 +175,7 @@ public:
 
     Result<std::optional<ControlRecord>> read() override {
         glanced_ = false;
-        auto rows = link_.run(read_sql(), Parameters{}, deadline());
-        if (!rows && rows.error().sqlstate == undefined_column) {
-            if (const Status added = add_missing_columns(); !added) return added.error();
-            rows = link_.run(read_sql(), Parameters{}, deadline());
-        }
+        const auto rows = link_.run(read_sql(), Parameters{}, deadline());
         if (rows) return record_of(*rows);
         const std::string& state = rows.error().sqlstate;
         if (state == undefined_table || state == invalid_schema_name) {
@@ -174,12 +205,13 @@ public:
     Status create(const ControlRecord& record) override {
         const auto connection = live_connection();
         if (!connection) return connection.error();
-        const auto rows = execute_before(
-            **connection,
-            std::string{"INSERT INTO segue.control ("} + columns +
-                ") VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16,$17)",
-            parameters_of(record),
-            deadline());
+        const auto rows = write(**connection, record, [&](const WrittenColumns& written) {
+            return execute_before(
+                **connection,
+                "INSERT INTO segue.control (" + written.names + ") VALUES (" + written.places + ")",
+                written.parameters,
+                deadline());
+        });
         if (rows) return Done{};
         if (rows.error().sqlstate == unique_violation) {
             return Error{Errc::refused,
@@ -195,33 +227,13 @@ public:
                                     std::optional<std::int64_t> lease) override {
         const auto connection = live_connection();
         if (!connection) return connection.error();
-        Parameters parameters = parameters_of(next);
-        parameters.push_back(expected.migration_id);
-        parameters.push_back(std::to_string(expected.epoch));
-        parameters.push_back(std::string{router::name(expected.phase)});
-        parameters.push_back(std::to_string(expected.attempt));
-        std::string held, by_holder;
-        if (lease) {
-            // Locked until the commit: whoever takes the lease waits for it, and reads the record
-            // then.
-            held =
-                "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = $22::bigint"
-                " FOR SHARE) ";
-            by_holder = " AND EXISTS (SELECT FROM held)";
-            parameters.push_back(std::to_string(*lease));
-        }
         bool warned = false;
-        PQsetNoticeReceiver((*connection)->raw(), note_warning, &warned);
-        const auto rows =
-            execute_before(**connection,
-                           held + "UPDATE segue.control SET (" + columns +
-                               ", changed_at) = ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,"
-                               "$13,$14,$15,$16,$17, now()) WHERE migration_id = $18"
-                               " AND epoch = $19 AND phase = $20 AND attempt = $21" +
-                               by_holder,
-                           parameters,
-                           deadline());
-        PQsetNoticeReceiver((*connection)->raw(), [](void*, const PGresult*) {}, nullptr);
+        const auto rows = write(**connection, next, [&](const WrittenColumns& written) {
+            PQsetNoticeReceiver((*connection)->raw(), note_warning, &warned);
+            auto answer = update(**connection, expected, written, lease);
+            PQsetNoticeReceiver((*connection)->raw(), [](void*, const PGresult*) {}, nullptr);
+            return answer;
+        });
         if (!rows) {
             if (certainly_not_written(rows.error(), **connection)) return rows.error();
             link_.drop();
@@ -232,19 +244,67 @@ public:
     }
 
 private:
-    Status add_missing_columns() {
-        for (const char* sql : {as_mover, add_columns}) {
-            if (const auto done = link_.run(sql, std::nullopt, deadline()); !done) {
-                (void)link_.run(as_nobody, std::nullopt, deadline());
-                return done.error();
-            }
+    static Result<Rows> update(Connection& connection,
+                               const ControlRecord& expected,
+                               const WrittenColumns& written,
+                               std::optional<std::int64_t> lease) {
+        Parameters parameters = written.parameters;
+        const auto place = [&](std::string value) {
+            parameters.push_back(std::move(value));
+            return "$" + std::to_string(parameters.size());
+        };
+        std::string sql = "UPDATE segue.control SET (" + written.names + ", changed_at) = (" +
+                          written.places +
+                          ", now()) WHERE migration_id = " + place(expected.migration_id);
+        sql += " AND epoch = " + place(std::to_string(expected.epoch));
+        sql += " AND phase = " + place(std::string{router::name(expected.phase)});
+        sql += " AND attempt = " + place(std::to_string(expected.attempt));
+        if (lease) {
+            // Locked until the commit: whoever takes the lease waits for it, and reads the record
+            // then.
+            sql = "WITH held AS MATERIALIZED (SELECT FROM segue.lease WHERE generation = " +
+                  place(std::to_string(*lease)) + "::bigint FOR SHARE) " + sql +
+                  " AND EXISTS (SELECT FROM held)";
         }
-        const auto done = link_.run(as_nobody, std::nullopt, deadline());
-        return done ? Status{Done{}} : Status{done.error()};
+        return execute_before(connection, sql, parameters, deadline());
+    }
+
+    // Once; and once more where the table is an earlier build's: with the columns that it gets now,
+    // or without those that it cannot get as long as nothing must be written there.
+    template <class Write>
+    Result<Rows> write(Connection& connection, const ControlRecord& record, Write write_once) {
+        const std::vector<bool> all(later_columns.size(), true);
+        const WrittenColumns whole = *columns_to_write(record, all);
+        auto rows = write_once(whole);
+        if (rows || rows.error().sqlstate != undefined_column) return rows;
+        auto there = later_columns_there(connection);
+        if (!there) return there.error();
+        auto written = columns_to_write(record, *there);
+        if (written && std::chrono::steady_clock::now() < add_again_at_)
+            return write_once(*written);
+        const auto added = execute_before(connection, add_columns, std::nullopt, deadline());
+        if (added) return write_once(whole);
+        add_again_at_ = std::chrono::steady_clock::now() + add_pause;
+        if (!usable(connection)) return added.error();
+        if (written) return write_once(*written);
+        return Error{Errc::server,  // Certainly not written, also where it was a lock.
+                     "table segue.control cannot be given columns: " + added.error().detail,
+                     added.error().sqlstate};
+    }
+
+    static Result<std::vector<bool>> later_columns_there(Connection& connection) {
+        const auto names = execute_before(connection, find_later_columns, Parameters{}, deadline());
+        if (!names) return names.error();
+        std::vector<bool> there(later_columns.size(), false);
+        for (int row = 0; row < names->size(); ++row) {
+            for (std::size_t i = 0; i < later_columns.size(); ++i)
+                if (names->at(row, 0) == later_columns[i]) there[i] = true;
+        }
+        return there;
     }
 
     static std::string read_sql() {
-        return std::string{"SELECT "} + columns + " FROM segue.control";
+        return std::string{"SELECT "} + columns + read_later_columns + " FROM segue.control c";
     }
     static Deadline deadline() { return std::chrono::steady_clock::now() + answer_time_max; }
 
@@ -259,7 +319,7 @@ private:
 
     Link link_;
     bool glanced_ = false;  // What the connection is busy with is a glance.
-    std::chrono::steady_clock::time_point glanced_at_;
+    std::chrono::steady_clock::time_point glanced_at_, add_again_at_;
     Glance glance_;  // By connections of its own.
 };
 

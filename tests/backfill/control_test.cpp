@@ -48,6 +48,25 @@ protected:
         const Status created = store_->create(some_record());
         ASSERT_TRUE(created) << created.error().detail;
     }
+    // What `create` makes, without what earlier builds did not have.
+    void create_as_earlier() {
+        create();
+        databases_->run(
+            Side::target,
+            "ALTER TABLE segue.control DROP COLUMN shift_scope, DROP COLUMN sync_given_up");
+    }
+    static ControlRecord earlier_record() {
+        ControlRecord record = some_record();
+        record.knobs.shift_scope = {};
+        record.knobs.sync_given_up.clear();
+        return record;
+    }
+    bool has_later_columns() {
+        return databases_->value(
+                   Side::target,
+                   "SELECT count(*) FROM pg_attribute WHERE attrelid = 'segue.control'::regclass"
+                   " AND attname IN ('shift_scope', 'sync_given_up')") == "2";
+    }
     // The store's backend, now, for something of that name.
     bool is_waiting(const std::string& wait_event) {
         return databases_->value(Side::target,
@@ -110,23 +129,75 @@ TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {
     EXPECT_EQ(again.error().code, Errc::refused);
 }
 
-TEST_F(PostgresControl, ReadsARecordThatAnEarlierBuildHasMade) {
-    create();
-    databases_->run(Side::target,
-                    "ALTER TABLE segue.control DROP COLUMN shift_scope, DROP COLUMN sync_given_up");
-    ControlRecord expected = some_record();
-    expected.knobs.shift_scope = {};
-    expected.knobs.sync_given_up.clear();
+TEST_F(PostgresControl, ReadsARecordThatAnEarlierBuildHasMadeFromAnyServer) {
+    create_as_earlier();
+    ControlRecord expected = earlier_record();
+    databases_->run(
+        Side::target,
+        "ALTER DATABASE " + databases_->database() + " SET default_transaction_read_only = on");
+    test::Sql dump{databases_->url(Side::target)};
+    dump.query("BEGIN; LOCK TABLE segue.control IN ACCESS SHARE MODE");
     const auto record = store_->read();
-    ASSERT_TRUE(record && record->has_value());
+    ASSERT_TRUE(record) << record.error().detail;
+    ASSERT_TRUE(record->has_value());
     EXPECT_EQ(**record, expected);
-    databases_->run(Side::target, "UPDATE segue.control SET shift_scope = 'colour red'");
+    EXPECT_TRUE(test::eventually(30s, [&] { return store_->glance() == expected; }));
+    dump.query("COMMIT");
+    dump.query("SET default_transaction_read_only = off");
+    dump.query("ALTER TABLE segue.control ADD COLUMN shift_scope text");
+    dump.query("UPDATE segue.control SET shift_scope = 'colour red'");
     // What is not understood may limit what is shifted: nothing is, and everything else goes on.
     expected.knobs.shift_percent = 0;
     expected.shift_not_understood = true;
     const auto newer = store_->read();
     ASSERT_TRUE(newer && newer->has_value());
     EXPECT_EQ(**newer, expected);
+}
+
+TEST_F(PostgresControl, WritesARecordThatAnEarlierBuildHasMadeHoweverItsTableIsHeld) {
+    create_as_earlier();
+    ControlRecord record = earlier_record();
+    const auto writes = [&](auto change) {
+        ControlRecord next = record;
+        ++next.attempt;
+        change(next);
+        const auto written = store_->compare_and_set(record, next, 0);
+        const bool is_written = written && *written == Written::yes;
+        if (is_written) record = next;
+        return is_written;
+    };
+    const auto nothing_more = [](ControlRecord&) {};
+    const auto with_a_scope = [](ControlRecord& next) {
+        next.knobs.shift_scope = some_record().knobs.shift_scope;
+    };
+    const auto with_a_reason = [](ControlRecord& next) { next.knobs.sync_given_up = "a reason"; };
+    test::Sql dump{databases_->url(Side::target)};
+    dump.query("BEGIN; LOCK TABLE segue.control IN ACCESS SHARE MODE");
+    for (int i = 0; i < 2; ++i) EXPECT_TRUE(writes(nothing_more));
+    EXPECT_FALSE(writes(with_a_scope)) << "what cannot be kept is not said to be";
+    EXPECT_EQ(**store_->read(), record);
+    dump.query("COMMIT");
+    EXPECT_TRUE(writes(with_a_scope));
+    EXPECT_EQ(**store_->read(), record);
+    // One of the two is there.
+    databases_->run(Side::target, "ALTER TABLE segue.control DROP COLUMN sync_given_up");
+    dump.query("BEGIN; LOCK TABLE segue.control IN ACCESS SHARE MODE");
+    EXPECT_TRUE(writes(nothing_more));
+    EXPECT_EQ(**store_->read(), record);
+    dump.query("COMMIT");
+    store_ = make_control_store(databases_->url(Side::target));
+    EXPECT_TRUE(writes(nothing_more));
+    EXPECT_TRUE(has_later_columns()) << "a write adds them as soon as it can";
+    EXPECT_TRUE(writes(with_a_reason));
+    EXPECT_EQ(**store_->read(), record);
+}
+
+TEST_F(PostgresControl, IsCreatedInATableThatAnEarlierBuildHasMade) {
+    create_as_earlier();
+    databases_->run(Side::target, "DELETE FROM segue.control");
+    const Status created = store_->create(some_record());
+    ASSERT_TRUE(created) << created.error().detail;
+    EXPECT_EQ(**store_->read(), some_record());
 }
 
 TEST_F(PostgresControl, WritesOnlyOverWhatWasExpected) {
