@@ -21,6 +21,10 @@ std::string wait_no_longer_than(std::chrono::milliseconds wait) {
            look_soon;
 }
 
+// To the state of before, without leaving a level for each time: a lock may be held for hours.
+constexpr const char* undo =
+    "ROLLBACK TO SAVEPOINT segue_patience; RELEASE SAVEPOINT segue_patience";
+
 // Rows that follow in the same transaction wait as ever.
 constexpr const char* wait_as_ever =
     "RELEASE SAVEPOINT segue_patience; SET LOCAL lock_timeout = 0; SELECT set_config("
@@ -45,8 +49,7 @@ Status change_patiently(Connection& follower,
         if (!follower.good() || !met_a_lock(done.error())) return done;
         deadlocks = done.error().sqlstate == deadlock_detected ? deadlocks + 1 : 0;
         if (deadlocks >= patience.deadlocks_max) return done;
-        if (const auto undone = follower.execute("ROLLBACK TO SAVEPOINT segue_patience"); !undone)
-            return undone.error();
+        if (const auto undone = follower.execute(undo); !undone) return undone.error();
         waits();
         std::this_thread::sleep_for(patience.pause);
         wait = std::min(wait * 2, patience.wait_max);

@@ -62,6 +62,9 @@ TEST_F(SchemaPatienceTest, WaitsForAReaderHoweverLongAndLetsOthersByMeanwhile) {
                     ->execute("SELECT setting = reset_val FROM pg_settings WHERE name ="
                               " 'deadlock_timeout'")
                     ->truth(0, 0));
+    ASSERT_TRUE(run("SAVEPOINT looked"));
+    EXPECT_FALSE(run("RELEASE SAVEPOINT segue_patience")) << "each attempt has left one";
+    ASSERT_TRUE(run("ROLLBACK TO SAVEPOINT looked"));
     ASSERT_TRUE(run("COMMIT"));
     EXPECT_EQ(databases_->value(Side::target, "SELECT string_agg(i::text, ' ') FROM public.two"),
               "1 2")
