@@ -379,6 +379,12 @@ Status DdlApplier::apply(Connection& follower,
         return adopt(follower, stream_, record, change.start);
     }
     if (record.tag.ends_with(" EXTENSION") && record.refusal.empty()) {
+        if (record.extensions.empty() && !record.tag.starts_with("DROP ")) {
+            return stopped(follower,
+                           stream_,
+                           record,
+                           "an earlier build has captured it, without the extension's version");
+        }
         const auto remedy = extension_remedy(follower, record);
         if (!remedy) return remedy.error();
         return remedy->empty() ? adopt(follower, stream_, record, change.start)

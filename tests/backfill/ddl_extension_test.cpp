@@ -37,5 +37,16 @@ TEST_F(DdlExtension, TellsTheCommandThatMakesExtensionsTheSame) {
     EXPECT_EQ(again(), "");
 }
 
+// Nothing can be compared: it must not pass as the same.
+TEST_F(DdlExtension, StopsAtWhatAnEarlierBuildHasCaptured) {
+    for (const Side side : {Side::source, Side::target})
+        databases_->run(side, "SET segue.mover = 'id-1'; DROP EXTENSION IF EXISTS cube CASCADE");
+    databases_->run(Side::source, "CREATE EXTENSION cube SCHEMA app");
+    databases_->run(Side::source, "UPDATE segue.ddl SET look = '{}'");
+    EXPECT_THAT(carry(), HasSubstr("cannot be carried to the target: an earlier build"));
+    databases_->run(Side::source, "DROP EXTENSION cube; UPDATE segue.ddl SET look = '{}'");
+    EXPECT_EQ(carry(), "") << "it is not there, as it is to be";
+}
+
 }  // namespace
 }  // namespace segue::backfill::postgres
