@@ -170,6 +170,7 @@ private:
     std::string last_waiting_for_;
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
     std::optional<backfill::Clock::time_point> schema_stop_since_;
+    bool not_given_up_told_ = false;  // That sync could not be given up.
     std::string last_failure_told_;
     bool verification_loaded_ = false;
     std::set<std::uint64_t> slower_told_, different_told_;              // Fingerprints.

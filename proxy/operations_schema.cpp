@@ -3,6 +3,8 @@
 // strict every writer would wait as long: sync is given up then, on record and for all to see, and
 // taken up again when the stream goes on, also by the next run of the program.
 
+#include <utility>
+
 #include "proxy/operations.hpp"
 
 namespace segue::proxy {
@@ -16,6 +18,10 @@ namespace {
 constexpr std::chrono::milliseconds near_patience{1000};
 // What is kept on record of the reason.
 constexpr std::size_t given_up_text_max = 4000;
+// Where the authority cannot keep that: the follower told it in an encoding of its own.
+constexpr const char* given_up_for_plain =
+    "a change of the schema stands in the stream: see `segue status`";
+
 std::string for_the_record(std::string text) {
     if (text.size() <= given_up_text_max) return text;
     std::size_t end = given_up_text_max;
@@ -38,6 +44,7 @@ void Operations::watch_schema_stop() {
     // One that is under way stands in the stream as well, however long it takes.
     const auto since = schema_stop_since_ ? schema_stop_since_ : mover.schema_work_since;
     if (!since) {
+        not_given_up_told_ = false;
         if (!parts_.board.read().sync_given_up().empty()) sync_again();
         return;
     }
@@ -49,7 +56,17 @@ void Operations::watch_schema_stop() {
 }
 
 void Operations::give_up_sync(const std::string& stop) {
-    if (!set_mirror(Mirror::async, for_the_record(stop))) return;
+    Status given_up = set_mirror(Mirror::async, for_the_record(stop));
+    if (!given_up && given_up.error().code == Errc::server)
+        given_up = set_mirror(Mirror::async, given_up_for_plain);
+    if (!given_up) {
+        if (!std::exchange(not_given_up_told_, true)) {
+            parts_.change.journal.warning(
+                "mirror", "sync cannot be given up, is tried again: " + given_up.error().detail);
+        }
+        return;
+    }
+    not_given_up_told_ = false;
     parts_.change.journal.warning("mirror",
                                   "async until this is dealt with, and sync again then: " + stop);
 }

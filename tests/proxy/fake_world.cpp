@@ -124,6 +124,9 @@ Result<Written> FakeStore::compare_and_set(const ControlRecord& expected,
     if (trouble == Trouble::error) return broken();
     if (trouble == Trouble::conflict) return Written::conflict;
     if (trouble == Trouble::lost_unwritten) return Written::unknown;
+    const auto is_ascii = [](char c) { return (static_cast<unsigned char>(c) & 0x80) == 0; };
+    if (world_.keeps_ascii_only && !std::ranges::all_of(next.knobs.sync_given_up, is_ascii))
+        return Error{Errc::server, "it has no equivalent in encoding \"LATIN1\"", "22P05"};
     EXPECT_TRUE(next.attempt > expected.attempt || next.epoch > expected.epoch)
         << "a late one could be written";
     const bool forced = world_.down[index(other(side_))];

@@ -66,6 +66,7 @@ struct World {
     std::optional<backfill::Verification> verified;  // What stands on record.
     bool found_meanwhile = false;  // What stands is a difference that the background has found.
     std::vector<backfill::Blocker> blockers;
+    bool keeps_ascii_only = false;  // Else the server answers with an error.
     bool gate = false;
     std::array<std::uint64_t, 2> applied = {0, 0};       // On the other side.
     std::array<std::uint64_t, 2> acknowledged = {0, 0};  // In the last instant before the gate.

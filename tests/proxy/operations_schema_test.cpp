@@ -94,13 +94,30 @@ TEST_F(SchemaStop, KeepsNoMoreOfTheReasonThanTheRecordHolds) {
     EXPECT_TRUE(given_up().ends_with("\xc3\xa4"));
 }
 
+TEST_F(SchemaStop, GivesSyncUpAlsoWhereTheReasonCannotBeKept) {
+    ASSERT_TRUE(desk.operations.recover());
+    world.keeps_ascii_only = true;
+    world.schema_stop = "ALTER TABLE of app.\xc5\x82 cannot be carried";
+    desk.operations.tick();
+    EXPECT_FALSE(world.gate);
+    EXPECT_EQ(on_record(), Mirror::async);
+    EXPECT_THAT(given_up(), HasSubstr("a change of the schema"));
+    EXPECT_THAT(desk.program.journal.lines, Contains(HasSubstr(world.schema_stop)));
+    world.schema_stop.clear();
+    desk.operations.tick();
+    EXPECT_TRUE(world.gate);
+    EXPECT_EQ(on_record(), Mirror::sync);
+}
+
 // The record is what a forced rollback goes by.
 TEST_F(SchemaStop, HoldsWhatItCannotPutOnRecord) {
     ASSERT_TRUE(desk.operations.recover());
     world.schema_stop = "ALTER TABLE of app.t cannot be carried";
     world.down[0] = true;
-    desk.operations.tick();
+    for (int i = 0; i < 3; ++i) desk.operations.tick();
     EXPECT_TRUE(world.gate);
+    EXPECT_THAT(desk.program.journal.lines,
+                Contains(HasSubstr("sync cannot be given up")).Times(1));
     world.down[0] = false;
     desk.operations.tick();
     EXPECT_FALSE(world.gate);
