@@ -41,15 +41,16 @@ Result<bool> make_for_role(Connection& connection,
     const bool gives = super->at(0, 0) == "on";
     // Only a superuser gives a function away to a role that may not create it. Another one takes
     // the role first; who leaves it again then has no more than the rights of Segue's own. Event
-    // triggers of others are not to see a superuser.
+    // triggers of others are to see neither a superuser nor somebody whom the fence lets through.
     std::vector<std::string> steps;
-    if (gives) steps.push_back("SET LOCAL session_replication_role = replica");
+    steps.push_back("SET LOCAL session_replication_role = replica");
     steps.push_back(as_mover_sql);
     if (!gives) steps.push_back("SET LOCAL ROLE " + quote_identifier(role));
     steps.push_back(definition);
     if (gives)
         steps.push_back("ALTER FUNCTION pg_temp." + name + " OWNER TO " + quote_identifier(role));
     steps.push_back(as_nobody_sql);
+    // The application's role could not put it back: the transaction's end does.
     if (gives) steps.push_back("SET LOCAL session_replication_role = origin");
     for (const std::string& step : steps) {
         if (const auto done = execute(step); !done) return done.error();

@@ -19,8 +19,9 @@ namespace segue::backfill::postgres {
 // Makes, in the open transaction, the function whose `definition` begins with CREATE FUNCTION
 // pg_temp.`name`, is SECURITY DEFINER and takes arguments of any kind, and gives it to the role.
 // Returns whether we are a superuser. Where not, the role is the current one from here on, until
-// the transaction ends: Segue's own must be a member of it, and it must be allowed to create
-// temporary objects.
+// the transaction ends, as is session_replication_role = replica: Segue's own must be a member of
+// it, and it must be allowed to create temporary objects. Segue's own must be allowed to set
+// session_replication_role in any case: event triggers of the application are not to fire.
 Result<bool> make_for_role(Connection& connection,
                            const std::string& role,
                            const std::string& name,
@@ -33,11 +34,14 @@ inline constexpr const char* as_nobody_sql =
 
 // In the body of such a function: takes the settings `names` with the values `vals` (both text[])
 // into force, with the rights of the role; of the server's own only those that `allowed`, a regular
-// expression, lets through and this server knows.
+// expression, lets through and this server knows, and of loaded libraries' those that everybody may
+// set: a database may have others from a superuser, which the role is refused.
 inline constexpr const char* take_settings_sql = R"sql(
   FOR i IN 1 .. pg_catalog.cardinality(names) LOOP
     IF pg_catalog.strpos(names[i], '.') > 0 THEN
-      PERFORM pg_catalog.set_config(names[i], vals[i], true);
+      PERFORM pg_catalog.set_config(names[i], vals[i], true) WHERE NOT EXISTS (
+        SELECT FROM pg_catalog.pg_settings s
+        WHERE pg_catalog.lower(s.name) = pg_catalog.lower(names[i]) AND s.context <> 'user');
     ELSE
       PERFORM pg_catalog.set_config(s.name, vals[i], true) FROM pg_catalog.pg_settings s
         WHERE s.name = names[i] AND s.name ~ allowed;

@@ -17,7 +17,7 @@ public:
     // Makes what asking needs and a transaction that reads only could not make: a temporary
     // function, which goes with the session. Outside of any transaction. Where the role cannot be
     // used so (there is none of that name, it may not create temporary objects, our own is neither
-    // a superuser nor a member) the error says why.
+    // a superuser nor a member, or may not set session_replication_role) the error says why.
     static Result<RoleQuestion> prepare(Connection& connection,
                                         const std::string& role,
                                         Deadline deadline);

@@ -96,6 +96,15 @@ TEST_F(RoleQuestionTest, RowSecurityIsOfTheRole) {
                     .starts_with("error: 42501"));
 }
 
+// As a database has them that logs slow plans: the role could not set them, and need not.
+TEST_F(RoleQuestionTest, SettingsOfLibrariesThatOnlyASuperuserMaySetAreLeftOut) {
+    run("ALTER ROLE " + role + " SET plpgsql.variable_conflict = 'use_column'");
+    run("ALTER ROLE " + role + " SET plpgsql.extra_warnings = 'too_many_rows'");
+    EXPECT_EQ(ask("SELECT current_setting('plpgsql.extra_warnings'), count(*) FROM own.t"),
+              "too_many_rows|3|\n");
+    EXPECT_EQ(ask({{{"PLpgSQL.variable_conflict", "error"}}, "SELECT 1", {}, {}}), "1|\n");
+}
+
 TEST_F(RoleQuestionTest, HasNoMoreRightsThanTheRole) {
     run("CREATE TABLE own.secret AS SELECT 1 AS i");
     EXPECT_TRUE(ask("SELECT i FROM own.secret").starts_with("error: 42501"));
@@ -135,13 +144,27 @@ TEST_F(RoleQuestionTest, IsNotPreparedForARoleThatCannotBeUsedSo) {
     run("CREATE ROLE segue_least LOGIN PASSWORD 'postgres'");
     EXPECT_EQ(ask({{}, "SELECT 1", {}, {}}, 1, "segue_least"), "not prepared: 42501");
     run("GRANT " + role + " TO segue_least");
+    EXPECT_EQ(ask({{}, "SELECT 1", {}, {}}, 1, "segue_least"), "not prepared: 42501")
+        << "event triggers would fire";
+    run("GRANT SET ON PARAMETER session_replication_role TO segue_least;"
+        "CREATE TABLE own.seen (tag text); CREATE FUNCTION own.see() RETURNS event_trigger"
+        " LANGUAGE plpgsql SECURITY DEFINER AS"
+        " $$ BEGIN INSERT INTO own.seen VALUES (tg_tag); END $$;"
+        "CREATE EVENT TRIGGER see ON ddl_command_end EXECUTE FUNCTION own.see()");
     EXPECT_EQ(ask({{}, "SELECT current_user", {}, {}}, 1, "segue_least"), role + "|\n");
+    EXPECT_EQ(
+        ask({{}, "SELECT current_setting('session_replication_role')", {}, {}}, 1, "segue_least"),
+        "origin|\n");
+    run("DROP EVENT TRIGGER see");
+    EXPECT_EQ(databases->value(Side::source, "SELECT count(*) FROM own.seen"), "0");
     EXPECT_TRUE(ask({{}, "SELECT count(*) FROM pg_authid", {}, {}}, 1, "segue_least")
                     .starts_with("error: 42501"));
     run("REVOKE TEMPORARY ON DATABASE \"" + databases->database() + "\" FROM PUBLIC");
     EXPECT_EQ(ask({{}, "SELECT 1", {}, {}}, 1, "segue_least"), "not prepared: 42501");
     EXPECT_EQ(ask("SELECT session_user"), role + "|\n") << "a superuser gives it the function";
-    run("DROP ROLE segue_least; ALTER ROLE " + role + " RENAME TO segue_asker_gone");
+    run("REVOKE SET ON PARAMETER session_replication_role FROM segue_least;"
+        "DROP ROLE segue_least; ALTER ROLE " +
+        role + " RENAME TO segue_asker_gone");
     EXPECT_EQ(ask("SELECT 1"), "not prepared: 42704");
     run("ALTER ROLE segue_asker_gone RENAME TO " + role);
 }
