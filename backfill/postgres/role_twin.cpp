@@ -18,6 +18,11 @@ bool same_user(PostgresTwin& twin) {
            PQuser(twin.connection(Side::target).raw());
 }
 
+// Where we are a superuser it is the application's: on both sides or on neither.
+bool same_session_user(const std::optional<RoleQuestion> (&questions)[2]) {
+    return questions[0]->superuser() == questions[1]->superuser();
+}
+
 class RoleTwin final : public Twin {
 public:
     RoleTwin(std::unique_ptr<PostgresTwin> twin, std::optional<RoleQuestion> (&&questions)[2])
@@ -62,6 +67,9 @@ Result<std::unique_ptr<Twin>> open_role_twin(std::shared_ptr<MoverRun> run,
                          "superusers"};
         }
         questions[index(side)] = std::move(*question);
+    }
+    if (!role.empty() && !same_session_user(questions)) {
+        return Error{Errc::refused, "Segue's own role is a superuser on one of the two sides only"};
     }
     if (Status renewed = (*twin)->renew(tables, deadline); !renewed) return renewed.error();
     return std::unique_ptr<Twin>{
