@@ -216,7 +216,7 @@ void reads(Screen& screen, const json& shadow, const json& statements, const jso
                         " compared, " +
                         (different > 0 ? screen.paint(Tone::bad, differences) : differences) +
                         ", " + count(shadow["unconfirmed"].get<double>()) + " unconfirmed, " +
-                        count(shadow["timed"].get<double>()) + " only timed, " +
+                        count(shadow.value("timed", 0.0)) + " only timed, " +
                         count(shadow["shed"].get<double>()) + " shed");
     }
     for (const json& one : statements) {
@@ -320,8 +320,10 @@ void last(Screen& screen, const json& status) {
         text += ", " + count(verify["rows_compared"].get<double>()) + " rows compared, " +
                 count(verify["differences"].get<double>()) + " differences";
         if (verify["at"].is_string()) text += ", at " + verify["at"].get<std::string>();
-        const json& since = verify["every_row_verified_since"];
-        if (since.is_string()) text += "; every row since " + since.get<std::string>();
+        // A process that was started before an upgrade does not tell it.
+        const auto since = verify.find("every_row_verified_since");
+        if (since != verify.end() && since->is_string())
+            text += "; every row since " + since->get<std::string>();
         screen.line("verify", text);
     }
 }
