@@ -476,5 +476,14 @@ TEST(Status, ScreenIsPlainWithoutATerminal) {
               std::string::npos);
 }
 
+TEST(Status, ScreenOfAProcessFromBeforeAnUpgradeIsDrawn) {
+    json older = status_json(busy());
+    ASSERT_EQ(older["shadow"].erase("timed") + older["verify"].erase("every_row_verified_since"),
+              2u);
+    for (const char* key : {"slower", "slower_count"}) older["shadow"].erase(key);
+    for (const char* key : {"by", "limits"}) older["shift"].erase(key);
+    EXPECT_NE(status_screen(older, Colours::off).find(" 0 only timed"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace segue::proxy
