@@ -82,7 +82,9 @@ Status Operations::set_mirror(Mirror mirror, const std::string& given_up_for) {
         next.knobs.mirror = mirror;
         next.knobs.sync_given_up = given_up_for;
     });
-    if (!written && closing) sessions.set_gate(false);
+    // What may be on record must be kept: then it stays closed.
+    const bool in_doubt = !written && written.error().code == Errc::in_doubt;
+    if (!written && closing && !in_doubt) sessions.set_gate(false);
     if (!written) return written.error();
     sessions.set_gate(mirror == Mirror::sync);
     return Done{};

@@ -273,6 +273,30 @@ TEST(Operations, SyncIsOnRecordOnlyOnceTheFollowerHasWhatWasAcknowledgedBeforeTh
     EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::sync);
 }
 
+TEST(Operations, WhatMayBeOnRecordAsSyncIsKept) {
+    World world = consistent_world();
+    int written_at = -1;
+    {
+        World same = consistent_world();
+        Desk desk{same};
+        ASSERT_TRUE(desk.operations.recover());
+        ASSERT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+        for (int call = 0; call < same.calls; ++call) {
+            if (same.names[static_cast<std::size_t>(call)] == "compare_and_set") written_at = call;
+        }
+    }
+    ASSERT_GE(written_at, 0);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.trouble_at = written_at;
+    world.trouble = Trouble::lost_written;
+    world.second_at = written_at + 1;  // And the record cannot be read then.
+    world.second = Trouble::error;
+    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 1);
+    EXPECT_EQ(world.records[0]->knobs.mirror, router::Mirror::sync);
+    EXPECT_TRUE(world.gate);
+}
+
 TEST(Operations, CutoverAndRollbackTellWhatTheyCostAndRefuseToRepeatThemselves) {
     World world = consistent_world();
     Desk desk{world};
