@@ -1,6 +1,7 @@
 #include "proxy/change_run.hpp"
 
 #include <algorithm>
+#include <thread>
 
 #include "backfill/crash_point.hpp"
 #include "proxy/control_moves.hpp"
@@ -21,9 +22,23 @@ constexpr std::chrono::milliseconds ticket_blink{30};
 // times that.
 constexpr int ticket_ways = 3;
 constexpr std::chrono::milliseconds ticket_patience{700};
+// How often, and after what pause, a side is glanced at until it has answered: for 1 s.
+constexpr int glances_max = 100;
+constexpr std::chrono::milliseconds glance_pause{10};
 constexpr std::uint32_t pace_min = 250, pace_max = 4000;  // Microseconds a turn: see Traffic::pace.
 
 std::string text(Side side) { return std::string{name(side)}; }
+
+// Between two attempts that wait for a dead side many seconds pass: an answer is not left to the
+// next one.
+std::optional<ControlRecord> glance(backfill::ControlStore& store, const ChangeLimits& limits) {
+    const int most = limits.retry_pause.count() > 0 ? glances_max : 1;  // 0: time is not real.
+    for (int glances = 1;; ++glances) {
+        auto record = store.glance();
+        if (record || glances >= most) return record;
+        std::this_thread::sleep_for(glance_pause);
+    }
+}
 
 }  // namespace
 
@@ -201,14 +216,15 @@ bool ChangeRun::overtaken(bool may_be_committed) {
     const Side needed = may_be_committed ? to_ : from_;
     for (const Side side : {other(needed), needed}) {
         backfill::ControlStore& store = parts_.steps.control(side);
-        const auto read = side == needed ? store.read() : store.glance();
-        if (!read) continue;
-        const std::optional<ControlRecord>& record = *read;
-        if (!record) continue;
-        if (record->epoch > epoch_ || record->phase == Phase::finished) {
-            failed("another Segue has taken this migration over meanwhile");
-            report_.overtaken = true;
-        }
+        const auto read = side == needed
+                              ? store.read()
+                              : Result<std::optional<ControlRecord>>{glance(store, limits_)};
+        if (!read || !*read) continue;
+        const ControlRecord& record = **read;
+        if (record.epoch <= epoch_ && record.phase != Phase::finished) continue;
+        failed("another Segue has taken this migration over meanwhile");
+        report_.overtaken = true;
+        break;  // Clients are held: nothing more is waited for.
     }
     return report_.overtaken;
 }

@@ -43,8 +43,8 @@ public:
 
     // Another process has taken the migration over since this change was begun: what is left of it
     // is not ours to do. Waits only for the side without which the change cannot go on: the new one
-    // once its epoch may be committed, else the old one. The other one is asked, and believed when
-    // it has answered: clients are held, and it may have died.
+    // once its epoch may be committed, else the old one. The other one is asked first, for a second
+    // at most, and believed when it has answered: clients are held, and it may have died.
     bool overtaken(bool may_be_committed);
 
     const ChangeReport& report() const { return report_; }

@@ -166,12 +166,13 @@ void note_warning(void* warned, const PGresult* notice) {
 
 class PostgresControlStore final : public ControlStore {
 public:
-    explicit PostgresControlStore(std::string url)
+    PostgresControlStore(std::string url, std::chrono::milliseconds glance_time_max)
         : link_(std::move(url),
                 Connection::Options{.application_name = "segue control",
                                     .settings = {{"synchronous_commit", "on"}},
                                     .connect_timeout = std::chrono::seconds{5}}),
-          glance_(link_.url(), link_.options()) {}
+          glance_time_max_(glance_time_max),
+          glance_(link_.url(), link_.options(), glance_time_max) {}
 
     Result<std::optional<ControlRecord>> read() override {
         glanced_ = false;
@@ -190,12 +191,14 @@ public:
         if (connection != nullptr && usable(*connection)) {
             glanced_ = PQsendQuery(connection->raw(), read_sql().c_str()) == 1;
             glanced_at_ = std::chrono::steady_clock::now();
-        } else if (connection != nullptr && glanced_ &&
-                   std::chrono::steady_clock::now() - glanced_at_ < glance_time_max) {
-            answer = answer_at_hand(*connection);
+        } else {
+            // However old: who asks seldom finds the answer late, and it has come all the same.
+            const bool asked = connection != nullptr && glanced_;
+            if (asked) answer = answer_at_hand(*connection);
             if (answer) glanced_ = false;
-        } else {  // It is gone, or something was not answered in time.
-            answer = glance_.look(read_sql());
+            const bool young = std::chrono::steady_clock::now() - glanced_at_ < glance_time_max_;
+            // It is gone, or something was not answered in time.
+            if (!answer && !(asked && young)) answer = glance_.look(read_sql());
         }
         if (!answer || PQresultStatus(answer->raw()) != PGRES_TUPLES_OK) return std::nullopt;
         const auto record = record_of(*answer);
@@ -320,13 +323,15 @@ private:
     Link link_;
     bool glanced_ = false;  // What the connection is busy with is a glance.
     std::chrono::steady_clock::time_point glanced_at_, add_again_at_;
+    std::chrono::milliseconds glance_time_max_;
     Glance glance_;  // By connections of its own.
 };
 
 }  // namespace
 
-std::unique_ptr<ControlStore> make_control_store(std::string url) {
-    return std::make_unique<PostgresControlStore>(std::move(url));
+std::unique_ptr<ControlStore> make_control_store(std::string url,
+                                                 std::chrono::milliseconds glance_time_max) {
+    return std::make_unique<PostgresControlStore>(std::move(url), glance_time_max);
 }
 
 Result<ServerIdentity> read_server_identity(Connection& connection) {

@@ -22,14 +22,15 @@ std::optional<Rows> Glance::look(const std::string& sql) {
     if (stage_ == Stage::none) {
         if (now < not_before_) return std::nullopt;
         connection_ = Connection::begin(url_, options_);
-        begun_ = now;
+        got_further_at_ = now;
         wants_ = PGRES_POLLING_WRITING;  // As libpq says of one that has just been started.
         stage_ = Stage::connecting;
         if (PQstatus(connection_->raw()) == CONNECTION_BAD) give_up();
         return std::nullopt;
     }
     auto answer = step(sql);
-    if (answer || Clock::now() - begun_ > glance_time_max) give_up();
+    // Not by its age: who asks seldom gives each step a long time.
+    if (answer || Clock::now() - got_further_at_ > time_max_) give_up();
     return answer;
 }
 
@@ -59,6 +60,7 @@ bool Glance::connected() {
                       0};
         if (::poll(&socket, 1, 0) <= 0) return false;
         wants_ = PQconnectPoll(connection_->raw());
+        got_further_at_ = Clock::now();
         if (wants_ == PGRES_POLLING_OK) return true;
         if (wants_ != PGRES_POLLING_FAILED) continue;
         give_up();

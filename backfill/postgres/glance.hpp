@@ -10,8 +10,6 @@
 
 namespace segue::backfill::postgres {
 
-// A connection that has not answered for so long is given up for a new one.
-inline constexpr std::chrono::seconds glance_time_max{5};
 // Between two connections: where names are not resolved any more, beginning one takes a while.
 inline constexpr std::chrono::seconds glance_pause{2};
 
@@ -21,8 +19,9 @@ std::optional<Rows> answer_at_hand(Connection& connection);
 // One thread.
 class Glance {
 public:
-    Glance(std::string url, Connection::Options options)
-        : url_(std::move(url)), options_(std::move(options)) {}
+    // A connection that has not got any further for `time_max` is given up for a new one.
+    Glance(std::string url, Connection::Options options, std::chrono::milliseconds time_max)
+        : url_(std::move(url)), options_(std::move(options)), time_max_(time_max) {}
 
     // One step further; the answer, once, when it has come. Then, and after a failure, it begins
     // anew. The same `sql` at each call.
@@ -38,10 +37,11 @@ private:
 
     std::string url_;
     Connection::Options options_;
+    std::chrono::milliseconds time_max_;
     std::optional<Connection> connection_;
     Stage stage_ = Stage::none;
     PostgresPollingStatusType wants_ = PGRES_POLLING_WRITING;
-    Clock::time_point begun_, not_before_;
+    Clock::time_point got_further_at_, not_before_;
 };
 
 }  // namespace segue::backfill::postgres

@@ -119,6 +119,40 @@ TEST_F(PostgresControl, GlancesWithoutWaitingHoweverTheServerStands) {
     EXPECT_TRUE(store_->read());
 }
 
+// Who waits for a dead side between two glances asks seldom: no time that passes between them makes
+// an answer too old.
+TEST_F(PostgresControl, AGlanceReadsAnAnswerThatHasWaitedForIt) {
+    create();
+    store_ = make_control_store(databases_->url(Side::target), 0ms);
+    ASSERT_TRUE(store_->read());
+    const auto asked_at = [&] {
+        return databases_->value(Side::target,
+                                 "SELECT coalesce(max(query_start)::text, '') FROM"
+                                 " pg_stat_activity WHERE application_name = 'segue control' AND"
+                                 " datname = current_database() AND wait_event = 'ClientRead'");
+    };
+    std::string before;
+    ASSERT_TRUE(test::eventually(30s, [&] { return !(before = asked_at()).empty(); }));
+    EXPECT_FALSE(store_->glance());
+    ASSERT_TRUE(test::eventually(30s, [&] {
+        const std::string now = asked_at();
+        return !now.empty() && now != before;
+    }));
+    EXPECT_TRUE(store_->glance());
+}
+
+TEST_F(PostgresControl, AGlanceByANewConnectionComesThroughHoweverSeldomItIsTakenFurther) {
+    create();
+    constexpr auto time_max = 100ms;
+    store_ = make_control_store(databases_->url(Side::target), time_max);
+    EXPECT_TRUE(test::eventually(30s, [&] {
+        const auto last = std::chrono::steady_clock::now();
+        return store_->glance() || !test::eventually(30s, [&] {
+                   return std::chrono::steady_clock::now() - last > 2 * time_max;
+               });
+    }));
+}
+
 TEST_F(PostgresControl, KeepsEveryFieldAndIsCreatedOnce) {
     create();
     const auto record = store_->read();

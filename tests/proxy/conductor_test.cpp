@@ -295,6 +295,20 @@ TEST(Conductor, LearnsFromTheOtherSideThatItWasOvertakenWhileTheOneThatItNeedsIs
     EXPECT_EQ(world.glances_in_vain, 0);
 }
 
+// Each attempt waits long for the dead side: the other one's answer is not left to the next.
+TEST(Conductor, LearnsThatItWasOvertakenBeforeItWaitsForTheSideThatIsDead) {
+    World world = consistent_world();
+    Program program{world};
+    world.overtaken_at = world.down_at = world.troubled = "become";
+    world.goes_down = Side::target;
+    world.glances_in_vain = 3;
+    ChangeLimits limits = quick();
+    limits.retry_pause = std::chrono::milliseconds{1};
+    const ChangeReport report = change_authority(parts(program), limits, Side::target);
+    EXPECT_TRUE(report.overtaken);
+    EXPECT_EQ(world.waited_while_held, 0);
+}
+
 // Clients are held, and the epoch is committed: what is left to do needs the new side only.
 TEST(Conductor, WaitsForNoOldSideThatDiesAfterTheCommit) {
     World world = consistent_world();
