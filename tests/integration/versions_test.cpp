@@ -184,7 +184,7 @@ std::vector<std::vector<std::string>> outline(const PostgresServer& server) {
         UNION ALL SELECT 'index', c.relname, '', i.indisvalid::text || i.indisunique || i.indisprimary FROM pg_index i
         JOIN pg_class c ON c.oid = i.indexrelid WHERE c.relnamespace = 'app'::regnamespace
         UNION ALL SELECT 'column', c.relname, a.attname, concat(format_type(a.atttypid, a.atttypmod), a.attnotnull,
-               a.attidentity, a.attgenerated, a.atthasdef)
+               CASE WHEN NOT c.relispartition THEN a.attidentity END, a.attgenerated, a.atthasdef)
         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
         WHERE c.relnamespace = 'app'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND a.attnum > 0
         UNION ALL SELECT 'routine', p.proname, '', p.prosrc FROM pg_proc p WHERE p.pronamespace = 'app'::regnamespace
