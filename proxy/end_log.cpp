@@ -37,6 +37,11 @@ std::string_view words(EndCause cause) {
 
 void EndLog::tell(EndCause cause, std::int32_t pid, Side side, Time now) {
     if (cause == EndCause::none) return;
+    constexpr auto line = "session: pid {} on the {}: {}";
+    if (cause == EndCause::client_gone) {
+        spdlog::debug(line, pid, name(side), words(cause));
+        return;
+    }
     if (now - since_ >= std::chrono::seconds{1}) {
         if (untold_ > 0) spdlog::warn("sessions: {} more have lost their connection", untold_);
         since_ = now;
@@ -48,8 +53,7 @@ void EndLog::tell(EndCause cause, std::int32_t pid, Side side, Time now) {
         return;
     }
     ++lines_;
-    const auto level = cause == EndCause::client_gone ? spdlog::level::info : spdlog::level::warn;
-    spdlog::log(level, "session: pid {} on the {}: {}", pid, name(side), words(cause));
+    spdlog::warn(line, pid, name(side), words(cause));
 }
 
 }  // namespace segue::proxy

@@ -20,6 +20,7 @@ public:
         auto sink = std::make_shared<spdlog::sinks::ostream_sink_mt>(text_);
         auto logger = std::make_shared<spdlog::logger>("", std::move(sink));
         logger->set_pattern("%l %v");
+        logger->set_level(spdlog::level::debug);
         spdlog::set_default_logger(std::move(logger));
     }
     ~Logged() { spdlog::set_default_logger(before_); }
@@ -74,7 +75,8 @@ TEST(RelayEnds, SaysNothingOfSessionsThatTheirClientsEnd) {
     EXPECT_EQ(rig.thread.session_count(), 0u);
     EXPECT_FALSE(logged.has("warning")) << logged.text();
     EXPECT_FALSE(logged.has("1001")) << logged.text();
-    EXPECT_TRUE(logged.has("info session: pid 1002 on the source: its client")) << logged.text();
+    EXPECT_FALSE(logged.has("info")) << logged.text();
+    EXPECT_TRUE(logged.has("debug session: pid 1002 on the source: its client")) << logged.text();
 }
 
 TEST(RelayEnds, WarnsOfSessionsThatCannotBeSwapped) {
