@@ -41,8 +41,8 @@ protected:
     void prepare() {
         ServerSettings settings;
         settings.migration = migration;
-        settings.url[0] = databases->url(Side::source);
-        settings.url[1] = databases->url(Side::target);
+        settings.url[0] = databases->url(Side::source, user, password);
+        settings.url[1] = databases->url(Side::target, user, password);
         settings.carry_ddl = carry_ddl;
         steps = make_postgres_change_steps(settings);
         record.migration = migration;
@@ -56,8 +56,8 @@ protected:
     void start() {
         MoverSettings settings;
         settings.migration = migration;
-        settings.url[0] = databases->url(Side::source);
-        settings.url[1] = databases->url(Side::target);
+        settings.url[0] = databases->url(Side::source, user, password);
+        settings.url[1] = databases->url(Side::target, user, password);
         settings.retained_log_bytes_max = retained_log_bytes_max;
         mover = make_postgres_mover(settings);
         auto stored = steps->control(Side::source).read();
@@ -105,6 +105,7 @@ protected:
     ControlRecord record;
     std::uint64_t retained_log_bytes_max = 0;
     bool carry_ddl = false;
+    std::string user = "postgres", password = "postgres";  // Segue's.
 };
 
 }  // namespace segue::backfill

@@ -219,6 +219,32 @@ TEST_F(MoverTest, ATwinAsksWithTheRightsOfTheRoleForWhichItWasOpened) {
     EXPECT_EQ(mover->strays(Side::target), 0u);
 }
 
+// Only there could the statement be asked as if the role had logged in.
+TEST_F(MoverTest, NoTwinAsksForARoleWhereSegueIsASuperuserOnOneSideOnly) {
+    const std::string reader = "reader_of_" + migration;
+    user = "segue_of_" + migration;
+    password = "us";
+    for (const Side side : {Side::source, Side::target}) {
+        databases->run(side,
+                       "CREATE ROLE " + reader + "; CREATE ROLE " + user +
+                           " LOGIN SUPERUSER REPLICATION PASSWORD 'us'; GRANT postgres, " + reader +
+                           " TO " + user);
+    }
+    databases->run(Side::source, "CREATE TABLE t (i int PRIMARY KEY)");
+    prepare();
+    start();
+    wait_consistent();
+    const auto twin = mover->open_twin(reader, Clock::now() + 60s);
+    EXPECT_TRUE(twin) << twin.error().detail;
+    databases->run(Side::target,
+                   "GRANT SET ON PARAMETER session_replication_role TO " + user + "; ALTER ROLE " +
+                       user + " NOSUPERUSER");
+    const auto other = mover->open_twin(reader, Clock::now() + 60s);
+    ASSERT_FALSE(other);
+    EXPECT_NE(other.error().detail.find("a superuser on one of"), std::string::npos)
+        << other.error().detail;
+}
+
 TEST_F(MoverTest, ATwinWaitsForTablesThatAreLockedAndYieldsMeanwhile) {
     databases->run(Side::source, "CREATE TABLE t (i int PRIMARY KEY); INSERT INTO t VALUES (1)");
     prepare();
