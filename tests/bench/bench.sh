@@ -4,11 +4,11 @@
 # of a change of authority. Needs build/segue; prints tables. Not a quick thing: about 20 minutes with three rounds.
 #
 #   tests/bench/bench.sh [--rounds N] [--seconds S] [--only throughput|latency|copy|memory|change]
-#                        [--clients 8,64] [--modes simple,extended,prepared] [--tls 0,1] [--copy-mb 1000]
+#                        [--clients 8,64] [--modes simple,extended,prepared] [--tls 0,1] [--copy-mb 1000] [--look-us 100]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=3 seconds=6 only= idle=500 changes=3 clients=8,64 modes=simple,extended,prepared tls=0,1 copy_mb=1000
+rounds=3 seconds=6 only= idle=500 changes=3 clients=8,64 modes=simple,extended,prepared tls=0,1 copy_mb=1000 look_us=100
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=${2:?}; shift ;;
@@ -18,6 +18,7 @@ while [ $# -gt 0 ]; do
         --modes) modes=${2:?}; shift ;;
         --tls) tls=${2:?}; shift ;;
         --copy-mb) copy_mb=${2:?}; shift ;;
+        --look-us) look_us=${2:?}; shift ;;
         *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; exit 2 ;;
     esac
     shift
@@ -76,6 +77,8 @@ tls_certificate = "$work/certificate.pem"
 tls_key = "$work/key.pem"
 [admin]
 address = "127.0.0.1:$admin_port"
+[limits]
+look_us = $look_us
 [source]
 url = "postgresql://bench:bench@127.0.0.1:$source_port/shop?sslmode=disable"
 [target]
