@@ -46,10 +46,11 @@ Result<std::string> functions_sql(Link& link, const DdlCaptureSettings& settings
 
 Status install(Link& link, const DdlCaptureSettings& settings, const std::string& functions) {
     std::string pool;
-    const std::vector<std::string> names = new_table_publication_names(settings.migration);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        pool += "INSERT INTO segue.ddl_publication VALUES (" + std::to_string(i) + ", " +
-                quote_literal(names[i]) + ") ON CONFLICT DO NOTHING; ";
+    // Tables of the start are let go of as others are, but none is added to their publication.
+    int number = -1;
+    for (const std::string& name : publication_names(settings.migration)) {
+        pool += "INSERT INTO segue.ddl_publication VALUES (" + std::to_string(number++) + ", " +
+                quote_literal(name) + ") ON CONFLICT DO NOTHING; ";
     }
     if (const auto filled = link.run(pool); !filled) return filled.error();
     auto made = link.run(functions);

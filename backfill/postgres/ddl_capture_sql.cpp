@@ -46,34 +46,42 @@ END)sql";
 
 // Every event comes here. What is below it in the call stack tells whether a client has sent the
 // command itself: only then its text is known. Cancels are not caught: they are the client's. The
-// token is read always: finish waits for who has read it.
+// token is read always: finish waits for who has read it. What met a lock leaves nothing behind,
+// and is tried again.
 constexpr const char* event_body = R"sql(
 DECLARE
   stack text;
   settings text[] := '{}';
+  state text;
+  began timestamptz := clock_timestamp();
 BEGIN
   GET DIAGNOSTICS stack = PG_CONTEXT;
   IF NOT (%NOT_MOVER%) THEN
     PERFORM segue.ddl_told(TG_EVENT, TG_TAG);
     RETURN;
   END IF;
+  FOR attempt IN 1 .. %ATTEMPTS_MAX% LOOP
+    BEGIN
+      IF current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token) THEN RETURN; END IF;
+      -- Read before anything else: commands of our own functions come here too, and write it anew.
+      IF TG_EVENT <> 'table_rewrite' THEN settings := current_setting('segue.ddl_context')::text[]; END IF;
+      PERFORM segue.ddl_caught(TG_EVENT, TG_TAG, settings, strpos(stack, E'\n') > 0,
+                               current_setting('segue.ddl_lent', true) IS DISTINCT FROM 'false');
+      RETURN;
+    EXCEPTION WHEN OTHERS THEN
+      state := SQLSTATE;
+    END;
+    EXIT WHEN state NOT IN ('55P03', '40P01') OR clock_timestamp() > began + interval '%WAIT_MAX% ms';
+  END LOOP;
   BEGIN
-    IF current_setting('segue.ddl_own', true) = (SELECT token FROM segue.ddl_token) THEN RETURN; END IF;
-    -- Read before anything else: commands of our own functions come here too, and write it anew.
-    IF TG_EVENT <> 'table_rewrite' THEN settings := current_setting('segue.ddl_context')::text[]; END IF;
-    PERFORM segue.ddl_caught(TG_EVENT, TG_TAG, settings, strpos(stack, E'\n') > 0,
-                             current_setting('segue.ddl_lent', true) IS DISTINCT FROM 'false');
+    PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, state);
   EXCEPTION WHEN OTHERS THEN
     BEGIN
-      PERFORM segue.ddl_missed(TG_EVENT, TG_TAG, settings, SQLSTATE);
+      INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, refusal)
+      VALUES (TG_TAG, '{}', '', 1, settings, '{}', '{}', '{}', '{}', 'it could not be captured (' || state || ')');
     EXCEPTION WHEN OTHERS THEN
-      BEGIN
-        INSERT INTO segue.ddl (tag, objects, command, place, settings, table_schemas, table_names, look, missing, refusal)
-        VALUES (TG_TAG, '{}', '', 1, settings, '{}', '{}', '{}', '{}', 'it could not be captured (' || SQLSTATE || ')');
-      EXCEPTION WHEN OTHERS THEN
-        -- Segue's role may do nothing any more, say. The stream stops at the table's next row.
-        RAISE LOG 'Segue could not capture % (%)', TG_TAG, SQLSTATE;
-      END;
+      -- Segue's role may do nothing any more, say. The stream stops at the table's next row.
+      RAISE LOG 'Segue could not capture % (%)', TG_TAG, state;
     END;
   END;
 END)sql";
@@ -240,6 +248,33 @@ constexpr const char* touched_body = R"sql(
     AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass
                     AND x.objid = c.oid AND x.deptype = 'e'))sql";
 
+// Of those tables the ones that stay as they are until the end of the transaction, because the
+// command has locked them. Others it knows nothing of, and a look at them may wait: who comments on
+// an index has not locked its table. An index that was built concurrently is the last thing that
+// its transaction does, so a lock for it holds nobody up.
+constexpr const char* steady_body = R"sql(
+DECLARE
+  made record;
+  steady oid[] := tables;
+BEGIN
+  FOR made IN
+    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = ANY (tables) AND NOT EXISTS (
+      SELECT FROM pg_locks l WHERE l.locktype = 'relation' AND l.relation = c.oid AND l.granted AND l.pid = pg_backend_pid()
+        AND l.database = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
+        AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
+  LOOP
+    BEGIN
+      IF tag <> 'CREATE INDEX' THEN RAISE lock_not_available; END IF;
+      EXECUTE 'LOCK TABLE ONLY ' || made.name || ' IN ACCESS SHARE MODE NOWAIT';
+    EXCEPTION WHEN lock_not_available THEN
+      steady := array_remove(steady, made.oid);
+    END;
+  END LOOP;
+  RETURN steady;
+END)sql";
+
 // Why a command cannot be carried, whatever it does to rows. Empty where it can.
 constexpr const char* refusal_body = R"sql(
   SELECT CASE
@@ -272,7 +307,8 @@ BEGIN
   IF touched = '{}' THEN RETURN; END IF;
   fresh := segue.ddl_adopt(touched, false);
   obstacle := segue.ddl_obstacle(computed);
-  IF EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (fresh) AND pg_relation_size(c.oid) >
+  -- A table's size is read under a lock, which others may have on any but these.
+  IF EXISTS (SELECT FROM unnest(fresh) AS f(oid) WHERE pg_relation_size(f.oid) >
              CASE WHEN tag = 'CREATE TABLE AS' THEN %REWRITE_MAX% ELSE 0 END) THEN
     obstacle := CASE WHEN tag = 'CREATE TABLE AS' THEN 'the table is larger than %REWRITE_MAX% bytes'
                      ELSE 'the table had rows before it was moved' END;
@@ -286,6 +322,7 @@ BEGIN
                       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)))
                     || ' would fire on the follower as well, for rows that it has fired for here', '');
   END IF;
+  touched := segue.ddl_steady(tag, touched);
   PERFORM segue.ddl_record(tag, settings, objects,
     coalesce((SELECT array_agg(n.nspname ORDER BY c.oid) FROM pg_class c
               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)), '{}')::text[],
@@ -345,7 +382,8 @@ const char* const ddl_function_names =
     " segue.ddl_dropped(text, text[], boolean, boolean), segue.ddl_told(text, text), "
     "segue.ddl_objects(text, text),"
     " segue.ddl_missed(text, text, text[], text),"
-    " segue.ddl_place(text, boolean), segue.ddl_nameless(), segue.ddl_publication(),"
+    " segue.ddl_place(text, boolean), segue.ddl_nameless(), segue.ddl_publication(text[]),"
+    " segue.ddl_publish(text, timestamptz, boolean), segue.ddl_steady(text, oid[]),"
     " segue.ddl_let_go(oid, text, text, timestamptz, boolean),"
     " segue.ddl_adopt(oid[], boolean), segue.ddl_record(text, text[], text[], text[], text[], int, "
     "text),"
@@ -379,6 +417,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"TEXT_MAX", std::to_string(ddl_text_max)},
         {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)},
         {"WAIT_MAX", std::to_string(ddl_wait_ms_max)},
+        {"ATTEMPTS_MAX", std::to_string(ddl_attempts_max)},
         {"REWRITTEN_LOCK", std::to_string(ddl_rewritten_lock)},
         {"SHOWN_LOCK", std::to_string(ddl_shown_lock)}};
     const std::string definer = " SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
@@ -389,7 +428,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         "= 'ISO, MDY' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output ="
         " 'hex' SET quote_all_identifiers = off SET standard_conforming_strings = on"
         " SET lock_timeout = " +
-        std::to_string(ddl_wait_ms_max);
+        std::to_string(ddl_queue_ms_max);
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
     struct Function {
@@ -408,7 +447,10 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
          told_body},
         {"ddl_place(tag text, ends boolean)", "RETURNS int" + code, place_body},
         {"ddl_nameless()", "RETURNS oid[] STABLE" + query, ddl_nameless_body},
-        {"ddl_publication()", "RETURNS text" + code, ddl_publication_body},
+        {"ddl_publication(tried text[])", "RETURNS text" + code, ddl_publication_body},
+        {"ddl_publish(name text, ends timestamptz, patient boolean)",
+         "RETURNS void" + code,
+         ddl_publish_body},
         {"ddl_let_go(relation oid, publication text, why text, ends timestamptz, patient boolean)",
          "RETURNS void" + code,
          ddl_let_go_body},
@@ -423,6 +465,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, ddl_obstacle_body},
         {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, ddl_show_body},
         {"ddl_touched()", "RETURNS oid[]" + query, touched_body},
+        {"ddl_steady(tag text, tables oid[])", "RETURNS oid[]" + code, steady_body},
         {"ddl_refusal(tag text, nested boolean, lent boolean)",
          "RETURNS text" + query,
          refusal_body},

@@ -22,9 +22,11 @@ inline constexpr int ddl_text_max = 1 << 20;
 // passes at once and is not carried: the stream stops there, with what the operator can do.
 inline constexpr long long ddl_rewrite_bytes_max = 16LL << 20;
 
-// So long the capture waits, at one event, for locks that others have; then the command passes, and
-// what it made of the tables is left to the operator.
-inline constexpr int ddl_wait_ms_max = 1000;
+// So long the capture asks again, at one event, for locks that others have; then the command
+// passes, and what it made of the tables is left to the operator. It stands in a queue only for
+// what nobody keeps (the end of a catalog's file, say), so long at most, and is tried so often
+// where it met more.
+inline constexpr int ddl_wait_ms_max = 1000, ddl_queue_ms_max = 300, ddl_attempts_max = 3;
 // Classes of advisory locks, shared and until the end of the transaction: on the number of a table
 // with values that a command has computed, and on the number of its file once they are written.
 inline constexpr int ddl_rewritten_lock = 1399154533, ddl_shown_lock = 1399154534;

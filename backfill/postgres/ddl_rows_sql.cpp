@@ -15,18 +15,47 @@ const char* const ddl_nameless_body = R"sql(
     AND EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
                 WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)))sql";
 
-// A publication that is locked by no other transaction: from 15 on adding a table to one locks it
-// until the end, and applications that make tables would wait for each other. Who has its row here
-// has it; advisory locks would be anybody's.
+// A publication that is locked by no other transaction, and none of those: from 15 on adding a
+// table to one locks it until the end, and applications that make tables would wait for each other.
+// Who has its row here has it, and nothing of ours locks a publication without; advisory locks
+// would be anybody's. NULL where there is none.
 const char* const ddl_publication_body = R"sql(
 DECLARE found text;
 BEGIN
   SELECT p.name INTO found FROM segue.ddl_publication p
+  WHERE p.number >= 0 AND p.name <> ALL (tried)
   ORDER BY (p.number + pg_backend_pid()) % %COUNT% LIMIT 1 FOR UPDATE SKIP LOCKED;
-  IF found IS NULL THEN
-    RAISE EXCEPTION 'too many transactions make tables at once' USING ERRCODE = '53400';
-  END IF;
   RETURN found;
+END)sql";
+
+// Who is not patient stands in no queue of others meanwhile: whoever waits in a circle with an
+// application's transaction may fail it. So what is locked is asked for again.
+const char* const ddl_publish_body = R"sql(
+DECLARE
+  found text; tried text[] := '{}';
+BEGIN
+  LOOP
+    BEGIN
+      IF NOT patient THEN EXECUTE 'LOCK TABLE ONLY ' || name || ' IN SHARE UPDATE EXCLUSIVE MODE NOWAIT'; END IF;
+      found := segue.ddl_publication(tried);
+      IF found IS NOT NULL THEN
+        EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', found) || name;
+        RETURN;
+      END IF;
+    EXCEPTION WHEN lock_not_available THEN
+      IF patient THEN RAISE; END IF;
+      IF clock_timestamp() >= ends THEN
+        RAISE EXCEPTION 'others have locked % all the time', name USING ERRCODE = 'lock_not_available';
+      END IF;
+    END;
+    IF found IS NULL AND clock_timestamp() >= ends THEN
+      RAISE EXCEPTION 'too many transactions make tables at once' USING ERRCODE = '53400';
+    END IF;
+    -- Somebody else's, who has not taken its row.
+    tried := CASE WHEN found IS NULL THEN '{}' ELSE tried || found END;
+    found := NULL;
+    PERFORM pg_sleep(0.01);
+  END LOOP;
 END)sql";
 
 // Tables that rows are to be moved of: published, and with a name for each row. Returns those that
@@ -52,9 +81,6 @@ BEGIN
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
   LOOP
-    IF NOT patient THEN
-      PERFORM set_config('lock_timeout', greatest(1, extract(epoch FROM ends - clock_timestamp()) * 1000)::int::text, true);
-    END IF;
     why := CASE WHEN made.virtual THEN 'a column of it is generated when it is read, and the server changes no such row where all'
       ' columns name it' END;
     IF why IS NULL AND made.nameless THEN
@@ -72,7 +98,7 @@ BEGIN
     IF why IS NOT NULL THEN
       PERFORM segue.ddl_let_go(made.oid, made.publication, why, ends, patient);
     ELSIF made.publication IS NULL THEN
-      EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', segue.ddl_publication()) || made.name;
+      PERFORM segue.ddl_publish(made.name, ends, patient);
       fresh := fresh || made.oid;
     END IF;
   END LOOP;
@@ -83,24 +109,32 @@ END)sql";
 // Not even its publication may be had in time.
 const char* const ddl_let_go_body = R"sql(
 DECLARE
-  name text; mend text; schema_of text; name_of text; is_virtual boolean;
+  name text; mend text; drops text; schema_of text; name_of text; is_virtual boolean;
 BEGIN
   SELECT format('%I.%I', n.nspname, c.relname), n.nspname, c.relname,
       EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped)
     INTO name, schema_of, name_of, is_virtual
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation;
   mend := CASE WHEN is_virtual THEN ' ADD PRIMARY KEY (...)' ELSE ' REPLICA IDENTITY FULL' END;
-  IF publication IS NOT NULL THEN
+  drops := CASE WHEN publication IS NOT NULL THEN format('ALTER PUBLICATION %I DROP TABLE ONLY ', publication) || name END;
+  WHILE drops IS NOT NULL LOOP
     BEGIN
       IF NOT patient THEN
-        PERFORM set_config('lock_timeout', greatest(1, extract(epoch FROM ends - clock_timestamp()) * 1000)::int::text, true);
+        PERFORM FROM segue.ddl_publication p WHERE p.name = ddl_let_go.publication FOR UPDATE SKIP LOCKED;
+        IF NOT FOUND THEN RAISE lock_not_available; END IF;
+        EXECUTE 'LOCK TABLE ONLY ' || name || ' IN SHARE UPDATE EXCLUSIVE MODE NOWAIT';
       END IF;
-      EXECUTE format('ALTER PUBLICATION %I DROP TABLE ONLY ', publication) || name;
+      EXECUTE drops;
+      EXIT;
     EXCEPTION WHEN lock_not_available THEN
       IF patient THEN RAISE; END IF;
-      why := why || '; its publication was locked, too, so until it is mended the server refuses to change its rows';
     END;
-  END IF;
+    IF clock_timestamp() >= ends THEN
+      why := why || '; its publication was locked, too, so until it is mended the server refuses to change its rows';
+      EXIT;
+    END IF;
+    PERFORM pg_sleep(0.01);
+  END LOOP;
   IF patient THEN RETURN; END IF;
   PERFORM segue.ddl_record('ALTER TABLE', ARRAY['role', session_user::text], ARRAY['table ' || name], ARRAY[schema_of],
     ARRAY[name_of], 1, why || ', so it is not followed from here on. On this side: ALTER TABLE ' || name || mend

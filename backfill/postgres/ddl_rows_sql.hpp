@@ -10,6 +10,7 @@ extern const char* const ddl_nameless_condition;
 // Bodies of the functions of these names.
 extern const char* const ddl_nameless_body;
 extern const char* const ddl_publication_body;
+extern const char* const ddl_publish_body;
 extern const char* const ddl_adopt_body;
 extern const char* const ddl_let_go_body;
 extern const char* const ddl_rewritten_body;
