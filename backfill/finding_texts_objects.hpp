@@ -88,6 +88,12 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "The table inherits, or is inherited from, without partitioning.",
      "Each is moved by itself, with its own rows.",
      "Nothing."},
+    {"partition_end",
+     "The last range of a table that is partitioned by time ends soon, and there is no default "
+     "partition.",
+     "Rows behind it are refused with an error by whichever server has the authority. Whatever "
+     "makes the next partitions must do so during the move, which is DDL.",
+     "Make the partitions for the time that the move takes, and a reserve, before `start`."},
     {"tablespace",
      "Tables or indexes are in a tablespace of their own.",
      "Where a server keeps what is its own affair: on the target everything is made in the "

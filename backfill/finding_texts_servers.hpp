@@ -22,6 +22,17 @@ inline constexpr auto finding_texts_servers = std::to_array<FindingText>({
      "The server is newer than the versions that this Segue was tested with.",
      "Its catalog or its protocol may have changed in ways that Segue does not know.",
      "Use a newer Segue, or rehearse the whole move with a copy of the data first."},
+    {"function_gone",
+     "A function or view calls a built-in function that the target's version does not have.",
+     "A function's body is looked at when it runs: it is carried, and fails after the cutover. A "
+     "view's is looked at by `start`.",
+     "Change it to what the release notes name, in a way that both versions understand, before the "
+     "cutover."},
+    {"reserved_word",
+     "A name of the schema is a reserved word in the target's version.",
+     "It is carried, but statements that name it without quotation marks are syntax errors there.",
+     "Quote it in the application's statements and functions, which both versions understand, or "
+     "rename it."},
     {"version_order",
      "The target's major version is older than the source's.",
      "An older server may not understand the source's schema, settings or functions.",

@@ -29,8 +29,8 @@ class EndLog {
 public:
     using Time = std::chrono::steady_clock::time_point;
 
-    // By pid and side of the server's process. What its client did itself is told at level debug only
-    // and not counted: some applications never say Terminate.
+    // By pid and side of the server's process. What its client did itself is told at level debug
+    // only and not counted: some applications never say Terminate.
     void tell(EndCause cause, std::int32_t pid, Side side, Time now);
 
 private:

@@ -20,6 +20,7 @@
 #include "backfill/postgres/preflight_settings.hpp"
 #include "backfill/postgres/preflight_target.hpp"
 #include "backfill/postgres/preflight_types.hpp"
+#include "backfill/postgres/preflight_versions.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -289,6 +290,7 @@ Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) 
         check_excluded(settings, *source, *target, findings);
         check_pair(settings, *source, *target, findings);
         check_types(*source, *target, findings);
+        check_versions(*source, *target, findings);
         const auto from = measure_distance(Side::source, *source, findings);
         const auto to = measure_distance(Side::target, *target, findings);
         if (from && to) check_clocks(*from, *to, findings);

@@ -117,6 +117,18 @@ constexpr std::array rules = {
         SELECT m.label, format('it inherits from %s: each of the two is moved with its own rows', string_agg(p.oid::regclass::text, ', ')), ''
         FROM moved m JOIN pg_inherits h ON h.inhrelid = m.oid JOIN pg_class p ON p.oid = h.inhparent AND p.relkind = 'r'
         GROUP BY m.label ORDER BY 1)sql"},
+    // Those that ended in the past are no longer in use.
+    Rule{Where::source, warn, "partition_end", R"sql(
+        SELECT label, format('its last partition ends at %s', max(upto)),
+               format('CREATE TABLE ... PARTITION OF %s FOR VALUES FROM (%L) TO (...);', oid::regclass, max(upto))
+        FROM (SELECT c.oid, n.nspname || '.' || c.relname AS label,
+                     substring(pg_get_expr(p.relpartbound, p.oid) FROM 'TO \(''([^'']*)''')::timestamptz AS upto
+              FROM pg_partitioned_table k JOIN pg_class c ON c.oid = k.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.partattrs[0] AND a.atttypid IN (1082, 1114, 1184)
+              JOIN pg_inherits h ON h.inhparent = c.oid JOIN pg_class p ON p.oid = h.inhrelid
+              WHERE k.partstrat = 'r' AND k.partnatts = 1 AND k.partdefid = 0) partitions
+        GROUP BY oid, label HAVING bool_and(upto IS NOT NULL) AND max(upto) BETWEEN now() AND now() + interval '14 days'
+        ORDER BY 1)sql"},
     Rule{Where::source, fail, "invalid_index", R"sql(
         SELECT m.label, format('index %s is INVALID: it is not carried, and then the schemas differ', x.relname),
                format('REINDEX INDEX CONCURRENTLY %s;  -- or DROP INDEX %1$s;', i.indexrelid::regclass)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backfill/change_steps.hpp"
+#include "backfill/postgres/preflight_versions.hpp"
 #include "backfill/preflight.hpp"
 #include "tests/backfill/databases.hpp"
 
@@ -147,6 +148,76 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
                   {information, "session_state", "source: function public.last()"},
                   {information, "event_trigger", "source: event trigger audit"},
                   {information, "other_consumers", "source: publication theirs"}});
+}
+
+// On the source only, as one that the target's version has no more.
+TEST(PreflightObjects, WarnsOfBuiltInFunctionsThatTheTargetDoesNotHave) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        SET allow_system_table_mods = on;
+        CREATE FUNCTION pg_catalog.old_way(int) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        RESET allow_system_table_mods;
+        CREATE FUNCTION calls() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN Old_Way (2); END';
+        CREATE FUNCTION names() RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN 'old_way' || very_old_way(1); END$$;
+        CREATE VIEW asks AS SELECT old_way(3) AS a)sql");
+    expect_found(settings_of(databases),
+                 {{warn, "function_gone", "source: function public.calls()"},
+                  {warn, "function_gone", "source: view public.asks"}});
+    const auto findings = postgres_preflight(settings_of(databases));
+    ASSERT_TRUE(findings);
+    EXPECT_EQ(std::count_if(findings->begin(),
+                            findings->end(),
+                            [](const Finding& f) { return f.code == "function_gone"; }),
+              2)
+        << shown(*findings);
+}
+
+TEST(PreflightObjects, WarnsOfPartitionsByTimeThatEndSoon) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        DO $$
+        DECLARE name text; kind text; soon text; far text;
+        BEGIN
+            FOREACH kind IN ARRAY ARRAY['date', 'timestamp', 'timestamptz'] LOOP
+                FOREACH name IN ARRAY ARRAY['ending', 'lasting', 'open', 'past', 'caught'] LOOP
+                    EXECUTE format('CREATE TABLE %I (at %s, PRIMARY KEY (at)) PARTITION BY RANGE (at)', name || '_' || kind, kind);
+                    EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)', name || '_' || kind || '_1',
+                                   name || '_' || kind, '2001-01-01', current_date - 3);
+                    IF name <> 'past' THEN
+                        EXECUTE format('CREATE TABLE %I PARTITION OF %I FOR VALUES FROM (%L) TO (%s)', name || '_' || kind || '_2',
+                                       name || '_' || kind, current_date - 3,
+                                       CASE name WHEN 'open' THEN 'MAXVALUE'
+                                       WHEN 'lasting' THEN quote_literal(current_date + 60) ELSE quote_literal(current_date + 5) END);
+                    END IF;
+                END LOOP;
+                EXECUTE format('CREATE TABLE %I PARTITION OF %I DEFAULT', 'caught_' || kind || '_3', 'caught_' || kind);
+            END LOOP;
+        END $$)sql");
+    const auto findings = postgres_preflight(settings_of(databases));
+    ASSERT_TRUE(findings);
+    std::vector<std::string> found;
+    for (const Finding& finding : *findings) {
+        if (finding.code == "partition_end") found.push_back(finding.object);
+    }
+    EXPECT_EQ(found,
+              (std::vector<std::string>{"source: public.ending_date",
+                                        "source: public.ending_timestamp",
+                                        "source: public.ending_timestamptz"}));
+}
+
+TEST(PreflightObjects, KnowsWhichNamesTheTargetsVersionReserves) {
+    using postgres::Keywords;
+    const Keywords before{{"a", 'U'}, {"b", 'C'}, {"c", 'T'}, {"d", 'R'}, {"e", 'C'}};
+    const Keywords after{
+        {"a", 'R'}, {"b", 'T'}, {"c", 'R'}, {"d", 'R'}, {"e", 'C'}, {"f", 'C'}, {"g", 'T'}};
+    const auto lost = postgres::lost_names(before, after);
+    EXPECT_EQ(lost.of_columns, (std::vector<std::string>{"a", "b", "g"}));
+    EXPECT_EQ(lost.of_functions, (std::vector<std::string>{"a", "c", "f"}));
+    const auto none = postgres::lost_names(after, before);
+    EXPECT_TRUE(none.of_columns.empty());
+    EXPECT_EQ(none.of_functions, (std::vector<std::string>{"b"}));
 }
 
 TEST(PreflightObjects, NamesAnIndexWhoseBuildingFailed) {

@@ -275,6 +275,24 @@ TEST(VersionOrder, CheckRefusesAnOlderTarget) {
               "0");
 }
 
+TEST(VersionOrder, CheckTellsWhatStatementsMeetInTheTargetsVersion) {
+    SEGUE_NEEDS_POSTGRES();
+    const std::string missing = missing_for_pair(14, 17);
+    if (!missing.empty()) GTEST_SKIP() << missing;
+    Migration move{options_for({14, 17})};
+    move.source().run(
+        "CREATE TABLE audit (i int PRIMARY KEY, system_user text);"
+        "CREATE FUNCTION json_value(int) RETURNS int LANGUAGE sql AS 'SELECT 1';"
+        "CREATE FUNCTION busy() RETURNS bool LANGUAGE plpgsql AS 'BEGIN RETURN pg_is_in_backup(); "
+        "END'",
+        "shop");
+    const CommandResult checked = move.segue().verb({"check"});
+    for (const char* wanted : {"public.audit.system_user",
+                               "function public.json_value(integer)",
+                               "pg_is_in_backup, which the target's version does not have"})
+        EXPECT_NE(checked.out.find(wanted), std::string::npos) << wanted << "\n" << checked.out;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Pairs, Versions, testing::ValuesIn(chosen_pairs()), [](const auto& chosen) {
         return std::to_string(chosen.param.source) + "To" + std::to_string(chosen.param.target);
