@@ -3,6 +3,7 @@
 // it and nothing depends on it. Details never hold SQL text, values or credentials.
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,11 +18,17 @@ struct Event {
     std::string kind, detail;
 };
 
+// Kept of each kind on each side; older ones are deleted, some hundreds at a time. Changes of
+// authority that were made are counted apart, so that no crowd of other events pushes them out.
+inline constexpr std::size_t events_kept_max = 2000;
+
 class EventLog {
 public:
     virtual ~EventLog() = default;
 
-    // Blocking, from one thread. Connects when needed. Fails where schema segue is absent.
+    // Blocking, from one thread. Connects when needed. Fails where schema segue is absent. Now and
+    // then it deletes what is too much of that kind, and of no other: what is kept under other
+    // kinds in the same table is not ours to forget.
     virtual Status append(Side side, const std::string& kind, const std::string& detail) = 0;
     // The last `count` on that side, oldest first; none where schema segue is absent. The same
     // thread.

@@ -1,5 +1,6 @@
 #include "backfill/event_log.hpp"
 
+#include <map>
 #include <optional>
 #include <utility>
 
@@ -8,6 +9,22 @@
 namespace segue::backfill {
 
 namespace {
+
+// To find what is too old is a walk through the newest, so it is done once for so many events.
+constexpr std::size_t events_between_looks = 100;
+// What an earlier build has left goes little by little.
+constexpr std::size_t events_deleted_max = 10'000;
+
+// $1: the kind. $2: how many are kept, of those that have changed the authority, or ended the move,
+// and of the others. $3: how many may go at once.
+constexpr const char* delete_old =
+    "WITH told AS NOT MATERIALIZED (SELECT id, detail ~"
+    " '^((cutover|rollback|finish)(,.*)?: done|a change of authority was)' AS lasts"
+    " FROM segue.event WHERE kind = $1)"
+    " DELETE FROM segue.event WHERE id IN (SELECT old.id FROM (VALUES (true), (false)) of (lasts)"
+    " CROSS JOIN LATERAL (SELECT id FROM told WHERE told.lasts = of.lasts AND id < (SELECT id FROM"
+    " told WHERE told.lasts = of.lasts ORDER BY id DESC OFFSET $2::bigint - 1 LIMIT 1)"
+    " ORDER BY id LIMIT $3::bigint) old)";
 
 class PostgresEventLog : public EventLog {
 public:
@@ -21,6 +38,14 @@ public:
                             ->execute("INSERT INTO segue.event (kind, detail) VALUES ($1, $2)",
                                       postgres::Parameters{kind, detail});
         if (!inserted) return inserted.error();
+        if (appended_[index(side)][kind]++ % events_between_looks == 0) {
+            // Where it fails it is tried again, with one of the next.
+            (void)(*connection)
+                ->execute(
+                    delete_old,
+                    postgres::Parameters{
+                        kind, std::to_string(events_kept_max), std::to_string(events_deleted_max)});
+        }
         return Done{};
     }
 
@@ -65,6 +90,7 @@ private:
 
     std::string urls_[2];
     std::optional<postgres::Connection> connections_[2];
+    std::map<std::string, std::size_t> appended_[2];  // By kind, of which there are few.
 };
 
 }  // namespace

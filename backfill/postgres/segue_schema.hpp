@@ -64,7 +64,7 @@ INSERT INTO segue.ticket DEFAULT VALUES ON CONFLICT DO NOTHING;
 -- What `finish` puts back: (kind, object, previous value).
 CREATE TABLE IF NOT EXISTS segue.saved (
     kind text NOT NULL, object text NOT NULL, previous text NOT NULL, PRIMARY KEY (kind, object));
--- Every change of state: who, what, why.
+-- Every change of state: who, what, why; bounded (event_log.hpp).
 CREATE TABLE IF NOT EXISTS segue.event (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT now(),
     kind text NOT NULL, detail text NOT NULL);
