@@ -30,7 +30,9 @@ public:
     virtual Result<std::optional<StoredPlan>> read(Side side) = 0;
     // Durable when it returns. Replaces what `plan.writer` has written itself, or what this store
     // has read or written there last, and never anything else: then somebody else has written
-    // meanwhile (Errc::refused) and is to be read. Any other Error: it may be there, or not.
+    // meanwhile (Errc::refused) and is to be read. Errc::closed where that side's migration is
+    // finished: nothing is written, and nothing is made to write into. Any other Error: it may be
+    // there, or not.
     virtual Status write(Side side, const StoredPlan& plan) = 0;
 };
 

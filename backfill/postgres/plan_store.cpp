@@ -19,14 +19,26 @@ constexpr std::chrono::seconds answer_max{8};
 constexpr const char* table_query =
     "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = found AND attname = 'writer')"
     " FROM to_regclass('segue.autopilot') found WHERE found IS NOT NULL";
+// `finish` writes its tombstone before it drops the table. Whoever sees no tombstone here keeps it
+// from being written until the table is there, which is then dropped; who is later makes none.
 constexpr const char* table_ddl =
-    "CREATE TABLE IF NOT EXISTS segue.autopilot ("
+    "DO $$ BEGIN PERFORM FROM segue.control WHERE phase <> 'finished' FOR SHARE;"
+    " IF NOT FOUND THEN RETURN; END IF;"
+    " CREATE TABLE IF NOT EXISTS segue.autopilot ("
     " only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),"
     " revision bigint NOT NULL, plan text NOT NULL, state text NOT NULL,"
-    " changed_at timestamptz NOT NULL DEFAULT now(), writer text NOT NULL DEFAULT '')";
+    " changed_at timestamptz NOT NULL DEFAULT now(), writer text NOT NULL DEFAULT ''); END $$";
 // An earlier build has made it.
 constexpr const char* column_ddl =
-    "ALTER TABLE segue.autopilot ADD COLUMN IF NOT EXISTS writer text NOT NULL DEFAULT ''";
+    "ALTER TABLE IF EXISTS segue.autopilot ADD COLUMN IF NOT EXISTS writer text NOT NULL DEFAULT "
+    "''";
+constexpr const char* undefined_table = "42P01";
+
+Error finished(Side side) {
+    return {Errc::closed,
+            "the migration is finished, and the " + std::string{name(side)} +
+                " keeps no plan any more"};
+}
 
 class PostgresPlanStore : public PlanStore {
 public:
@@ -65,6 +77,7 @@ public:
              plan.state,
              plan.writer,
              std::to_string(seen_[index(side)])});
+        if (!written && written.error().sqlstate == undefined_table) return finished(side);
         if (!written) return written.error();
         if (written->size() == 0) {
             return Error{Errc::refused,

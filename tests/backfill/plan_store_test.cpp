@@ -4,11 +4,19 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "backfill/postgres/segue_schema.hpp"
 #include "tests/backfill/databases.hpp"
+#include "tests/support/process.hpp"
+#include "tests/support/sql.hpp"
 
 namespace segue::backfill {
 namespace {
+
+using namespace std::chrono_literals;
+using test::eventually;
+using test::Sql;
 
 class PlanStoreTest : public ::testing::Test {
 protected:
@@ -16,8 +24,13 @@ protected:
         SEGUE_NEEDS_POSTGRES();
         databases = std::make_unique<test::Databases>();
         for (const Side side : {Side::source, Side::target})
-            databases->run(side, postgres::segue_schema_ddl);
+            databases->run(side, std::string{postgres::segue_schema_ddl} + control_row(side));
         ours = store();
+    }
+    static std::string control_row(Side side) {
+        return "INSERT INTO segue.control VALUES (true, 'segue', 'id', '" +
+               std::string{name(side)} +
+               "', 0, 'source', 'steady', 0, '0/0', 'consistent', false, 'async', 0, 0, '', 1)";
     }
     std::unique_ptr<PlanStore> store() const {
         return make_postgres_plan_store(databases->url(Side::source), databases->url(Side::target));
@@ -81,6 +94,50 @@ TEST_F(PlanStoreTest, GoesOnWithWhatAnEarlierBuildHasWritten) {
     EXPECT_EQ(read(*ours, Side::source), (StoredPlan{7, "old", "state", ""}));
     EXPECT_TRUE(ours->write(Side::source, plan(8, "us")));
     EXPECT_EQ(read(*ours, Side::source), plan(8, "us"));
+}
+
+// What is asked for while `finish` runs must leave nothing behind.
+TEST_F(PlanStoreTest, KeepsNothingOfAMigrationThatIsFinished) {
+    const auto expect_refused = [](const Status& written) {
+        ASSERT_FALSE(written);
+        EXPECT_EQ(written.error().code, Errc::closed);
+        EXPECT_EQ(written.error().detail,
+                  "the migration is finished, and the source keeps no plan any more");
+    };
+    const auto there = [&] {
+        return databases->value(Side::source, "SELECT to_regclass('segue.autopilot') IS NOT NULL");
+    };
+    ASSERT_TRUE(ours->write(Side::source, plan(1, "us")));
+    Sql finish{databases->url(Side::source)};
+    finish.query(
+        "BEGIN; UPDATE segue.control SET phase = 'finished';"
+        "DROP TABLE segue.autopilot; COMMIT");
+    {
+        SCOPED_TRACE("it was there");
+        expect_refused(ours->write(Side::source, plan(2, "us")));
+        EXPECT_EQ(there(), "f");
+    }
+    {
+        SCOPED_TRACE("the tombstone is being written");
+        databases->run(Side::source, "UPDATE segue.control SET phase = 'steady'");
+        finish.query("BEGIN; UPDATE segue.control SET phase = 'finished'");
+        Status written = Done{};
+        constexpr const char* gave_up_waiting = "55P03";
+        std::thread writer{[&] {
+            do {
+                written = store()->write(Side::source, plan(2, "us"));
+            } while (!written && written.error().sqlstate == gave_up_waiting);
+        }};
+        EXPECT_TRUE(eventually(60s, [&] {
+            return databases->value(Side::source,
+                                    "SELECT count(*) FROM pg_stat_activity WHERE application_name "
+                                    "= 'segue auto' AND wait_event_type = 'Lock'") == "1";
+        }));
+        finish.query("COMMIT");
+        writer.join();
+        expect_refused(written);
+        EXPECT_EQ(there(), "f");
+    }
 }
 
 TEST_F(PlanStoreTest, FindsItsWayBackAfterAConnectionIsLost) {
