@@ -1,6 +1,8 @@
 #pragma once
 // Two real servers shared by the tests of one binary, and a new pair of databases for each test.
 
+#include <gtest/gtest.h>
+
 #include <string>
 
 #include "backfill/postgres/connection.hpp"
@@ -23,7 +25,11 @@ public:
                     const std::string& password = "postgres") const;
     const std::string& database() const { return database_; }
     // As superuser; a test failure when it fails.
-    Answer run(Side side, const std::string& sql) const { return server(side).run(sql, database_); }
+    Answer run(Side side, const std::string& sql) const {
+        Answer answer = server(side).run(sql, database_);
+        EXPECT_TRUE(answer.ok) << answer.message << " of " << sql;
+        return answer;
+    }
     std::string value(Side side, const std::string& sql) const {
         return server(side).value(sql, database_);
     }
