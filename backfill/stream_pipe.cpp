@@ -250,6 +250,10 @@ Result<StreamPipe::Opened> StreamPipe::open_chunk(const TableName& name, ChunkRa
     if (failure_) return *failure_;
     TableInCopy* const table = dispatcher_.table(name);
     if (!table) return gone();
+    // The stream may have brought the whole table meanwhile.
+    const auto holes = table->chunks.holes();
+    const auto still = [&](const ChunkRange& hole) { return hole.low == range.low; };
+    if (std::none_of(holes.begin(), holes.end(), still)) return gone();
     const auto number = dispatcher_.open_chunk(*table, std::move(range));
     if (!number) return number.error();
     return Opened{{name, *number}, dispatcher_.position(), table->barrier};

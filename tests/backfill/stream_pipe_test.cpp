@@ -35,6 +35,18 @@ TEST(StreamPipe, AHoldBeginsAtAnEdgeAndKeepsTheNextTransactionOut) {
     EXPECT_TRUE(feed(pipe, begin(20)));
 }
 
+// Between a look for holes and the opening of a chunk a table may become whole.
+TEST(StreamPipe, OpensNoChunkWhereThereIsNoHoleAnyMore) {
+    StreamPipe pipe{Dispatcher::Start{}};
+    const TableName name{"app", "t"};
+    pipe.set_up([&](Dispatcher& dispatcher) { return &dispatcher.add_table(name, {}, nullptr); });
+    ASSERT_EQ(pipe.holes(name).size(), 1u);
+    ASSERT_TRUE(pipe.open_chunk(name, {}));
+    const auto again = pipe.open_chunk(name, {});
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().code, Errc::refused);
+}
+
 TEST(StreamPipe, DrainedMeansThatEverythingDispatchedIsDurable) {
     StreamPipe pipe{Dispatcher::Start{}};
     ASSERT_TRUE(feed(pipe, begin(10)));
