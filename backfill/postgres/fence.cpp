@@ -290,7 +290,7 @@ Status Fence::remove(Deadline deadline) {
     });
     if (!armed) {
         Error error = armed.error();
-        if (met_a_lock(error))
+        if (error.code == Errc::timed_out)
             error.detail =
                 "a transaction that has created a table is open for long: " + error.detail;
         return error;

@@ -12,6 +12,8 @@ namespace {
 
 // How long before the deadline the server gives up by itself, so that its answer still reaches us.
 constexpr std::chrono::milliseconds server_margin{50};
+// By which its clock may be ahead of ours.
+constexpr std::chrono::milliseconds timer_slack{5};
 
 // False when the deadline came first. A broken socket is readable: libpq then tells.
 bool wait_readable(const Connection& connection, Deadline deadline) {
@@ -46,6 +48,10 @@ Result<Rows> collect(Connection& connection, Deadline deadline) {
     if (failure) {
         if (failure->code == Errc::server && met_a_lock(*failure)) {
             failure->code = Errc::timed_out;
+            // The time that was asked for is over: nobody has cancelled it for a lock's sake.
+            if (failure->sqlstate == query_canceled &&
+                std::chrono::steady_clock::now() >= deadline - server_margin - timer_slack)
+                failure->sqlstate.clear();
         }
         return *failure;
     }

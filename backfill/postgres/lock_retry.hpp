@@ -11,7 +11,8 @@ namespace segue::backfill::postgres {
 
 // What the server answers to lock_timeout, to a statement that was cancelled for somebody who
 // waits, and to one that waited in a circle: on a busy machine more than deadlock_timeout may pass
-// before lock_timeout is looked at.
+// before lock_timeout is looked at. A statement that has used up its time (Link) has no SQLSTATE:
+// whatever it waited for, it would do so again.
 inline constexpr const char* lock_not_available = "55P03";
 inline constexpr const char* query_canceled = "57014";
 inline constexpr const char* deadlock_detected = "40P01";
