@@ -32,8 +32,10 @@ std::vector<std::string> granted_relations(std::string_view statement) {
             found.back() += '.';
             joined = true;
         } else if (joined && (!word.empty() || text.starts_with('"'))) {
+            const std::string name = sql_name(text);
+            if (name.find('.') != std::string::npos) return {};  // Read as a schema's.
             if (found.empty()) found.emplace_back();
-            found.back() += sql_name(text);
+            found.back() += name;
             joined = false;
         } else {
             return {};
@@ -47,33 +49,83 @@ namespace {
 constexpr const char* left_out_kind = "ddl_left_out";
 constexpr const char* undefined_table = "42P01";
 
+// The schemas in which its session looked for what was named without one.
+std::vector<std::string> search_path_of(const DdlRecord& record) {
+    std::vector<std::string> schemas;
+    const auto setting =
+        std::find(record.settings.begin(), record.settings.end(), std::string{"search_path"});
+    if (setting == record.settings.end() || setting + 1 == record.settings.end()) return schemas;
+    const std::string_view path = *(setting + 1);
+    SqlScanner scanner{path};
+    while (!scanner.done()) {
+        const std::size_t from = scanner.at();
+        const SqlScanner::Piece piece = scanner.next();
+        const std::string_view text = path.substr(from, scanner.at() - from);
+        if (piece != SqlScanner::Piece::word && !text.starts_with('"')) continue;
+        const std::string name = sql_name(text);
+        schemas.push_back(name == "$user" ? record.role : name);
+    }
+    return schemas;
+}
+
 class LeftOut {
 public:
-    static Result<LeftOut> read(Connection& follower, const std::vector<std::string>& exclude) {
+    static Result<LeftOut> read(Connection& follower,
+                                const std::vector<std::string>& exclude,
+                                const DdlRecord& record) {
         const auto views = follower.execute("SELECT object FROM segue.saved WHERE kind = $1",
                                             {std::string{left_out_kind}});
         if (!views) return views.error();
         LeftOut result;
         result.names_ = exclude;
         for (int row = 0; row < views->size(); ++row) result.names_.push_back(views->text(row, 0));
+        result.path_ = search_path_of(record);
         return result;
     }
 
     // `name` may be without its schema.
-    bool has(const std::string& name) const {
-        return std::any_of(names_.begin(), names_.end(), [&](const std::string& known) {
-            return known == name || known.ends_with("." + name) || is_sequence_of(known, name);
-        });
+    Result<bool> has(Connection& follower, const std::string& name) const {
+        if (name.find('.') != std::string::npos) return has_qualified(follower, name);
+        for (const std::string& schema : path_) {
+            auto found = has_qualified(follower, schema + "." + name);
+            if (!found || *found) return found;
+        }
+        return false;
+    }
+
+    Result<bool> has_all(Connection& follower, const std::vector<std::string>& names) const {
+        for (const std::string& name : names) {
+            auto found = has(follower, name);
+            if (!found || !*found) return found;
+        }
+        return !names.empty();
     }
 
 private:
-    // Those that the server makes for serial and identity columns.
-    static bool is_sequence_of(const std::string& table, const std::string& name) {
-        if (!name.ends_with("_seq")) return false;
-        const std::string plain = table.substr(table.find('.') + 1);
-        return name.starts_with(table + "_") || name.starts_with(plain + "_");
+    Result<bool> has_qualified(Connection& follower, const std::string& name) const {
+        for (const std::string& known : names_) {
+            if (known == name) return true;
+            // As the server calls those that it makes for serial and identity columns.
+            if (!name.starts_with(known + "_") || !name.ends_with("_seq")) continue;
+            const auto of_another = is_nearer_to_another(follower, known, name);
+            if (!of_another) return of_another.error();
+            if (!*of_another) return true;
+        }
+        return false;
     }
-    std::vector<std::string> names_;
+    // order_items_id_seq is not one of order's where there is a table order_items.
+    static Result<bool> is_nearer_to_another(Connection& follower,
+                                             const std::string& table,
+                                             const std::string& sequence) {
+        const auto rows = follower.execute(
+            "SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind"
+            " IN ('r', 'p') AND starts_with($2, n.nspname || '.' || c.relname || '_') AND"
+            " length(n.nspname || '.' || c.relname) > length($1) LIMIT 1",
+            {table, sequence});
+        if (!rows) return rows.error();
+        return rows->size() == 1;
+    }
+    std::vector<std::string> names_, path_;
 };
 
 // Of 'relation "app.t" does not exist'.
@@ -105,19 +157,18 @@ Result<bool> is_left_out(Connection& follower,
                          std::string_view statement,
                          const Error& error) {
     if (error.sqlstate != undefined_table || exclude.empty()) return false;
-    const auto left_out = LeftOut::read(follower, exclude);
+    const auto left_out = LeftOut::read(follower, exclude, record);
     if (!left_out) return left_out.error();
     if (record.tag == "GRANT" || record.tag == "REVOKE") {
-        const std::vector<std::string> names = granted_relations(statement);
-        return !names.empty() && std::all_of(names.begin(), names.end(), [&](const auto& name) {
-            return left_out->has(name);
-        });
+        return left_out->has_all(follower, granted_relations(statement));
     }
     const std::string view = view_of(record);
     if (view.empty()) return false;
     // Another one's, or its own before it got this name.
     const std::string missing = missing_relation(error.detail);
-    if (missing.empty() || !left_out->has(missing)) return false;
+    if (missing.empty()) return false;
+    auto known = left_out->has(follower, missing);
+    if (!known || !*known) return known;
     const auto noted =
         follower.execute("INSERT INTO segue.saved VALUES ($1, $2, '') ON CONFLICT DO NOTHING",
                          {std::string{left_out_kind}, view});
