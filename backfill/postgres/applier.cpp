@@ -245,6 +245,12 @@ bool Applier::is_copied(const SchemaChange& change) {
 // What others are told meanwhile; a transaction's changes count together.
 Status Applier::change_patiently_noted(const SchemaChange& change, bool copying) {
     const auto begun = std::chrono::steady_clock::now();
+    auto since = begun - schema_work_;
+    {
+        const std::lock_guard lock{shared_.mutex};
+        const auto& before = shared_.schema_work;
+        if (before && before->transaction == change.start) since = std::min(since, before->since);
+    }
     std::vector<std::string> tables;
     for (const auto& table : change.tables) tables.push_back(table.schema + "." + table.name);
     const std::string what = change.what + (tables.empty() ? "" : " of " + tables.front()) +
@@ -254,17 +260,20 @@ Status Applier::change_patiently_noted(const SchemaChange& change, bool copying)
         const std::lock_guard lock{shared_.mutex};
         shared_.schema_work = std::move(work);
     };
-    tell(SchemaWork{what, "", begun - schema_work_});
+    tell(SchemaWork{what, "", since, change.start});
     Status changed = change_patiently(
         *follower_,
         {},
         [&] { return try_to_change(change, copying); },
         [&] {
             shared_.copiers_make_way.store(copying);
-            tell(SchemaWork{what, who_holds_locks(*follower_, tables), begun - schema_work_});
+            tell(SchemaWork{what, who_holds_locks(*follower_, tables), since, change.start});
         });
     shared_.copiers_make_way.store(false);
-    tell(std::nullopt);
+    if (!changed && met_a_lock(changed.error()))
+        tell(SchemaWork{what, "it waits in a circle and begins anew", since, change.start});
+    else
+        tell(std::nullopt);
     schema_work_ += std::chrono::steady_clock::now() - begun;
     return changed;
 }

@@ -54,10 +54,13 @@ struct TableFigures {
     std::string stopped_because;
 };
 
-// A change of the schema that is being made on the follower.
+// A change of the schema that is being made on the follower. `transaction`: where it starts in the
+// stream. One that waits in a circle stays while it begins anew, with the moment when it began
+// first.
 struct SchemaWork {
     std::string what, waits_for;
     std::chrono::steady_clock::time_point since;
+    Position transaction;
 };
 
 enum class LeaseState {

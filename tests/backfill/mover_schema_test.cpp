@@ -42,5 +42,40 @@ TEST_F(MoverSchemaTest, ALockOnTheFollowerIsWaitedForAndTold) {
     expect_same();
 }
 
+// Each time that it begins anew it is still the same wait.
+TEST_F(MoverSchemaTest, AWaitInACircleIsToldWithItsFirstMoment) {
+    carry_ddl = true;
+    databases->run(
+        Side::source,
+        "CREATE TABLE public.a (id int PRIMARY KEY, v int);"
+        " CREATE TABLE public.b (id int PRIMARY KEY); INSERT INTO public.a VALUES (1, 1)");
+    prepare();
+    start();
+    wait_consistent();
+    const auto told = [&](const std::string& piece) {
+        return test::eventually(
+            60s, [&] { return mover->status().schema_work.find(piece) != std::string::npos; });
+    };
+    test::Sql reader{databases->url(Side::target)}, next{databases->url(Side::target)};
+    reader.query("SET deadlock_timeout = '1h'; BEGIN; SELECT count(*) FROM public.b");
+    databases->run(
+        Side::source,
+        "BEGIN; UPDATE public.a SET v = 2; ALTER TABLE public.b ADD COLUMN w int; COMMIT");
+    ASSERT_TRUE(told("pg_terminate_backend(" + reader.value("SELECT pg_backend_pid()")));
+    const auto since = mover->status().schema_work_since;
+    // Had when the transaction has given up what it did before.
+    reader.query("LOCK TABLE public.a IN ACCESS EXCLUSIVE MODE");
+    EXPECT_TRUE(told("waits in a circle"));
+    next.query("BEGIN; SELECT count(*) FROM public.b");
+    reader.query("COMMIT");
+    ASSERT_TRUE(told("pg_terminate_backend(" + next.value("SELECT pg_backend_pid()")));
+    EXPECT_EQ(mover->status().schema_work_since, since);
+    next.query("COMMIT");
+    catch_up();
+    EXPECT_EQ(mover->status().schema_work, "");
+    EXPECT_EQ(mover->status().runs_failed, 0u);
+    expect_same();
+}
+
 }  // namespace
 }  // namespace segue::backfill
