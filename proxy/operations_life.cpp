@@ -134,6 +134,9 @@ VerbResult Operations::begin_copying(ControlRecord record) {
             record.migration_id = (*earlier)->migration_id;
     }
     if (const Status prepared = parts_.change.steps.prepare(record); !prepared) {
+        // As a run that begins now would find it, so that finish can put back what is there.
+        const auto begun = read_record(parts_.change.steps.control(authority), authority);
+        if (begun && begun->migration_id == record.migration_id) publish(*begun);
         return VerbResult::refused(prepared.error().detail);
     }
     const auto written = read_record(parts_.change.steps.control(authority), authority);

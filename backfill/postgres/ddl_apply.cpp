@@ -283,10 +283,30 @@ Status note(Connection& follower,
     return Done{};
 }
 
+std::string as_segue(Connection& follower) {
+    const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
+    return " (as Segue's own role, after SET segue.mover = '" + (id ? id->text(0, 0) : "") + "')";
+}
+
+std::string named(Side stream, const DdlRecord& record) {
+    std::string objects;
+    for (const std::string& object : record.objects)
+        objects += (objects.empty() ? "" : ", ") + object;
+    return record.tag + " of " + objects + " by role " + record.role + " on the " +
+           std::string{name(stream)};
+}
+
+std::string handled(const std::string& here, const DdlRecord& record) {
+    return "INSERT INTO segue.ddl_handled VALUES ('" + here + "', " + record.id + ")";
+}
+
+}  // namespace
+
 // What else the follower needs: its own publication and identities, and a record of it.
-Status adopt(Connection& follower, Side stream, const DdlRecord& record, Position start) {
-    if (record.tag.starts_with("CREATE TABLE") || record.tag == "CREATE SCHEMA" ||
-        record.tag.starts_with("DROP ")) {
+Status DdlApplier::adopt(Connection& follower, const DdlRecord& record, Position start) {
+    if (rows_ == Rows::in_stream &&
+        (record.tag.starts_with("CREATE TABLE") || record.tag == "CREATE SCHEMA" ||
+         record.tag.starts_with("DROP "))) {
         const Status noted = note_copied(follower, record, start);
         if (!noted) return noted;
     }
@@ -311,44 +331,36 @@ Status adopt(Connection& follower, Side stream, const DdlRecord& record, Positio
     const auto armed =
         follower.execute("SELECT segue.ddl_arm($1::text[])", {text_array(plain_names(record))});
     if (!armed) return armed.error();
-    return note(follower, stream, record);
+    return note(follower, stream_, record);
 }
 
-std::string as_segue(Connection& follower) {
-    const auto id = follower.execute("SELECT current_setting('segue.mover', true)");
-    return " (as Segue's own role, after SET segue.mover = '" + (id ? id->text(0, 0) : "") + "')";
+const char* DdlApplier::then() const {
+    return rows_ == Rows::in_stream ? "everything goes on from here by itself"
+                                    : "run `segue start` again";
 }
 
-std::string named(Side stream, const DdlRecord& record) {
-    std::string objects;
-    for (const std::string& object : record.objects)
-        objects += (objects.empty() ? "" : ", ") + object;
-    return record.tag + " of " + objects + " by role " + record.role + " on the " +
-           std::string{name(stream)};
-}
-
-Error extension_differs(Connection& follower,
-                        Side stream,
-                        const DdlRecord& record,
-                        const std::string& remedy) {
-    const std::string there{name(other(stream))};
+Error DdlApplier::extension_differs(Connection& follower,
+                                    const DdlRecord& record,
+                                    const std::string& remedy) const {
+    const std::string here{name(stream_)}, there{name(other(stream_))};
     return Error{Errc::bad_value,
-                 named(stream, record) + " is left to you on the " + there + ". Run there" +
+                 named(stream_, record) + " is left to you on the " + there + ". Run there" +
                      as_segue(follower) + ": " + remedy +
-                     "; everything goes on from here by itself"};
+                     "; where it cannot be made the same, and" +
+                     " nothing that is moved needs it, " + handled(here, record) +
+                     " instead. Then " + then()};
 }
 
-Error stopped(Connection& follower, Side stream, const DdlRecord& record, const std::string& why) {
-    const std::string here{name(stream)}, there{name(other(stream))};
+Error DdlApplier::stopped(Connection& follower,
+                          const DdlRecord& record,
+                          const std::string& why) const {
+    const std::string here{name(stream_)}, there{name(other(stream_))};
     return Error{Errc::bad_value,
-                 named(stream, record) + " cannot be carried to the " + there + ": " + why +
+                 named(stream_, record) + " cannot be carried to the " + there + ": " + why +
                      ". Its text stands in segue.ddl of the " + here + ", id " + record.text_id +
-                     ". Make the same change on the " + there + as_segue(follower) +
-                     ", then INSERT INTO segue.ddl_handled VALUES ('" + here + "', " + record.id +
-                     ") there: everything goes on from here by itself"};
+                     ". Make the same change on the " + there + as_segue(follower) + ", then " +
+                     handled(here, record) + " there: " + then()};
 }
-
-}  // namespace
 
 // What its object tells the whole of stands beside its message's text (ddl_capture_sql.cpp).
 DdlApplier::Message* DdlApplier::message_of(const DdlRecord& record, Position start) {
@@ -356,6 +368,10 @@ DdlApplier::Message* DdlApplier::message_of(const DdlRecord& record, Position st
     std::unique_ptr<Message>& kept = own ? own_message_ : message_;
     if (!record.command.empty()) kept = std::make_unique<Message>(start, record.id, record.command);
     return kept && kept->start == start ? kept.get() : nullptr;
+}
+
+void DdlApplier::know_text(const SchemaChange& change) {
+    (void)message_of(read_ddl_record(change), change.start);
 }
 
 Status DdlApplier::apply(Connection& follower,
@@ -373,33 +389,30 @@ Status DdlApplier::apply(Connection& follower,
         const Status agrees = agrees_with(follower, record);
         if (!agrees) {
             return stopped(
-                follower, stream_, record, "it is marked as handled, but " + agrees.error().detail);
+                follower, record, "it is marked as handled, but " + agrees.error().detail);
         }
         if (const Status known = know_code(follower, stream_, record.code); !known) return known;
-        return adopt(follower, stream_, record, change.start);
+        return adopt(follower, record, change.start);
     }
     if (record.tag.ends_with(" EXTENSION") && record.refusal.empty()) {
         if (record.extensions.empty() && !record.tag.starts_with("DROP ")) {
             return stopped(follower,
-                           stream_,
                            record,
                            "an earlier build has captured it, without the extension's version");
         }
         const auto remedy = extension_remedy(follower, record);
         if (!remedy) return remedy.error();
-        return remedy->empty() ? adopt(follower, stream_, record, change.start)
-                               : Status{extension_differs(follower, stream_, record, *remedy)};
+        return remedy->empty() ? adopt(follower, record, change.start)
+                               : Status{extension_differs(follower, record, *remedy)};
     }
-    if (!record.refusal.empty()) return stopped(follower, stream_, record, record.refusal);
+    if (!record.refusal.empty()) return stopped(follower, record, record.refusal);
     if (const Status known = refuse_unknown_code(follower, stream_, record.code); !known) {
-        return known.error().code == Errc::refused
-                   ? stopped(follower, stream_, record, known.error().detail)
-                   : known;
+        return known.error().code == Errc::refused ? stopped(follower, record, known.error().detail)
+                                                   : known;
     }
     const bool renamed = renames(record, change, before);
-    if (copying && renamed) {
+    if (copying && renamed && rows_ == Rows::in_stream) {
         return stopped(follower,
-                       stream_,
                        record,
                        "a table was renamed before the copy was consistent; rename it back, or"
                        " finish and start anew");
@@ -409,10 +422,10 @@ Status DdlApplier::apply(Connection& follower,
     const auto statement = message == nullptr
                                ? std::nullopt
                                : message->text.statement_at(record.tag, record.place, why);
-    if (!statement) return stopped(follower, stream_, record, why);
+    if (!statement) return stopped(follower, record, why);
     const Command command{with_its_rows(record, std::string{*statement}, copying), {}, renamed};
     const Status carried = carry(follower, record, command, before);
-    if (carried) return adopt(follower, stream_, record, change.start);
+    if (carried) return adopt(follower, record, change.start);
     return after_failure(follower, record, change, {command.statement, copying}, carried.error());
 }
 
@@ -426,12 +439,12 @@ Status DdlApplier::after_failure(Connection& follower,
     if (auto undone = follower.execute(undo); !undone) return undone.error();
     const auto so = is_so_already(follower, record, error, tried.copying);
     if (!so) return so.error();
-    if (*so) return adopt(follower, stream_, record, change.start);
+    if (*so) return adopt(follower, record, change.start);
     const auto not_moved = is_left_out(follower, exclude_, record, tried.statement, error);
     if (!not_moved) return not_moved.error();
     if (*not_moved)
         return note(follower, stream_, record, ", left out: it is about what is not moved");
-    return stopped(follower, stream_, record, error.detail);
+    return stopped(follower, record, error.detail);
 }
 
 }  // namespace segue::backfill::postgres

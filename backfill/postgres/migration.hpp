@@ -13,6 +13,7 @@
 #include "backfill/control.hpp"
 #include "backfill/postgres/fence.hpp"
 #include "backfill/postgres/link.hpp"
+#include "backfill/postgres/schema.hpp"
 #include "protocol/result.hpp"
 
 namespace segue::backfill::postgres {
@@ -60,7 +61,16 @@ struct PublishedTable {
 };
 Status publish(Migration& migration, Side side, const std::vector<PublishedTable>& tables);
 
-// The slot on the source, created once, and the row of progress that the mover starts from.
-Status create_source_slot(Migration& migration);
+// The slot on the source, created once, and the row of progress that the mover starts from. Where
+// DDL is captured, what has committed below that position is carried before. A slot that nobody is
+// going to read is not left behind.
+Status create_source_slot(Migration& migration, bool captures_ddl);
+
+SchemaSettings schema_settings(const Migration& migration);
+
+// Chunks are loaded at different moments, so a unique value may stand in two rows until the stream
+// has caught up. Unique, exclusion and foreign key constraints of the empty tables that are used as
+// they are go away, and come back equal after the copy. Keys stay.
+Status drop_secondary_unique(Connection& source, Connection& target);
 
 }  // namespace segue::backfill::postgres

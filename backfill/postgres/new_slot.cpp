@@ -43,7 +43,7 @@ Result<Position> first_readable(Connection& owner, Deadline deadline) {
                      "transactions that began before the slot was ready are still open: end them "
                      "(pg_terminate_backend) and"
                      " repeat; pids:" +
-                         *open};
+                         *open + ". The oldest is " + oldest_of(owner, *open)};
     }
     const auto end = run("SELECT pg_current_wal_insert_lsn()");
     if (!end) return end.error();

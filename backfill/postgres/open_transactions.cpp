@@ -6,6 +6,12 @@
 
 namespace segue::backfill::postgres {
 
+namespace {
+
+constexpr std::chrono::seconds answer_max{5};
+
+}  // namespace
+
 Result<std::string> await_transactions(Connection& connection,
                                        std::vector<std::string> transactions,
                                        std::chrono::milliseconds pause,
@@ -42,6 +48,29 @@ Result<std::string> await_transactions(Connection& connection,
         std::this_thread::sleep_for(pause);
     }
     return std::string{};
+}
+
+std::string oldest_of(Connection& connection, const std::string& pids) {
+    const std::string some =
+        "a transaction" + (pids.empty() ? std::string{} : " (pids:" + pids + ")");
+    if (!usable(connection)) return some;
+    const auto rows = execute_before(connection,
+                                     R"sql(
+        SELECT since, told FROM (
+            SELECT a.xact_start AS since, format('the transaction of server process %s (%s, %s s;'
+                ' SELECT pg_terminate_backend(%s) ends it)', a.pid,
+                coalesce(nullif(a.application_name, ''), 'no application name'),
+                extract(epoch FROM clock_timestamp() - a.xact_start)::bigint, a.pid) AS told
+            FROM pg_stat_activity a WHERE a.pid::text = ANY (string_to_array($1, ' '))
+            UNION ALL
+            SELECT p.prepared, format('the prepared transaction %L (%s s; COMMIT PREPARED or ROLLBACK'
+                ' PREPARED ends it)', translate(p.gid, E'\n\r', '  '), extract(epoch FROM clock_timestamp() - p.prepared)::bigint)
+            FROM pg_prepared_xacts p
+            WHERE p.database = current_database() AND 'prepared' = ANY (string_to_array($1, ' '))) AS o
+        ORDER BY since LIMIT 1)sql",
+                                     Parameters{pids},
+                                     std::chrono::steady_clock::now() + answer_max);
+    return rows && rows->size() == 1 ? rows->text(0, 1) : some;
 }
 
 }  // namespace segue::backfill::postgres

@@ -19,4 +19,8 @@ Result<std::string> await_transactions(Connection& connection,
                                        std::chrono::milliseconds pause,
                                        Deadline deadline);
 
+// For the operator: the one among these that has been open longest (" 123 456 prepared"), who runs
+// it, since when, and what ends it.
+std::string oldest_of(Connection& connection, const std::string& pids);
+
 }  // namespace segue::backfill::postgres

@@ -3,8 +3,7 @@
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
-#include "backfill/postgres/ddl_capture.hpp"
-#include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/ddl_start.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/migration.hpp"
@@ -19,6 +18,10 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr std::size_t names_in_message_max = 10;
+// Where tables come and go all the time.
+constexpr int lists_of_tables_max = 20;
+constexpr const char* undefined_table = "42P01";
+constexpr const char* internal_error = "XX000";  // Of an object that is gone while it is described.
 
 std::string some_of(const std::vector<std::string>& names) {
     std::string text;
@@ -126,8 +129,17 @@ Status carry_full_identity(Migration& migration) {
         migration.link(Side::source)
             .run("SELECT object, previous FROM segue.saved WHERE kind = 'replica_identity'");
     if (!saved) return on_side(Side::source, saved.error());
+    std::vector<std::string> names;
+    for (int row = 0; row < saved->size(); ++row) names.push_back(saved->text(row, 0));
+    const auto missing = migration.link(Side::target)
+                             .run("SELECT o FROM unnest($1::text[]) o WHERE to_regclass(o) IS NULL",
+                                  Parameters{text_array(names)});
+    if (!missing) return on_side(Side::target, missing.error());
+    std::set<std::string> absent;  // Those that were made since, or have another name now.
+    for (int row = 0; row < missing->size(); ++row) absent.insert(missing->text(row, 0));
     TableStatements statements;
     for (int row = 0; row < saved->size(); ++row) {
+        if (absent.contains(saved->text(row, 0))) continue;
         statements.emplace_back(saved->text(row, 0),
                                 "INSERT INTO segue.saved VALUES ('replica_identity', " +
                                     quote_literal(saved->at(row, 0)) + ", " +
@@ -142,45 +154,9 @@ Status carry_full_identity(Migration& migration) {
     return Done{};
 }
 
-// Chunks are loaded at different moments, so a unique value may stand in two rows until the stream
-// has caught up. Unique, exclusion and foreign key constraints of the empty tables that are used as
-// they are go away, and come back equal after the copy. Keys stay.
-Status drop_secondary_unique(Connection& source, Connection& target) {
-    const auto names = source.execute(
-        std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql, {"{}"});
-    if (!names) return on_side(Side::source, names.error());
-    std::vector<std::string> shared;
-    for (int row = 0; row < names->size(); ++row) shared.push_back(names->text(row, 0));
-    for (const char* query : {R"sql(
-             SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, o.conname)
-             FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
-             JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = o.conindid
-             WHERE o.contype IN ('f', 'u', 'x') AND o.conparentid = 0
-               AND (o.contype = 'f' OR NOT i.indisreplident)
-               AND n.nspname || '.' || c.relname = ANY ($1::text[]) ORDER BY o.contype <> 'f')sql",
-                              R"sql(
-             SELECT format('DROP INDEX %I.%I', n.nspname, x.relname)
-             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
-             JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE i.indisunique AND NOT i.indisprimary AND NOT i.indisreplident AND NOT x.relispartition
-               AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = x.oid)
-               AND n.nspname || '.' || c.relname = ANY ($1::text[]))sql"}) {
-        const auto statements = target.execute(query, {text_array(shared)});
-        if (!statements) return on_side(Side::target, statements.error());
-        for (int row = 0; row < statements->size(); ++row) {
-            const auto dropped = target.execute(statements->text(row, 0));
-            if (!dropped) return on_side(Side::target, dropped.error());
-        }
-    }
-    return Done{};
-}
-
-// Once, before the first object is created: afterwards the tables there are this migration's.
+// Before the first object is created: afterwards the tables there are this migration's.
 Status check_target(Migration& migration) {
     Link& target = migration.link(Side::target);
-    const auto mark = target.run("SELECT 1 FROM segue.saved WHERE kind = 'target_checked'");
-    if (!mark) return on_side(Side::target, mark.error());
-    if (mark->size() == 1) return Done{};
     const auto from = migration.link(Side::source).connection();
     if (!from) return on_side(Side::source, from.error());
     const auto to = target.connection();
@@ -204,13 +180,11 @@ Status check_target(Migration& migration) {
     return Done{};
 }
 
-Status restore_tables(Migration& migration) {
-    const ServerSettings& settings = migration.settings();
-    return restore_pre_data({.source_url = settings.url[index(Side::source)],
-                             .target_url = settings.url[index(Side::target)],
-                             .exclude = settings.exclude,
-                             .pg_bin = settings.pg_bin,
-                             .migration_id = migration.id()});
+Status check_target_once(Migration& migration) {
+    const auto mark =
+        migration.link(Side::target).run("SELECT 1 FROM segue.saved WHERE kind = 'target_checked'");
+    if (!mark) return on_side(Side::target, mark.error());
+    return mark->size() == 1 ? Status{Done{}} : check_target(migration);
 }
 
 // The follower is fenced from the beginning: nobody can have written to tables that were just
@@ -246,30 +220,119 @@ Status synchronise_roles(Migration& migration) {
     return sync_roles(**from, **to);
 }
 
-// Before the slot, so that no command can be missed behind the copy's beginning.
-Status capture_ddl(Migration& migration) {
-    if (!migration.settings().carry_ddl) return Done{};
-    for (const Side side : {Side::source, Side::target}) {
-        const auto may = may_capture_ddl(migration.link(side));
-        if (!may) return on_side(side, may.error());
-        if (!*may) return Done{};  // Preflight has told what this costs.
+Status publish_tables(Migration& migration, Side side, const std::vector<Table>& tables) {
+    std::vector<PublishedTable> published;
+    for (const Table& table : tables) published.push_back({table.schema, table.name});
+    return publish(migration, side, published);
+}
+
+// Of the source's tables those that are on the target: the others have been made since the schema
+// was described, and are published there by the command that makes them.
+Status publish_on_target(Migration& migration) {
+    auto tables = moved_tables(migration);
+    if (!tables) return tables.error();
+    const auto connection = migration.link(Side::target).connection();
+    if (!connection) return on_side(Side::target, connection.error());
+    const auto there = read_tables(**connection, migration.settings().exclude);
+    if (!there) return on_side(Side::target, there.error());
+    std::set<std::pair<std::string, std::string>> names;
+    for (const Table& table : *there) names.emplace(table.schema, table.name);
+    std::erase_if(*tables, [&](const Table& table) {
+        return !names.contains({table.schema, table.name});
+    });
+    return publish_tables(migration, Side::target, *tables);
+}
+
+// Tables that are gone by then make a new list.
+Status publish_source(Migration& migration) {
+    for (int left = lists_of_tables_max - 1;; --left) {
+        const auto tables = moved_tables(migration);
+        Status done = tables ? give_full_identity(migration, *tables) : Status{tables.error()};
+        if (done) done = publish_tables(migration, Side::source, *tables);
+        const bool gone = !done && (done.error().sqlstate == undefined_table ||
+                                    done.error().sqlstate == internal_error);
+        if (!gone || left == 0) return done;
     }
-    const ServerSettings& settings = migration.settings();
+}
+
+// Nothing of the schema is described before every change of it is recorded.
+Status prepare_capturing(Migration& migration) {
+    // Twice: what is made between the first list of tables and the capture is in the second one.
+    if (const Status published = publish_source(migration); !published) return published;
+    if (const Status begun = begin_ddl_capture(migration); !begun) return begun;
+    if (const Status published = publish_source(migration); !published) return published;
+    const auto check = [&] { return check_target(migration); };
+    if (const Status described = describe_schema(migration, check); !described) return described;
+    if (const Status roles = synchronise_roles(migration); !roles) return roles;
+    const SchemaSettings settings = schema_settings(migration);
+    const Status restored = restore_pre_data(settings, Description::kept);
+    if (!restored) return restored;
+    // What a command has named since it names as the description does.
+    if (const Status keys = restore_key_indexes(settings); !keys) return keys;
+    if (const Status carried = carry_full_identity(migration); !carried) return carried;
+    if (const Status fenced = fence_target(migration); !fenced) return fenced;
+    if (const Status published = publish_on_target(migration); !published) return published;
+    if (const Status both = capture_ddl_on_target(migration); !both) return both;
+    return create_source_slot(migration, /*captures_ddl=*/true);
+}
+
+Status prepare_uncaptured(Migration& migration) {
+    if (const Status ended = end_ddl_capture(migration); !ended) return ended;
+    const auto tables = moved_tables(migration);
+    if (!tables) return tables.error();
+    if (const Status checked = check_target_once(migration); !checked) return checked;
+    if (const Status roles = synchronise_roles(migration); !roles) return roles;
+    if (const Status full = give_full_identity(migration, *tables); !full) return full;
+    const Status restored = restore_pre_data(schema_settings(migration), Description::taken_now);
+    if (!restored) return restored;
+    if (const Status carried = carry_full_identity(migration); !carried) return carried;
+    if (const Status fenced = fence_target(migration); !fenced) return fenced;
     for (const Side side : {Side::source, Side::target}) {
-        const Status installed = install_ddl_capture(
-            migration.link(side), {migration.id(), settings.migration, settings.exclude});
-        if (!installed) return on_side(side, installed.error());
+        if (const Status done = publish_tables(migration, side, *tables); !done) return done;
     }
-    const auto from = migration.link(Side::source).connection();
-    if (!from) return on_side(Side::source, from.error());
-    const auto to = migration.link(Side::target).connection();
-    if (!to) return on_side(Side::target, to.error());
-    const auto code = read_all_code(**from);
-    if (!code) return on_side(Side::source, code.error());
-    return know_code(**to, Side::source, *code);
+    return create_source_slot(migration, /*captures_ddl=*/false);
 }
 
 }  // namespace
+
+Status drop_secondary_unique(Connection& source, Connection& target) {
+    const auto names = source.execute(
+        std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql, {"{}"});
+    if (!names) return on_side(Side::source, names.error());
+    std::vector<std::string> shared;
+    for (int row = 0; row < names->size(); ++row) shared.push_back(names->text(row, 0));
+    for (const char* query : {R"sql(
+             SELECT format('ALTER TABLE %I.%I DROP CONSTRAINT %I', n.nspname, c.relname, o.conname)
+             FROM pg_constraint o JOIN pg_class c ON c.oid = o.conrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = o.conindid
+             WHERE o.contype IN ('f', 'u', 'x') AND o.conparentid = 0
+               AND (o.contype = 'f' OR NOT i.indisreplident)
+               AND n.nspname || '.' || c.relname = ANY ($1::text[]) ORDER BY o.contype <> 'f')sql",
+                              R"sql(
+             SELECT format('DROP INDEX %I.%I', n.nspname, x.relname)
+             FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+             JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE i.indisunique AND NOT i.indisprimary AND NOT i.indisreplident AND NOT x.relispartition
+               AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = x.oid)
+               AND n.nspname || '.' || c.relname = ANY ($1::text[]))sql"}) {
+        const auto statements = target.execute(query, {text_array(shared)});
+        if (!statements) return on_side(Side::target, statements.error());
+        for (int row = 0; row < statements->size(); ++row) {
+            const auto dropped = target.execute(statements->text(row, 0));
+            if (!dropped) return on_side(Side::target, dropped.error());
+        }
+    }
+    return Done{};
+}
+
+SchemaSettings schema_settings(const Migration& migration) {
+    const ServerSettings& settings = migration.settings();
+    return {.source_url = settings.url[index(Side::source)],
+            .target_url = settings.url[index(Side::target)],
+            .exclude = settings.exclude,
+            .pg_bin = settings.pg_bin,
+            .migration_id = migration.id()};
+}
 
 Status prepare_migration(Migration& migration,
                          ControlStores& control,
@@ -283,21 +346,16 @@ Status prepare_migration(Migration& migration,
         const Status recorded = create_record(migration, *control[index(side)], record, side);
         if (!recorded) return recorded;
     }
-    const auto tables = moved_tables(migration);
-    if (!tables) return tables.error();
-    if (const Status checked = check_target(migration); !checked) return checked;
-    if (const Status roles = synchronise_roles(migration); !roles) return roles;
-    if (const Status full = give_full_identity(migration, *tables); !full) return full;
-    if (const Status restored = restore_tables(migration); !restored) return restored;
-    if (const Status carried = carry_full_identity(migration); !carried) return carried;
-    if (const Status fenced = fence_target(migration); !fenced) return fenced;
-    std::vector<PublishedTable> published;
-    for (const Table& table : *tables) published.push_back({table.schema, table.name});
-    for (const Side side : {Side::source, Side::target}) {
-        if (const Status done = publish(migration, side, published); !done) return done;
-    }
-    if (const Status captured = capture_ddl(migration); !captured) return captured;
-    return create_source_slot(migration);
+    const auto captures = captures_ddl(migration);
+    if (!captures) return captures.error();
+    if (!*captures) return prepare_uncaptured(migration);
+    const Status prepared = prepare_capturing(migration);
+    if (prepared) return prepared;
+    Error error = prepared.error();
+    error.detail +=
+        "\nUntil the next `segue start` the source records in segue.ddl each command that changes"
+        " its schema; `segue finish` ends that.";
+    return error;
 }
 
 }  // namespace segue::backfill::postgres

@@ -3,8 +3,11 @@
 #include <set>
 #include <thread>
 
+#include "backfill/crash_point.hpp"
+#include "backfill/postgres/ddl_start.hpp"
 #include "backfill/postgres/migration.hpp"
 #include "backfill/postgres/new_slot.hpp"
+#include "backfill/postgres/open_transactions.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -22,16 +25,18 @@ constexpr std::chrono::seconds visible_wait_max{5};
 constexpr std::chrono::milliseconds pause_between_looks{5};
 
 Error slot_is_blocked(Link& source) {
-    Error error{
-        Errc::timed_out,
-        "source: the replication slot is not ready, because transactions that began before it are "
-        "still open; end them (pg_terminate_backend) and repeat. Pids:"};
+    std::string pids;
     const auto rows = source.run(R"sql(
         SELECT DISTINCT coalesce(l.pid::text, 'prepared') FROM pg_locks l
         WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND l.granted
           AND l.pid IS DISTINCT FROM pg_backend_pid())sql");
-    for (int row = 0; rows && row < rows->size(); ++row) error.detail += " " + rows->text(row, 0);
-    return error;
+    for (int row = 0; rows && row < rows->size(); ++row) pids += " " + rows->text(row, 0);
+    const auto connection = source.connection();
+    return Error{Errc::timed_out,
+                 "source: the replication slot is not ready, because transactions that began before"
+                 " it are still open; end them (pg_terminate_backend) and repeat. Pids:" +
+                     pids + ". The oldest is " +
+                     (connection ? oldest_of(**connection, pids) : std::string{"not known"})};
 }
 
 Status create_slot(Migration& migration, const std::string& slot) {
@@ -130,6 +135,21 @@ Status create_new_table_publications(Link& link, const std::string& migration) {
     return Done{};
 }
 
+constexpr const char* drop_idle_slot =
+    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND"
+    " NOT active AND database = current_database()";
+
+// From where on the stream shows everything. Each position after the first one is as good.
+Result<Position> begin_of_stream(Migration& migration, bool captures_ddl) {
+    const auto connection = migration.link(Side::source).connection();
+    if (!connection) return on_side(Side::source, connection.error());
+    const auto readable =
+        first_readable(**connection, std::chrono::steady_clock::now() + slot_wait_max);
+    if (!readable) return on_side(Side::source, readable.error());
+    crash_point("start.after_slot");
+    return captures_ddl ? carry_ddl_until_now(migration) : readable;
+}
+
 }  // namespace
 
 Status publish(Migration& migration, Side side, const std::vector<PublishedTable>& tables) {
@@ -146,9 +166,9 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
                      " FOR TABLE segue.progress, segue.ticket, segue.ddl WITH (" + *options + ")");
         if (!made) return on_side(side, made.error());
     }
-    const auto rows =
-        link.run("SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = $1",
-                 Parameters{publication});
+    const auto rows = link.run(
+        "SELECT schemaname, tablename FROM pg_publication_tables WHERE pubname = ANY ($1::text[])",
+        Parameters{text_array(publication_names(migration.settings().migration))});
     if (!rows) return on_side(side, rows.error());
     if (migration.settings().carry_ddl) {
         const Status more = create_new_table_publications(link, migration.settings().migration);
@@ -177,7 +197,7 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
     return Done{};
 }
 
-Status create_source_slot(Migration& migration) {
+Status create_source_slot(Migration& migration, bool captures_ddl) {
     const std::string slot = slot_name(migration.settings().migration, Side::source);
     Link& source = migration.link(Side::source);
     Link& target = migration.link(Side::target);
@@ -194,12 +214,16 @@ Status create_source_slot(Migration& migration) {
                          " is gone, and with it the changes since: the copy is invalid; finish this"
                          " migration and start a new one"};
     }
+    // What takes long, or is refused, before the source retains its log for us.
+    if (captures_ddl) {
+        if (const auto carried = carry_ddl_until_now(migration); !carried) return carried.error();
+    }
     if (const Status made = create_slot(migration, slot); !made) return made;
-    const auto connection = source.connection();
-    if (!connection) return on_side(Side::source, connection.error());
-    const auto begin =
-        first_readable(**connection, std::chrono::steady_clock::now() + slot_wait_max);
-    if (!begin) return on_side(Side::source, begin.error());
+    const auto begin = begin_of_stream(migration, captures_ddl);
+    if (!begin) {
+        (void)source.run(drop_idle_slot, Parameters{slot});
+        return begin.error();
+    }
     const std::string position = format_lsn(*begin);
     const auto unseen = unseen_after_slot(source);
     if (!unseen) return on_side(Side::source, unseen.error());

@@ -9,15 +9,12 @@
 #include "backfill/postgres/dump_script.hpp"
 #include "backfill/postgres/schema_dump.hpp"
 #include "backfill/postgres/segue_schema.hpp"
+#include "backfill/postgres/text_array.hpp"
 #include "backfill/postgres/tools.hpp"
 
 namespace segue::backfill::postgres {
 
 namespace {
-
-// Marks in segue.saved of what has been restored: an entry and its mark are one transaction, so a
-// restart goes on behind the last entry.
-constexpr const char* restored_kind = "restored";
 
 enum class Portion { pre_data, key_indexes, post_data };
 
@@ -37,6 +34,11 @@ bool exists_already(const Error& error, const DumpEntry& entry) {
     if (what.starts_with("TABLE ATTACH ")) return error.sqlstate == "42809";  // a partition already
     if (what.starts_with("SEQUENCE ")) return error.sqlstate == "55000";      // an identity already
     return false;
+}
+
+Result<Connection> open_source(const SchemaSettings& settings) {
+    return Connection::open(settings.source_url,
+                            {.application_name = "segue schema", .settings = {}});
 }
 
 Result<Connection> open_target(const SchemaSettings& settings) {
@@ -153,9 +155,36 @@ Result<KeyIndexes> read_key_indexes(Connection& source) {
     return keys;
 }
 
-Status restore(const SchemaSettings& settings, Portion portion) {
-    auto source =
-        Connection::open(settings.source_url, {.application_name = "segue schema", .settings = {}});
+Result<std::vector<DumpEntry>> key_entries(const SchemaDump& dump, Connection& source) {
+    auto entries = list_section(dump, "post-data");
+    if (!entries) return entries.error();
+    const auto keys = read_key_indexes(source);
+    if (!keys) return keys.error();
+    std::erase_if(*entries, [&](const DumpEntry& entry) { return !is_key_entry(entry, *keys); });
+    return entries;
+}
+
+// What was a key at the moment of the description may have got another number since, or another
+// name.
+Result<std::vector<DumpEntry>> kept_key_entries(const SchemaDump& dump,
+                                                Connection& source,
+                                                Connection& target) {
+    const auto kept =
+        target.execute("SELECT previous FROM segue.saved WHERE kind = $1", {key_entries_kind});
+    if (!kept) return kept.error();
+    if (kept->size() == 0) return key_entries(dump, source);
+    auto entries = list_section(dump, "post-data");
+    if (!entries) return entries.error();
+    const std::vector<std::string> names = parse_text_array(kept->at(0, 0));
+    const std::set<std::string> wanted{names.begin(), names.end()};
+    std::erase_if(*entries, [&](const DumpEntry& entry) { return !wanted.contains(entry.what); });
+    return entries;
+}
+
+Status restore(const SchemaSettings& settings,
+               Portion portion,
+               Description description = Description::taken_now) {
+    auto source = open_source(settings);
     if (!source) return source.error();
     auto target = open_target(settings);
     if (!target) return target.error();
@@ -164,8 +193,8 @@ Status restore(const SchemaSettings& settings, Portion portion) {
     // and the next try finds it.
     const auto carried = target->execute("SELECT FROM segue.event WHERE kind = 'ddl' LIMIT 1");
     if (!carried) return carried.error();
-    const bool anew =
-        portion == Portion::pre_data || (portion == Portion::post_data && carried->size() == 1);
+    const bool anew = (portion == Portion::pre_data && description == Description::taken_now) ||
+                      (portion == Portion::post_data && carried->size() == 1);
     const auto dump =
         anew ? take_dump(settings, *source, *target) : kept_dump(settings, *source, *target);
     if (!dump) return dump.error();
@@ -174,14 +203,11 @@ Status restore(const SchemaSettings& settings, Portion portion) {
         const Status judged = refuse_unjudged_commands(*source, *target);
         if (!judged) return judged;
     }
-    auto entries = list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
+    auto entries =
+        portion == Portion::key_indexes
+            ? kept_key_entries(*dump, *source, *target)
+            : list_section(*dump, portion == Portion::pre_data ? "pre-data" : "post-data");
     if (!entries) return entries.error();
-    if (portion == Portion::key_indexes) {
-        const auto keys = read_key_indexes(*source);
-        if (!keys) return keys.error();
-        std::erase_if(*entries,
-                      [&](const DumpEntry& entry) { return !is_key_entry(entry, *keys); });
-    }
     const auto done = marks(*target);
     if (!done) return done.error();
     std::erase_if(*entries, [&](const DumpEntry& entry) {
@@ -222,8 +248,29 @@ Status refresh_materialized_views(const SchemaSettings& settings) {
 
 }  // namespace
 
-Status restore_pre_data(const SchemaSettings& settings) {
-    return restore(settings, Portion::pre_data);
+Status keep_description(const SchemaSettings& settings,
+                        Connection& moment,
+                        const std::string& snapshot) {
+    auto source = open_source(settings);
+    if (!source) return source.error();
+    auto target = open_target(settings);
+    if (!target) return target.error();
+    const auto dump = take_dump(settings, *source, *target, snapshot);
+    if (!dump) return dump.error();
+    const auto keys = key_entries(*dump, moment);
+    if (!keys) return keys.error();
+    std::vector<std::string> names;
+    for (const DumpEntry& entry : *keys) names.push_back(entry.what);
+    const auto kept = target->execute(
+        "INSERT INTO segue.saved VALUES ($1, '', $2) ON CONFLICT (kind, object) DO UPDATE SET"
+        " previous = excluded.previous",
+        {key_entries_kind, text_array(names)});
+    if (!kept) return kept.error();
+    return Done{};
+}
+
+Status restore_pre_data(const SchemaSettings& settings, Description description) {
+    return restore(settings, Portion::pre_data, description);
 }
 
 Status restore_key_indexes(const SchemaSettings& settings) {

@@ -123,11 +123,13 @@ Status keep(const SchemaDump& dump, Connection& target) {
 
 Result<SchemaDump> take_dump(const SchemaSettings& settings,
                              Connection& source,
-                             Connection& target) {
+                             Connection& target,
+                             const std::string& snapshot) {
     auto dump = empty_dump(settings, source);
     if (!dump) return dump.error();
     auto run = dump_run(settings, *dump, source);
     if (!run) return run.error();
+    if (!snapshot.empty()) run->arguments.push_back("--snapshot=" + snapshot);
     for (int tries = 1;; ++tries) {
         run->in_the_way = in_the_way(source, std::min(patience_step * (tries - 1), patience_max));
         const Status dumped = run_tool(*run);

@@ -20,10 +20,12 @@ struct SchemaDump {
     std::string file() const { return folder.file("schema.dump"); }
 };
 
-// Dumps the source, and keeps that on the target in the place of an earlier one.
+// Dumps the source, and keeps that on the target in the place of an earlier one. As `snapshot`
+// shows it; empty: as it is now.
 Result<SchemaDump> take_dump(const SchemaSettings& settings,
                              Connection& source,
-                             Connection& target);
+                             Connection& target,
+                             const std::string& snapshot = {});
 // The one that is kept; taken now where there is none.
 Result<SchemaDump> kept_dump(const SchemaSettings& settings,
                              Connection& source,

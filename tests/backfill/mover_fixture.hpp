@@ -39,6 +39,12 @@ protected:
     }
 
     void prepare() {
+        const Status prepared = try_to_prepare();
+        ASSERT_TRUE(prepared) << prepared.error().detail;
+    }
+
+    // Once more, it goes on where it was refused.
+    Status try_to_prepare() {
         ServerSettings settings;
         settings.migration = migration;
         settings.url[0] = databases->url(Side::source, user, password);
@@ -49,8 +55,7 @@ protected:
         record.migration_id = "id" + migration;
         record.backfill = router::Backfill::copying;
         record.knobs.mirror = router::Mirror::async;
-        const Status prepared = steps->prepare(record);
-        ASSERT_TRUE(prepared) << prepared.error().detail;
+        return steps->prepare(record);
     }
 
     void start() {

@@ -249,5 +249,44 @@ TEST(Ddl, IsCarriedWhileTablesAreCopied) {
     EXPECT_TRUE(move.segue().change("cutover"));
 }
 
+// Of a start that was refused nothing stays that finish does not put back.
+TEST(Ddl, ThatRefusesAStartLeavesNothingBehind) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{carried()};
+    move.segue().run();
+    const auto source_has = [&](const std::string& condition) {
+        return eventually(
+            60s, [&] { return move.source().value("SELECT " + condition, "shop") == "t"; });
+    };
+    Sql before{move.direct(move.source())}, across{move.direct(move.source())};
+    before.query("BEGIN; SELECT pg_current_xact_id()");
+    CommandResult refused;
+    std::jthread starting{[&] { refused = move.segue().verb({"start"}); }};
+    EXPECT_TRUE(
+        source_has("EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'segue'"
+                   " AND strpos(query, 'pg_xact_status') > 0)"));
+    const std::string transaction = across.value("BEGIN; SELECT pg_current_xact_id()");
+    before.query("COMMIT");
+    EXPECT_TRUE(
+        source_has("EXISTS (SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT"
+                   " granted AND transactionid = '" +
+                   transaction + "')"));
+    across.query("DO $$ BEGIN ALTER TABLE app.keyed ADD COLUMN hidden int; END $$; COMMIT");
+    starting.join();
+    EXPECT_EQ(refused.exit_code, 1) << refused.out;
+    EXPECT_NE(refused.err.find("ALTER TABLE of table app.keyed by role app on the source cannot be"
+                               " carried to the target: it was run inside a function"),
+              std::string::npos)
+        << refused.err;
+    move.segue().expect_done({"finish", "--unfence"});
+    for (PostgresServer* server : {&move.source(), &move.target()}) {
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_event_trigger", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_publication", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_replication_slots", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT to_regclass('segue.ddl')", "shop"), "\\N");
+    }
+    across.query("CREATE TABLE app.afterwards (i int)");
+}
+
 }  // namespace
 }  // namespace segue::test
