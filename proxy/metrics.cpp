@@ -160,7 +160,7 @@ void sessions(Text& text, const StatusInputs& inputs) {
         "sessions_held", "Sessions that wait in Segue.", static_cast<double>(inputs.sessions.held));
     text.gauge("sessions_pinned",
                "Sessions that cannot move.",
-               static_cast<double>(inputs.sessions.pinned));
+               static_cast<double>(reported_sessions(inputs).pinned));
     text.counter("transactions_total",
                  "Transactions of clients that have ended; a statement of its own is one.",
                  inputs.sessions.transactions);

@@ -241,6 +241,8 @@ std::optional<Backend> Shadow::take_connection(const ShadowJob& job) {
     return taken;
 }
 
+bool Shadow::is_wanted() const { return peers_.reads->traffic().shadow_percent.load() > 0; }
+
 void Shadow::work() {
     for (;;) {
         std::unique_lock lock{mutex_};
@@ -249,7 +251,7 @@ void Shadow::work() {
         ShadowJob job = std::move(queue_.front());
         queue_.pop_front();
         lock.unlock();
-        run(std::move(job));
+        is_wanted() ? run(std::move(job)) : peers_.reads->count_shed();
     }
 }
 
@@ -289,7 +291,7 @@ void Shadow::run(ShadowJob job) {
         if (peers_.positions != nullptr) peers_.positions->subscribe(event.fd());
         const bool fresh = wait_until_fresh(job.authority, event.fd());
         if (peers_.positions != nullptr) peers_.positions->unsubscribe(event.fd());
-        if (!fresh) {
+        if (!fresh || !is_wanted()) {
             give_back(true);
             return reads.count_shed();
         }

@@ -91,6 +91,8 @@ private:
         Backend backend;
     };
     void work();
+    // Else reads are not shadowed any more: what waits is shed.
+    bool is_wanted() const;
     void run(ShadowJob job);
     std::optional<Comparison> judge(const ShadowJob& job,
                                     const ReplyDigest& digest,

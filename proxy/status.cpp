@@ -249,6 +249,16 @@ std::size_t statements_that_differ(const ShadowReport& shadow) {
 
 }  // namespace
 
+SessionsReport reported_sessions(const StatusInputs& inputs) {
+    SessionsReport sessions = inputs.sessions;
+    const auto& record = inputs.board.record;
+    if (record && record->phase == router::Phase::finished) {
+        sessions.pins.clear();
+        sessions.pinned = 0;
+    }
+    return sessions;
+}
+
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
     if (!inputs.board.authority_known)
         return {"the authority is not known yet: " + what_recovery_waits_for(inputs.board)};
@@ -346,7 +356,7 @@ json status_json(const StatusInputs& inputs) {
         {"shadow", shadow_json(inputs.shadow, known_or_null(inputs, knobs.shadow_percent))},
         {"shift",
          shift_json(inputs.shift, knobs.shift_scope, known_or_null(inputs, knobs.shift_percent))},
-        {"sessions", sessions_json(inputs.sessions)},
+        {"sessions", sessions_json(reported_sessions(inputs))},
         {"rollback_ready", known_or_null(inputs, blockers.empty())},
         {"rollback_blockers", blockers},
         {"last_change", change_json(board.last_change)},

@@ -45,6 +45,9 @@ inline constexpr std::size_t long_busy_named_max = 5;
 // Why a change of authority could not be made, or taken back, right now. Empty: ready.
 std::vector<std::string> rollback_blockers(const StatusInputs& inputs);
 
+// After `finish` no session is moved any more, so nothing pins one.
+SessionsReport reported_sessions(const StatusInputs& inputs);
+
 struct Warning {
     std::string code;  // Stable.
     std::string text;  // Names the thing and the remedy.

@@ -130,6 +130,16 @@ def plan(browser):
     press(browser, "resume")
     browser.click("#yes")
     browser.wait("it goes on", lambda: browser.text("#auto-state") == "desk: running")
+    # By hand: what it goes on with then is not what it was at.
+    browser.type("#shadow-percent", "3")
+    browser.click("[data-verb=shadow]")
+    browser.wait("it was taken over", lambda: "taken over by hand" in browser.text("#auto-reason"))
+    browser.wait("it can be resumed", lambda: enabled(browser, "[data-auto=resume]"))
+    browser.click("[data-auto=resume]")
+    assert not enabled(browser, "#yes"), "a plan that was taken over goes on without the migration's name"
+    browser.type("#name", browser.text("#migration"))
+    browser.click("#yes")
+    browser.wait("it goes on", lambda: browser.text("#auto-state") == "desk: running")
     press(browser, "stop")
     browser.click("#yes")
     browser.wait("it is gone", lambda: browser.script("return document.getElementById('auto').hidden"))

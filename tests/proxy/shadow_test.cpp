@@ -33,6 +33,7 @@ struct ShadowTest : testing::Test {
     }()};
     Pair follower;
 
+    void SetUp() override { traffic.shadow_percent = 100; }
     void TearDown() override { shadow.stop(); }
 
     ShadowJob job() const {
@@ -129,6 +130,19 @@ TEST_F(ShadowTest, UnderstandsAFollowerThatNumberedTheTypesDifferently) {
     EXPECT_EQ(after(1).equal, 1u);
     EXPECT_NE(heard.find(be16(1) + be32(second_base)), std::string::npos)
         << "it is asked in its own numbers";
+}
+
+// `shadow 0`, a change of authority, `finish`: the follower is left alone at once.
+TEST_F(ShadowTest, WhatWaitsIsShedOnceReadsAreNotShadowedAnyMore) {
+    give();
+    for (int i = 0; i < 3; ++i) shadow.push(job());
+    traffic.shadow_percent = 0;
+    shadow.start();
+    EXPECT_EQ(after(3).shed, 3u);
+    traffic.shadow_percent = 1;
+    shadow.push(job());
+    EXPECT_EQ(serve(answer).find("BEGIN"), 5u) << "nothing has been asked before";
+    EXPECT_EQ(after(4).equal, 1u);
 }
 
 // Nothing is reported that no twin has shown.

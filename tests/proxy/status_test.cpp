@@ -466,23 +466,16 @@ TEST(Status, NamesTheStatementsThatAreSlowerOnTheFollower) {
         EXPECT_FALSE(parse_fingerprint(none)) << none;
 }
 
-TEST(Status, ScreenIsPlainWithoutATerminal) {
-    const std::string screen = status_screen(status_json(busy()), Colours::off);
-    EXPECT_EQ(screen.find('\033'), std::string::npos);
-    EXPECT_NE(screen.find("target, epoch 3"), std::string::npos);
-    EXPECT_NE(screen.find("temporary table"), std::string::npos);
-    EXPECT_NE(status_screen(status_json(busy()), Colours::on).find('\033'), std::string::npos);
-    EXPECT_NE(status_screen(status_json(StatusInputs{}), Colours::off).find("clients wait"),
-              std::string::npos);
-}
-
-TEST(Status, ScreenOfAProcessFromBeforeAnUpgradeIsDrawn) {
-    json older = status_json(busy());
-    ASSERT_EQ(older["shadow"].erase("timed") + older["verify"].erase("every_row_verified_since"),
-              2u);
-    for (const char* key : {"slower", "slower_count"}) older["shadow"].erase(key);
-    for (const char* key : {"by", "limits"}) older["shift"].erase(key);
-    EXPECT_NE(status_screen(older, Colours::off).find(" 0 only timed"), std::string::npos);
+TEST(Status, NothingPinsASessionThatIsNotMovedAnyMore) {
+    StatusInputs inputs = busy();
+    EXPECT_EQ(status_json(inputs)["sessions"]["pinned"], 1);
+    EXPECT_NE(metrics_text(inputs).find("segue_sessions_pinned 1\n"), std::string::npos);
+    inputs.board.record->phase = router::Phase::finished;
+    const json sessions = status_json(inputs)["sessions"];
+    EXPECT_EQ(sessions["pinned"], 0);
+    EXPECT_EQ(sessions["pins"], json::array());
+    EXPECT_EQ(sessions["total"], 3);
+    EXPECT_NE(metrics_text(inputs).find("segue_sessions_pinned 0\n"), std::string::npos);
 }
 
 }  // namespace
