@@ -59,11 +59,20 @@ bool local(const Address& address) {
     return !address.unix_path.empty() || is_loopback(address.host);
 }
 
-// A file that the configuration names must be there now, not when the first client comes.
-void read_file_name(ConfigReader& reader, std::string_view key, std::string& into) {
+// A file that is needed must be there now, not when the first client comes.
+void read_file_name(ConfigReader& reader, std::string_view key, bool needed, std::string& into) {
     into = reader.string(key).value_or("");
-    if (!into.empty() && access(into.c_str(), R_OK) != 0)
+    if (needed && !into.empty() && access(into.c_str(), R_OK) != 0)
         reader.expected(key, "a file that can be read: " + into);
+}
+
+// Empty after a complaint.
+std::string password_in(ConfigReader& reader, const std::string& variable) {
+    const char* const value = std::getenv(variable.c_str());
+    if (value != nullptr && *value != '\0') return value;
+    reader.expected("password_env",
+                    "an environment variable that is set, but " + variable + " is not");
+    return {};
 }
 
 void read_milliseconds(ConfigReader& reader,
@@ -89,7 +98,7 @@ void read_migration(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_listen(ConfigReader& reader, Config& config) {
+void read_listen(ConfigReader& reader, ConfigUse use, Config& config) {
     reader.enter("listen");
     const std::vector<std::string> addresses = reader.strings("address", true);
     if (!addresses.empty()) config.listen.clear();
@@ -108,9 +117,10 @@ void read_listen(ConfigReader& reader, Config& config) {
     }
     if (const auto value = reader.choice("tls", {"allow", "require"}))
         config.tls = static_cast<ListenTls>(*value);
-    read_file_name(reader, "tls_certificate", config.tls_certificate);
-    read_file_name(reader, "tls_key", config.tls_key);
-    read_file_name(reader, "tls_client_ca", config.tls_client_ca);
+    const bool needed = use == ConfigUse::servers;
+    read_file_name(reader, "tls_certificate", needed, config.tls_certificate);
+    read_file_name(reader, "tls_key", needed, config.tls_key);
+    read_file_name(reader, "tls_client_ca", needed, config.tls_client_ca);
     if (!config.tls_client_ca.empty() && config.tls_key.empty()) {
         reader.expected("tls_client_ca", "tls_certificate and tls_key beside it");
     }
@@ -126,7 +136,7 @@ void read_listen(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_admin(ConfigReader& reader, Config& config) {
+void read_admin(ConfigReader& reader, ConfigUse use, Config& config) {
     reader.enter("admin");
     if (const auto text = reader.string("address")) {
         const auto address = parse_address(*text);
@@ -136,8 +146,9 @@ void read_admin(ConfigReader& reader, Config& config) {
             reader.expected("address", address_form);
         }
     }
-    read_file_name(reader, "token_file", config.admin_token_file);
-    read_file_name(reader, "read_token_file", config.admin_read_token_file);
+    read_file_name(reader, "token_file", true, config.admin_token_file);
+    read_file_name(
+        reader, "read_token_file", use == ConfigUse::servers, config.admin_read_token_file);
     if (!config.admin_read_token_file.empty() && config.admin_token_file.empty())
         reader.expected("read_token_file",
                         "a token_file beside it: without one everybody operates");
@@ -154,6 +165,7 @@ void read_admin(ConfigReader& reader, Config& config) {
 
 void read_server(ConfigReader& reader,
                  std::string_view section,
+                 ConfigUse use,
                  Config& config,
                  ServerConfig& server) {
     const std::size_t complaints = reader.complaints().size();
@@ -167,18 +179,11 @@ void read_server(ConfigReader& reader,
     backfill::postgres::ServerSecrets secrets;
     const std::string variable = reader.string("password_env").value_or("");
     secrets.passfile = reader.string("passfile").value_or("");
-    if (!variable.empty()) {
-        const char* const password = std::getenv(variable.c_str());
-        if (password == nullptr || *password == '\0') {
-            reader.expected("password_env",
-                            "an environment variable that is set, but " + variable + " is not");
-        } else {
-            secrets.password = password;
-        }
-        if (!secrets.passfile.empty())
-            reader.expected("passfile", "passfile or password_env, not both");
-    }
-    if (!secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
+    const bool needed = use == ConfigUse::servers;
+    if (!variable.empty() && needed) secrets.password = password_in(reader, variable);
+    if (!variable.empty() && !secrets.passfile.empty())
+        reader.expected("passfile", "passfile or password_env, not both");
+    if (needed && !secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
         reader.expected("passfile", "a file that can be read: " + secrets.passfile);
     }
     if (!secrets.passfile.empty()) config.secret_files.push_back(secrets.passfile);
@@ -215,12 +220,12 @@ void read_sessions(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_servers(ConfigReader& reader, Config& config) {
+void read_servers(ConfigReader& reader, ConfigUse use, Config& config) {
     reader.enter("source");
-    read_server(reader, "source", config, config.source);
+    read_server(reader, "source", use, config, config.source);
     reader.leave();
     reader.enter("target");
-    read_server(reader, "target", config, config.target);
+    read_server(reader, "target", use, config, config.target);
     if (const auto value = reader.choice("roles", {"sync", "keep"}))
         config.roles = static_cast<RoleSync>(*value);
     const ServerConfig& a = config.source;
@@ -239,34 +244,26 @@ void read_servers(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-// The password of one [[credentials]]; empty after a complaint.
-std::string read_mapped_password(ConfigReader& reader, Config& config) {
+// The password of one [[credentials]]; empty after a complaint, and where nobody needs it.
+std::string read_mapped_password(ConfigReader& reader, ConfigUse use, Config& config) {
     const std::string variable = reader.string("password_env").value_or("");
     const std::string file = reader.string("password_file").value_or("");
     if (variable.empty() == file.empty()) {
         reader.expected("password_env", "either password_env or password_file");
         return {};
     }
-    std::string password;
-    if (!variable.empty()) {
-        const char* const value = std::getenv(variable.c_str());
-        if (value != nullptr) password = value;
-    } else {
-        password = first_line(file).value_or("");
-        config.secret_files.push_back(file);
-    }
-    if (!password.empty()) return password;
-    if (!variable.empty()) {
-        reader.expected("password_env",
-                        "an environment variable that is set, but " + variable + " is not");
-    } else {
+    if (use == ConfigUse::admin) return {};
+    if (!variable.empty()) return password_in(reader, variable);
+    config.secret_files.push_back(file);
+    std::string password = first_line(file).value_or("");
+    if (password.empty()) {
         reader.expected("password_file",
                         "a file that can be read, with the password as its first line: " + file);
     }
-    return {};
+    return password;
 }
 
-void read_credentials(ConfigReader& reader, Config& config) {
+void read_credentials(ConfigReader& reader, ConfigUse use, Config& config) {
     const std::size_t count = reader.list_size("credentials");
     for (std::size_t item = 0; item < count; ++item) {
         reader.enter_item("credentials", item);
@@ -275,7 +272,7 @@ void read_credentials(ConfigReader& reader, Config& config) {
         const std::size_t side = reader.choice("side", {"source", "target", "both"}).value_or(2);
         const auto proof = static_cast<ClientProof>(
             reader.choice("client", {"password", "certificate"}).value_or(0));
-        std::string password = read_mapped_password(reader, config);
+        std::string password = read_mapped_password(reader, use, config);
         if (proof == ClientProof::certificate && (side != 2 || config.tls_client_ca.empty())) {
             reader.expected("client",
                             "side = \"both\" and [listen] tls_client_ca beside \"certificate\"");
@@ -387,7 +384,7 @@ void read_shadow(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-void read_limits(ConfigReader& reader, Config& config) {
+void read_limits(ConfigReader& reader, ConfigUse use, Config& config) {
     reader.enter("limits");
     if (const auto value = reader.whole("retained_log_mb", 1, std::int64_t{1} << 40)) {
         config.retained_log_bytes_max = static_cast<std::uint64_t>(*value) << 20;
@@ -404,7 +401,8 @@ void read_limits(ConfigReader& reader, Config& config) {
     reader.leave();
     reader.enter("tools");
     config.pg_bin = reader.string("pg_bin").value_or("");
-    if (!config.pg_bin.empty() && access((config.pg_bin + "/pg_dump").c_str(), X_OK) != 0) {
+    if (use == ConfigUse::servers && !config.pg_bin.empty() &&
+        access((config.pg_bin + "/pg_dump").c_str(), X_OK) != 0) {
         reader.expected("pg_bin", "a folder with pg_dump in it: " + config.pg_bin);
     }
     reader.leave();
@@ -419,24 +417,24 @@ void read_log(ConfigReader& reader, Config& config) {
     reader.leave();
 }
 
-Result<Config> read_config(const toml::table& root, const std::string& path) {
+Result<Config> read_config(const toml::table& root, const std::string& path, ConfigUse use) {
     Config config;
     config.file = path;
     ConfigReader reader{root, path};
     read_migration(reader, config);
-    read_listen(reader, config);
-    read_admin(reader, config);
+    read_listen(reader, use, config);
+    read_admin(reader, use, config);
     read_sessions(reader, config);
     read_development(reader, config);
-    read_servers(reader, config);
-    read_credentials(reader, config);
+    read_servers(reader, use, config);
+    read_credentials(reader, use, config);
     read_accepted(reader, config);
     read_tables(reader, config);
     read_ddl(reader, config);
     read_change(reader, config);
     read_verify(reader, config);
     read_shadow(reader, config);
-    read_limits(reader, config);
+    read_limits(reader, use, config);
     read_log(reader, config);
     reader.check_sections();
     if (reader.complaints().empty()) return config;
@@ -448,7 +446,7 @@ Result<Config> read_config(const toml::table& root, const std::string& path) {
 
 }  // namespace
 
-Result<Config> load_config(const std::string& path) {
+Result<Config> load_config(const std::string& path, ConfigUse use) {
     if (access(path.c_str(), R_OK) != 0)
         return Error{Errc::io, path + ": the configuration file cannot be read"};
     std::error_code unknown;
@@ -458,7 +456,7 @@ Result<Config> load_config(const std::string& path) {
                          std::to_string(config_size_max) + " bytes"};
     }
     try {
-        return read_config(toml::parse_file(path), path);
+        return read_config(toml::parse_file(path), path, use);
     } catch (const toml::parse_error& error) {
         return Error{Errc::bad_value,
                      path + ":" + std::to_string(error.source().begin.line) +

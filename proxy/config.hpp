@@ -93,7 +93,14 @@ struct Config {
                            // and nothing can be started.
 };
 
-// Reads and checks the file. `environment` passwords (password_env) are resolved here.
-Result<Config> load_config(const std::string& path);
+// What the caller needs of what the file names.
+enum class ConfigUse : std::uint8_t {
+    servers,  // All of it: passwords (from password_env, too), certificates, tools.
+    admin     // The admin address and its token: of all else only what is written is checked.
+};
+
+// Reads and checks the file. For ConfigUse::admin the servers have no password but what is in
+// their URL, and nobody else any.
+Result<Config> load_config(const std::string& path, ConfigUse use = ConfigUse::servers);
 
 }  // namespace segue::proxy

@@ -20,7 +20,7 @@ int run(int argc, const char* const* argv) {
     if (const int* code = std::get_if<int>(&parsed)) return *code;
     const Invocation& invocation = std::get<Invocation>(parsed);
     if (invocation.verb == "explain") return run_explain(invocation);
-    const auto config = load_config(invocation.config_file);
+    const auto config = load_config(invocation.config_file, config_use(invocation));
     if (!config) {
         std::cerr << config.error().detail << "\n";
         return configuration_error;

@@ -246,6 +246,13 @@ int run_explain(const Invocation& invocation) {
     return 0;
 }
 
+ConfigUse config_use(const Invocation& invocation) {
+    for (const char* verb : {"run", "check", "events"}) {
+        if (invocation.verb == verb) return ConfigUse::servers;
+    }
+    return ConfigUse::admin;
+}
+
 int run_verb(const Invocation& invocation, const Config& config) {
     if (invocation.verb == "check") return check(invocation, config);
     if (invocation.verb == "events") return run_events(invocation, config);

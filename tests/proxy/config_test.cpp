@@ -253,6 +253,35 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
     }
 }
 
+// Whoever asks for the status has neither the passwords of the servers nor Segue's key.
+TEST(Config, WhatOnlyAsksTheAdminAddressNeedsNoSecret) {
+    const std::string text =
+        "[listen]\ntls_certificate = \"/none/cert\"\ntls_key = \"/none/key\"\n"
+        "tls_client_ca = \"/none/ca\"\n"
+        "[source]\nurl = \"postgresql://segue@db1/shop\"\npassword_env = \"NO_SUCH\"\n"
+        "[target]\nurl = \"postgresql://segue@db2/shop\"\npassfile = \"/none/pass\"\n"
+        "[[credentials]]\nrole = \"a\"\npassword_env = \"NO_SUCH\"\n"
+        "[[credentials]]\nrole = \"b\"\npassword_file = \"/none/b\"\n"
+        "[tools]\npg_bin = \"/none\"\n";
+    const ConfigFile file{text};
+    const auto needed = load_config(file.path());
+    ASSERT_FALSE(needed);
+    for (const char* key : {"tls_key", "NO_SUCH", "/none/pass", "/none/b", "pg_bin"})
+        EXPECT_NE(needed.error().detail.find(key), std::string::npos) << needed.error().detail;
+    const auto config = load_config(file.path(), ConfigUse::admin);
+    ASSERT_TRUE(config) << config.error().detail;
+    EXPECT_EQ(config->admin.port, 6480);
+    EXPECT_EQ(config->source.host, "db1");
+}
+
+TEST(Config, WhatOnlyAsksTheAdminAddressNeedsItsTokenAndAFileWithoutMistakes) {
+    const ConfigFile file{servers + "[admin]\ntoken_file = \"/none\"\n[cutover]\ndrian_ms = 1\n"};
+    const auto config = load_config(file.path(), ConfigUse::admin);
+    ASSERT_FALSE(config);
+    for (const char* key : {"token_file", "drain_ms"})
+        EXPECT_NE(config.error().detail.find(key), std::string::npos) << config.error().detail;
+}
+
 TEST(Config, ForcesMovesOnlyBetweenConnectionsToOneDatabase) {
     const auto config = load(
         "[source]\nurl = \"postgresql://a@db/s\"\n[target]\nurl = \"postgresql://a@db/s\"\n"
