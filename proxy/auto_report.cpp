@@ -83,8 +83,26 @@ json auto_details_json(const std::optional<AutoReport>& report) {
 }
 
 std::string decision_text(const json& decision) {
-    return decision.value("at", "") + "  " + decision.value("step", "") + "  " +
-           decision.value("outcome", "") + ": " + decision.value("reason", "");
+    const std::string at = decision.value("at", "") + "  ";
+    if (decision.value("outcome", "") == "done") return at + decision.value("reason", "");
+    return at + decision.value("step", "") + "  " + decision.value("outcome", "") + ": " +
+           decision.value("reason", "");
+}
+
+std::string auto_line(const json& report) {
+    if (!report.is_object()) return "no plan is under way";
+    const auto told = [&](const char* key) {
+        const auto found = report.find(key);
+        return found != report.end() && found->is_string() ? found->get<std::string>() : "";
+    };
+    const std::string state = told("state"), step = told("step"), reason = told("reason");
+    if (state.empty()) return "a plan is under way, of which this answer tells no more";
+    if (state == "unknown") return reason;
+    if (state == "done") return told("plan") + ": the plan is through";
+    // What is not decided has no outcome.
+    const std::string outcome = state == "paused" ? "" : told("outcome") + ": ";
+    return told("plan") + ": " + state + (step.empty() ? "" : ", " + step) + ": " + outcome +
+           reason;
 }
 
 json forecast_json(const router::AutoPlan& plan, const std::vector<router::Forecast>& forecasts) {
@@ -136,7 +154,8 @@ std::string state_text(const AutopilotState& state) {
         .dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-std::optional<AutopilotState> parse_state(const std::string& text) {
+std::optional<AutopilotState> parse_state(const std::string& text,
+                                          const router::ShiftScope& in_force) {
     const json body = json::parse(text, nullptr, false);
     if (!body.is_object()) return std::nullopt;
     try {
@@ -158,8 +177,11 @@ std::optional<AutopilotState> parse_state(const std::string& text) {
         state.course.paused = body.at("paused");
         state.course.finished = body.at("finished");
         // Of an earlier build without these.
-        state.course.shift_scope = router::decode_shift_scope(body.value("shift_scope", ""))
-                                       .value_or(router::ShiftScope{});
+        state.course.shift_scope = in_force;
+        if (body.contains("shift_scope")) {
+            state.course.shift_scope = router::decode_shift_scope(body.value("shift_scope", ""))
+                                           .value_or(router::ShiftScope{});
+        }
         state.progress.watched = router::Seconds{body.value("watched_seconds", 0.0)};
         state.progress.samples = body.value("samples", std::uint64_t{0});
         state.progress.different = body.value("different", std::uint64_t{0});

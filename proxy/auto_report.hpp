@@ -18,8 +18,8 @@ namespace segue::proxy {
 struct ToldDecision {
     std::uint64_t number = 0;  // Ascending, since the program began.
     WallTime at;
-    std::string step;  // "shift 25 %"
-    std::string outcome;
+    std::string step;     // "shift 25 %"
+    std::string outcome;  // "advance", "hold", "go back"; "done": of no step, the plan is through.
     std::string reason;
 };
 
@@ -67,13 +67,17 @@ nlohmann::json auto_json(const std::optional<AutoReport>& report);
 nlohmann::json auto_details_json(const std::optional<AutoReport>& report);
 // "06:12:03  shift 25 %  hold: 40 of ..."; of one of auto_details_json's decisions.
 std::string decision_text(const nlohmann::json& decision);
+// Where the plan is, of what GET /auto answers.
+std::string auto_line(const nlohmann::json& report);
 
 nlohmann::json forecast_json(const router::AutoPlan& plan,
                              const std::vector<router::Forecast>& forecasts);
 std::string forecast_text(const nlohmann::json& forecast);
 
 std::string state_text(const router::AutopilotState& state);
-// Empty: written by another build, or damaged.
-std::optional<router::AutopilotState> parse_state(const std::string& text);
+// Empty: written by another build, or damaged. `in_force`: what the shift is limited to now. A
+// build from before these limits were kept has written nothing of them: then they are no news.
+std::optional<router::AutopilotState> parse_state(const std::string& text,
+                                                  const router::ShiftScope& in_force = {});
 
 }  // namespace segue::proxy

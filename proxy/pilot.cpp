@@ -195,7 +195,7 @@ void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
         return;
     }
     auto plan = parse_plan(stored.plan, "the plan");
-    const auto state = parse_state(stored.state);
+    const auto state = parse_state(stored.state, view.where.course.shift_scope);
     if (!plan || !state) {
         unreadable_ = true;
         parts_.journal.warning("auto", unreadable);
@@ -268,13 +268,15 @@ void Pilot::note(const Decision& decision) {
         now_.since = std::chrono::system_clock::now();
         if (now_.decisions.size() >= decisions_kept_max)
             now_.decisions.erase(now_.decisions.begin());
+        const bool through = decision.code == "done";
         now_.decisions.push_back({++decisions_,
                                   now_.since,
                                   about.empty() ? "end" : about,
-                                  std::string{name(decision.outcome)},
+                                  through ? "done" : std::string{name(decision.outcome)},
                                   decision.reason});
         const std::string told = (about.empty() ? "" : about + ": ") +
-                                 std::string{name(decision.outcome)} + ": " + decision.reason;
+                                 (through ? "" : std::string{name(decision.outcome)} + ": ") +
+                                 decision.reason;
         const bool bad = decision.outcome == Direction::go_back ||
                          now_.pause != router::Pause::none || machine_->breaches() > 0;
         bad ? parts_.journal.warning("auto", told) : parts_.journal.event("auto", told);

@@ -41,21 +41,11 @@ private:
         return body;
     }
 
-    static std::string line(const json& report) {
-        if (!report.is_object()) return "no plan is under way";
-        const std::string state = report.value("state", "");
-        const std::string step =
-            report["step"].is_string() ? report["step"].get<std::string>() : "";
-        if (state == "unknown") return report.value("reason", "");
-        return report.value("plan", "") + ": " + state + (step.empty() ? "" : ", " + step) + ": " +
-               report.value("outcome", "") + ": " + report.value("reason", "");
-    }
-
     void show(const json& report) const {
         if (invocation_.json) {
             std::cout << report.dump(2) << "\n";
         } else {
-            std::cout << line(report) << "\n";
+            std::cout << auto_line(report) << "\n";
         }
     }
 

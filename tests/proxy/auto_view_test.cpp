@@ -101,5 +101,24 @@ TEST(AutoState, OfAnEarlierBuildIsReadAsWell) {
     EXPECT_EQ(state->progress, router::WatchProgress{});
 }
 
+TEST(AutoReport, SaysInALineWhereThePlanIs) {
+    EXPECT_EQ(auto_line(nullptr), "no plan is under way");
+    AutoReport report;
+    report.plan = "move";
+    report.step = "shift 5 %";
+    report.reason = "3 of 5";
+    EXPECT_EQ(auto_line(auto_json(report)), "move: running, shift 5 %: hold: 3 of 5");
+    report.standing = Standing::paused;
+    report.reason = "paused by ann";
+    EXPECT_EQ(auto_line(auto_json(report)), "move: paused, shift 5 %: paused by ann");
+    report.standing = Standing::done;
+    report.step = "";
+    report.reason = "the plan is through";
+    EXPECT_EQ(auto_line(auto_json(report)), "move: the plan is through");
+    report.standing = Standing::unknown;
+    report.reason = "unknown until the target answers";
+    EXPECT_EQ(auto_line(auto_json(report)), report.reason);
+}
+
 }  // namespace
 }  // namespace segue::proxy
