@@ -4,21 +4,28 @@
 
 namespace segue::proxy {
 
+router::Course course_of(const BoardState& board) {
+    if (!board.record) return {};
+    const backfill::ControlRecord& record = *board.record;
+    return {record.authority,
+            record.knobs.shadow_percent,
+            record.knobs.shift_percent,
+            record.knobs.paused,
+            record.phase == router::Phase::finished,
+            record.knobs.shift_scope};
+}
+
 namespace {
 
 router::Where where_of(const StatusInputs& inputs, WallTime now) {
     const BoardState& board = inputs.board;
     router::Where where;
     where.blockers = rollback_blockers(inputs);
+    where.course_changes = board.course_changes;
     if (!board.record) return where;
     const backfill::ControlRecord& record = *board.record;
     where.begun = true;
-    where.course = {record.authority,
-                    record.knobs.shadow_percent,
-                    record.knobs.shift_percent,
-                    record.knobs.paused,
-                    record.phase == router::Phase::finished,
-                    record.knobs.shift_scope};
+    where.course = course_of(board);
     where.consistent = record.backfill == router::Backfill::consistent;
     where.mirror_sync = record.knobs.mirror == router::Mirror::sync;
     const VerifyState& verify = board.verify;

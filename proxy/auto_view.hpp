@@ -10,6 +10,9 @@
 
 namespace segue::proxy {
 
+// What an operator's verb changes under a plan's feet. Where nothing is moved: as it would begin.
+router::Course course_of(const BoardState& board);
+
 struct AutoView {
     std::string closed;  // Why nothing can be decided now; empty: it can.
     router::Where where;

@@ -3,6 +3,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "proxy/auto_view.hpp"
 #include "proxy/control_moves.hpp"
 #include "proxy/mover_wait.hpp"
 #include "proxy/recover.hpp"
@@ -177,7 +178,11 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     };
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
-    parts_.board.update([&](BoardState& state) { state.current_verb = verb; });
+    router::Course before;
+    parts_.board.update([&](BoardState& state) {
+        state.current_verb = verb;
+        before = course_of(state);
+    });
     // Status says so as soon as the mover does: a verb that follows it must not meet the older
     // record.
     if (copying_or_later()) note_consistent();
@@ -191,7 +196,11 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
         result = {2, "an argument of " + verb + " is of the wrong type"};
     }
     if (alone) parts_.change.mover.hold_background(false);
-    parts_.board.update([](BoardState& state) { state.current_verb.clear(); });
+    parts_.board.update([&](BoardState& state) {
+        state.current_verb.clear();
+        if (course_of(state) != before) ++state.course_changes;
+        result.course_changes = state.course_changes;
+    });
     const std::string who = asked_by(arguments);
     const std::string detail = verb + (who.empty() ? "" : ", asked by " + who) + ": " +
                                (result.exit_code == 0 ? "done" : "refused or failed") +

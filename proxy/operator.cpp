@@ -19,10 +19,12 @@ void Operator::stop() {
     if (thread_.joinable()) thread_.join();
 }
 
-std::variant<std::uint64_t, Operator::Refused> Operator::submit(const std::string& verb,
-                                                                nlohmann::json arguments) {
+std::variant<std::uint64_t, Operator::Refused> Operator::submit(
+    const std::string& verb, nlohmann::json arguments, std::optional<std::uint64_t> after) {
     const std::lock_guard lock{mutex_};
     if (stopping_) return Refused{"Segue is stopping"};
+    if (after && next_number_ != *after + 1)
+        return Refused{"`segue " + jobs_.back().verb + "` was given meanwhile"};
     if (running_)
         return Refused{"`segue " + jobs_.back().verb +
                        "` is running; one thing at a time: try again when it has ended"};
@@ -48,6 +50,11 @@ std::optional<Operator::View> Operator::view(std::uint64_t number) const {
 std::string Operator::current_verb() const {
     const std::lock_guard lock{mutex_};
     return running_ ? jobs_.back().verb : "";
+}
+
+std::optional<std::uint64_t> Operator::last_ended() const {
+    const std::lock_guard lock{mutex_};
+    return running_ ? std::nullopt : std::optional{next_number_ - 1};
 }
 
 void Operator::refuse_impatient() {

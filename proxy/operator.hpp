@@ -23,6 +23,7 @@ struct VerbResult {
     int exit_code = 0;
     std::string text;  // For people, on standard output; on standard error when exit_code is not 0.
     nlohmann::json details = nlohmann::json::object();
+    std::uint64_t course_changes = 0;  // When it had ended: see BoardState.
 
     static VerbResult done(std::string text, nlohmann::json details = nlohmann::json::object()) {
         return {0, std::move(text), std::move(details)};
@@ -61,8 +62,11 @@ public:
     struct Refused {
         std::string reason;
     };
-    // Any thread. The number to ask with.
-    std::variant<std::uint64_t, Refused> submit(const std::string& verb, nlohmann::json arguments);
+    // Any thread. The number to ask with. `after`: only where no verb has been given since that
+    // one.
+    std::variant<std::uint64_t, Refused> submit(const std::string& verb,
+                                                nlohmann::json arguments,
+                                                std::optional<std::uint64_t> after = std::nullopt);
 
     struct View {
         std::string verb;
@@ -70,6 +74,8 @@ public:
     };
     std::optional<View> view(std::uint64_t number) const;
     std::string current_verb() const;
+    // The number of the last verb, 0 before the first; empty while one runs.
+    std::optional<std::uint64_t> last_ended() const;
 
 private:
     struct Job {

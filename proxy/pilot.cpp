@@ -119,11 +119,14 @@ std::chrono::milliseconds Pilot::decide(const AutoView& view) {
         return closed_pause;
     }
     note(decision);
-    if (decision.order && !is_still_so(view)) {
-        note_hold("changed", "something was changed by hand meanwhile: it is looked at again");
-        return verb_poll;
+    if (decision.order) {
+        const auto last_verb = still_so_after(view);
+        if (!last_verb) {
+            note_hold("changed", "something was changed by hand meanwhile: it is looked at again");
+            return verb_poll;
+        }
+        obey(*decision.order, *last_verb, view);
     }
-    if (decision.order) obey(*decision.order);
     const bool at_once = running_ || decision.outcome == Direction::advance;
     return at_once
                ? verb_poll
@@ -131,15 +134,18 @@ std::chrono::milliseconds Pilot::decide(const AutoView& view) {
 }
 
 // To keep a decision takes a while. An operator's verb that has begun or ended in it comes first,
-// and a program that is told to stop begins nothing.
-bool Pilot::is_still_so(const AutoView& view) const {
+// and a program that is told to stop begins nothing. What has ended before the look is seen by it;
+// one that is given after it has a higher number, and ours is then refused.
+std::optional<std::uint64_t> Pilot::still_so_after(const AutoView& view) const {
     {
         const std::lock_guard lock{mutex_};
-        if (stopping_) return false;
+        if (stopping_) return std::nullopt;
     }
+    const auto last_verb = parts_.verbs.last_ended();
     const AutoView now = parts_.look();
-    return now.closed.empty() && now.where.course == view.where.course &&
-           parts_.verbs.current_verb().empty();
+    const bool same = now.closed.empty() && now.where.course == view.where.course &&
+                      now.where.course_changes == view.where.course_changes;
+    return same ? last_verb : std::nullopt;
 }
 
 // What was asked for is refused, so that it does not take effect when nobody expects it any more.
@@ -170,6 +176,7 @@ bool Pilot::load(const AutoView& view) {
         if (found.news) take_over(*found.plan, view);
     }
     set_loaded(true);
+    was_loaded_ = true;
     if (machine_) return true;
     if (unreadable_) {
         note_unknown(unreadable, std::nullopt);
@@ -202,7 +209,10 @@ void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
         return;
     }
     text_ = stored.plan;
-    machine_.emplace(std::move(*plan), *state, view.where, Clock::now());
+    router::Where where = view.where;
+    // It is of before the program began: whatever was changed since was by hand.
+    if (!was_loaded_) where.course_changes = 0;
+    machine_.emplace(std::move(*plan), *state, where, Clock::now());
     parts_.journal.event("auto", who + "goes on with the plan " + machine_->plan().name);
 }
 
@@ -238,17 +248,20 @@ void Pilot::verb_ended(const AutoView& view) {
     const bool done = seen && seen->result->exit_code == 0;
     const std::string reason = seen ? one_line(seen->result->text) : "its result is lost";
     const Running ended = *std::exchange(running_, std::nullopt);
-    machine_->ended(ended.order, done, reason, view.where, Clock::now());
+    // What was changed since it ended was somebody else.
+    router::Where where = view.where;
+    where.course_changes = std::max(ended.course_changes, seen ? seen->result->course_changes : 0);
+    machine_->ended(ended.order, done, reason, where, Clock::now());
     now_.verb.clear();
 }
 
-void Pilot::obey(const Order& order) {
-    const auto begun = parts_.verbs.submit(order.verb, arguments_of(order));
+void Pilot::obey(const Order& order, std::uint64_t last_verb, const AutoView& view) {
+    const auto begun = parts_.verbs.submit(order.verb, arguments_of(order), last_verb);
     if (const auto* refused = std::get_if<Operator::Refused>(&begun)) {
         note_hold("busy", refused->reason);
         return;
     }
-    running_ = Running{std::get<std::uint64_t>(begun), order};
+    running_ = Running{std::get<std::uint64_t>(begun), order, view.where.course_changes};
     now_.verb = order.verb;
     publish();
 }

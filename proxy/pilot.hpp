@@ -74,6 +74,7 @@ private:
     struct Running {
         std::uint64_t number = 0;
         router::Order order;
+        std::uint64_t course_changes = 0;  // Before it.
     };
 
     void loop();
@@ -91,8 +92,9 @@ private:
     Status save(const AutoView& view);
     bool verb_is_over() const;
     void verb_ended(const AutoView& view);
-    void obey(const router::Order& order);
-    bool is_still_so(const AutoView& view) const;
+    void obey(const router::Order& order, std::uint64_t last_verb, const AutoView& view);
+    // The last verb that was given, where nothing has changed since that look and none runs.
+    std::optional<std::uint64_t> still_so_after(const AutoView& view) const;
     void note(const router::Decision& decision);
     void note_hold(const std::string& code, const std::string& reason);
     void note_unknown(const std::string& reason, const std::optional<backfill::StoredPlan>& plan);
@@ -125,6 +127,7 @@ private:
     std::optional<std::pair<router::AutopilotState, std::string>> saved_;
     bool unreadable_ = false;  // What is on record, as it was when that was looked at.
     bool dropped_ = false;     // That there is no plan is to be put on record.
+    bool was_loaded_ = false;  // Once, or more often.
     std::thread thread_;
 };
 

@@ -69,6 +69,11 @@ Result<std::uint64_t> Pilot::give_up(const std::string& who) {
 
 VerbResult Pilot::serve(const PilotRequest& request, const AutoView& view) {
     const std::string who = request.who.empty() ? "somebody" : request.who;
+    // Its plan ends with the migration, and nothing of it is kept.
+    if (parts_.verbs.current_verb() == "finish")
+        return VerbResult::refused(
+            "`segue finish` is running, and ends every plan: look at `segue status` when it has "
+            "ended");
     const bool needs_rest = request.ask == Ask::post || request.ask == Ask::resume;
     const bool under_way = machine_ && !machine_->done() && machine_->state().pause == Pause::none;
     if (request.ask == Ask::post && under_way) {

@@ -48,7 +48,9 @@ struct BoardState {
     std::optional<backfill::ControlRecord> record;
     std::optional<LastChange> last_change;
     VerifyState verify;
-    std::string current_verb;   // Empty: none runs.
+    std::string current_verb;  // Empty: none runs.
+    // Verbs of this process that have changed the course (router::Course), whoever asked for them.
+    std::uint64_t course_changes = 0;
     std::string mover_problem;  // Why the mover could not be started.
     // What the follower cannot follow, for which `mirror sync` was given up until it can. Else
     // empty.

@@ -35,6 +35,7 @@ std::string difference(const Course& was, const Course& is) {
     const auto percent = [](const char* knob, double before, double now) {
         return std::string{knob} + " is " + plain(now) + " % and was " + plain(before) + " %";
     };
+    if (was == is) return "the course was changed, and changed back";
     if (is.finished) return "the migration is finished";
     if (was.authority != is.authority)
         return "the " + std::string{name(is.authority)} + " has become the authority";
@@ -114,13 +115,14 @@ std::size_t step_in_force(const AutoPlan& plan, const Where& where) {
     return verify < position && !where.verified_equal ? verify : position;
 }
 
-Autopilot::Autopilot(AutoPlan plan, const Where& where, Moment) : plan_(std::move(plan)) {
+Autopilot::Autopilot(AutoPlan plan, const Where& where, Moment)
+    : plan_(std::move(plan)), course_changes_(where.course_changes) {
     state_.course = where.course;
     begin(step_in_force(plan_, where));
 }
 
 Autopilot::Autopilot(AutoPlan plan, AutopilotState state, const Where& where, Moment now)
-    : plan_(std::move(plan)), state_(std::move(state)) {
+    : plan_(std::move(plan)), state_(std::move(state)), course_changes_(where.course_changes) {
     state_.step = std::min(state_.step, plan_.steps.size());
     if (state_.step == plan_.steps.size()) state_.stance = Stance::done;
     if (done() || state_.pause != Pause::none) return;
@@ -156,7 +158,7 @@ Decision Autopilot::look(const Where& where, const Figures& figures, Moment now)
     if (done()) return hold("done", "the plan is through");
     if (state_.pause != Pause::none) return hold(std::string{name(state_.pause)}, state_.why);
     if (has_begun_to_finish(where.course)) state_.course = where.course;
-    if (where.course != state_.course)
+    if (where.course != state_.course || where.course_changes != course_changes_)
         return stop(Pause::taken_over, taken_over_text(difference(state_.course, where.course)));
     switch (state_.stance) {
         case Stance::entering:
@@ -327,6 +329,7 @@ Decision Autopilot::hold(std::string code, std::string reason) const {
 
 void Autopilot::ended(
     const Order& order, bool done, const std::string& reason, const Where& where, Moment now) {
+    course_changes_ = where.course_changes;
     const Course aim = after(state_.course, order);
     // Its answer may have been lost, and what it should bring about is there.
     const bool reached = where.course == aim;
@@ -376,6 +379,7 @@ void Autopilot::resume(const Where& where, Moment) {
     const bool same = where.course == state_.course && state_.stance != Stance::going_back;
     const Pause pause = state_.pause;
     state_.course = where.course;
+    course_changes_ = where.course_changes;
     const bool stays =
         same && (pause == Pause::asked || pause == Pause::refused || pause == Pause::confirm);
     begin(stays ? state_.step : step_in_force(plan_, where));

@@ -36,6 +36,8 @@ struct Course {
 // Where the migration stands.
 struct Where {
     Course course;
+    // How often a verb has changed the course since the program began: also back to what it was.
+    std::uint64_t course_changes = 0;
     bool begun = false;  // Something is being moved, or was.
     bool consistent = false;
     bool mirror_sync = false;
@@ -132,13 +134,13 @@ public:
     Autopilot(AutoPlan plan, const Where& where, Moment now);
     // After a restart. A watched step goes on from the progress that is in `state`; the time since
     // then does not count. What has changed beyond what its own verb may have done was somebody
-    // else.
+    // else. `where.course_changes`: how many of them `state` is after.
     Autopilot(AutoPlan plan, AutopilotState state, const Where& where, Moment now);
 
     // Now and then, while no verb of ours runs. An order in the answer is to be run at once, and
     // its end to be told.
     Decision look(const Where& where, const Figures& figures, Moment now);
-    // `reason`: why it was not done.
+    // `reason`: why it was not done. `where.course_changes`: when it had ended.
     void ended(
         const Order& order, bool done, const std::string& reason, const Where& where, Moment now);
 
@@ -174,8 +176,9 @@ private:
 
     AutoPlan plan_;
     AutopilotState state_;
-    std::optional<Watch> watch_;  // Of the present step; empty before its first look.
-    WatchProgress progress_;      // Of `watch_`, as of the last look.
+    std::uint64_t course_changes_ = 0;  // Those that are known, and not somebody else's.
+    std::optional<Watch> watch_;        // Of the present step; empty before its first look.
+    WatchProgress progress_;            // Of `watch_`, as of the last look.
     std::vector<Reading> readings_;
     int breaches_ = 0;            // In a row.
     std::uint32_t refusals_ = 0;  // Of the present step's verb.

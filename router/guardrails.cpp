@@ -212,10 +212,12 @@ private:
     void must_grow(const char* code, const char* what, Count which) {
         const auto since = grown(watch_.window_first(), now_counters_, which);
         if (!since) return unknown(code, "the number of " + std::string{what} + " is not known");
-        if (*since > 0 || !watch_.window_full(now_, plan_.window)) return;
+        if (*since > 0) return;
+        // Also before the window is full: a watch that has seen nothing yet, after a restart say,
+        // does not know more than one that sees nothing any more.
         unknown(code,
                 "the number of " + std::string{what} + " has not grown for " +
-                    seconds(plan_.window) + ": nothing is known of how it goes");
+                    seconds(watch_.in_window(now_)) + ": nothing is known of how it goes");
     }
 
     Judgement look_at_samples_and_time() const {
@@ -235,6 +237,13 @@ private:
                 Finding::waiting,
                 "watching",
                 "watched for " + seconds(watched) + " of " + seconds(step_.watch) + ", " + so_far};
+        }
+        // Of what was before a restart only the sums are known.
+        if (!watch_.window_full(now_, plan_.window)) {
+            return {Finding::waiting,
+                    "watching",
+                    "watched for long enough, but only for " + seconds(watch_.in_window(now_)) +
+                        " of " + seconds(plan_.window) + " since a restart"};
         }
         return {Finding::good,
                 "good",

@@ -97,7 +97,8 @@ public:
     const Counters& requests_from() const { return requests_.from(); }
     const Counters& reads_from() const { return reads_.from(); }
     // The window is full: what has not grown in it is silent.
-    bool window_full(Moment now, Seconds window) const { return now - looks_.front().at >= window; }
+    bool window_full(Moment now, Seconds window) const { return in_window(now) >= window; }
+    Seconds in_window(Moment now) const { return now - looks_.front().at; }
 
 private:
     struct Look {

@@ -254,6 +254,23 @@ TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
     EXPECT_EQ(next.program.traffic.shadow_percent.load(), 12.5);
 }
 
+TEST(Operations, CountTheVerbsThatHaveChangedTheCourse) {
+    World world = consistent_world();
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    const auto after = [&](const std::string& verb, const nlohmann::json& arguments) {
+        return desk.run(verb, arguments).course_changes;
+    };
+    EXPECT_EQ(after("shadow", {{"percent", 10}}), 1u);
+    EXPECT_EQ(after("shadow", {{"percent", 10}}), 1u) << "it was so already";
+    EXPECT_EQ(after("mirror", {{"mode", "sync"}}), 1u) << "no plan minds";
+    EXPECT_EQ(after("shift", {{"percent", 5}, {"users", {"app"}}}), 2u);
+    EXPECT_EQ(after("shift", {{"percent", 5}, {"everything", true}}), 3u);
+    EXPECT_EQ(after("shift", {{"percent", 101}}), 3u);
+    EXPECT_EQ(after("cutover", nlohmann::json::object()), 4u);
+    EXPECT_EQ(desk.board.read().course_changes, 4u);
+}
+
 // Who goes by the record that a lost side leaves believes that both have what was acknowledged.
 TEST(Operations, SyncIsOnRecordOnlyOnceTheFollowerHasWhatWasAcknowledgedBeforeTheGate) {
     World world = consistent_world();

@@ -104,32 +104,6 @@ TEST(Autopilot, TakesAWatchedCutoverBack) {
     EXPECT_NE(flight.machine.state().why.find("errors"), std::string::npos);
 }
 
-TEST(Autopilot, NoticesThatItWasTakenOver) {
-    const auto hand = [](auto change) {
-        Flight flight = at("shift 50 %");
-        change(flight.world.where);
-        const Decision decision = flight.look();
-        EXPECT_EQ(decision.code, "taken_over");
-        EXPECT_EQ(flight.look_for(50).code, "taken_over");
-        EXPECT_EQ(flight.orders, Orders{});
-        flight.machine.resume(flight.world.where, flight.world.now);
-        const PlanStep* const present = flight.machine.step();
-        return present != nullptr ? title(*present) : "end";
-    };
-    EXPECT_EQ(hand([](Where& where) { where.course.shift_percent = 0; }), "shadow 100 %");
-    EXPECT_EQ(hand([](Where& where) { where.course.shift_percent = 7; }), "shift 5 %");
-    EXPECT_EQ(hand([](Where& where) { where.course.shadow_percent = 20; }), "shift 50 %");
-    EXPECT_EQ(hand([](Where& where) { where.course.paused = true; }), "shift 50 %");
-    EXPECT_EQ(hand([](Where& where) {
-                  where.course = {Side::target, 0, 0, false, false};
-              }),
-              "soak");
-    EXPECT_EQ(hand([](Where& where) { where.course.shift_scope.users = {"app"}; }), "shift 50 %");
-    EXPECT_EQ(hand([](Where& where) { where.course.shift_scope.by = ShareOf::sessions; }),
-              "shift 50 %");
-    EXPECT_EQ(hand([](Where& where) { where.course.finished = true; }), "end");
-}
-
 TEST(Autopilot, ARefusedVerbHoldsWithItsReasonAndIsTriedAgainLater) {
     Flight flight = at("shift 5 %");
     World& world = flight.world;
@@ -336,6 +310,32 @@ TEST(Autopilot, ARestartGoesOnWithTheWatchThatIsOnRecord) {
     }
     EXPECT_GE(looks, 298);
     EXPECT_LE(looks, 340);
+}
+
+// Nearly at its end, and then the figures stop together with the old process.
+TEST(Autopilot, ASoakThatWentSilentIsNotOverBecauseOfARestart) {
+    AutoPlan plan = whole_plan();
+    for (PlanStep& one : plan.steps) {
+        if (one.deed == Deed::soak) one.watch = Seconds{100};
+    }
+    Flight flight{plan};
+    ASSERT_TRUE(flight.reach("soak"));
+    flight.look_for(95);
+    World& world = flight.world;
+    flight.machine = Autopilot{plan, flight.machine.state(), world.where, world.now};
+    const Counters frozen = world.figures.counters;
+    const auto silently = [&] {
+        world.now += std::chrono::seconds{1};
+        world.figures.counters = frozen;
+        return flight.machine.look(world.where, world.figures, world.now);
+    };
+    silently();
+    EXPECT_EQ(silently().code, "transactions") << "at the first look that could tell";
+    for (int i = 0; i < 200; ++i) silently();
+    ASSERT_NE(flight.machine.step(), nullptr);
+    EXPECT_EQ(title(*flight.machine.step()), "soak");
+    flight.look_for(110);
+    EXPECT_TRUE(flight.machine.done());
 }
 
 TEST(Autopilot, SilenceIsNoTimeThatWasWatched) {

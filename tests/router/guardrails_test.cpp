@@ -112,6 +112,21 @@ TEST(Guardrails, AFigureThatHasGoneSilentIsUnknownThoughClientsGoOn) {
     EXPECT_EQ(silence(step(Deed::soak), &Counters::transactions).code, "transactions");
 }
 
+// It need not last as long as the window: nothing has been seen at all.
+TEST(Guardrails, AWatchThatHasSeenNothingYetIsUnknown) {
+    Rig rig{step(Deed::soak)};
+    rig.plan.window = Seconds{100};
+    rig.watch = Watch{rig.now, {rig.counters, rig.statements}, {Seconds{3600}, 100000, 0}};
+    rig.silent = &rig.counters.transactions;
+    const Judgement silent = rig.pass(2);
+    EXPECT_EQ(silent.finding, Finding::unknown);
+    EXPECT_EQ(silent.code, "transactions");
+    EXPECT_NE(silent.reason.find("has not grown for 2.0 s"), std::string::npos) << silent.reason;
+    rig.silent = nullptr;
+    EXPECT_EQ(rig.pass().finding, Finding::waiting) << "one transaction does not make a window";
+    EXPECT_EQ(rig.pass(100).finding, Finding::good);
+}
+
 TEST(Guardrails, ComparisonsAreNeededOnlyWhereThereCanBeSome) {
     Rig rig{step(Deed::shift, 100)};
     rig.silent = &rig.counters.compared;
