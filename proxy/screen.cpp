@@ -4,6 +4,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "proxy/status.hpp"
 #include "proxy/status_reads.hpp"
 
 namespace segue::proxy {
@@ -353,14 +354,41 @@ void accepted(Screen& screen, const json& status) {
     }
 }
 
+void complete(json& status, const json& whole) {
+    for (const auto& [key, value] : whole.items()) {
+        const auto found = status.find(key);
+        if (found == status.end()) {
+            status[key] = value;
+        } else if (found->is_object() && value.is_object()) {
+            complete(*found, value);
+        }
+    }
+}
+
+// What another build does not tell is as unknown as at the start.
+json completed(json status) {
+    StatusInputs inputs;
+    const json unknown = status_json(inputs);
+    for (const auto& [key, value] : unknown.items()) {
+        if (!status.contains(key)) status[key] = value;
+    }
+    // Of what is there only now and then, and is there.
+    inputs.board.last_change.emplace();
+    inputs.autopilot.emplace();
+    complete(status, status_json(inputs));
+    return status;
+}
+
 }  // namespace
 
-std::string status_screen(const json& status, Colours colours, const TableRates* rates) {
+std::string status_screen(const json& told, Colours colours, const TableRates* rates) {
+    const json status = completed(told);
     Screen screen{colours};
     screen.line("migration", status["migration"].get<std::string>() + ": " + phase(status));
     if (status["authority"].is_string()) {
+        const json& epoch = status["epoch"];
         std::string text = status["authority"].get<std::string>() + ", epoch " +
-                           std::to_string(status["epoch"].get<std::uint64_t>());
+                           (epoch.is_number() ? epoch.dump() : "unknown");
         if (status["finished"] == true) text += screen.paint(Tone::good, "  finished");
         screen.line("authority", text);
     } else {

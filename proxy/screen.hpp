@@ -11,7 +11,9 @@ namespace segue::proxy {
 
 enum class Colours : std::uint8_t { off, on };
 
-// `rates`: of looks before, for whoever keeps looking; may be null.
+// `status` may be that of an older or a newer `segue run`; throws json's exceptions where what it
+// tells is of another kind than ours. `rates`: of looks before, for whoever keeps looking; may be
+// null.
 std::string status_screen(const nlohmann::json& status,
                           Colours colours,
                           const TableRates* rates = nullptr);

@@ -35,7 +35,7 @@ std::string short_number(double number) {
 std::string percentiles(const json& side) {
     std::string text;
     for (const char* key : {"p50_ms", "p95_ms", "p99_ms"})
-        text += (text.empty() ? "" : " / ") + short_number(side[key].get<double>());
+        text += (text.empty() ? "" : " / ") + short_number(side.at(key).get<double>());
     return text;
 }
 
@@ -111,9 +111,9 @@ json shift_json(const ShiftReport& shift, const router::ShiftScope& scope, json 
 }
 
 std::string slowness_text(const json& statement) {
-    return short_number(statement["ratio"].get<double>()) +
-           " times (p50 / p95 / p99 ms: " + percentiles(statement["authority"]) +
-           " on the authority, " + percentiles(statement["follower"]) + " on the follower)";
+    return short_number(statement.at("ratio").get<double>()) +
+           " times (p50 / p95 / p99 ms: " + percentiles(statement.at("authority")) +
+           " on the authority, " + percentiles(statement.at("follower")) + " on the follower)";
 }
 
 std::string statements_text(const json& statements) {
@@ -128,13 +128,14 @@ std::string statements_text(const json& statements) {
     text += padded("", fingerprint_digits) + padded("", samples_width) +
             padded("p50 / p95 / p99", times_width) + padded("p50 / p95 / p99", times_width) + "\n";
     for (const json& one : statements) {
-        text +=
-            padded(one["fingerprint"], fingerprint_digits) +
-            padded(std::to_string(one["follower"]["samples"].get<std::uint64_t>()), samples_width) +
-            padded(percentiles(one["authority"]), times_width) +
-            padded(percentiles(one["follower"]), times_width) +
-            padded(short_number(one["ratio"].get<double>()), ratio_width) +
-            (one["slower"] == true ? "SLOWER  " : "") + one["statement"].get<std::string>() + "\n";
+        text += padded(one.at("fingerprint"), fingerprint_digits) +
+                padded(std::to_string(one.at("follower").at("samples").get<std::uint64_t>()),
+                       samples_width) +
+                padded(percentiles(one.at("authority")), times_width) +
+                padded(percentiles(one.at("follower")), times_width) +
+                padded(short_number(one.at("ratio").get<double>()), ratio_width) +
+                (one.at("slower") == true ? "SLOWER  " : "") +
+                one.at("statement").get<std::string>() + "\n";
     }
     return text;
 }

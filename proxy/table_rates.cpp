@@ -6,10 +6,10 @@ namespace segue::proxy {
 
 void TableRates::add(Time at, const nlohmann::json& status) {
     Look look{at, {}};
-    for (const auto& table : status["backfill"]["tables"]) {
-        if (!table["rows_copied"].is_number()) continue;
-        look.rows[table["schema"].get<std::string>() + "." + table["name"].get<std::string>()] =
-            table["rows_copied"].get<double>();
+    for (const auto& table : status.at("backfill").at("tables")) {
+        if (!table.at("rows_copied").is_number()) continue;
+        look.rows[table.at("schema").get<std::string>() + "." +
+                  table.at("name").get<std::string>()] = table["rows_copied"].get<double>();
     }
     looks_.push_back(std::move(look));
     while (looks_.size() > 2 && looks_[1].at <= at - table_rate_window) looks_.pop_front();

@@ -49,11 +49,15 @@ private:
         }
     }
 
+    static json decisions(const json& report) {
+        return report.is_object() ? report.value("decisions", json::array()) : json::array();
+    }
+
     int status() {
         const auto now = report();
         if (!now) return fail(invocation_, now.error().detail);
-        if (!invocation_.json && now->is_object()) {
-            for (const json& decision : (*now)["decisions"])
+        if (!invocation_.json) {
+            for (const json& decision : decisions(*now))
                 std::cout << decision_text(decision) << "\n";
         }
         show(*now);
@@ -74,10 +78,15 @@ private:
         return Error{Errc::in_doubt, outcome_unknown};
     }
 
+    static bool is_accepted(const AdminAnswer& answer) {
+        return answer.status == 202 || answer.status == 200;
+    }
+
     // Until what was asked for is so and on record, or refused: {exit_code, text}.
-    Result<json> outcome(const AdminAnswer& accepted) {
+    Result<json> outcome(const std::string& what, const AdminAnswer& accepted, const json& before) {
         const json body = json::parse(accepted.body, nullptr, false);
-        if (!body.is_object()) return Error{Errc::io, "the answer is not JSON"};
+        const bool numbered = body.is_object() && body.contains("number");
+        if (!numbered) return outcome_of_older(what, before);
         const std::string path = "/auto/" + std::to_string(body.value("number", std::uint64_t{0}));
         for (;;) {
             const auto answer = client_.exchange("GET", path);
@@ -90,11 +99,34 @@ private:
         }
     }
 
+    // A `segue run` from before an upgrade takes it, and does not tell how it ends: that is seen by
+    // what becomes of the plan.
+    Result<json> outcome_of_older(const std::string& what, const json& before) {
+        const auto deadline = std::chrono::steady_clock::now() + soon_max;
+        for (;;) {
+            const auto now = report();
+            if (!now) return Error{Errc::in_doubt, outcome_unknown};
+            const std::string state = now->is_object() ? now->value("state", "") : "";
+            const bool so = what == "stop"     ? state.empty()
+                            : what == "pause"  ? state == "paused" || state == "done"
+                            : what == "resume" ? state == "running" || state == "done"
+                                               : !state.empty() && *now != before;
+            if (so) return json{{"exit_code", 0}, {"text", auto_line(*now)}};
+            if (std::chrono::steady_clock::now() >= deadline) {
+                return Error{Errc::in_doubt,
+                             "it was accepted, but `segue run` is of an older build and does not "
+                             "tell how it ended; now: " +
+                                 auto_line(*now)};
+            }
+            std::this_thread::sleep_for(poll_pause);
+        }
+    }
+
     int tell(const std::string& what) {
         const auto answer = post(what, json::object());
         if (!answer) return fail(invocation_, answer.error().detail);
-        if (answer->status != 202) return fail(invocation_, reason_in(*answer));
-        const auto ended = outcome(*answer);
+        if (!is_accepted(*answer)) return fail(invocation_, reason_in(*answer));
+        const auto ended = outcome(what, *answer, nullptr);
         if (!ended) return fail(invocation_, ended.error().detail);
         const std::string text = ended->value("text", "");
         if (ended->value("exit_code", 1) != 0) return fail(invocation_, text);
@@ -126,8 +158,8 @@ private:
         const auto answer = post("plan", body);
         if (!answer) return fail(invocation_, answer.error().detail);
         if (answer->status == 400) return misused(reason_in(*answer));
-        if (answer->status != 202) return fail(invocation_, reason_in(*answer));
-        const auto ended = outcome(*answer);
+        if (!is_accepted(*answer)) return fail(invocation_, reason_in(*answer));
+        const auto ended = outcome("plan", *answer, *before);
         if (!ended) return fail(invocation_, ended.error().detail);
         if (ended->value("exit_code", 1) != 0) return fail(invocation_, ended->value("text", ""));
         if (!invocation_.json) {
@@ -149,25 +181,24 @@ private:
     }
 
     static std::uint64_t last_number(const json& report) {
-        if (!report.is_object() || report["decisions"].empty()) return 0;
-        return report["decisions"].back().value("number", std::uint64_t{0});
+        const json all = decisions(report);
+        return all.empty() ? 0 : all.back().value("number", std::uint64_t{0});
     }
 
     int follow() {
         for (;;) {
             const auto now = report();
             if (!now) return fail(invocation_, outcome_unknown);
-            if (now->is_object()) {
-                for (const json& decision : (*now)["decisions"]) {
-                    if (decision.value("number", std::uint64_t{0}) <= last_told_) continue;
-                    std::cout << (invocation_.json ? decision.dump() : decision_text(decision))
-                              << std::endl;
-                }
-                last_told_ = std::max(last_told_, last_number(*now));
+            for (const json& decision : decisions(*now)) {
+                if (decision.value("number", std::uint64_t{0}) <= last_told_) continue;
+                std::cout << (invocation_.json ? decision.dump() : decision_text(decision))
+                          << std::endl;
             }
+            last_told_ = std::max(last_told_, last_number(*now));
             if (!now->is_object()) return fail(invocation_, "the plan was stopped");
-            if ((*now)["state"] == "done") return 0;
-            if ((*now)["state"] == "paused") return fail(invocation_, (*now).value("reason", ""));
+            const std::string state = now->value("state", "");
+            if (state == "done") return 0;
+            if (state == "paused") return fail(invocation_, now->value("reason", ""));
             if (invocation_.arguments.value("detach", false)) return 0;
             std::this_thread::sleep_for(poll_pause);
         }

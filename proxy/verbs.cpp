@@ -23,6 +23,7 @@
 
 namespace segue::proxy {
 
+using namespace nlohmann::literals;
 using nlohmann::json;
 
 namespace {
@@ -104,7 +105,7 @@ int statements(const Invocation& invocation, const AdminClient& client) {
     json shown = json::array();
     for (const json& one : all) {
         if (shown.size() == invocation.arguments.value("limit", all.size())) break;
-        if (one["slower"] == true || !invocation.arguments.value("slower", false))
+        if (one.value("slower", false) || !invocation.arguments.value("slower", false))
             shown.push_back(one);
     }
     if (shown.empty() && !all.empty() && !invocation.json) {
@@ -120,8 +121,10 @@ void show_progress(const AdminClient& client) {
     if (!answer || answer->status != 200) return;
     const json body = json::parse(answer->body, nullptr, false);
     if (!body.is_object()) return;
-    std::cerr << "\r\033[K" << body["verify"]["rows_compared"] << " rows compared";
-    const json& total = body["backfill"]["rows_total_estimate"];
+    const json rows = body.value("/verify/rows_compared"_json_pointer, json{});
+    const json total = body.value("/backfill/rows_total_estimate"_json_pointer, json{});
+    if (!rows.is_number()) return;
+    std::cerr << "\r\033[K" << rows << " rows compared";
     if (total.is_number()) std::cerr << " of ~" << total;
     std::cerr << std::flush;
 }
@@ -151,6 +154,8 @@ Result<json> do_verb(const Invocation& invocation,
     if (!begun) return Error{Errc::in_doubt, outcome_unknown};
     if (begun->status != 202) return Error{Errc::refused, reason_in(*begun)};
     const json number = json::parse(begun->body, nullptr, false);
+    if (!number.is_object() || !number.contains("number"))
+        return Error{Errc::in_doubt, outcome_unknown};
     const bool progress =
         invocation.verb == "verify" && !invocation.json && on_terminal(STDERR_FILENO);
     auto ended = wait_for_end(client, number.value("number", std::uint64_t{0}), progress);
@@ -253,6 +258,19 @@ ConfigUse config_use(const Invocation& invocation) {
     return ConfigUse::admin;
 }
 
+namespace {
+
+int ask_running(const Invocation& invocation, const AdminClient& client) {
+    if (invocation.verb == "auto") return run_auto(invocation, client);
+    if (invocation.verb == "status") return status(invocation, client);
+    const bool listed = invocation.verb == "statements" &&
+                        !invocation.arguments.contains("explain") &&
+                        !invocation.arguments.contains("forget");
+    return listed ? statements(invocation, client) : remote(invocation, client);
+}
+
+}  // namespace
+
 int run_verb(const Invocation& invocation, const Config& config) {
     if (invocation.verb == "check") return check(invocation, config);
     if (invocation.verb == "events") return run_events(invocation, config);
@@ -267,12 +285,13 @@ int run_verb(const Invocation& invocation, const Config& config) {
         token = *read;
     }
     const AdminClient client{config.admin, token};
-    if (invocation.verb == "auto") return run_auto(invocation, client);
-    if (invocation.verb == "status") return status(invocation, client);
-    const bool listed = invocation.verb == "statements" &&
-                        !invocation.arguments.contains("explain") &&
-                        !invocation.arguments.contains("forget");
-    return listed ? statements(invocation, client) : remote(invocation, client);
+    try {
+        return ask_running(invocation, client);
+    } catch (const json::exception& strange) {
+        return fail(invocation,
+                    "`segue run` is of another build, and its answer is not understood: " +
+                        std::string{strange.what()});
+    }
 }
 
 }  // namespace segue::proxy
