@@ -89,6 +89,7 @@ def change(browser):
     browser.wait("the tables are there", lambda: "app.quiet" in browser.text("#tables"))
     assert "<img src=x onerror=alert(1)>" in browser.text("#tables"), browser.text("#tables")
     assert browser.script("return document.querySelectorAll('img').length") == 0, "a table's name became markup"
+    assert not enabled(browser, "[data-verb=rollback]"), "a rollback to the side that answers"
     browser.click("[data-verb=cutover]")
     assert not enabled(browser, "#yes"), "a cutover without the migration's name"
     browser.type("#name", "another")
@@ -106,6 +107,7 @@ def change(browser):
         browser.click("#yes")
         browser.wait("the outcome is told", outcome)
     browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
+    assert not enabled(browser, "[data-verb=cutover]") and enabled(browser, "[data-verb=rollback]")
     browser.wait("the outcome is told", lambda: browser.script("return document.getElementById('outcome').className") == "good")
     browser.wait("the wait of the change is drawn", lambda: browser.script("return document.querySelectorAll('#wait-chart rect').length") >= 1)
 
