@@ -76,7 +76,7 @@ std::string findings_text(const std::vector<Finding>& findings, FindingsShown sh
     }
     if (shown == FindingsShown::all) {
         text += std::to_string(counts[0]) + " failed, " + std::to_string(counts[1]) +
-                " warnings, " + std::to_string(counts[2]) +
+                (counts[1] == 1 ? " warning, " : " warnings, ") + std::to_string(counts[2]) +
                 " notes; `segue explain CODE` tells more of each\n";
     }
     return text;
