@@ -249,6 +249,39 @@ TEST(Ddl, IsCarriedWhileTablesAreCopied) {
     EXPECT_TRUE(move.segue().change("cutover"));
 }
 
+// Killed at each of its points, with other commands in between, a start goes on where it was.
+TEST(Ddl, IsCarriedWhereAStartIsKilled) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{carried()};
+    Sql client{move.direct(move.source())};
+    int round = 0;
+    for (const char* const point : {"start.after_capture",
+                                    "start.before_described",
+                                    "start.after_described",
+                                    "start.after_carried:2",
+                                    "start.after_slot"}) {
+        SCOPED_TRACE(point);
+        move.segue().run(point);
+        move.segue().verb({"start"});
+        ASSERT_TRUE(move.segue().wait_for_end(60s));
+        const std::string n = std::to_string(++round);
+        client.query("CREATE TABLE app.made_" + n +
+                     " (id int PRIMARY KEY, v text UNIQUE); INSERT INTO app.made_" + n +
+                     " VALUES (1, 'one'); ALTER TABLE app.keyed ADD COLUMN c" + n +
+                     " int DEFAULT " + n + "; CREATE VIEW app.view_" + n + " AS SELECT c" + n +
+                     " FROM app.keyed");
+        client.query("CREATE OR REPLACE FUNCTION app.last() RETURNS int LANGUAGE sql AS 'SELECT " +
+                     n + "'");
+    }
+    client.query("DROP TABLE app.made_2");
+    move.segue().run();
+    move.segue().expect_done({"start"});
+    ASSERT_TRUE(move.segue().wait_consistent());
+    expect_same(move);
+    move.segue().expect_done({"verify"});
+    EXPECT_TRUE(move.segue().change("cutover"));
+}
+
 // Of a start that was refused nothing stays that finish does not put back.
 TEST(Ddl, ThatRefusesAStartLeavesNothingBehind) {
     SEGUE_NEEDS_POSTGRES();
