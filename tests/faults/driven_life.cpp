@@ -19,14 +19,40 @@ WorkloadOptions clients(Migration& migration, unsigned seed) {
     return options;
 }
 
+MigrationOptions with_schema_changes(MigrationOptions options) {
+    if (schema_changes_wanted()) options.lines.emplace_back("ddl", "carry = true");
+    return options;
+}
+
+bool has_begun(const SegueProcess& segue) {
+    const auto status = segue.status();
+    const auto state = status ? (*status)["backfill"]["state"] : nlohmann::json{};
+    return state == "copying" || state == "consistent";
+}
+
 }  // namespace
 
 DrivenLife::DrivenLife(unsigned seed, MigrationOptions options)
-    : migration_(std::move(options)), workload_(clients(migration_, seed)) {}
+    : migration_(with_schema_changes(std::move(options))), workload_(clients(migration_, seed)) {
+    if (!schema_changes_wanted()) return;
+    SchemaChanges::prepare(migration_.source().socket_url("shop", "app"));
+    SchemaChangesOptions changes{migration_.through()};
+    changes.shared = {"app.keyed", "app.account", "app.measured", "app.audited", "app.loose"};
+    changes.reconnect_limit = goal_limit * busy_factor;
+    changes.seed = seed;
+    changes.may_begin = [this] { return has_begun(migration_.segue()); };
+    schema_changes_.emplace(changes);
+}
+
+DrivenLife::~DrivenLife() {
+    if (schema_changes_) schema_changes_->stop();
+    workload_.stop();
+}
 
 void DrivenLife::begin(const std::string& crash_at) {
     migration_.segue().run(crash_at);
     workload_.start();
+    if (schema_changes_) schema_changes_->start();
 }
 
 void DrivenLife::revive() {
@@ -97,6 +123,7 @@ bool DrivenLife::reach_finished() {
 
 void DrivenLife::live() {
     ASSERT_TRUE(reach_consistent());
+    if (schema_changes_) schema_changes_->may_rename();
     ASSERT_TRUE(reach_mirror("sync"));
     ASSERT_TRUE(clients_go_on());
     ASSERT_TRUE(reach_authority("target"));
@@ -106,11 +133,21 @@ void DrivenLife::live() {
 }
 
 void DrivenLife::expect_right() {
+    if (schema_changes_) schema_changes_->stop();
     workload_.stop();
     revive();
     for (const std::string& error : workload_.report().errors)
         ADD_FAILURE() << "a client saw: " << error;
     migration_.expect_right(workload_);
+    if (schema_changes_) expect_same_schema();
+}
+
+void DrivenLife::expect_same_schema() {
+    for (PostgresServer* server : {&migration_.source(), &migration_.target()})
+        schema_changes_->expect_right(migration_.superuser(*server));
+    for (const std::string& difference :
+         compare_dumps(migration_.source(), migration_.target(), "shop"))
+        ADD_FAILURE() << difference;
 }
 
 }  // namespace segue::test

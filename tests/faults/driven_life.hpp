@@ -3,19 +3,23 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "tests/support/migration.hpp"
+#include "tests/support/schema_changes.hpp"
 
 namespace segue::test {
 
 class DrivenLife {
 public:
     explicit DrivenLife(unsigned seed, MigrationOptions options = {});
-    ~DrivenLife() { workload_.stop(); }
+    ~DrivenLife();
 
     Migration& migration() { return migration_; }
     Workload& workload() { return workload_; }
+    // Those who change the schema, where that is wanted (schema_changes_wanted).
+    SchemaChanges* schema_changes() { return schema_changes_ ? &*schema_changes_ : nullptr; }
 
     // Starts Segue (with that crash point) and the clients.
     void begin(const std::string& crash_at = "");
@@ -36,7 +40,7 @@ public:
     // Waits, while the clients work, until Segue was found dead and started again at least once.
     bool has_died();
 
-    // The clients stop; equality and journal on both sides.
+    // The clients stop; equality and journal on both sides, and of the schemas where they changed.
     void expect_right();
 
 private:
@@ -45,9 +49,11 @@ private:
                const std::function<bool(const nlohmann::json&)>& reached);
     void revive();
     bool clients_go_on();
+    void expect_same_schema();
 
     Migration migration_;
     Workload workload_;
+    std::optional<SchemaChanges> schema_changes_;
     int restarts_ = 0;
 };
 

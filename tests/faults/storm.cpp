@@ -139,11 +139,15 @@ void Storm::rage() {
     life_.expect_right();
 }
 
-std::string Storm::report() const {
+std::string Storm::report() {
     return std::to_string(kills_) + " kills, " + std::to_string(at_points_) +
            " of them at crash points, " + std::to_string(crashes_) + " crashes of servers, " +
            std::to_string(operator_.changes()) + " changes of authority, " +
-           std::to_string(operator_.verified()) + " verifications";
+           std::to_string(operator_.verified()) + " verifications" +
+           (life_.schema_changes() == nullptr
+                ? ""
+                : ", " + std::to_string(life_.schema_changes()->committed()) +
+                      " changes of the schema");
 }
 
 // Segue starts, lives for a while, and dies.
@@ -171,6 +175,8 @@ void Storm::round() {
     }
     note((by_itself ? "dead at " : "killed, running to ") + point);
     kill_segue();
+    if (operator_.goals_reached() > 0 && life_.schema_changes() != nullptr)
+        life_.schema_changes()->may_rename();
     if (point == "list") learn_points();
 }
 

@@ -58,7 +58,7 @@ public:
 
     // All of it, and the end in calm weather: equality and journal on both sides.
     void rage();
-    std::string report() const;
+    std::string report();
 
 private:
     struct Gap {

@@ -1,7 +1,7 @@
 // Hundreds of kills of Segue in one life, with crashes of either server, changes of authority and
 // verifications in between: not one acknowledged transaction is lost, doubled, revived or
 // reordered. SEGUE_FAULT_ROUNDS: how many kills in all (200); SEGUE_FAULT_SEED: the first life's
-// seed (1).
+// seed (1); SEGUE_SCHEMA_CHANGES=1: clients change the schema, too.
 
 #include <gtest/gtest.h>
 

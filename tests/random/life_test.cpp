@@ -1,4 +1,5 @@
-// Random schemas under random transactions, moved there and back. Afterwards both databases are
+// Random schemas under random transactions, moved there and back, with SEGUE_SCHEMA_CHANGES=1 while
+// their schema changes. Afterwards both databases are
 // equal row by row, `verify` says so, and every acknowledged transaction is there. Schema and
 // transactions follow from a seed: SEGUE_RANDOM_SEED (1) is the first, SEGUE_RANDOM_LIVES (2) how
 // many, and SEGUE_RANDOM_CHANGES (1) how often each goes there and back.
@@ -11,6 +12,7 @@
 
 #include "tests/random/clients.hpp"
 #include "tests/support/migration.hpp"
+#include "tests/support/schema_changes.hpp"
 #include "tests/support/who_waits.hpp"
 
 namespace segue::test {
@@ -30,6 +32,31 @@ unsigned setting(const char* name, unsigned otherwise) {
 MigrationOptions options() {
     MigrationOptions options;
     options.workload_schema = false;
+    if (schema_changes_wanted()) options.lines = {{"ddl", "carry = true"}};
+    return options;
+}
+
+// Those that have no descendants and are none, so that a column may come and go by itself.
+std::vector<std::string> changeable(const RandomSchema& schema) {
+    constexpr std::size_t enough = 4;
+    std::vector<std::string> names;
+    for (const RandomTable& table : schema.tables) {
+        const bool alone =
+            std::none_of(schema.ddl.begin(), schema.ddl.end(), [&](const std::string& sql) {
+                return sql.find(table.name) != std::string::npos &&
+                       (sql.find("INHERITS") != std::string::npos ||
+                        sql.find("UNLOGGED") != std::string::npos);
+            });
+        if (alone && table.name.starts_with("app.") && names.size() < enough)
+            names.push_back(table.name);
+    }
+    return names;
+}
+
+SchemaChangesOptions changes(const RandomSchema& schema, const Migration& move, unsigned seed) {
+    SchemaChangesOptions options{move.through(), changeable(schema)};
+    options.functions = false;
+    options.seed = seed;
     return options;
 }
 
@@ -40,9 +67,11 @@ public:
           dice_(seed),
           schema_(random_schema(dice_)),
           move_(options()),
-          clients_(schema_, {move_.through(), seed, 3, folder_}) {}
+          clients_(schema_, {move_.through(), seed, 3, folder_}),
+          changes_(changes(schema_, move_, seed)) {}
     ~RandomLife() {
         clients_.stop();
+        changes_.stop();
         if (testing::Test::HasFailure()) {
             std::cout << "schema and statements are in " << folder_ << std::endl;
             return;
@@ -59,7 +88,9 @@ public:
         clients_.start();
         ASSERT_TRUE(clients_.wait_for_more(20)) << vain();
         move_.segue().expect_done({"start"});
+        if (schema_changes_wanted()) changes_.start();
         ASSERT_TRUE(move_.segue().wait_consistent(goal_limit));
+        changes_.may_rename();
         ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
         ASSERT_TRUE(done({"mirror", "sync"}));
         ASSERT_TRUE(clients_.wait_for_more(transactions_between)) << vain();
@@ -71,6 +102,7 @@ public:
             }
         }
         clients_.stop();
+        changes_.stop();
         EXPECT_EQ(complaints(), "");
         expect_right();
     }
@@ -91,6 +123,8 @@ private:
             for (unsigned i = 0; i < table.rows; ++i) run(insert_row(dice_, table));
         }
         run("CREATE TABLE app.done (client int, number bigint, PRIMARY KEY (client, number))");
+        if (schema_changes_wanted())
+            SchemaChanges::prepare(move_.source().socket_url("shop", "app"));
         run("ANALYZE");
     }
 
@@ -135,6 +169,7 @@ private:
     std::string complaints() const {
         std::string text;
         for (const std::string& one : clients_.complaints()) text += one + "\n";
+        for (const std::string& one : changes_.complaints()) text += one + "\n";
         return text;
     }
 
@@ -146,6 +181,11 @@ private:
         for (const std::string& difference :
              compare_catalogs(move_.superuser(move_.source()), move_.superuser(move_.target())))
             ADD_FAILURE() << difference;
+        if (!schema_changes_wanted()) return;
+        std::cout << "           " << changes_.committed() << " changes of the schema" << std::endl;
+        changes_.expect_right(move_.superuser(move_.source()));
+        for (const std::string& difference : compare_dumps(move_.source(), move_.target(), "shop"))
+            ADD_FAILURE() << difference;
     }
 
     std::filesystem::path folder_;
@@ -153,6 +193,7 @@ private:
     RandomSchema schema_;
     Migration move_;
     RandomClients clients_;
+    SchemaChanges changes_;
 };
 
 TEST(RandomLives, EndWithTwoEqualDatabases) {

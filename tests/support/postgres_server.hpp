@@ -59,6 +59,10 @@ public:
     std::filesystem::path data() const { return folder_ / "data"; }
     std::filesystem::path certificate() const { return folder_ / "server.crt"; }
     std::string log() const { return read_file(folder_ / "log"); }
+    // Of the version's own.
+    std::filesystem::path program(const char* name) const {
+        return (options_.bin.empty() ? binaries() : options_.bin) / name;
+    }
 
     // A URL over TCP, or over the unix socket (trust, for the test's own use).
     std::string url(const std::string& database = "postgres",
@@ -76,9 +80,6 @@ public:
 private:
     void create();
     void write_access() const;
-    std::filesystem::path program(const char* name) const {
-        return (options_.bin.empty() ? binaries() : options_.bin) / name;
-    }
 
     ServerOptions options_;
     int port_ = 0;
