@@ -20,6 +20,7 @@
 
 #include "backfill/applied_position.hpp"
 #include "backfill/control.hpp"
+#include "backfill/suspects.hpp"
 #include "backfill/verification.hpp"
 #include "protocol/position.hpp"
 #include "protocol/result.hpp"
@@ -126,6 +127,12 @@ struct SessionRead {
     std::vector<std::optional<std::string>> parameters;  // As text.
 };
 
+// Of all rows of an answer, whatever their number.
+struct AnswerDigest {
+    std::string rows;      // How many, and sums of their hashes: the same in any order.
+    std::string in_order;  // Of all of them in theirs.
+};
+
 // A pair of snapshots proven to be the same state (DESIGN 5). Held open by transactions of the
 // mover; closed when destroyed. Statements run on each side in that snapshot, read-only.
 class Twin {
@@ -144,6 +151,9 @@ public:
     virtual Result<std::vector<Row>> ask(Side side,
                                          const SessionRead& read,
                                          std::size_t rows_max) = 0;
+    // The same, of any number of rows, of which none is kept. May stand before an `ask`; after an
+    // error that side is of no use.
+    virtual Result<AnswerDigest> digest(Side side, const SessionRead& read) = 0;
 };
 
 struct MoverSettings {
@@ -153,6 +163,7 @@ struct MoverSettings {
     std::uint64_t retained_log_bytes_max = 0;  // Law 11, per side.
     int copy_workers = 2;
     std::uint64_t background_rows_per_second = 0;  // Verification in the background; zero: none.
+    std::uint64_t suspect_rows_per_second = 0;     // Of suspected tables; zero: no limit.
     std::string build;                             // Named by what it verifies.
     std::string pg_bin;                            // Where pg_dump is; empty: searched.
 };
@@ -223,6 +234,12 @@ public:
     // Zero ends it. Any thread.
     virtual void verify_in_background(std::uint64_t rows_per_second) = 0;
     virtual BackgroundVerification background() const = 0;
+    // A read of these tables, which the authority of now has answered, has differed at that time:
+    // their rows are compared in the background before the others, whether there are rounds or not.
+    // Any thread; does not wait.
+    virtual void suspect(const std::vector<Verification::TableName>& tables, WallTime seen_at) = 0;
+    // What has come of it.
+    virtual std::vector<Suspect> suspects() const = 0;
     // While it is held, nothing of it is at work: no lock, no snapshot, no hold of the stream is
     // its own when this returns. Counted.
     virtual void hold_background(bool held) = 0;

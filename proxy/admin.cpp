@@ -65,9 +65,12 @@ json events_json(const std::vector<RecentEvent>& events) {
 
 }  // namespace
 
+bool Admin::may_operate(const HttpRequest& request) const {
+    return tokens_.operate.empty() || bears(request, tokens_.operate);
+}
+
 bool Admin::may(const HttpRequest& request) const {
-    if (tokens_.operate.empty()) return true;
-    if (bears(request, tokens_.operate)) return true;
+    if (may_operate(request)) return true;
     return request.method == "GET" && !tokens_.read.empty() && bears(request, tokens_.read);
 }
 
@@ -86,19 +89,21 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
     const bool of_pilot = request.path.starts_with(auto_prefix);
     if (request.method == "GET" && of_pilot)
         return show(request.path.substr(auto_prefix.size()), true);
-    if (request.method == "GET") return verb ? show(rest, false) : get(request.path);
+    if (request.method == "GET") return verb ? show(rest, false) : get(request);
     if (request.method == "POST" && verb) return begin_verb(rest, request);
     if (request.method == "POST" && of_pilot)
         return tell_pilot(request.path.substr(auto_prefix.size()), request);
     return failure(405, "expected GET, or POST to /verb/<name> or /auto/<what>");
 }
 
-HttpAnswer Admin::get(const std::string& path) {
+HttpAnswer Admin::get(const HttpRequest& request) {
+    const std::string& path = request.path;
     if (path == "/status") return answer_json(200, status_json(sources_.inputs()));
     if (path == "/statements") {
         const auto statements =
             sources_.statements ? sources_.statements() : std::vector<StatementReport>{};
-        return answer_json(200, statements_json(statements));
+        const Keys keys = may_operate(request) ? Keys::shown : Keys::hidden;
+        return answer_json(200, statements_json(statements, keys));
     }
     if (path == "/events") return answer_json(200, events_json(sources_.events()));
     if (path == "/history" && sources_.history) return answer_json(200, sources_.history());

@@ -4,7 +4,8 @@
 //
 //   GET  /                the console: one page, which asks for the rest; it needs no token itself
 //   GET  /status          the JSON of INTERFACE
-//   GET  /statements      every statement that both sides have executed: see statements_json
+//   GET  /statements      every statement that both sides have executed: see statements_json; keys
+//                         only for who may operate
 //   GET  /history         how the main figures have developed (proxy/history.hpp)
 //   GET  /events          [{at, kind, detail, warning}] of this process, the last ones, oldest
 //   first GET  /metrics         Prometheus text GET  /healthz         200 "ok" while clients are
@@ -39,7 +40,7 @@ struct AdminTokens {
 struct AdminSources {
     std::function<StatusInputs()> inputs;
     std::function<std::vector<RecentEvent>()> events;
-    std::function<nlohmann::json()> history = {};  // History::list
+    std::function<nlohmann::json()> history = {};                   // History::list
     std::function<std::vector<StatementReport>()> statements = {};  // Null: there are none.
 };
 
@@ -61,7 +62,8 @@ public:
 
 private:
     bool may(const HttpRequest& request) const;
-    HttpAnswer get(const std::string& path);
+    bool may_operate(const HttpRequest& request) const;
+    HttpAnswer get(const HttpRequest& request);
     HttpAnswer begin_verb(const std::string& verb, const HttpRequest& request);
     // Of a verb, or of what was asked of the plan.
     HttpAnswer show(const std::string& number, bool of_pilot);

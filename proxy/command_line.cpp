@@ -263,8 +263,9 @@ void add_statements(CLI::App& app, Options& options) {
     CLI::App* statements = app.add_subcommand(
         "statements",
         "How long each statement takes on both sides, while `segue shadow` has it executed there: "
-        "those that are slower on the follower first, then those by which most time is lost. No "
-        "value of a statement is shown.");
+        "those that are slower on the follower first, then those by which most time is lost. Of "
+        "those that differ also the rows that do, by table, key and kind, or that they are equal. "
+        "No value of a statement is shown.");
     CLI::Option* explain =
         statements
             ->add_option("--explain",

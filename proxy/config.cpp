@@ -381,6 +381,10 @@ void read_shadow(ConfigReader& reader, Config& config) {
     std::chrono::milliseconds difference{2};
     read_milliseconds(reader, "slower_ms", difference);
     slower.difference = difference;
+    config.name_rows = reader.boolean("name_rows").value_or(config.name_rows);
+    config.name_rows_per_second = static_cast<std::uint64_t>(
+        reader.whole("name_rows_per_second", 0, std::int64_t{1} << 40)
+            .value_or(static_cast<std::int64_t>(config.name_rows_per_second)));
     reader.leave();
 }
 

@@ -75,6 +75,8 @@ struct Config {
     std::uint64_t verify_rows_per_second = 0;      // [verify]; zero: no limit.
     std::uint64_t background_rows_per_second = 0;  // Likewise; zero: off.
     router::SlowerLimits slower;                   // [shadow] slower_samples, _ratio, _ms
+    bool name_rows = true;                         // [shadow]: of reads that differ.
+    std::uint64_t name_rows_per_second = 50'000;   // Zero: no limit.
     std::uint64_t retained_log_bytes_max = 10240ull << 20;
     std::string pg_bin;
     LogFormat log_format = LogFormat::text;  // [log] format

@@ -101,6 +101,7 @@ private:
     VerbResult explain_statement(const std::string& text);
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
+    void note_different(const StatementReport& one);
     void shift_reads(const router::Knobs& knobs);
 
     // operations_schema.cpp
@@ -173,7 +174,8 @@ private:
     bool not_given_up_told_ = false;  // That sync could not be given up.
     std::string last_failure_told_;
     bool verification_loaded_ = false;
-    std::set<std::uint64_t> slower_told_, different_told_;              // Fingerprints.
+    std::set<std::uint64_t> slower_told_, different_told_;  // Fingerprints.
+    std::set<std::pair<std::uint64_t, RowsState>> rows_told_;
     std::uint64_t background_rounds_ = 0, background_differences_ = 0;  // As last seen.
 };
 

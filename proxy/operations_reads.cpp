@@ -147,7 +147,7 @@ VerbResult Operations::statements(const Json& arguments) {
     }
     const Json wanted = arguments.value("explain", Json{});
     if (wanted.is_string()) return explain_statement(wanted.get<std::string>());
-    const Json list = statements_json(parts_.figures->all());
+    const Json list = statements_json(parts_.figures->all(), Keys::shown);
     return VerbResult::done(statements_text(list), {{"statements", list}});
 }
 
@@ -205,20 +205,39 @@ std::string Operations::slowness_of_follower() const {
            "`segue statements --explain FINGERPRINT` shows both plans";
 }
 
+// Once, and again when it is known which rows it is about: without their keys, which are values.
+void Operations::note_different(const StatementReport& one) {
+    const std::string statement = "statement " + fingerprint_text(one.fingerprint);
+    const bool room = different_told_.size() < slower_told_max;
+    if (one.different > 0 && room && different_told_.insert(one.fingerprint).second) {
+        parts_.change.journal.warning(
+            "differs",
+            statement + " is answered differently by the follower, confirmed; " +
+                (one.rows ? rows_text(*one.rows, Keys::hidden) : "`segue verify` names the rows"));
+    }
+    if (!one.rows || rows_told_.size() >= slower_told_max) return;
+    const bool known =
+        one.rows->state != RowsState::waiting && one.rows->state != RowsState::comparing;
+    if (!known || !rows_told_.insert({one.fingerprint, one.rows->state}).second) return;
+    const bool differs = one.rows->state == RowsState::different;
+    const std::string text = statement + ": " + rows_text(*one.rows, Keys::hidden) +
+                             (differs ? "; `segue statements` names the keys, `segue repair` mends "
+                                        "the rows"
+                                      : "");
+    if (differs)
+        parts_.change.journal.warning("differs", text);
+    else
+        parts_.change.journal.event("differs", text);
+}
+
 void Operations::note_slower() {
     const ShadowReport report = parts_.change.sessions.shadow_report();
     if (report.statements.empty()) {  // The figures have begun anew.
         slower_told_.clear();
         different_told_.clear();
+        rows_told_.clear();
     }
-    for (const StatementReport& one : report.statements) {
-        if (one.different == 0 || different_told_.size() >= slower_told_max) continue;
-        if (!different_told_.insert(one.fingerprint).second) continue;
-        parts_.change.journal.warning("differs",
-                                      "statement " + fingerprint_text(one.fingerprint) +
-                                          " is answered differently by the follower, confirmed; "
-                                          "`segue verify` names the rows");
-    }
+    for (const StatementReport& one : report.statements) note_different(one);
     for (const StatementReport& one : report.slower) {
         if (slower_told_.size() >= slower_told_max) return;
         if (!slower_told_.insert(one.fingerprint).second) continue;

@@ -21,7 +21,10 @@ Result<LoadedCatalog> load(const Config& config, CatalogsRead catalogs, Side sid
     return backfill::postgres::load_read_catalog(*connection, config.exclude);
 }
 
-ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mover) {
+ShadowPeers shadow_peers(const Config& config,
+                         Reads& reads,
+                         Positions& positions,
+                         backfill::Mover& mover) {
     ShadowPeers peers;
     peers.reads = &reads;
     peers.positions = &positions;
@@ -31,6 +34,11 @@ ShadowPeers shadow_peers(Reads& reads, Positions& positions, backfill::Mover& mo
                                std::chrono::steady_clock::time_point deadline) {
         return mover.open_twin(role, deadline);
     };
+    if (config.name_rows) {
+        peers.suspect = [&mover](const auto& tables, backfill::WallTime seen_at) {
+            mover.suspect(tables, seen_at);
+        };
+    }
     return peers;
 }
 
@@ -44,8 +52,9 @@ ReadServices::ReadServices(const Config& config,
     : reads(
           traffic,
           [&config, catalogs](Side side) { return load(config, catalogs, side); },
-          config.slower),
-      shadow(shadow_peers(reads, positions, mover)) {}
+          config.slower,
+          [&mover] { return mover.suspects(); }),
+      shadow(shadow_peers(config, reads, positions, mover)) {}
 
 void ReadServices::start() {
     reads.start();

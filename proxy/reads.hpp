@@ -43,8 +43,11 @@ public:
 
     // `load` is called on a thread of our own, with the follower's side, while reads are shadowed
     // or shifted.
-    Reads(const Traffic& traffic, LoadCatalog load, router::SlowerLimits slower = {})
-        : traffic_(traffic), load_(std::move(load)), figures_(slower) {}
+    Reads(const Traffic& traffic,
+          LoadCatalog load,
+          router::SlowerLimits slower = {},
+          StatementFigures::SuspectsNow suspects = nullptr)
+        : traffic_(traffic), load_(std::move(load)), figures_(slower, std::move(suspects)) {}
     ~Reads();  // stop()
     void start();
     void stop();

@@ -221,11 +221,16 @@ void reads(Screen& screen, const json& shadow, const json& statements, const jso
                         count(shadow["shed"].get<double>()) + " shed");
     }
     for (const json& one : statements) {
-        if (one["different"] == 0) continue;
-        screen.line("  differs",
-                    count(one["different"].get<double>()) + " of " +
+        const auto rows = one.find("rows");
+        const bool followed_up = rows != one.end() && rows->is_object();
+        if (one["different"] == 0 && !followed_up) continue;
+        const char* const what = one["different"] == 0 ? "  suspect" : "  differs";
+        const char* const number = one["different"] == 0 ? "unconfirmed" : "different";
+        screen.line(what,
+                    count(one[number].get<double>()) + " of " +
                         count(one["compared"].get<double>()) + ": " +
                         one["statement"].get<std::string>());
+        if (followed_up) screen.line("", screen.paint(Tone::bad, rows->value("text", "")));
     }
     std::size_t shown = 0;
     for (const json& one : shadow.value("slower", json::array())) {

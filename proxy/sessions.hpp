@@ -4,10 +4,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "protocol/result.hpp"
+#include "proxy/rows_found.hpp"
 #include "router/latency.hpp"
 #include "router/side.hpp"
 
@@ -50,6 +52,8 @@ struct StatementReport {
     router::Latency authority = {}, follower = {};
     double authority_rows = 0, follower_rows = 0;  // Means.
     bool slower = false;                           // On the follower, beyond the limits.
+    // Of one that differs, or of which the whole could not be asked again.
+    std::optional<RowsFound> rows = {};
 
     friend bool operator==(const StatementReport&, const StatementReport&) = default;
 };
@@ -65,6 +69,7 @@ struct ShadowReport {
     std::vector<StatementReport> slower = {};      // Those by which most time is lost first.
     std::uint64_t slower_count = 0;                // All of them.
     std::uint64_t unmeasured = 0;  // Reads of statements beyond statements_measured_max.
+    std::vector<backfill::Suspect> suspects = {};  // Tables that such reads read.
 };
 struct ShiftReport {
     std::uint64_t served_by_follower = 0, fallbacks = 0;

@@ -29,6 +29,7 @@ backfill::MoverSettings mover_settings(const Config& config) {
     settings.retained_log_bytes_max = config.retained_log_bytes_max;
     settings.copy_workers = config.copy_workers;
     settings.background_rows_per_second = config.background_rows_per_second;
+    settings.suspect_rows_per_second = config.name_rows_per_second;
     settings.build = build_text();
     settings.pg_bin = config.pg_bin;
     return settings;

@@ -11,7 +11,6 @@
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/reply_digest.hpp"
 #include "proxy/exchange.hpp"
-#include "proxy/shadow_confirm.hpp"
 #include "router/verdict.hpp"
 
 namespace segue::proxy {
@@ -301,36 +300,44 @@ void Shadow::run(ShadowJob job) {
         give_back(false);
         return reads.count_shed();
     }
-    const std::optional<Comparison> outcome = judge(job, answer.digest, backend->transport);
+    const std::optional<Confirmation> found = judge(job, answer.digest, backend->transport);
     give_back(backend->transport.is_open());
-    if (!outcome) return reads.count_shed();
-    MeasuredRead read{job.text, *outcome, {}, job.context, parameter_types(job.parse, job.request)};
+    if (!found) return reads.count_shed();
+    MeasuredRead read{job.text,
+                      found->outcome,
+                      {},
+                      job.context,
+                      parameter_types(job.parse, job.request),
+                      found->suspected};
     const std::string& failed = answer.digest.error_code;
     if (job.answer.error_code.empty() && (failed.empty() || failed == query_canceled)) {
         read.answers = {{job.latency, job.answer.rows}, {answer.latency, answer.digest.rows}};
     }
     reads.count_comparison(job.authority, read);
+    if (found->suspected)
+        peers_.suspect(found->suspected->reads->tables, found->suspected->seen_at);
 }
 
 // Empty: nothing was found out.
-std::optional<Comparison> Shadow::judge(const ShadowJob& job,
-                                        const ReplyDigest& digest,
-                                        Transport& follower) {
+std::optional<Confirmation> Shadow::judge(const ShadowJob& job,
+                                          const ReplyDigest& digest,
+                                          Transport& follower) {
     if (digest.error_code == "25006") peers_.reads->demote(job.statement);
     // Given up there by our own limit: so long, at least, would a client have waited.
     if (digest.error_code == query_canceled && job.answer.error_code.empty())
-        return Comparison::impossible;
+        return Confirmation{Comparison::impossible, {}};
     if (is_follower_trouble(digest.error_code)) return std::nullopt;
     const bool order_defined = job.order_defined && types_sort_exactly(job.column_types);
     const router::Verdict verdict = router::compare(job.answer, digest);
     const bool ties = job.limited && !order_defined;  // Which rows a LIMIT keeps may then differ.
     if (!job.comparable || ties || verdict == router::Verdict::not_comparable) {
         const bool both_ran = job.answer.error_code.empty() && digest.error_code.empty();
-        return both_ran ? std::optional{Comparison::impossible} : std::nullopt;
+        return both_ran ? std::optional{Confirmation{Comparison::impossible, {}}} : std::nullopt;
     }
-    if (!router::is_suspect(verdict, order_defined)) return Comparison::equal;
+    if (!router::is_suspect(verdict, order_defined)) return Confirmation{Comparison::equal, {}};
     const std::lock_guard one_at_a_time{confirming_};
-    return confirm(job, order_defined, follower, peers_.open_twin);
+    const FollowUp follow_up = peers_.suspect ? FollowUp::tables : FollowUp::none;
+    return confirm(job, order_defined, follower, peers_.open_twin, follow_up);
 }
 
 }  // namespace segue::proxy

@@ -25,6 +25,7 @@
 #include "proxy/backend.hpp"
 #include "proxy/positions.hpp"
 #include "proxy/reads.hpp"
+#include "proxy/shadow_confirm.hpp"
 
 namespace segue::proxy {
 
@@ -37,6 +38,8 @@ inline constexpr std::chrono::seconds shadow_statement_max{30};
 // For the follower to reach the authority's answer; beyond it the job is dropped.
 inline constexpr std::chrono::seconds shadow_wait_max{5};
 inline constexpr std::chrono::seconds twin_wait_max{5};
+// Of both answers, where they must be held side by side: floating point numbers may differ in their
+// last digits. Else the number of rows does not matter.
 inline constexpr std::size_t confirmed_rows_max = 100000;
 
 struct ShadowJob {
@@ -69,6 +72,10 @@ struct ShadowPeers {
     std::function<Result<std::unique_ptr<backfill::Twin>>(const std::string& role,
                                                           std::chrono::steady_clock::time_point)>
         open_twin;
+    // Has the rows of these tables compared, which a read has read that differed then; null: nobody
+    // is to.
+    std::function<void(const std::vector<backfill::Verification::TableName>&, backfill::WallTime)>
+        suspect;
 };
 
 class Shadow {
@@ -94,9 +101,9 @@ private:
     // Else reads are not shadowed any more: what waits is shed.
     bool is_wanted() const;
     void run(ShadowJob job);
-    std::optional<Comparison> judge(const ShadowJob& job,
-                                    const ReplyDigest& digest,
-                                    Transport& follower);
+    std::optional<Confirmation> judge(const ShadowJob& job,
+                                      const ReplyDigest& digest,
+                                      Transport& follower);
     std::optional<Backend> take_connection(const ShadowJob& job);
     void put_connection(const std::string& identity, Backend backend);
     bool wait_until_fresh(Side authority, int event_fd);

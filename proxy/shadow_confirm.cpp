@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "backfill/postgres/tables_read.hpp"
 #include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
 #include "protocol/postgres/read_request.hpp"
@@ -125,6 +126,69 @@ backfill::SessionRead read_of(const ShadowJob& job,
     return read;
 }
 
+// Null: not known.
+std::shared_ptr<const backfill::ReadTables> tables_of(const ShadowJob& job,
+                                                      const backfill::SessionRead& read,
+                                                      backfill::Twin& twin) {
+    const auto path = std::find_if(read.settings.begin(), read.settings.end(), [](const auto& one) {
+        return one.first == "search_path";
+    });
+    auto tables = backfill::postgres::tables_read(
+        twin, job.authority, job.text, path == read.settings.end() ? "" : path->second);
+    if (!tables) return nullptr;
+    return std::make_shared<const backfill::ReadTables>(std::move(*tables));
+}
+
+// What asking both sides again in the same state has shown.
+enum class Asked : std::uint8_t { different, alike, too_much, nothing };
+
+constexpr const char* query_canceled = "57014";
+
+bool is_too_much(const Error& error) {
+    // Its time was over, by our own limit or somebody's.
+    const bool late = error.code == Errc::timed_out && error.sqlstate.empty();
+    return late || error.code == Errc::too_large || error.sqlstate == query_canceled;
+}
+
+// Of two answers at least one is an error. One side refuses what the other one answers: that is a
+// difference, unless it is a matter of privileges or time.
+template <class Answer>
+Asked refused(const Result<Answer>& authority, const Result<Answer>& follower) {
+    if ((!authority && is_too_much(authority.error())) ||
+        (!follower && is_too_much(follower.error())))
+        return Asked::too_much;
+    const bool both_answered = (authority || authority.error().code == Errc::server) &&
+                               (follower || follower.error().code == Errc::server);
+    if (!both_answered) return Asked::nothing;
+    const std::string code = authority ? follower.error().sqlstate : authority.error().sqlstate;
+    const bool same =
+        !authority && !follower && authority.error().sqlstate == follower.error().sqlstate;
+    const bool ours = code.starts_with("42501") || code.starts_with("57") ||
+                      code.starts_with("40") || code.starts_with("53") || code.starts_with("25");
+    return same || ours ? Asked::nothing : Asked::different;
+}
+
+// Digests first: whatever the number of rows. Only floating point numbers must be looked at.
+Asked ask_again(const ShadowJob& job,
+                const backfill::SessionRead& read,
+                bool order_defined,
+                backfill::Twin& twin) {
+    const Side follower = other(job.authority);
+    const auto first = twin.digest(job.authority, read);
+    const auto second = twin.digest(follower, read);
+    if (!first || !second) return refused(first, second);
+    const bool same =
+        first->rows == second->rows && (!order_defined || first->in_order == second->in_order);
+    if (same) return Asked::alike;
+    if (std::none_of(job.column_types.begin(), job.column_types.end(), is_float))
+        return Asked::different;
+    const auto ours = twin.ask(job.authority, read, confirmed_rows_max);
+    const auto theirs = twin.ask(follower, read, confirmed_rows_max);
+    if (!ours || !theirs) return refused(ours, theirs);
+    return rows_differ(*ours, *theirs, order_defined, job.column_types) ? Asked::different
+                                                                        : Asked::alike;
+}
+
 }  // namespace
 
 bool types_sort_exactly(const std::vector<std::uint32_t>& types) {
@@ -189,42 +253,33 @@ std::optional<backfill::Twin::Row> text_parameters(std::string_view parse,
     return parameters;
 }
 
-Comparison confirm(const ShadowJob& job,
-                   bool order_defined,
-                   Transport& follower,
-                   const OpenTwin& open_twin) {
+Confirmation confirm(const ShadowJob& job,
+                     bool order_defined,
+                     Transport& follower,
+                     const OpenTwin& open_twin,
+                     FollowUp follow_up) {
     const auto parameters = text_parameters(job.parse, job.request);
     const bool role_known = job.context && !job.context->role.empty();
-    if (!parameters || !open_twin || !role_known) return Comparison::unconfirmed;
+    if (!parameters || !open_twin || !role_known) return {};
     const auto now = std::chrono::steady_clock::now();
     const auto settings = query_rows(follower, settings_query, now + settings_wait_max);
     if (!settings) {
         if (settings.error().code != Errc::server) follower.close();
-        return Comparison::unconfirmed;
+        return {};
     }
     auto twin = open_twin(job.context->role, now + twin_wait_max);
-    if (!twin) return Comparison::unconfirmed;
+    if (!twin) return {};
+    const backfill::WallTime seen_at = std::chrono::system_clock::now();
     const backfill::SessionRead read = read_of(job, *parameters, *settings);
-    const auto authority = (*twin)->ask(job.authority, read, confirmed_rows_max);
-    const auto other_side = (*twin)->ask(other(job.authority), read, confirmed_rows_max);
-    if (!authority || !other_side) {
-        const bool both_answered = (authority || authority.error().code == Errc::server) &&
-                                   (other_side || other_side.error().code == Errc::server);
-        if (!both_answered) return Comparison::unconfirmed;
-        // One side refuses what the other one answers: that is a difference, unless it is a matter
-        // of privileges or time.
-        const std::string code =
-            authority ? other_side.error().sqlstate : authority.error().sqlstate;
-        const bool same =
-            !authority && !other_side && authority.error().sqlstate == other_side.error().sqlstate;
-        const bool ours = code.starts_with("42501") || code.starts_with("57") ||
-                          code.starts_with("40") || code.starts_with("53") ||
-                          code.starts_with("25");
-        return same || ours ? Comparison::unconfirmed : Comparison::different;
-    }
-    return rows_differ(*authority, *other_side, order_defined, job.column_types)
-               ? Comparison::different
-               : Comparison::unconfirmed;
+    // Before anybody takes the role there: what it may not look up is not for it to be told.
+    std::shared_ptr<const backfill::ReadTables> reads;
+    if (follow_up == FollowUp::tables) reads = tables_of(job, read, **twin);
+    const Asked asked = ask_again(job, read, order_defined, **twin);
+    Confirmation found{asked == Asked::different ? Comparison::different : Comparison::unconfirmed,
+                       {}};
+    const bool suspect = asked == Asked::different || asked == Asked::too_much;
+    if (suspect && reads) found.suspected = SuspectedRead{std::move(reads), seen_at};
+    return found;
 }
 
 }  // namespace segue::proxy

@@ -21,13 +21,23 @@ struct ShadowJob;
 using OpenTwin = std::function<Result<std::unique_ptr<backfill::Twin>>(
     const std::string& role, std::chrono::steady_clock::time_point)>;
 
+enum class FollowUp : std::uint8_t { none, tables };
+
+struct Confirmation {
+    Comparison outcome = Comparison::unconfirmed;
+    // Where it differs, or was more than could be asked again: what it reads. Empty as well where
+    // that is not known, or not to be followed up.
+    std::optional<SuspectedRead> suspected;
+};
+
 // `follower`: the connection of the session's kind, idle, which tells the settings in force. Both
 // sides are asked with no more than the rights of the session's role. Never `equal`: what cannot be
 // shown to differ, or only with more rights, is unconfirmed.
-Comparison confirm(const ShadowJob& job,
-                   bool order_defined,
-                   Transport& follower,
-                   const OpenTwin& open_twin);
+Confirmation confirm(const ShadowJob& job,
+                     bool order_defined,
+                     Transport& follower,
+                     const OpenTwin& open_twin,
+                     FollowUp follow_up = FollowUp::none);
 
 // The parameters of a request as text. Empty when one is binary and of a type that is not known
 // here.

@@ -83,7 +83,23 @@ void StatementFigures::add(const MeasuredRead& read) {
     figures->unconfirmed += read.outcome == Comparison::unconfirmed ? 1 : 0;
     if (read.context && size_of(*read.context) <= plan_context_bytes_max)
         figures->question.context = read.context;
+    if (read.suspected) learn_tables(*figures, *read.suspected);
     if (read.answers) add_answers(*figures, read.answers->first, read.answers->second);
+}
+
+// One text may read other tables under another search path.
+void StatementFigures::learn_tables(Figures& figures, const SuspectedRead& read) {
+    if (!figures.suspected_since) figures.suspected_since = read.seen_at;
+    const auto learn = [&](auto& known, const auto& more) {
+        for (const auto& one : more) {
+            if (std::find(known.begin(), known.end(), one) != known.end()) continue;
+            if (suspected_names_ == suspected_names_max) return;
+            ++suspected_names_;
+            known.push_back(one);
+        }
+    };
+    learn(figures.reads.tables, read.reads->tables);
+    learn(figures.reads.functions, read.reads->functions);
 }
 
 void StatementFigures::add_answers(Figures& figures,
@@ -105,7 +121,9 @@ void StatementFigures::add_answers(Figures& figures,
                           limits_);
 }
 
-StatementReport StatementFigures::reported(std::uint64_t fingerprint, const Figures& figures) {
+StatementReport StatementFigures::reported(std::uint64_t fingerprint,
+                                           const Figures& figures,
+                                           const std::vector<backfill::Suspect>& suspects) {
     const Window &now = figures.now, &before = figures.before;
     StatementReport one;
     one.fingerprint = fingerprint;
@@ -119,17 +137,20 @@ StatementReport StatementFigures::reported(std::uint64_t fingerprint, const Figu
     one.authority_rows = mean(now.authority_rows + before.authority_rows, one.authority.count);
     one.follower_rows = mean(now.follower_rows + before.follower_rows, one.follower.count);
     one.slower = figures.slower;
+    if (figures.suspected_since)
+        one.rows = rows_found(figures.reads, *figures.suspected_since, suspects);
     return one;
 }
 
 std::vector<StatementReport> StatementFigures::all() const {
     std::vector<StatementReport> reports;
+    const auto suspects = suspects_ ? suspects_() : std::vector<backfill::Suspect>{};
     {
         const std::lock_guard lock{mutex_};
         reports.reserve(figures_.size());
         for (const auto& [fingerprint, figures] : figures_) {
             if (figures.compared + figures.timed > 0)
-                reports.push_back(reported(fingerprint, figures));
+                reports.push_back(reported(fingerprint, figures, suspects));
         }
     }
     keep_first(reports, reports.size(), slow);
@@ -151,6 +172,7 @@ std::vector<StatementSums> StatementFigures::sums() const {
 
 void StatementFigures::report(ShadowReport& report) const {
     report.statements = all();
+    if (suspects_) report.suspects = suspects_();
     for (const StatementReport& one : report.statements) {
         if (!one.slower) break;
         ++report.slower_count;
@@ -172,6 +194,7 @@ void StatementFigures::forget() {
     const std::lock_guard lock{mutex_};
     figures_.clear();
     plannable_bytes_ = 0;
+    suspected_names_ = 0;
     unmeasured_ = 0;
     ++forgotten_;
 }

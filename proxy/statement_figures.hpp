@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "backfill/postgres/statement_plan.hpp"
+#include "backfill/suspects.hpp"
 #include "proxy/sessions.hpp"
 
 namespace segue::proxy {
@@ -26,6 +28,9 @@ inline constexpr std::size_t statements_reported_max = 10;
 inline constexpr std::size_t slower_reported_max = 20;
 // Texts that are kept to be planned; statements beyond it have figures and no plans.
 inline constexpr std::size_t plannable_bytes_max = 8u << 20;
+// Names of tables and functions that are kept of suspected reads, together; of further ones it is
+// not told what has come of them.
+inline constexpr std::size_t suspected_names_max = 20'000;
 // Role and settings of the session, which are kept for a statement's plan. A session that has more
 // lends its statements none.
 inline constexpr std::size_t plan_context_bytes_max = 4096;
@@ -35,6 +40,12 @@ enum class Comparison : std::uint8_t {
     different,
     unconfirmed,
     impossible  // The time of day, a LIMIT without an order, or the follower was given up.
+};
+
+// What a read reads whose rows are suspected to differ.
+struct SuspectedRead {
+    std::shared_ptr<const backfill::ReadTables> reads;  // Never null.
+    backfill::WallTime seen_at;  // Of the snapshots in which it did, or was too much to be asked.
 };
 
 // One execution on both sides.
@@ -51,11 +62,16 @@ struct MeasuredRead {
     // For its plan; null: it cannot be asked for.
     std::shared_ptr<const backfill::postgres::PlanContext> context = nullptr;
     std::vector<std::uint32_t> parameter_types = {};
+    std::optional<SuspectedRead> suspected = std::nullopt;
 };
 
 class StatementFigures {
 public:
-    explicit StatementFigures(router::SlowerLimits limits = {}) : limits_(limits) {}
+    using SuspectsNow = std::function<std::vector<backfill::Suspect>()>;
+
+    // `suspects`: what has come of the tables of reads that differ; null: they are not followed up.
+    explicit StatementFigures(router::SlowerLimits limits = {}, SuspectsNow suspects = nullptr)
+        : limits_(limits), suspects_(std::move(suspects)) {}
 
     void add(const MeasuredRead& read);
 
@@ -87,6 +103,9 @@ private:
         std::uint64_t executions = 0;  // The sums.
         std::chrono::microseconds authority{0}, follower{0};
         bool slower = false;
+        // Of all its executions that were suspected, and since when.
+        backfill::ReadTables reads;
+        std::optional<backfill::WallTime> suspected_since;
     };
     // With the mutex held; null beyond the limit.
     Figures* find(std::uint64_t fingerprint, const MeasuredRead& read);
@@ -94,12 +113,17 @@ private:
                      const MeasuredRead::Answer& authority,
                      const MeasuredRead::Answer& follower);
     void learn_question(Figures& figures, const MeasuredRead& read);
-    static StatementReport reported(std::uint64_t fingerprint, const Figures& figures);
+    void learn_tables(Figures& figures, const SuspectedRead& read);
+    static StatementReport reported(std::uint64_t fingerprint,
+                                    const Figures& figures,
+                                    const std::vector<backfill::Suspect>& suspects);
 
     router::SlowerLimits limits_;
+    SuspectsNow suspects_;
     mutable std::mutex mutex_;
     std::unordered_map<std::uint64_t, Figures> figures_;
     std::size_t plannable_bytes_ = 0;
+    std::size_t suspected_names_ = 0;
     std::uint64_t unmeasured_ = 0;
     std::uint64_t forgotten_ = 0;  // So often.
 };

@@ -247,6 +247,17 @@ std::size_t statements_that_differ(const ShadowReport& shadow) {
         }));
 }
 
+// Of the first one of which it is known; ends where the remedy follows.
+std::string rows_that_differ(const ShadowReport& shadow) {
+    const auto& all = shadow.statements;
+    const auto first = std::find_if(all.begin(), all.end(), [](const StatementReport& one) {
+        return one.different > 0 && one.rows;
+    });
+    if (first == all.end()) return "`segue verify` names the rows by table and key, ";
+    return rows_text(*first->rows, Keys::hidden) +
+           "; `segue statements` tells it of each, with the keys; ";
+}
+
 }  // namespace
 
 SessionsReport reported_sessions(const StatusInputs& inputs) {
@@ -306,9 +317,10 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
         result.push_back({"reads_differ",
                           std::to_string(differing) +
                               (differing == 1 ? " statement is" : " statements are") +
-                              " answered differently by the follower, confirmed: `segue verify` "
-                              "names the rows by table and key, `segue repair` mends them, and "
-                              "`segue statements --forget` begins to count anew"});
+                              " answered differently by the follower, confirmed: " +
+                              rows_that_differ(inputs.shadow) +
+                              "`segue repair` mends them, and `segue statements --forget` begins "
+                              "to count anew"});
     }
     if (board.record && board.record->shift_not_understood)
         result.push_back({"shift_not_understood", shift_not_understood_text});

@@ -60,7 +60,7 @@ std::optional<std::uint64_t> parse_fingerprint(const std::string& text) {
     return good ? std::optional{value} : std::nullopt;
 }
 
-json statements_json(const std::vector<StatementReport>& statements) {
+json statements_json(const std::vector<StatementReport>& statements, Keys keys) {
     json list = json::array();
     for (const StatementReport& one : statements) {
         list.push_back({{"fingerprint", fingerprint_text(one.fingerprint)},
@@ -74,7 +74,8 @@ json statements_json(const std::vector<StatementReport>& statements) {
                         {"authority_ms", milliseconds(one.authority.mean)},
                         {"follower_ms", milliseconds(one.follower.mean)},
                         {"authority", latency_json(one.authority, one.authority_rows)},
-                        {"follower", latency_json(one.follower, one.follower_rows)}});
+                        {"follower", latency_json(one.follower, one.follower_rows)},
+                        {"rows", rows_json(one.rows, keys)}});
     }
     return list;
 }
@@ -89,7 +90,8 @@ json shadow_json(const ShadowReport& shadow, json percent) {
             {"shed", shadow.shed},
             {"unmeasured", shadow.unmeasured},
             {"slower_count", shadow.slower_count},
-            {"slower", statements_json(shadow.slower)}};
+            {"slower", statements_json(shadow.slower)},
+            {"tables", suspects_json(shadow.suspects)}};
 }
 
 json shift_json(const ShiftReport& shift, const router::ShiftScope& scope, json percent) {
@@ -116,6 +118,20 @@ std::string slowness_text(const json& statement) {
            " on the authority, " + percentiles(statement.at("follower")) + " on the follower)";
 }
 
+// An older process tells nothing of the rows.
+std::string differs_text(const json& statement) {
+    const auto count = [&](const char* key) {
+        return std::to_string(statement.at(key).get<std::uint64_t>());
+    };
+    const bool confirmed = statement.at("different") != 0;
+    std::string text =
+        confirmed ? "DIFFERS " + count("different") : "unconfirmed " + count("unconfirmed");
+    text += " of " + count("compared");
+    if (const auto rows = statement.find("rows"); rows != statement.end() && rows->is_object())
+        text += ": " + rows->value("text", "");
+    return text;
+}
+
 std::string statements_text(const json& statements) {
     if (statements.empty())
         return "No statement has been executed on both sides yet: `segue shadow P` does that with "
@@ -136,6 +152,8 @@ std::string statements_text(const json& statements) {
                 padded(short_number(one.at("ratio").get<double>()), ratio_width) +
                 (one.at("slower") == true ? "SLOWER  " : "") +
                 one.at("statement").get<std::string>() + "\n";
+        if (const auto rows = one.find("rows"); rows != one.end() && rows->is_object())
+            text += padded("", fingerprint_digits) + differs_text(one) + "\n";
     }
     return text;
 }

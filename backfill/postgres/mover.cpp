@@ -72,6 +72,10 @@ public:
         verifications_.verify_in_background(rows_per_second);
     }
     BackgroundVerification background() const override { return verifications_.background(); }
+    void suspect(const std::vector<Verification::TableName>& tables, WallTime seen_at) override {
+        verifications_.suspect(tables, seen_at);
+    }
+    std::vector<Suspect> suspects() const override { return verifications_.suspects(); }
     void hold_background(bool held) override {
         held ? verifications_.hold_background() : verifications_.let_background();
     }

@@ -14,7 +14,9 @@ constexpr const char* reading_settings =
     "|standard_conforming_strings|array_nulls|transform_null_equals|lc_monetary|lc_numeric|lc_time"
     "|xmlbinary|xmloption|default_text_search_config)$";
 
-// Rows as text of records, so that one function serves every statement.
+// Rows as text of records, so that one function serves every statement: at most rows_max + 1; or,
+// where that is NULL, how many there are and sums of their hashes, which nothing grows with. The
+// halves of a hash are added apart, so that no sum overflows.
 std::string ask_function() {
     return std::string{R"sql(
 CREATE FUNCTION pg_temp.segue_ask(names text[], vals text[], allowed text, prepare text, run text, rows_max bigint)
@@ -22,6 +24,11 @@ RETURNS SETOF text LANGUAGE plpgsql SECURITY DEFINER AS $body$
 DECLARE
   line record;
   told bigint := 0;
+  hash bigint;
+  low bigint := 0;
+  high bigint := 0;
+  mixed bigint := 0;
+  in_order bigint := 0;
 BEGIN
   BEGIN)sql"} +
            take_settings_sql + R"sql(
@@ -29,13 +36,29 @@ BEGIN
     -- A value that this server does not have: no answer of the read.
     RAISE 'its settings cannot be taken here: %', SQLERRM USING ERRCODE = 'operator_intervention';
   END;
-  EXECUTE prepare;
+  IF prepare IS NOT NULL THEN
+    EXECUTE prepare;
+  END IF;
   FOR line IN EXECUTE run LOOP
-    RETURN NEXT line::pg_catalog.text;
     told := told + 1;
-    EXIT WHEN told > rows_max;
+    IF rows_max IS NULL THEN
+      hash := pg_catalog.hashtextextended(line::pg_catalog.text, 0);
+      low := low + (hash & 4294967295);
+      high := high + ((hash >> 32) & 4294967295);
+      mixed := mixed # pg_catalog.hashtextextended(line::pg_catalog.text, 1);
+      in_order := pg_catalog.hashtextextended(line::pg_catalog.text, in_order);
+    ELSE
+      RETURN NEXT line::pg_catalog.text;
+      EXIT WHEN told > rows_max;
+    END IF;
   END LOOP;
-  DEALLOCATE segue_ask;
+  IF prepare IS NOT NULL THEN
+    DEALLOCATE segue_ask;
+  END IF;
+  IF rows_max IS NULL THEN
+    RETURN NEXT pg_catalog.concat_ws(' ', told, low, high, mixed);
+    RETURN NEXT in_order::pg_catalog.text;
+  END IF;
 END $body$)sql";
 }
 
@@ -77,9 +100,9 @@ Result<RoleQuestion> RoleQuestion::prepare(Connection& connection,
     return RoleQuestion{connection, role, *made};
 }
 
-Result<std::vector<Twin::Row>> RoleQuestion::ask(const SessionRead& read,
-                                                 std::size_t rows_max,
-                                                 Deadline deadline) {
+Result<Rows> RoleQuestion::answer(const SessionRead& read,
+                                  std::optional<std::size_t> rows_max,
+                                  Deadline deadline) {
     // Nothing else may stand behind PREPARE.
     if (protocol::postgres::classify(read.statement).kind !=
         protocol::postgres::StatementKind::read)
@@ -99,18 +122,39 @@ Result<std::vector<Twin::Row>> RoleQuestion::ask(const SessionRead& read,
         names.push_back(name);
         values.push_back(value);
     }
-    const auto prepared =
-        prepare_sql(*connection_, "segue_ask", read.parameter_types, read.statement, deadline);
-    if (!prepared) return prepared.error();
-    const auto told = execute_before(*connection_,
-                                     call_ask_function,
-                                     Parameters{text_array(names),
-                                                text_array(values),
-                                                reading_settings,
-                                                *prepared,
-                                                execute_sql(read.parameters),
-                                                std::to_string(rows_max)},
-                                     deadline);
+    // What has no parameters is executed row by row: EXECUTE would put all of them by first.
+    std::optional<std::string> prepare;
+    std::string run = read.statement;
+    if (!read.parameters.empty()) {
+        auto prepared =
+            prepare_sql(*connection_, "segue_ask", read.parameter_types, read.statement, deadline);
+        if (!prepared) return prepared.error();
+        prepare = std::move(*prepared);
+        run = execute_sql(read.parameters);
+    }
+    return execute_before(
+        *connection_,
+        call_ask_function,
+        Parameters{text_array(names),
+                   text_array(values),
+                   reading_settings,
+                   prepare,
+                   run,
+                   rows_max ? std::optional{std::to_string(*rows_max)} : std::nullopt},
+        deadline);
+}
+
+Result<AnswerDigest> RoleQuestion::digest(const SessionRead& read, Deadline deadline) {
+    const auto told = answer(read, std::nullopt, deadline);
+    if (!told) return told.error();
+    if (told->size() != 2) return Error{Errc::bad_value, "a digest is not what was expected"};
+    return AnswerDigest{told->text(0, 0), told->text(1, 0)};
+}
+
+Result<std::vector<Twin::Row>> RoleQuestion::ask(const SessionRead& read,
+                                                 std::size_t rows_max,
+                                                 Deadline deadline) {
+    const auto told = answer(read, rows_max, deadline);
     if (!told) return told.error();
     if (static_cast<std::size_t>(told->size()) > rows_max)
         return Error{Errc::too_large, "a read that was asked again returned too many rows"};

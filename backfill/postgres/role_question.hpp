@@ -3,6 +3,7 @@
 // application's role has and under its session's settings: row security, functions and views
 // answer as they did to it.
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,8 @@ public:
     Result<std::vector<Twin::Row>> ask(const SessionRead& read,
                                        std::size_t rows_max,
                                        Deadline deadline);
+    // The same of any number of rows, of which none is kept.
+    Result<AnswerDigest> digest(const SessionRead& read, Deadline deadline);
 
     // Whether our own role is one: the application's is the session's user then, too.
     bool superuser() const { return superuser_; }
@@ -34,6 +37,10 @@ public:
 private:
     RoleQuestion(Connection& connection, std::string role, bool superuser)
         : connection_(&connection), role_(std::move(role)), superuser_(superuser) {}
+
+    Result<Rows> answer(const SessionRead& read,
+                        std::optional<std::size_t> rows_max,
+                        Deadline deadline);
 
     Connection* connection_;
     std::string role_;

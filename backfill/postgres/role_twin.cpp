@@ -41,6 +41,11 @@ public:
         if (!question) return Error{Errc::refused, "it was opened for no role"};
         return question->ask(read, rows_max, Clock::now() + asked_again_max);
     }
+    Result<AnswerDigest> digest(Side side, const SessionRead& read) override {
+        std::optional<RoleQuestion>& question = questions_[index(side)];
+        if (!question) return Error{Errc::refused, "it was opened for no role"};
+        return question->digest(read, Clock::now() + asked_again_max);
+    }
 
 private:
     std::unique_ptr<PostgresTwin> twin_;

@@ -48,6 +48,9 @@ public:
     Result<std::vector<Row>> ask(Side, const SessionRead&, std::size_t) override {
         return Error{Errc::refused, "it was opened for no role"};
     }
+    Result<AnswerDigest> digest(Side, const SessionRead&) override {
+        return Error{Errc::refused, "it was opened for no role"};
+    }
     Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override;
     Status release() override { return end(); }
     Position position(Side side) const override { return positions_[index(side)]; }

@@ -46,6 +46,9 @@ private:
                                      std::size_t rows_max) override {
             return twin_->ask(side, read, rows_max);
         }
+        Result<AnswerDigest> digest(Side side, const SessionRead& read) override {
+            return twin_->digest(side, read);
+        }
         Status renew(const std::vector<Table>& tables, Clock::time_point deadline) override {
             return twin_->renew(tables, deadline);
         }

@@ -2,6 +2,7 @@
 // is asked for and goes on where it was.
 
 #include <algorithm>
+#include <utility>
 
 #include "backfill/postgres/verification_desk.hpp"
 
@@ -14,6 +15,7 @@ constexpr std::chrono::milliseconds look_again{200};
 constexpr std::chrono::milliseconds give_way_time{100};
 constexpr std::chrono::seconds pause_after_round{5};  // Also of one that failed.
 constexpr const char* asked_by_background = "background";
+constexpr const char* asked_by_reads = "reads that differ";
 
 bool is_over(TableVerdict verdict) {
     return verdict != TableVerdict::waiting && verdict != TableVerdict::comparing;
@@ -53,6 +55,7 @@ VerificationDesk::~VerificationDesk() {
 
 void VerificationDesk::start() {
     stopping_.store(false);
+    suspect_rate_.store(shared_.settings.suspect_rows_per_second);
     background_ = std::thread{[this] { serve_background(); }};
 }
 
@@ -111,29 +114,113 @@ BackgroundVerification VerificationDesk::background() const {
     return result;
 }
 
+void VerificationDesk::suspect(const std::vector<TableName>& tables, WallTime seen_at) {
+    suspects_.add(authority(), tables, seen_at);
+    {
+        const std::lock_guard lock{mutex_};
+        if (in_round_) background_yields_.store(true);  // It goes on afterwards.
+    }
+    changed_.notify_all();
+}
+
+std::vector<Suspect> VerificationDesk::suspects() const {
+    std::vector<Suspect> all = suspects_.list(authority());
+    const auto run = all.empty() ? nullptr : current_();
+    if (!run) return all;
+    std::map<TableName, std::uint64_t> estimates;
+    for (const Table& table : run->authority_tables())
+        estimates[{table.schema, table.name}] = table.rows_estimate;
+    for (Suspect& one : all) one.rows_estimate = estimates[one.name];
+    return all;
+}
+
 bool VerificationDesk::background_may_work() const {
-    return held_ == 0 && background_rate_.load() > 0 && !shared_.paused.load() && consistent();
+    return held_ == 0 && !shared_.paused.load() && consistent();
 }
 
 void VerificationDesk::serve_background() {
     std::unique_lock lock{mutex_};
     while (!stopping_.load()) {
-        if (!background_may_work()) {
+        const bool may = background_may_work();
+        const auto suspects =
+            may ? suspects_.due(authority(), Clock::now()) : std::vector<TableName>{};
+        if (suspects.empty() && (!may || background_rate_.load() == 0)) {
             changed_.wait_for(lock, look_again);
             continue;
         }
         at_work_ = true;
+        in_round_ = suspects.empty();
         background_yields_.store(false);
         lock.unlock();
-        const Status went = background_round();
+        const Status went = suspects.empty() ? background_round() : compare_suspects(suspects);
         lock.lock();
         at_work_ = false;
         changed_.notify_all();
         const bool yielded = background_yields_.load();
-        problem_ = went || yielded ? "" : went.error().detail;
-        if (went || !yielded)
+        const bool in_round = std::exchange(in_round_, false);
+        if (in_round) problem_ = went || yielded ? "" : went.error().detail;
+        if (went ? in_round : !yielded)
             changed_.wait_for(lock, pause_after_round, [&] { return stopping_.load(); });
     }
+}
+
+// Of the unfinished round, or of one that nobody need finish: what is found stands there as what a
+// round has found, and what is equal says nothing of the other tables.
+Status VerificationDesk::compare_suspects(const std::vector<TableName>& names) {
+    const auto run = current_();
+    if (!run || !run->authority_stream()) return not_connected();
+    auto verification = begin(VerifyKind::background,
+                              {.asked_by = asked_by_reads, .build = shared_.settings.build},
+                              *run);
+    if (!verification) return verification.error();
+    std::set<TableName> only = begin_suspects(*verification, *run, names);
+    if (only.empty()) return Done{};
+    const Status went =
+        compare(*verification,
+                *run,
+                {background_rows_, suspect_rate_, background_yields_, &differences_},
+                only);
+    if (went || background_yields_.load()) return went;
+    // The one that is in the way rests, so that the others have their turn.
+    const auto is_named = [&](const TableName& name) {
+        return went.error().detail.starts_with(name.first + "." + name.second + ":");
+    };
+    const bool one_named = std::any_of(only.begin(), only.end(), is_named);
+    for (const TableName& name : only) {
+        if (!one_named || is_named(name)) suspects_.failed(name, went.error().detail, Clock::now());
+    }
+    return went;
+}
+
+// Makes them wait in `verification`, but for those of which a comparison goes on that is later than
+// what was read. Those that are moved.
+std::set<TableName> VerificationDesk::begin_suspects(Verification& verification,
+                                                     const MoverRun& run,
+                                                     const std::vector<TableName>& names) {
+    std::set<TableName> moved, only, again;
+    for (const Table& table : run.authority_tables()) moved.emplace(table.schema, table.name);
+    bool found_before = false;
+    for (const TableName& name : names) {
+        if (!moved.contains(name)) {
+            suspects_.gone(name);
+            continue;
+        }
+        only.insert(name);
+        const VerifiedTable& table = verification.tables[name];
+        const bool goes_on = table.verdict == TableVerdict::comparing && table.begun_at &&
+                             suspects_.is_shown_by(name, *table.begun_at);
+        if (goes_on) continue;
+        again.insert(name);
+        found_before |= table.differences > 0 || table.verdict == TableVerdict::unlike;
+    }
+    // What was found stays on record, under the earlier one, until somebody verifies: it refuses a
+    // change of authority. The later one goes before it, and is as old.
+    if (found_before) {
+        verification.id = new_id(std::chrono::system_clock::now());
+        verification.begun_at += std::chrono::milliseconds{1};
+    }
+    for (const TableName& name : again) begin_again(verification.tables[name]);
+    return only;
 }
 
 Status VerificationDesk::background_round() {

@@ -105,12 +105,16 @@ namespace {
 // Tells as well what each table that is over has come to.
 class TellingBook final : public VerifyBook {
 public:
-    TellingBook(VerifyBook& book, EqualSince& equal_since, std::atomic<std::uint64_t>* differences)
-        : book_(book), equal_since_(equal_since), differences_(differences) {}
+    TellingBook(VerifyBook& book,
+                EqualSince& equal_since,
+                Suspects& suspects,
+                std::atomic<std::uint64_t>* differences)
+        : book_(book), equal_since_(equal_since), suspects_(suspects), differences_(differences) {}
     Status note(const Verification& verification, const Verification::TableName& table) override {
         equal_since_.note(table, verification.tables.at(table));
         const Status noted = book_.note(verification, table);
         // After it is on record, where whoever hears of it looks.
+        suspects_.note(table, verification.tables.at(table), Clock::now());
         if (differences_ != nullptr) differences_->store(verification.differences());
         return noted;
     }
@@ -119,15 +123,19 @@ public:
 private:
     VerifyBook& book_;
     EqualSince& equal_since_;
+    Suspects& suspects_;
     std::atomic<std::uint64_t>* differences_;
 };
 
 }  // namespace
 
-Status VerificationDesk::compare(Verification& verification, MoverRun& run, const Pace& pace) {
+Status VerificationDesk::compare(Verification& verification,
+                                 MoverRun& run,
+                                 const Pace& pace,
+                                 std::set<TableName> only) {
     PostgresVerifyBook kept{current_, verification.authority, pace.stopping};
     if (Status opened = kept.open(verification); !opened) return opened;
-    TellingBook book{kept, equal_since_, pace.differences};
+    TellingBook book{kept, equal_since_, suspects_, pace.differences};
     const OpenTwin open = [this]() -> Result<std::unique_ptr<TableTwin>> {
         auto now_running = current_();
         if (!now_running) return not_connected();
@@ -139,7 +147,8 @@ Status VerificationDesk::compare(Verification& verification, MoverRun& run, cons
         const auto now_running = current_();
         return now_running ? now_running->authority_tables() : std::vector<Table>{};
     };
-    const auto sequences_behind = [this]() -> Result<std::set<TableName>> {
+    const auto sequences_behind = [this, all = only.empty()]() -> Result<std::set<TableName>> {
+        if (!all) return std::set<TableName>{};
         const auto now_running = current_();
         if (!now_running) return not_connected();
         if (const Status looked = now_running->look_at_sequences(); !looked) return looked.error();
@@ -152,7 +161,8 @@ Status VerificationDesk::compare(Verification& verification, MoverRun& run, cons
                           pace.stopping,
                           tables_now,
                           {},
-                          sequences_behind};
+                          sequences_behind,
+                          std::move(only)};
     const std::vector<Table> tables = run.authority_tables();
     return verify_tables(tables, verification, work);
 }
@@ -336,7 +346,10 @@ Result<RepairReport> VerificationDesk::repair(const std::string& asked_by) {
     const auto mended = mend(found, notes, report);
     if (Status told = tell(record, mended, RepairState::done); !told) return told.error();
     std::set<TableName> again;
-    for (const RepairNote& note : mended) again.insert({note.schema, note.table});
+    for (const RepairNote& note : mended) {
+        again.insert({note.schema, note.table});
+        suspects_.mended({note.schema, note.table});
+    }
     for (auto& [name, table] : found.tables) {
         if (table.verdict == TableVerdict::unlike) again.insert(name);
         if (again.contains(name)) begin_again(table);

@@ -65,6 +65,9 @@ public:
     void hold_background();  // Returns when it is at rest.
     void let_background();
     BackgroundVerification background() const;
+    // Compared by the same thread, before its rounds.
+    void suspect(const std::vector<TableName>& tables, WallTime seen_at);
+    std::vector<Suspect> suspects() const;
 
     std::uint64_t rows_so_far() const { return rows_so_far_.load(); }
 
@@ -76,7 +79,11 @@ private:
         std::atomic<std::uint64_t>* differences = nullptr;  // Told as they are found.
     };
     Result<Verification> begin(VerifyKind kind, const VerifyRequest& request, MoverRun& run);
-    Status compare(Verification& verification, MoverRun& run, const Pace& pace);
+    // `only`: nothing but these; empty: everything.
+    Status compare(Verification& verification,
+                   MoverRun& run,
+                   const Pace& pace,
+                   std::set<TableName> only = {});
     Result<std::vector<Verification>> last_ones(Connection& connection);
     Result<std::optional<Verification>> unfinished(VerifyKind kind, Connection& connection);
     Status excluded(Verification& verification, MoverRun& run);
@@ -94,23 +101,28 @@ private:
     void serve_background();
     bool background_may_work() const;  // With the mutex held.
     Status background_round();
+    Status compare_suspects(const std::vector<TableName>& names);
+    std::set<TableName> begin_suspects(Verification& verification,
+                                       const MoverRun& run,
+                                       const std::vector<TableName>& names);
 
     MoverShared& shared_;
     CurrentRun current_;
     std::atomic<std::uint64_t> rows_so_far_{0}, rows_per_second_{0};
     std::atomic<bool> stopping_{false};
     EqualSince equal_since_;
+    Suspects suspects_;
     std::string noted_;  // The verification that stands for what a stream has passed over.
 
     // Of the background.
-    std::atomic<std::uint64_t> background_rate_{0}, background_rows_{0};
+    std::atomic<std::uint64_t> background_rate_{0}, background_rows_{0}, suspect_rate_{0};
     std::atomic<bool> background_yields_{false};
     TwinsInUse twins_;
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::thread background_;
     int held_ = 0;
-    bool at_work_ = false;
+    bool at_work_ = false, in_round_ = false;
     std::uint64_t rounds_ = 0;
     std::atomic<std::uint64_t> differences_{0};
     std::string problem_;

@@ -220,11 +220,14 @@ private:
 };
 
 // What of `tables` is still to be compared; what is no longer among them is gone.
-std::vector<const Table*> left_of(const std::vector<Table>& tables, Verification& verification) {
+std::vector<const Table*> left_of(const std::vector<Table>& tables,
+                                  Verification& verification,
+                                  const std::set<Verification::TableName>& only) {
     std::vector<const Table*> left;
     std::set<Verification::TableName> names;
     for (const Table& table : tables) {
         const auto name = *names.emplace(table.schema, table.name).first;
+        if (!only.empty() && !only.contains(name)) continue;
         if (verification.tables[name].verdict == TableVerdict::gone)
             begin_again(verification.tables[name]);  // It is back.
         const TableVerdict verdict = verification.tables[name].verdict;
@@ -264,8 +267,8 @@ Status verify_tables(const std::vector<Table>& tables,
     VerificationRun run{verification, work};
     Status went = Done{};
     std::vector<Table> now = tables;
-    for (auto left = left_of(now, verification); went && !left.empty();
-         left = left_of(now, verification)) {
+    for (auto left = left_of(now, verification, work.only); went && !left.empty();
+         left = left_of(now, verification, work.only)) {
         for (Group& group : groups_of(left)) {
             went = run.verify(std::move(group));
             if (!went) break;
@@ -276,7 +279,7 @@ Status verify_tables(const std::vector<Table>& tables,
         if (auto known = work.tables_now(); !known.empty()) now = std::move(known);
     }
     if (went) went = compare_sequences(verification, work);
-    if (went) {
+    if (went && verification.done()) {
         verification.verdict = verification.all_equal() ? Verdict::equal : Verdict::different;
         verification.ended_at = std::chrono::system_clock::now();
     }

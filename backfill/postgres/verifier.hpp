@@ -70,11 +70,13 @@ struct VerifyWork {
     VerifyPauses pauses = {};
     // The follower's sequences that stand behind the authority's where they should not.
     std::function<Result<std::set<Verification::TableName>>()> sequences_behind = {};
+    // Nothing but these is compared. Empty: everything is.
+    std::set<Verification::TableName> only = {};
 };
 
 // Compares what of `verification` is not done; `tables` are the authority's, and are meant by name
 // on both sides. Tables that it does not name yet are added. An Error names the table that could
-// not be compared, and why.
+// not be compared, and why. It stays `running` while a table waits.
 Status verify_tables(const std::vector<Table>& tables,
                      Verification& verification,
                      const VerifyWork& work);

@@ -109,6 +109,86 @@ TEST_F(MoverTest, RepairsMoreRowsThanAreListedHoweverTheirUniqueValuesCollide) {
     expect_same();
 }
 
+// Of reads that differ, whether there are rounds or not: the rows are on record as what rounds
+// find, nothing is said of other tables, and whoever asks for a verification goes first.
+TEST_F(MoverTest, SuspectedTablesAreComparedAtOnceAndGiveWay) {
+    databases->run(
+        Side::source,
+        "CREATE TABLE a (i int PRIMARY KEY, v text); CREATE TABLE b (i int PRIMARY KEY);"
+        "CREATE TABLE z (i int PRIMARY KEY);"
+        " INSERT INTO a SELECT g, 'v' FROM generate_series(1, 160000) AS g;"
+        " INSERT INTO b SELECT generate_series(1, 10); INSERT INTO z VALUES (1); ANALYZE");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(
+        rogue.execute("SET session_replication_role = replica;"
+                      "UPDATE public.a SET v = 'w' WHERE i = 155555; DELETE FROM public.z"));
+    const auto of = [&](const char* table) {
+        for (const Suspect& one : mover->suspects()) {
+            if (one.name.second == table) return one;
+        }
+        return Suspect{};
+    };
+    mover->hold_background(true);
+    mover->suspect({{"public", "a"}, {"public", "b"}, {"public", "nowhere"}},
+                   std::chrono::system_clock::now());
+    EXPECT_EQ(of("a").verdict, TableVerdict::waiting);
+    mover->hold_background(false);
+    ASSERT_TRUE(test::eventually(60s, [&] { return of("a").ended_at && of("b").ended_at; }));
+    EXPECT_EQ(of("b").verdict, TableVerdict::equal);
+    EXPECT_EQ(of("nowhere").verdict, TableVerdict::gone);
+    EXPECT_EQ(of("a").verdict, TableVerdict::different);
+    ASSERT_EQ(of("a").first.size(), 1u);
+    EXPECT_EQ(of("a").first.front().key, "(155555)");
+    EXPECT_EQ(of("a").first.front().kind, "changed");
+    EXPECT_FALSE(mover->background().every_row_since) << "z was not looked at";
+    auto standing = mover->verified();
+    ASSERT_TRUE(standing && *standing);
+    EXPECT_EQ((*standing)->verdict, Verdict::different) << "it refuses a change of authority";
+    ASSERT_EQ((*standing)->listed().size(), 1u);
+    const auto read = [&](const std::string& sql) { return databases->value(Side::source, sql); };
+    EXPECT_EQ(read("SELECT table_name || key FROM segue.difference"), "a(155555)");
+    EXPECT_EQ(read("SELECT verdict FROM segue.verified_table WHERE table_name = 'z'"), "waiting");
+
+    const auto mended = mover->repair("somebody");
+    ASSERT_TRUE(mended) << mended.error().detail;
+    EXPECT_EQ(mended->rows, 1u);
+    EXPECT_TRUE(of("a").mended);
+    ASSERT_TRUE(rogue.execute("UPDATE public.a SET v = 'x' WHERE i = 3"));
+    mover->suspect({{"public", "a"}}, std::chrono::system_clock::now());
+    ASSERT_TRUE(test::eventually(60s, [&] { return of("a").ended_at.has_value(); }));
+    EXPECT_EQ(of("a").first.at(0).key, "(3)");
+    const auto verified = mover->verify({});
+    ASSERT_TRUE(verified) << verified.error().detail;
+    EXPECT_EQ(verified->differences(), 2u) << "with the row of z";
+    EXPECT_EQ(of("b").verdict, TableVerdict::equal);
+}
+
+// What was found stays on record while its table is compared again.
+TEST_F(MoverTest, ASuspectThatWasAskedForByAVerificationIsNotComparedAgain) {
+    databases->run(Side::source,
+                   "CREATE TABLE a (i int PRIMARY KEY);"
+                   " INSERT INTO a SELECT generate_series(1, 100); ANALYZE");
+    prepare();
+    start();
+    wait_consistent();
+    auto rogue = databases->open(Side::target, "id" + migration);
+    ASSERT_TRUE(
+        rogue.execute("SET session_replication_role = replica; DELETE FROM public.a WHERE i = 1"));
+    mover->hold_background(true);
+    mover->suspect({{"public", "a"}}, std::chrono::system_clock::now());
+    const auto verified = mover->verify({});
+    ASSERT_TRUE(verified) << verified.error().detail;
+    ASSERT_EQ(mover->suspects().size(), 1u);
+    EXPECT_EQ(mover->suspects().front().first.at(0).kind, "missing");
+    mover->hold_background(false);
+    EXPECT_EQ(databases->value(Side::source,
+                               "SELECT count(*) FROM segue.verification WHERE kind = 'background'"),
+              "0");
+}
+
 // A round of the background that has found what is repaired then forgets it.
 TEST_F(MoverTest, TheBackgroundComparesWhatWasRepairedAgain) {
     databases->run(Side::source,

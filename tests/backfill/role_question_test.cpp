@@ -52,6 +52,24 @@ struct RoleQuestionTest : testing::Test {
     std::string ask(const std::string& statement) {
         return ask(SessionRead{{}, statement, {}, {}});
     }
+    // "rows / in order", and the rows afterwards where both are wanted.
+    Result<AnswerDigest> digest(const SessionRead& read) {
+        Connection connection = databases->open(Side::source);
+        const Deadline deadline = std::chrono::steady_clock::now() + 60s;
+        auto question = RoleQuestion::prepare(connection, role, deadline);
+        if (!question) return question.error();
+        EXPECT_TRUE(connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
+        auto found = question->digest(read, deadline);
+        if (found) {
+            EXPECT_TRUE(question->ask(read, 1'000'000, deadline)) << "of the rows, afterwards";
+        }
+        return found;
+    }
+    AnswerDigest digest(const std::string& statement) {
+        const auto found = digest(SessionRead{{}, statement, {}, {}});
+        EXPECT_TRUE(found) << found.error().detail;
+        return found ? *found : AnswerDigest{};
+    }
 
     const std::string role = "segue_asker";
     std::unique_ptr<Databases> databases;
@@ -80,6 +98,30 @@ TEST_F(RoleQuestionTest, AnswersWithTheValuesAsTheyAreAndInTheirOrder) {
               "3|22.11.2026|\n");
     EXPECT_TRUE(ask({{}, "SELECT id FROM own.t", {}, {}}, 2).starts_with("error"));
     EXPECT_EQ(ask({{}, "SELECT id FROM own.t WHERE id < 3", {}, {}}, 2), "1|\n2|\n");
+}
+
+TEST_F(RoleQuestionTest, DigestsAnyNumberOfRowsAndKeepsNone) {
+    const std::string all = "SELECT g, 'text ' || g FROM generate_series(1, 150000) AS g";
+    const AnswerDigest one = digest(all), turned = digest(all + " ORDER BY g DESC");
+    EXPECT_EQ(one.rows, turned.rows);
+    EXPECT_NE(one.in_order, turned.in_order);
+    EXPECT_TRUE(one.rows.starts_with("150000 ")) << one.rows;
+    EXPECT_EQ(digest(all + " ORDER BY g").in_order, one.in_order);
+    const std::string changed =
+        "SELECT g, 'text ' || CASE g WHEN 777 THEN 778 ELSE g END FROM generate_series(1, 150000) "
+        "AS g";
+    EXPECT_NE(digest(changed).rows, one.rows);
+    // What one takes from the one side must not be hidden by what another adds to the other.
+    EXPECT_NE(digest("VALUES (1), (1), (2), (2)").rows, digest("VALUES (1), (1), (3), (3)").rows);
+    EXPECT_NE(digest("VALUES ('')").rows, digest("VALUES (NULL)").rows);
+    EXPECT_EQ(digest("SELECT 1 WHERE false").rows.substr(0, 2), "0 ");
+    const SessionRead by_id{{}, "SELECT name FROM own.t WHERE id = $1", {20}, {"1"}};
+    const auto found = digest(by_id);
+    ASSERT_TRUE(found) << found.error().detail;
+    EXPECT_EQ(found->rows, digest("SELECT 'one'").rows);
+    run("CREATE TABLE own.secret AS SELECT 1 AS i");
+    const auto secret = digest(SessionRead{{}, "SELECT i FROM own.secret", {}, {}});
+    EXPECT_EQ(secret ? "" : secret.error().sqlstate, "42501");
 }
 
 // As the application's session has it: by the role, its user, and settings that are its own.

@@ -50,6 +50,9 @@ public:
     Result<std::vector<Row>> ask(Side, const SessionRead&, std::size_t) override {
         return Error{Errc::refused, "it is of no role"};
     }
+    Result<AnswerDigest> digest(Side, const SessionRead&) override {
+        return Error{Errc::refused, "it is of no role"};
+    }
 
 private:
     Connection connections_[2];

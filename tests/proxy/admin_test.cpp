@@ -22,6 +22,15 @@ protected:
         return Admin{{[] { return StatusInputs{}; },
                       [] {
                           return std::vector<RecentEvent>{{{}, "verb", "cutover: done", false}};
+                      },
+                      {},
+                      [] {
+                          StatementReport one;
+                          one.rows.emplace();
+                          one.rows->state = RowsState::different;
+                          one.rows->differences = 1;
+                          one.rows->first = {{"app.t", "a@b.org", "changed"}};
+                          return std::vector{one};
                       }},
                      operator_,
                      std::move(tokens)};
@@ -88,6 +97,22 @@ TEST_F(AdminTest, TheTokenToReadWithOnlyReads) {
     EXPECT_EQ(guarded.answer(asked).status, 403U);
     asked.authorization = "Bearer operate";
     EXPECT_EQ(guarded.answer(asked).status, 202U);
+}
+
+// They are values of the application's.
+TEST_F(AdminTest, KeysOfRowsAreToldToWhomMayOperate) {
+    Admin guarded = admin({"operate", "read"});
+    HttpRequest asked = request("GET", "/statements");
+    asked.authorization = "Bearer operate";
+    const auto told = nlohmann::json::parse(guarded.answer(asked).body);
+    EXPECT_EQ(told[0]["rows"]["first"][0]["key"], "a@b.org");
+    EXPECT_EQ(told[0]["rows"]["text"], "1 row differs: changed app.t key a@b.org");
+    asked.authorization = "Bearer read";
+    const HttpAnswer hidden = guarded.answer(asked);
+    EXPECT_EQ(hidden.body.find("b.org"), std::string::npos) << hidden.body;
+    EXPECT_NE(hidden.body.find("1 row differs: changed app.t"), std::string::npos) << hidden.body;
+    EXPECT_NE(admin({}).answer(request("GET", "/statements")).body.find("b.org"),
+              std::string::npos);
 }
 
 }  // namespace

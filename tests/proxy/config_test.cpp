@@ -53,6 +53,8 @@ TEST(Config, HasTheDefaultsOfTheManual) {
     EXPECT_EQ(config->source.sslmode, "");
     EXPECT_EQ(config->target.port, 5432);
     EXPECT_EQ(config->target.sslmode, "require");
+    EXPECT_TRUE(config->name_rows);
+    EXPECT_EQ(config->name_rows_per_second, 50'000u);
 }
 
 TEST(Config, TakesEveryKey) {
@@ -74,6 +76,7 @@ TEST(Config, TakesEveryKey) {
         "20\ncopy_workers = "
         "4\nclients = 5\nlogin_ms "
         "= 6\n"
+        "[shadow]\nname_rows = false\nname_rows_per_second = 8\n"
         "[sessions]\ncarry_temporary_kb = 7\n"
         "[log]\nformat = \"json\"\nlevel = \"warning\"\n"
         "[tools]\npg_bin = \"\"\n");
@@ -101,6 +104,8 @@ TEST(Config, TakesEveryKey) {
     EXPECT_EQ(config->look.count(), 20);
     EXPECT_EQ(config->clients_max, 5u);
     EXPECT_EQ(config->carry_temporary_max, 7u * 1024);
+    EXPECT_FALSE(config->name_rows);
+    EXPECT_EQ(config->name_rows_per_second, 8u);
 }
 
 TEST(Config, TakesCredentialsByRoleAndSide) {

@@ -192,6 +192,9 @@ public:
     void verify_in_background(std::uint64_t) override {}
     void hold_background(bool held) override { world_.background_held += held ? 1 : -1; }
     backfill::BackgroundVerification background() const override { return {}; }
+    void suspect(const std::vector<backfill::Verification::TableName>&,
+                 backfill::WallTime) override {}
+    std::vector<backfill::Suspect> suspects() const override { return {}; }
 
 private:
     World& world_;

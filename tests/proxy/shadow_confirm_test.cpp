@@ -85,25 +85,46 @@ struct FakeTwin : backfill::Twin {
         Rows source, target;
         std::vector<std::string> asked = {};
         std::string role = {};
+        TwinRows tables = {};                 // What the catalog tells that it reads.
+        Error whole = {Errc::bad_value, ""};  // With a code of its own: `ask` says that.
     };
     explicit FakeTwin(Script& to_play) : script(to_play) {}
     Result<std::vector<Row>> query(Side side,
                                    const std::string& sql,
                                    const Row& parameters,
                                    std::size_t) override {
-        ADD_FAILURE() << name(side) << " is asked with the mover's rights: " << sql
-                      << parameters.size();
-        return Error{Errc::refused, "with the mover's rights"};
+        EXPECT_TRUE(script.asked.empty()) << "as the session's role, and nobody else, from then on";
+        EXPECT_EQ(side, Side::source);
+        EXPECT_EQ(sql.find(" t ("), sql.npos) << "only the catalog is asked with more rights";
+        EXPECT_EQ(parameters.at(1), "{\"t\"}");
+        EXPECT_EQ(parameters.at(2), "app, \"Web\"");
+        return script.tables;
     }
-    Result<std::vector<Row>> ask(Side side,
-                                 const backfill::SessionRead& read,
-                                 std::size_t) override {
+    Result<std::vector<Row>> ask(Side side, const backfill::SessionRead&, std::size_t) override {
+        if (script.whole.code == Errc::too_large) return script.whole;
+        return side == Side::source ? script.source : script.target;
+    }
+    Result<backfill::AnswerDigest> digest(Side side, const backfill::SessionRead& read) override {
         std::string line = std::string{name(side)} + " as " + script.role + ": " + read.statement;
         for (const auto& parameter : read.parameters)
             line += " [" + parameter.value_or("NULL") + "]";
         for (const auto& [setting, value] : read.settings) line += ", " + setting + "=" + value;
         script.asked.push_back(line);
-        return side == Side::source ? script.source : script.target;
+        const Rows& rows = side == Side::source ? script.source : script.target;
+        if (!rows) return rows.error();
+        std::vector<std::string> all;
+        for (const Row& row : *rows) {
+            all.emplace_back();
+            for (const auto& cell : row) all.back() += cell.value_or("NULL") + "|";
+        }
+        const auto joined = [&] {
+            std::string text;
+            for (const std::string& one : all) text += one + ";";
+            return text;
+        };
+        const std::string in_order = joined();
+        std::sort(all.begin(), all.end());
+        return backfill::AnswerDigest{joined(), in_order};
     }
     Script& script;
 };
@@ -120,14 +141,20 @@ struct ConfirmTest : testing::Test {
             backfill::postgres::PlanContext{"web", {{"work_mem", "7MB"}, {"app.tenant", "7"}}});
     }
     Comparison confirm_with(FakeTwin::Script& script) {
+        return confirmation(script, FollowUp::none).outcome;
+    }
+    Confirmation confirmation(FakeTwin::Script& script, FollowUp follow_up) {
         const std::string setting = message('D', "\0\2\0\0\0\x08TimeZone\0\0\0\3UTC"sv);
-        follower.test_end->say(setting + complete("SELECT 1") + ready('I'));
+        const std::string path =
+            message('D', std::string{"\0\2\0\0\0\x0bsearch_path\0\0\0\x0a"sv} + "app, \"Web\"");
+        const std::string all = follow_up == FollowUp::tables ? setting + path : setting;
+        follower.test_end->say(all + complete("SELECT 1") + ready('I'));
         const OpenTwin open = [&](const std::string& role,
                                   auto) -> Result<std::unique_ptr<backfill::Twin>> {
             script.role = role;
             return std::unique_ptr<backfill::Twin>{std::make_unique<FakeTwin>(script)};
         };
-        return confirm(job, true, follower.relay_end, open);
+        return confirm(job, true, follower.relay_end, open, follow_up);
     }
     Comparison outcome(Rows source, Rows target) {
         FakeTwin::Script script{std::move(source), std::move(target)};
@@ -164,7 +191,7 @@ TEST_F(ConfirmTest, NobodyIsAskedWithOtherRightsWhereTheRoleIsNotKnownOrCannotBe
                                 auto) -> Result<std::unique_ptr<backfill::Twin>> {
         return Error{Errc::server, "permission denied", "42501"};
     };
-    EXPECT_EQ(confirm(job, true, follower.relay_end, refuses), Comparison::unconfirmed);
+    EXPECT_EQ(confirm(job, true, follower.relay_end, refuses).outcome, Comparison::unconfirmed);
 }
 
 TEST_F(ConfirmTest, ARefusalOfOneSideCountsUnlessItIsOfOurMaking) {
@@ -180,8 +207,50 @@ TEST_F(ConfirmTest, ARefusalOfOneSideCountsUnlessItIsOfOurMaking) {
     EXPECT_EQ(outcome(rows, Error{Errc::too_large, "many rows"}), Comparison::unconfirmed);
 }
 
+// Rows in another order count where there is one; last digits never do, and are looked for in rows.
+TEST_F(ConfirmTest, AnAnswerOfAnySizeIsComparedAndFloatsAreLookedAt) {
+    const TwinRows rows = {{"0.1"}, {"2"}}, turned = {{"2"}, {"0.1"}},
+                   almost = {{"0.10000000000000001"}, {"2"}};
+    EXPECT_EQ(outcome(rows, turned), Comparison::different);
+    EXPECT_EQ(outcome(rows, almost), Comparison::different);
+    job.column_types = {701};
+    EXPECT_EQ(outcome(rows, almost), Comparison::unconfirmed);
+    EXPECT_EQ(outcome(rows, turned), Comparison::different);
+    FakeTwin::Script script{rows, TwinRows{}};
+    script.whole = Error{Errc::too_large, "many rows"};
+    EXPECT_EQ(confirm_with(script), Comparison::unconfirmed);
+    job.column_types = {23};
+    EXPECT_EQ(confirm_with(script), Comparison::different) << "nobody asks for the rows";
+}
+
+// What it reads is told of what differs, and of what was too much; never of a race that is over.
+TEST_F(ConfirmTest, WhatDiffersOrIsTooMuchIsFollowedUp) {
+    const TwinRows rows = {{"1"}};
+    const auto suspected = [&](Rows target, FollowUp follow_up = FollowUp::tables) {
+        FakeTwin::Script script{rows, std::move(target)};
+        script.tables = {{"function", "app", "f"}, {"table", "app", "t"}, {"table", "app", "t_1"}};
+        const Confirmation found = confirmation(script, follow_up);
+        if (!found.suspected) return std::string{"no"};
+        std::string all;
+        for (const auto& [schema, table] : found.suspected->reads->tables) all += table + " ";
+        for (const auto& function : found.suspected->reads->functions) all += function;
+        return all;
+    };
+    EXPECT_EQ(suspected(TwinRows{}), "t t_1 app.f");
+    EXPECT_EQ(suspected(refused("42883")), "t t_1 app.f");
+    EXPECT_EQ(suspected(refused("57014")), "t t_1 app.f") << "it took too long";
+    EXPECT_EQ(suspected(Error{Errc::timed_out, "it took too long"}), "t t_1 app.f");
+    EXPECT_EQ(suspected(Error{Errc::timed_out, "a lock", "55P03"}), "no");
+    EXPECT_EQ(suspected(Error{Errc::too_large, "many rows"}), "t t_1 app.f");
+    EXPECT_EQ(suspected(rows), "no");
+    EXPECT_EQ(suspected(refused("42501")), "no");
+    EXPECT_EQ(suspected(refused("57P01")), "no");
+    EXPECT_EQ(suspected(Error{Errc::closed, "gone"}), "no");
+    EXPECT_EQ(suspected(TwinRows{}, FollowUp::none), "no");
+}
+
 TEST_F(ConfirmTest, WhatCannotBeAskedAgainIsUnconfirmed) {
-    EXPECT_EQ(confirm(job, true, follower.relay_end, nullptr), Comparison::unconfirmed);
+    EXPECT_EQ(confirm(job, true, follower.relay_end, nullptr).outcome, Comparison::unconfirmed);
     FakeTwin::Script script{TwinRows{{"1"}}, TwinRows{}};
     job.request = execution({1700}, Bind{"", "", {1}, {"\0\0"sv}, {}});
     EXPECT_EQ(confirm_with(script), Comparison::unconfirmed);
@@ -194,7 +263,7 @@ TEST_F(ConfirmTest, AConnectionThatEndsIsNotUsedAgain) {
     const OpenTwin open = [&](const std::string&, auto) -> Result<std::unique_ptr<backfill::Twin>> {
         return Error{Errc::timed_out, "never"};
     };
-    EXPECT_EQ(confirm(job, true, follower.relay_end, open), Comparison::unconfirmed);
+    EXPECT_EQ(confirm(job, true, follower.relay_end, open).outcome, Comparison::unconfirmed);
     EXPECT_FALSE(follower.relay_end.is_open());
 }
 

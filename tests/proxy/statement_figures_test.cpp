@@ -56,6 +56,43 @@ TEST_F(FiguresTest, GathersAStatementsExecutionsWhateverTheirValues) {
     EXPECT_FALSE(one.slower);
 }
 
+TEST_F(FiguresTest, TellsWhatHasComeOfTheTablesOfAReadThatDiffers) {
+    std::vector<backfill::Suspect> suspects;
+    StatementFigures followed{{}, [&] { return suspects; }};
+    const backfill::WallTime noon{1'000'000s};
+    const auto add_read = [&](const char* table, backfill::WallTime seen_at) {
+        MeasuredRead read = read_of("SELECT a FROM t", Comparison::different, 1us, 1us);
+        backfill::ReadTables tables{{{"one", table}}, {"one.f"}};
+        read.suspected =
+            SuspectedRead{std::make_shared<const backfill::ReadTables>(std::move(tables)), seen_at};
+        followed.add(read);
+    };
+    const auto rows = [&] { return followed.all().at(0).rows; };
+    followed.add(read_of("SELECT a FROM t", Comparison::equal, 1us, 1us));
+    EXPECT_FALSE(rows());
+    add_read("t", noon);
+    ASSERT_TRUE(rows());
+    EXPECT_EQ(rows()->state, RowsState::waiting);
+    backfill::Suspect t;
+    t.name = {"one", "t"};
+    t.verdict = backfill::TableVerdict::equal;
+    t.begun_at = t.ended_at = noon + 1s;
+    suspects = {t};
+    EXPECT_EQ(rows()->state, RowsState::equal);
+    add_read("t", noon + 2s);
+    EXPECT_EQ(rows()->state, RowsState::equal) << "it was compared since it has differed first";
+    add_read("other", noon + 3s);  // Under another search path.
+    EXPECT_EQ(rows()->state, RowsState::waiting);
+    EXPECT_EQ(rows()->tables, (std::vector<std::string>{"one.t", "one.other"}));
+    EXPECT_EQ(rows()->functions, std::vector<std::string>{"one.f"});
+    ShadowReport told;
+    followed.report(told);
+    EXPECT_EQ(told.suspects.size(), 1u);
+    followed.forget();
+    add_read("t", noon + 9s);
+    EXPECT_EQ(rows()->state, RowsState::waiting) << "that was before";
+}
+
 TEST_F(FiguresTest, ReportsWhatDiffersThenWhatIsInDoubtThenWhatTheFollowerIsSlowAt) {
     add("SELECT faster", Comparison::equal, 50us, 10us);
     add("SELECT slower", Comparison::equal, 50us, 900us);

@@ -98,7 +98,8 @@ void expect_shape(const json& status) {
                                      "shed",
                                      "unmeasured",
                                      "slower",
-                                     "slower_count"}));
+                                     "slower_count",
+                                     "tables"}));
     EXPECT_EQ(keys(status["shift"]),
               (std::set<std::string>{"percent",
                                      "by",
@@ -383,6 +384,15 @@ TEST(Status, SaysWhatToDoWhenReadsDiffer) {
     EXPECT_EQ(warned(), 0);
     inputs.shadow.statements[0].different = 1;
     EXPECT_EQ(warned(), 1);
+    // Once it is known; the key is a value of the application's.
+    RowsFound& rows = inputs.shadow.statements[0].rows.emplace();
+    rows.state = RowsState::different;
+    rows.differences = 1;
+    rows.first = {{"app.t", "a@b.org", "changed"}};
+    EXPECT_EQ(warned(), 0);
+    const std::string all = status_json(inputs).dump();
+    EXPECT_NE(all.find("confirmed: 1 row differs: changed app.t; `segue statements`"), all.npos);
+    EXPECT_EQ(all.find("b.org"), all.npos);
 }
 
 TEST(Status, ScreenShowsHowFarEachTableIs) {

@@ -194,6 +194,9 @@ public:
     void verify_in_background(std::uint64_t) override {}
     void hold_background(bool) override {}
     backfill::BackgroundVerification background() const override { return {}; }
+    void suspect(const std::vector<backfill::Verification::TableName>&,
+                 backfill::WallTime) override {}
+    std::vector<backfill::Suspect> suspects() const override { return {}; }
 
 private:
     static constexpr int waits = 4000;

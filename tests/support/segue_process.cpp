@@ -54,6 +54,7 @@ SegueProcess::SegueProcess(const SegueOptions& options)
                                 "tables",
                                 "mirror",
                                 "cutover",
+                                "shadow",
                                 "sessions",
                                 "limits",
                                 "development",
