@@ -77,6 +77,8 @@ Result<bool> is_so_already(Connection& follower,
             return false;
         return are_all_gone(follower, record);
     }
+    if (copying && is_comment_on_the_rest(record) && (state == "42P01" || state == "42704"))
+        return true;
     const bool present = nothing || state == "42P07" || state == "42710" || state == "42701";
     const bool gone = record.tag == "ALTER TABLE" && (state == "42703" || state == "42704") &&
                       error.detail.find("role") == std::string::npos;

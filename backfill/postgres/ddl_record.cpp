@@ -56,6 +56,18 @@ bool comes_with_the_rest(const std::string& tag) {
            tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
 }
 
+bool is_comment_on_the_rest(const DdlRecord& record) {
+    const auto is_of_the_rest = [](const std::string& object) {
+        for (const char* kind :
+             {"index ", "table constraint ", "trigger ", "policy ", "statistics object "}) {
+            if (object.starts_with(kind)) return true;
+        }
+        return false;
+    };
+    return record.tag == "COMMENT" && !record.objects.empty() &&
+           std::all_of(record.objects.begin(), record.objects.end(), is_of_the_rest);
+}
+
 bool is_of_index(const std::string& line) { return line.find(" | index | ") != std::string::npos; }
 
 bool is_left_for_later(const std::string& line) {

@@ -36,6 +36,8 @@ std::string first_difference(const std::vector<std::string>& wanted,
 // Until the copy is whole the follower has neither indexes but keys nor constraints, triggers or
 // policies; they are taken from the authority as it is then.
 bool comes_with_the_rest(const std::string& tag);
+// A comment on such things only: it comes with them, where they are not there yet.
+bool is_comment_on_the_rest(const DdlRecord& record);
 void leave_for_later(DdlRecord& record);
 // A line of a look that is left for later; that is of an index.
 bool is_left_for_later(const std::string& line);

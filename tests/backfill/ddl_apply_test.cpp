@@ -295,6 +295,19 @@ TEST_F(DdlApply, LeavesMaterializedViewsEmptyWhileTablesAreCopied) {
               "0");
 }
 
+// They come with what they are about; where that is there already, at once.
+TEST_F(DdlApply, LeavesCommentsForLaterWhileTablesAreCopied) {
+    EXPECT_EQ(both("CREATE TABLE app.t (i int, v int CONSTRAINT positive CHECK (v > 0))"), "");
+    app("CREATE INDEX t_i ON app.t (i); ALTER TABLE app.t ADD CONSTRAINT once UNIQUE (v)");
+    databases_->run(Side::source, "DELETE FROM segue.ddl");
+    app("COMMENT ON INDEX app.t_i IS 'x'; COMMENT ON CONSTRAINT once ON app.t IS 'x';"
+        " COMMENT ON CONSTRAINT positive ON app.t IS 'x'");
+    EXPECT_EQ(carry(true), "");
+    EXPECT_EQ(
+        on_target("SELECT obj_description(oid) FROM pg_constraint WHERE conname = 'positive'"),
+        "x");
+}
+
 TEST_F(DdlApply, DropsSeveralObjectsByOneCommand) {
     EXPECT_EQ(both("CREATE TABLE app.t (i int); CREATE TABLE app.u (i int); CREATE TABLE app.v (i"
                    " int)"),
