@@ -311,9 +311,7 @@ Status carry_commands(Migration& migration, const std::vector<std::string>& comm
         if (!carried) return on_side(Side::target, carried.error());
         crash_point("start.after_carried");
     }
-    const auto target = of_side(migration, Side::target);
-    if (!target) return target.error();
-    return drop_secondary_unique(**source, **target);  // Of tables that these commands have made.
+    return drop_secondary_unique(migration);  // Of tables that these commands have made.
 }
 
 }  // namespace

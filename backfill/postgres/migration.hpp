@@ -70,7 +70,7 @@ SchemaSettings schema_settings(const Migration& migration);
 
 // Chunks are loaded at different moments, so a unique value may stand in two rows until the stream
 // has caught up. Unique, exclusion and foreign key constraints of the empty tables that are used as
-// they are go away, and come back equal after the copy. Keys stay.
-Status drop_secondary_unique(Connection& source, Connection& target);
+// they are go away, and come back equal after the copy. Keys stay, and excluded tables as they are.
+Status drop_secondary_unique(Migration& migration);
 
 }  // namespace segue::backfill::postgres

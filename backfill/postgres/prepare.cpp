@@ -172,7 +172,7 @@ Status check_target(Migration& migration) {
                      "target: tables that cannot be used as they are: " + some_of(told) +
                          "; drop or empty them there"};
     }
-    if (const Status cleared = drop_secondary_unique(**from, **to); !cleared) return cleared;
+    if (const Status cleared = drop_secondary_unique(migration); !cleared) return cleared;
     const auto marked = target.run(
         "INSERT INTO segue.saved VALUES ('target_checked', '', '')"
         " ON CONFLICT DO NOTHING");
@@ -295,9 +295,15 @@ Status prepare_uncaptured(Migration& migration) {
 
 }  // namespace
 
-Status drop_secondary_unique(Connection& source, Connection& target) {
-    const auto names = source.execute(
-        std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql, {"{}"});
+Status drop_secondary_unique(Migration& migration) {
+    const auto source = migration.link(Side::source).connection();
+    if (!source) return on_side(Side::source, source.error());
+    const auto there = migration.link(Side::target).connection();
+    if (!there) return on_side(Side::target, there.error());
+    Connection& target = **there;
+    const auto names =
+        (*source)->execute(std::string{"SELECT n.nspname || '.' || c.relname "} + fenced_tables_sql,
+                           {text_array(migration.settings().exclude)});
     if (!names) return on_side(Side::source, names.error());
     std::vector<std::string> shared;
     for (int row = 0; row < names->size(); ++row) shared.push_back(names->text(row, 0));

@@ -74,6 +74,25 @@ protected:
     std::unique_ptr<ChangeSteps> steps_;
 };
 
+// Nobody would put back what start takes from them.
+TEST_F(PostgresChangeSteps, LeaveExcludedTablesOfTheTargetAsTheyAre) {
+    for (const Side side : {Side::source, Side::target}) {
+        databases_->run(
+            side,
+            "CREATE SCHEMA own; CREATE TABLE own.kept (i int PRIMARY KEY, v int UNIQUE,"
+            " up int REFERENCES own.kept, EXCLUDE USING btree (up WITH =));"
+            "CREATE UNIQUE INDEX ON own.kept ((v + 1)); INSERT INTO own.kept VALUES (1)");
+    }
+    settings_.exclude = {"own.kept"};
+    steps_ = make_postgres_change_steps(settings_);
+    const std::string constraints =
+        "SELECT (SELECT count(*) FROM pg_constraint WHERE conrelid = 'own.kept'::regclass)"
+        " + (SELECT count(*) FROM pg_index WHERE indrelid = 'own.kept'::regclass)";
+    const std::string before = value(Side::target, constraints);
+    prepare();
+    EXPECT_EQ(value(Side::target, constraints), before);
+}
+
 // pg_dump gives up after a second, so that nobody queues behind it for longer.
 TEST_F(PostgresChangeSteps, WaitForATableThatSomebodyHasLocked) {
     prepare();
