@@ -1,5 +1,7 @@
 // `start`: the steps in an order in which every crash is resumed by running them all again.
+#include <chrono>
 #include <set>
+#include <thread>
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
@@ -20,6 +22,10 @@ namespace {
 constexpr std::size_t names_in_message_max = 10;
 // Where tables come and go all the time.
 constexpr int lists_of_tables_max = 20;
+// An advisory lock on the target's database, of a session.
+constexpr long long start_lock = 6009322131204723281;
+constexpr std::chrono::seconds start_lock_wait{5};
+constexpr std::chrono::milliseconds start_lock_pause{100};
 constexpr const char* undefined_table = "42P01";
 constexpr const char* internal_error = "XX000";  // Of an object that is gone while it is described.
 
@@ -123,8 +129,11 @@ Status give_full_identity(Migration& migration, const std::vector<Table>& tables
     return Done{};
 }
 
+// Where it is captured, tables may have been made or renamed since the description.
+enum class Since : std::uint8_t { nothing, commands };
+
 // The target's tables start with the source's identity; what finish puts back there is the same.
-Status carry_full_identity(Migration& migration) {
+Status carry_full_identity(Migration& migration, Since since) {
     const auto saved =
         migration.link(Side::source)
             .run("SELECT object, previous FROM segue.saved WHERE kind = 'replica_identity'");
@@ -135,11 +144,11 @@ Status carry_full_identity(Migration& migration) {
                              .run("SELECT o FROM unnest($1::text[]) o WHERE to_regclass(o) IS NULL",
                                   Parameters{text_array(names)});
     if (!missing) return on_side(Side::target, missing.error());
-    std::set<std::string> absent;  // Those that were made since, or have another name now.
+    std::set<std::string> absent;
     for (int row = 0; row < missing->size(); ++row) absent.insert(missing->text(row, 0));
     TableStatements statements;
     for (int row = 0; row < saved->size(); ++row) {
-        if (absent.contains(saved->text(row, 0))) continue;
+        if (since == Since::commands && absent.contains(saved->text(row, 0))) continue;
         statements.emplace_back(saved->text(row, 0),
                                 "INSERT INTO segue.saved VALUES ('replica_identity', " +
                                     quote_literal(saved->at(row, 0)) + ", " +
@@ -269,7 +278,8 @@ Status prepare_capturing(Migration& migration) {
     if (!restored) return restored;
     // What a command has named since it names as the description does.
     if (const Status keys = restore_key_indexes(settings); !keys) return keys;
-    if (const Status carried = carry_full_identity(migration); !carried) return carried;
+    if (const Status carried = carry_full_identity(migration, Since::commands); !carried)
+        return carried;
     if (const Status fenced = fence_target(migration); !fenced) return fenced;
     if (const Status published = publish_on_target(migration); !published) return published;
     if (const Status both = capture_ddl_on_target(migration); !both) return both;
@@ -285,12 +295,49 @@ Status prepare_uncaptured(Migration& migration) {
     if (const Status full = give_full_identity(migration, *tables); !full) return full;
     const Status restored = restore_pre_data(schema_settings(migration), Description::taken_now);
     if (!restored) return restored;
-    if (const Status carried = carry_full_identity(migration); !carried) return carried;
+    if (const Status carried = carry_full_identity(migration, Since::nothing); !carried)
+        return carried;
     if (const Status fenced = fence_target(migration); !fenced) return fenced;
     for (const Side side : {Side::source, Side::target}) {
         if (const Status done = publish_tables(migration, side, *tables); !done) return done;
     }
     return create_source_slot(migration, /*captures_ddl=*/false);
+}
+
+Status prepare_as_permitted(Migration& migration) {
+    const auto captures = captures_ddl(migration);
+    if (!captures) return captures.error();
+    if (!*captures) return prepare_uncaptured(migration);
+    const Status prepared = prepare_capturing(migration);
+    if (prepared) return prepared;
+    Error error = prepared.error();
+    error.detail +=
+        "\nUntil the next `segue start` the source records in segue.ddl each command that changes"
+        " its schema; `segue finish` ends that.";
+    return error;
+}
+
+// Two at once would pass over what the other one is about to restore, and begin the stream
+// elsewhere. A process that dies leaves it with its connection, as soon as the server sees that.
+Status prepare_alone(Migration& migration) {
+    Link& target = migration.link(Side::target);
+    const std::string key = "(" + std::to_string(start_lock) + ")";
+    const auto ask = [&] { return target.run("SELECT pg_try_advisory_lock" + key); };
+    const Deadline deadline = std::chrono::steady_clock::now() + start_lock_wait;
+    auto alone = ask();
+    while (alone && !alone->truth(0, 0) && std::chrono::steady_clock::now() < deadline) {
+        std::this_thread::sleep_for(start_lock_pause);
+        alone = ask();
+    }
+    if (!alone) return on_side(Side::target, alone.error());
+    if (!alone->truth(0, 0)) {
+        return Error{Errc::refused,
+                     "another Segue is at work on `segue start` of this migration: look at its"
+                     " `segue status`, and try again when it has ended"};
+    }
+    const Status prepared = prepare_as_permitted(migration);
+    (void)target.run("SELECT pg_advisory_unlock" + key);
+    return prepared;
 }
 
 }  // namespace
@@ -352,16 +399,7 @@ Status prepare_migration(Migration& migration,
         const Status recorded = create_record(migration, *control[index(side)], record, side);
         if (!recorded) return recorded;
     }
-    const auto captures = captures_ddl(migration);
-    if (!captures) return captures.error();
-    if (!*captures) return prepare_uncaptured(migration);
-    const Status prepared = prepare_capturing(migration);
-    if (prepared) return prepared;
-    Error error = prepared.error();
-    error.detail +=
-        "\nUntil the next `segue start` the source records in segue.ddl each command that changes"
-        " its schema; `segue finish` ends that.";
-    return error;
+    return prepare_alone(migration);
 }
 
 }  // namespace segue::backfill::postgres
