@@ -135,9 +135,11 @@ Status create_new_table_publications(Link& link, const std::string& migration) {
     return Done{};
 }
 
+// One that this migration was about to make.
 constexpr const char* drop_idle_slot =
     "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND"
-    " NOT active AND database = current_database()";
+    " NOT active AND database = current_database() AND EXISTS (SELECT FROM segue.saved WHERE"
+    " kind = 'slot' AND object = $1 AND previous = $2)";
 
 // From where on the stream shows everything. Each position after the first one is as good.
 Result<Position> begin_of_stream(Migration& migration, bool captures_ddl) {
@@ -148,6 +150,50 @@ Result<Position> begin_of_stream(Migration& migration, bool captures_ddl) {
     if (!readable) return on_side(Side::source, readable.error());
     crash_point("start.after_slot");
     return captures_ddl ? carry_ddl_until_now(migration) : readable;
+}
+
+Result<bool> has_progress(Link& target) {
+    const auto rows =
+        target.run("SELECT 1 FROM segue.progress WHERE stream = 'source' AND writer = 0");
+    if (!rows) return rows.error();
+    return rows->size() == 1;
+}
+
+// What the mover starts from.
+Status begin_progress(Migration& migration, bool captures_ddl) {
+    const auto begin = begin_of_stream(migration, captures_ddl);
+    if (!begin) return begin.error();
+    const std::string position = format_lsn(*begin);
+    const auto unseen = unseen_after_slot(migration.link(Side::source));
+    if (!unseen) return on_side(Side::source, unseen.error());
+    const auto written =
+        migration.link(Side::target)
+            .run(
+                "INSERT INTO segue.progress (stream, writer, applied, restart, unseen_xids,"
+                " unseen_lsns) VALUES ('source', 0, $1, $1, $2::bigint[], $3::pg_lsn[])"
+                " ON CONFLICT DO NOTHING",
+                Parameters{position,
+                           text_array(*unseen),
+                           text_array(std::vector<std::string>(unseen->size(), position))});
+    if (!written) return on_side(Side::target, written.error());
+    return Done{};
+}
+
+// Nobody reads it without that row, and it would fill the source's disk. Only the target knows
+// whether a row whose answer was lost is there.
+Error without_slot(Migration& migration, const std::string& slot, Error error) {
+    const auto progress = has_progress(migration.link(Side::target));
+    if (progress && *progress) return error;
+    const Result<Rows> dropped =
+        progress
+            ? migration.link(Side::source).run(drop_idle_slot, Parameters{slot, migration.id()})
+            : Result<Rows>{progress.error()};
+    if (!dropped) {
+        error.detail += "; replication slot " + slot +
+                        " may be left on the source, which keeps its log for it: `segue start`"
+                        " again soon, or `segue finish`";
+    }
+    return error;
 }
 
 }  // namespace
@@ -200,11 +246,9 @@ Status publish(Migration& migration, Side side, const std::vector<PublishedTable
 Status create_source_slot(Migration& migration, bool captures_ddl) {
     const std::string slot = slot_name(migration.settings().migration, Side::source);
     Link& source = migration.link(Side::source);
-    Link& target = migration.link(Side::target);
-    const auto progress =
-        target.run("SELECT 1 FROM segue.progress WHERE stream = 'source' AND writer = 0");
+    const auto progress = has_progress(migration.link(Side::target));
     if (!progress) return on_side(Side::target, progress.error());
-    if (progress->size() == 1) {
+    if (*progress) {
         const auto there =
             source.run("SELECT 1 FROM pg_replication_slots WHERE slot_name = $1", Parameters{slot});
         if (!there) return on_side(Side::source, there.error());
@@ -218,23 +262,10 @@ Status create_source_slot(Migration& migration, bool captures_ddl) {
     if (captures_ddl) {
         if (const auto carried = carry_ddl_until_now(migration); !carried) return carried.error();
     }
-    if (const Status made = create_slot(migration, slot); !made) return made;
-    const auto begin = begin_of_stream(migration, captures_ddl);
-    if (!begin) {
-        (void)source.run(drop_idle_slot, Parameters{slot});
-        return begin.error();
-    }
-    const std::string position = format_lsn(*begin);
-    const auto unseen = unseen_after_slot(source);
-    if (!unseen) return on_side(Side::source, unseen.error());
-    const auto written = target.run(
-        "INSERT INTO segue.progress (stream, writer, applied, restart, unseen_xids, unseen_lsns)"
-        " VALUES ('source', 0, $1, $1, $2::bigint[], $3::pg_lsn[]) ON CONFLICT DO NOTHING",
-        Parameters{position,
-                   text_array(*unseen),
-                   text_array(std::vector<std::string>(unseen->size(), position))});
-    if (!written) return on_side(Side::target, written.error());
-    return Done{};
+    Status begun = create_slot(migration, slot);
+    if (begun) begun = begin_progress(migration, captures_ddl);
+    if (begun) return begun;
+    return without_slot(migration, slot, begun.error());
 }
 
 }  // namespace segue::backfill::postgres

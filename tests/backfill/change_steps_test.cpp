@@ -74,6 +74,46 @@ protected:
     std::unique_ptr<ChangeSteps> steps_;
 };
 
+TEST_F(PostgresChangeSteps, AreRefusedToASecondStartMeanwhile) {
+    databases_->run(Side::source, "CREATE TABLE public.held (i int PRIMARY KEY)");
+    auto holder = databases_->open(Side::source);
+    ASSERT_TRUE(holder.execute("BEGIN"));
+    ASSERT_TRUE(holder.execute("LOCK TABLE public.held IN ACCESS EXCLUSIVE MODE"));
+    auto first = std::async(std::launch::async, [this] { return steps_->prepare(first_record()); });
+    EXPECT_TRUE(databases_->asked_again(Side::source, "public.held"));
+    const Status second = make_postgres_change_steps(settings_)->prepare(first_record());
+    EXPECT_TRUE(holder.execute("COMMIT"));
+    const Status prepared = first.get();
+    EXPECT_TRUE(prepared) << prepared.error().detail;
+    ASSERT_FALSE(second);
+    EXPECT_NE(second.error().detail.find("another Segue is at work"), std::string::npos)
+        << second.error().detail;
+    // The lock is gone with what it was taken for.
+    const Status again = make_postgres_change_steps(settings_)->prepare(first_record());
+    EXPECT_TRUE(again) << again.error().detail;
+}
+
+// The source would keep its log for it for ever.
+TEST_F(PostgresChangeSteps, LeaveNoSlotBehindWithoutItsProgress) {
+    prepare();
+    const std::string slots =
+        "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()";
+    databases_->run(Side::source,
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE"
+                    " database = current_database()");
+    auto mover = databases_->open(Side::target, "id-1");
+    ASSERT_TRUE(mover.execute("DELETE FROM segue.progress"));
+    ASSERT_TRUE(mover.execute("ALTER TABLE segue.progress ADD CONSTRAINT full_disk CHECK (false)"));
+    const Status refused = steps_->prepare(first_record());
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().detail.find("full_disk"), std::string::npos)
+        << refused.error().detail;
+    EXPECT_EQ(value(Side::source, slots), "0");
+    ASSERT_TRUE(mover.execute("ALTER TABLE segue.progress DROP CONSTRAINT full_disk"));
+    prepare();
+    EXPECT_EQ(value(Side::source, slots), "1");
+}
+
 // Nobody would put back what start takes from them.
 TEST_F(PostgresChangeSteps, LeaveExcludedTablesOfTheTargetAsTheyAre) {
     for (const Side side : {Side::source, Side::target}) {
