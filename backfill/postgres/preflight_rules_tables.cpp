@@ -117,16 +117,17 @@ constexpr std::array rules = {
         SELECT m.label, format('it inherits from %s: each of the two is moved with its own rows', string_agg(p.oid::regclass::text, ', ')), ''
         FROM moved m JOIN pg_inherits h ON h.inhrelid = m.oid JOIN pg_class p ON p.oid = h.inhparent AND p.relkind = 'r'
         GROUP BY m.label ORDER BY 1)sql"},
-    // Those that ended in the past are no longer in use.
+    // Those that ended in the past are no longer in use; one that is a partition itself ends where
+    // its parent goes on. Not every date is a timestamp.
     Rule{Where::source, warn, "partition_end", R"sql(
         SELECT label, format('its last partition ends at %s', max(upto)),
                format('CREATE TABLE ... PARTITION OF %s FOR VALUES FROM (%L) TO (...);', oid::regclass, max(upto))
-        FROM (SELECT c.oid, n.nspname || '.' || c.relname AS label,
-                     substring(pg_get_expr(p.relpartbound, p.oid) FROM 'TO \(''([^'']*)''')::timestamptz AS upto
-              FROM pg_partitioned_table k JOIN pg_class c ON c.oid = k.partrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        FROM (SELECT m.oid, m.label, CASE WHEN b.upto ~ '^[12][0-9]{3}-' AND b.upto !~ 'BC$' THEN b.upto::timestamptz END AS upto
+              FROM all_relations m JOIN pg_partitioned_table k ON k.partrelid = m.oid JOIN pg_class c ON c.oid = m.oid
               JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.partattrs[0] AND a.atttypid IN (1082, 1114, 1184)
               JOIN pg_inherits h ON h.inhparent = c.oid JOIN pg_class p ON p.oid = h.inhrelid
-              WHERE k.partstrat = 'r' AND k.partnatts = 1 AND k.partdefid = 0) partitions
+              CROSS JOIN LATERAL (SELECT substring(pg_get_expr(p.relpartbound, p.oid) FROM 'TO \(''([^'']*)''')) b (upto)
+              WHERE k.partstrat = 'r' AND k.partnatts = 1 AND k.partdefid = 0 AND NOT c.relispartition) partitions
         GROUP BY oid, label HAVING bool_and(upto IS NOT NULL) AND max(upto) BETWEEN now() AND now() + interval '14 days'
         ORDER BY 1)sql"},
     Rule{Where::source, fail, "invalid_index", R"sql(

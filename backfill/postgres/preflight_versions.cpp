@@ -14,7 +14,9 @@ constexpr const char* functions_query =
 
 constexpr const char* gone_functions_query = R"sql(
     SELECT DISTINCT p.proname FROM pg_proc p LEFT JOIN unnest($1::text[]) AS there (name) ON there.name = p.proname
-    WHERE p.pronamespace = 'pg_catalog'::regnamespace AND there.name IS NULL ORDER BY 1)sql";
+    WHERE p.pronamespace = 'pg_catalog'::regnamespace AND there.name IS NULL
+      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+    ORDER BY 1)sql";
 
 // $1: a regular expression for a call. Functions in C or SQL-standard bodies are found when they
 // are made there.
