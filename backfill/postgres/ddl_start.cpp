@@ -35,9 +35,14 @@ constexpr std::chrono::seconds carry_wait_max{60};
 constexpr const char* lock_in_carrying = "1s";
 
 // In segue.saved of the target. The first: the description is whole, and everything in segue.ddl of
-// the source comes after it. The second: the numbers of commands that have been carried here.
+// the source comes after it. The second: the commands that have been carried here.
 constexpr const char* described_kind = "schema_described";
 constexpr const char* carried_kind = "ddl_carried_at_start";
+
+// What names a command there. Numbers alone do not: a crash of the source takes back those that it
+// had not written, and gives them once more.
+constexpr const char* carried_mark = "id || ' ' || (extract(epoch FROM at) * 1000000)::bigint";
+constexpr int commands_told_max = 10;
 
 // In the way of nobody for longer than the lock is waited for, and given up by the server itself:
 // the last of the statements ends the transaction.
@@ -143,6 +148,16 @@ Result<std::vector<std::string>> numbers_in_ddl(Connection& source) {
     return rows->null(0, 0) ? std::vector<std::string>{} : parse_text_array(rows->at(0, 0));
 }
 
+// Up to here. What others have committed may be visible and not on the disk yet (synchronous_commit
+// = off): a crash of the source would take it back, and the target alone would have it.
+Status flush_log(Link& source) {
+    const auto ticket = retry_locked(after(transactions_wait_max), [&] {
+        return source.run("UPDATE segue.ticket SET number = number + 1");
+    });
+    if (!ticket) return on_side(Side::source, ticket.error());
+    return Done{};
+}
+
 Result<Moment> begin_moment(Migration& migration) {
     Link& source = migration.link(Side::source);
     auto session = Connection::open(source.url(), source.options());
@@ -238,6 +253,17 @@ Result<SchemaChange> read_command(Connection& source, const std::string& id) {
     return change;
 }
 
+// By their marks.
+Result<std::set<std::string>> carried_commands(Migration& migration) {
+    const auto marks = migration.link(Side::target)
+                           .run("SELECT object FROM segue.saved WHERE kind = $1",
+                                Parameters{std::string{carried_kind}});
+    if (!marks) return on_side(Side::target, marks.error());
+    std::set<std::string> done;
+    for (int row = 0; row < marks->size(); ++row) done.insert(marks->text(row, 0));
+    return done;
+}
+
 class Carrier {
 public:
     Carrier(Connection target, const ServerSettings& settings)
@@ -245,10 +271,10 @@ public:
 
     // With its mark, in one transaction of its own: a value that is added to an enum can be used
     // when that is over.
-    Status carry(const SchemaChange& change, const std::string& id) {
+    Status carry(const SchemaChange& change, const std::string& mark) {
         return retry_locked(after(carry_wait_max), [&]() -> Status {
             if (const auto begun = target_.execute("BEGIN"); !begun) return begun.error();
-            Status carried = in_transaction(change, id);
+            Status carried = in_transaction(change, mark);
             const auto ended = target_.execute(carried ? "COMMIT" : "ROLLBACK");
             if (carried && !ended) return ended.error();
             return carried;
@@ -259,14 +285,14 @@ public:
     void pass_over(const SchemaChange& change) { applier_.know_text(change); }
 
 private:
-    Status in_transaction(const SchemaChange& change, const std::string& id) {
+    Status in_transaction(const SchemaChange& change, const std::string& mark) {
         const auto tables = read_follower_tables(target_, exclude_);
         if (!tables) return tables.error();
         const Status applied = applier_.apply(target_, change, *tables, /*copying=*/true);
         if (!applied) return applied;
         const auto marked =
             target_.execute("INSERT INTO segue.saved VALUES ($1, $2, '') ON CONFLICT DO NOTHING",
-                            {std::string{carried_kind}, id});
+                            {std::string{carried_kind}, mark});
         if (!marked) return marked.error();
         return Done{};
     }
@@ -292,26 +318,66 @@ Status carry_commands(Migration& migration, const std::vector<std::string>& comm
     if (commands.empty()) return Done{};
     const auto source = of_side(migration, Side::source);
     if (!source) return source.error();
-    const auto marks = migration.link(Side::target)
-                           .run("SELECT object FROM segue.saved WHERE kind = $1",
-                                Parameters{std::string{carried_kind}});
-    if (!marks) return on_side(Side::target, marks.error());
-    std::set<std::string> done;
-    for (int row = 0; row < marks->size(); ++row) done.insert(marks->text(row, 0));
+    const auto done = carried_commands(migration);
+    if (!done) return done.error();
     auto carrier = make_carrier(migration);
     if (!carrier) return carrier.error();
     for (const std::string& id : commands) {
         const auto change = read_command(**source, id);
         if (!change) return change.error();
-        if (done.contains(id)) {
+        const std::string mark = id + " " + std::to_string(change->start.value);
+        if (done->contains(mark)) {
             carrier->pass_over(*change);
             continue;
         }
-        const Status carried = carrier->carry(*change, id);
+        const Status carried = carrier->carry(*change, mark);
         if (!carried) return on_side(Side::target, carried.error());
         crash_point("start.after_carried");
     }
     return drop_secondary_unique(migration);  // Of tables that these commands have made.
+}
+
+// Nobody else would carry them. Behind the slot's position the stream does.
+Status refuse_uncarried(Migration& migration) {
+    Link& source = migration.link(Side::source);
+    Link& target = migration.link(Side::target);
+    const auto restored = is_marked(migration, restored_kind);
+    if (!restored) return restored.error();
+    const auto streams =
+        target.run("SELECT FROM segue.progress WHERE stream = 'source' AND writer = 0");
+    if (!streams) return on_side(Side::target, streams.error());
+    if (!*restored || streams->size() == 1) return Done{};
+    const auto done = carried_commands(migration);
+    if (!done) return done.error();
+    const auto handled = target.run("SELECT id FROM segue.ddl_handled WHERE stream = 'source'");
+    if (!handled) return on_side(Side::target, handled.error());
+    std::set<std::string> by_hand;
+    for (int row = 0; row < handled->size(); ++row) by_hand.insert(handled->text(row, 0));
+    const auto rows =
+        source.run("SELECT id, tag, " + std::string{carried_mark} + " FROM segue.ddl ORDER BY id");
+    if (!rows) return on_side(Side::source, rows.error());
+    std::string told;
+    int count = 0;
+    for (int row = 0; row < rows->size(); ++row) {
+        if (done->contains(rows->text(row, 2)) || by_hand.contains(rows->text(row, 0))) continue;
+        if (count++ < commands_told_max)
+            told +=
+                (told.empty() ? "" : "; ") + rows->text(row, 1) + ", number " + rows->text(row, 0);
+    }
+    if (count == 0) return Done{};
+    if (count > commands_told_max)
+        told += "; and " + std::to_string(count - commands_told_max) + " more";
+    return Error{Errc::refused,
+                 "an earlier start has restored a part of the schema, and without the capture of"
+                 " DDL nobody would carry what the source has recorded in segue.ddl since: " +
+                     told +
+                     ". Let the start carry it ([ddl] carry = true, and Segue a superuser on both"
+                     " sides); or make the same changes on the target (as Segue's own role, after"
+                     " SET segue.mover = '" +
+                     migration.id() +
+                     "'), then for each INSERT INTO segue.ddl_handled VALUES ('source', <number>)"
+                     " there; or begin anew: `segue finish`, then DROP SCHEMA segue CASCADE on"
+                     " both sides"};
 }
 
 }  // namespace
@@ -339,6 +405,7 @@ Status begin_ddl_capture(Migration& migration) {
 }
 
 Status end_ddl_capture(Migration& migration) {
+    if (const Status none = refuse_uncarried(migration); !none) return none;
     for (const Side side : {Side::source, Side::target}) {
         Link& link = migration.link(side);
         const auto captures =
@@ -376,6 +443,7 @@ Status describe_schema(Migration& migration, const std::function<Status()>& chec
     for (int taken_times = 0, failed_times = 0;;) {
         auto moment = begin_moment(migration);
         if (!moment) return moment.error();
+        if (const Status kept = flush_log(migration.link(Side::source)); !kept) return kept;
         Status taken = check_target();
         if (taken)
             taken = keep_description(schema_settings(migration), moment->session, moment->snapshot);
@@ -400,21 +468,20 @@ Status capture_ddl_on_target(Migration& migration) {
 
 Result<Position> carry_ddl_until_now(Migration& migration) {
     Link& source = migration.link(Side::source);
+    // Each transaction's commands follow each other, as they would in the stream. Who relies on
+    // another one's has a later last number.
     const auto seen = retry_locked(after(transactions_wait_max), [&] {
         return source.run(std::string{lock_ddl} +
-                          "SELECT pg_current_wal_insert_lsn(), coalesce(array_agg(id ORDER BY id),"
-                          " '{}') FROM segue.ddl");
+                          "SELECT pg_current_wal_insert_lsn(), coalesce(array_agg(id ORDER BY last,"
+                          " at, id), '{}') FROM (SELECT id, at, max(id) OVER (PARTITION BY at) AS"
+                          " last FROM segue.ddl) AS commands");
     });
     if (!seen) return is_locked(source, seen.error());
     const auto position = parse_lsn(seen->at(0, 0));
     if (!position) return Error{Errc::bad_value, "source: the log's position is unreadable"};
+    if (const Status kept = flush_log(source); !kept) return kept.error();
     const Status carried = carry_commands(migration, parse_text_array(seen->at(0, 1)));
     if (!carried) return carried.error();
-    // Flushes the log up to there.
-    const auto ticket = retry_locked(after(transactions_wait_max), [&] {
-        return source.run("UPDATE segue.ticket SET number = number + 1");
-    });
-    if (!ticket) return on_side(Side::source, ticket.error());
     return *position;
 }
 

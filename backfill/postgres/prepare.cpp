@@ -266,12 +266,14 @@ Status publish_source(Migration& migration) {
 
 // Nothing of the schema is described before every change of it is recorded.
 Status prepare_capturing(Migration& migration) {
-    // Twice: what is made between the first list of tables and the capture is in the second one.
+    // Again: what is made between the first list of tables and the capture is in the second one.
     if (const Status published = publish_source(migration); !published) return published;
     if (const Status begun = begin_ddl_capture(migration); !begun) return begun;
     if (const Status published = publish_source(migration); !published) return published;
     const auto check = [&] { return check_target(migration); };
     if (const Status described = describe_schema(migration, check); !described) return described;
+    // What the capture could not publish before that moment is on no list yet.
+    if (const Status published = publish_source(migration); !published) return published;
     if (const Status roles = synchronise_roles(migration); !roles) return roles;
     const SchemaSettings settings = schema_settings(migration);
     const Status restored = restore_pre_data(settings, Description::kept);

@@ -15,6 +15,7 @@ namespace segue::backfill {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr const char* a_table =
     "CREATE TABLE public.t (id int PRIMARY KEY, body text UNIQUE);"
@@ -78,6 +79,25 @@ protected:
         return databases->value(
             Side::source,
             "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()");
+    }
+    std::string as_segue() const { return "SET segue.mover = '" + record.migration_id + "'; "; }
+    // A command that cannot be carried, and what the start has said of it.
+    void refuse_hidden() {
+        databases->run(Side::source,
+                       "DO $$ BEGIN ALTER TABLE public.t ADD COLUMN hidden int; END $$");
+        across_->query("COMMIT");
+        preparing_.join();
+        ASSERT_FALSE(prepared_);
+        ASSERT_THAT(prepared_.error().detail, HasSubstr("a DO block"));
+    }
+    std::string refused_id() {
+        return databases->value(Side::source, "SELECT min(id) FROM segue.ddl WHERE refusal <> ''");
+    }
+    void handle_hidden() {
+        databases->run(Side::target,
+                       as_segue() + "ALTER TABLE public.t ADD COLUMN hidden int;" +
+                           " INSERT INTO segue.ddl_handled VALUES ('source', " + refused_id() +
+                           ")");
     }
     std::string on_target(const std::string& sql) { return databases->value(Side::target, sql); }
 
@@ -210,6 +230,129 @@ TEST_F(DdlStart, GoesOnWithNothingThatWasDescribedWithoutTheCapture) {
     EXPECT_EQ(databases->value(Side::source,
                                "SELECT count(*) FROM pg_event_trigger WHERE evtname LIKE 'segue%'"),
               "0");
+    expect_all_is_there();
+}
+
+// Nobody would carry what the capture has recorded since, and nobody would miss it.
+TEST_F(DdlStart, IsNotGoneOnWithoutTheCaptureWhileCommandsOfItAreNotCarried) {
+    begin_before_the_slot();
+    databases->run(Side::source, "ALTER TABLE public.t ADD COLUMN beside int");
+    refuse_hidden();
+    carry_ddl = false;
+    const Status prepared = try_to_prepare();
+    ASSERT_FALSE(prepared);
+    const std::string id = refused_id();
+    for (const std::string& piece : {"ALTER TABLE, number " + id,
+                                     std::string{"[ddl] carry = true"},
+                                     std::string{"INSERT INTO segue.ddl_handled VALUES ('source',"},
+                                     std::string{"segue finish"}})
+        EXPECT_THAT(prepared.error().detail, HasSubstr(piece));
+    EXPECT_THAT(prepared.error().detail,
+                Not(HasSubstr(", number " + std::to_string(std::stoi(id) - 1))))
+        << "it is carried";
+    EXPECT_TRUE(captures()) << "what comes now is needed as well";
+    handle_hidden();
+    prepare();
+    if (HasFatalFailure()) return;
+    EXPECT_EQ(databases->value(Side::source,
+                               "SELECT count(*) FROM pg_event_trigger WHERE evtname LIKE 'segue%'"),
+              "0");
+    expect_all_is_there();
+}
+
+// It is in the description, so its refusal counts no more; and the list of tables had not seen it.
+TEST_F(DdlStart, PublishesATableThatTheCaptureCouldNotPublishBeforeTheDescription) {
+    test::Sql barrier{databases->url(Side::source)}, full{databases->url(Side::source)},
+        maker{databases->url(Side::source)};
+    barrier.query("BEGIN; SELECT pg_current_xact_id()");
+    preparing_ = std::jthread{[this] { prepared_ = try_to_prepare(); }};
+    EXPECT_TRUE(segue_asks("pg_xact_status"));
+    full.query("BEGIN; SELECT FROM segue.ddl_publication FOR UPDATE");
+    maker.query("BEGIN; CREATE TABLE public.late (id int PRIMARY KEY)");
+    full.query("COMMIT");
+    barrier.query("COMMIT");
+    EXPECT_TRUE(databases->asked_again(Side::source, "segue.ddl"));
+    maker.query("COMMIT");
+    preparing_.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    EXPECT_EQ(databases->value(Side::source,
+                               "SELECT count(*) FROM pg_publication_tables WHERE tablename ="
+                               " 'late'"),
+              "1");
+    expect_all_is_there();
+}
+
+// The text of a message stands with its first command.
+TEST_F(DdlStart, CarriesATransactionAsAWholeWhateverCommitsWithinIt) {
+    databases->run(Side::source,
+                   "CREATE TABLE public.u (id int PRIMARY KEY);"
+                   " CREATE TABLE public.w (id int PRIMARY KEY)");
+    begin_before_the_slot();
+    test::Sql gate{databases->url(Side::source)};
+    gate.query("SELECT pg_advisory_lock(7)");
+    std::jthread long_one{[this] {
+        databases->run(Side::source,
+                       "ALTER TABLE public.t ADD COLUMN a int; SELECT pg_advisory_lock(7);"
+                       " ALTER TABLE public.u ADD COLUMN b int");
+    }};
+    EXPECT_TRUE(source_has(
+        "EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND"
+        " l.locktype = 'advisory' AND a.datname = current_database())"));
+    databases->run(Side::source, "ALTER TABLE public.w ADD COLUMN c int");
+    gate.query("SELECT pg_advisory_unlock(7)");
+    long_one.join();
+    across_->query("COMMIT");
+    preparing_.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    expect_all_is_there();
+}
+
+// Otherwise a crash of the source would take it back there, and the target alone would have it.
+TEST_F(DdlStart, CarriesNothingThatTheSourceHasNotWrittenToItsDisk) {
+    databases->run(Side::source, "CREATE TABLE public.u (id int PRIMARY KEY)");
+    begin_before_the_slot();
+    refuse_hidden();
+    databases->run(Side::source, "ALTER TABLE public.u ADD COLUMN further int");
+    handle_hidden();
+    const auto ticket = [&] {
+        return std::stoi(databases->value(Side::source, "SELECT number FROM segue.ticket"));
+    };
+    const int before = ticket();
+    test::Sql holder{databases->url(Side::target)};
+    holder.query("BEGIN; LOCK TABLE public.u IN ACCESS SHARE MODE");
+    preparing_ = std::jthread{[this] { prepared_ = try_to_prepare(); }};
+    EXPECT_TRUE(test::eventually(30s, [&] {
+        return on_target(
+                   "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation ="
+                   " 'public.u'::regclass") == "1";
+    }));
+    EXPECT_GT(ticket(), before) << "what commits after it flushes the log";
+    holder.query("COMMIT");
+    preparing_.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    expect_all_is_there();
+}
+
+// A crash of the source takes numbers back, too.
+TEST_F(DdlStart, TakesNoCommandForAnotherOneWithItsNumber) {
+    begin_before_the_slot();
+    databases->run(Side::source, "CREATE TABLE public.lost (id int PRIMARY KEY)");
+    refuse_hidden();
+    EXPECT_NE(on_target("SELECT to_regclass('public.lost')"), "\\N") << "it is carried";
+    const std::string id =
+        databases->value(Side::source, "SELECT id FROM segue.ddl WHERE tag = 'CREATE TABLE'");
+    databases->run(Side::source,
+                   as_segue() + "DROP TABLE public.lost; DELETE FROM segue.ddl WHERE id = " + id +
+                       "; SELECT setval(pg_get_serial_sequence('segue.ddl', 'id'), " + id +
+                       ", false)");
+    databases->run(Side::target, as_segue() + "DROP TABLE public.lost");
+    databases->run(Side::source, "CREATE TABLE public.other (id int PRIMARY KEY)");
+    EXPECT_EQ(databases->value(Side::source, "SELECT id FROM segue.ddl WHERE tag = 'CREATE TABLE'"),
+              id);
+    handle_hidden();
+    prepare();
+    if (HasFatalFailure()) return;
+    EXPECT_NE(on_target("SELECT to_regclass('public.other')"), "\\N");
     expect_all_is_there();
 }
 
