@@ -28,7 +28,10 @@ def run(*command, **more):
 
 
 def help_of(*verb):
-    return run(SEGUE, *verb, "--help").stdout
+    """Refuses an empty one, which would hide from whoever compares with it."""
+    done = run(SEGUE, *verb, "--help")
+    assert done.returncode == 0, (verb, done)
+    return done.stdout
 
 
 def verbs():
@@ -74,7 +77,10 @@ class Completion(unittest.TestCase):
         for verb in verbs():
             with self.subTest(verb=verb):
                 offered = self.complete("--config", "segue.example.toml", verb, "--")
-                self.assertLessEqual(options_of(verb) | {"--config", "--json"}, offered)
+                options = options_of(verb)
+                self.assertIn("--help", options)
+                self.assertLessEqual(options | {"--config", "--json"}, offered)
+        self.assertIn("--deadline", options_of("cutover"))
         self.assertIn("--dry-run", self.complete("auto", "auto.example.toml", "--"))
         self.assertEqual(self.complete("rollback", "--fo"), {"--force"})
 
