@@ -242,7 +242,7 @@ private:
         if (!watch_.window_full(now_, plan_.window)) {
             return {Finding::waiting,
                     "watching",
-                    "watched for long enough, but only for " + seconds(watch_.in_window(now_)) +
+                    "watched for long enough, but only for " + seconds(watch_.lasted(now_)) +
                         " of " + seconds(plan_.window) + " since a restart"};
         }
         return {Finding::good,

@@ -75,7 +75,8 @@ public:
     Watch() = default;
     // `before`: what an earlier process has seen of the same step.
     Watch(Moment began, Figures figures, WatchProgress before = {})
-        : first_(std::move(figures)),
+        : began_(began),
+          first_(std::move(figures)),
           before_(before),
           requests_(first_.counters),
           reads_(first_.counters) {
@@ -96,8 +97,10 @@ public:
     // Where the last requests began, and the last reads that were chosen for the follower.
     const Counters& requests_from() const { return requests_.from(); }
     const Counters& reads_from() const { return reads_.from(); }
-    // The window is full: what has not grown in it is silent.
-    bool window_full(Moment now, Seconds window) const { return in_window(now) >= window; }
+    // A whole window was looked at. (Of one as long as it may be the last look or two before it can
+    // be forgotten.)
+    bool window_full(Moment now, Seconds window) const { return lasted(now) >= window; }
+    Seconds lasted(Moment now) const { return now - began_; }
     Seconds in_window(Moment now) const { return now - looks_.front().at; }
 
 private:
@@ -105,6 +108,7 @@ private:
         Moment at;
         Counters counters;
     };
+    Moment began_;
     Figures first_;
     WatchProgress before_;
     Recent requests_, reads_;

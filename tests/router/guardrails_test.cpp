@@ -306,6 +306,18 @@ TEST(Guardrails, RememberNoMoreThanTheirLimitWhateverTheWindow) {
     EXPECT_EQ(watch.window_first().compared, static_cast<std::uint64_t>(2 * window_looks_max + 1));
 }
 
+// The longest window that a plan may have, looked at as seldom as it may be.
+TEST(Guardrails, AreGoodOnceTheLongestWindowIsOver) {
+    Rig rig{step(Deed::shadow, 10)};
+    rig.plan.interval = Seconds{1};
+    rig.plan.window = rig.plan.interval * window_looks_max;
+    rig.plan.steps[0].watch = Seconds{20};
+    EXPECT_EQ(rig.pass(window_looks_max - 1).code, "watching");
+    const Judgement good = rig.pass();
+    EXPECT_EQ(good.finding, Finding::good) << good.reason;
+    EXPECT_EQ(rig.pass(window_looks_max).finding, Finding::good);
+}
+
 // Silence, breaches, and time in which nobody looked, are no time that was watched.
 TEST(Guardrails, OnlyTimeThatIsKnownToBeGoodCounts) {
     Rig rig{step(Deed::soak)};
