@@ -83,10 +83,13 @@ private:
     }
 
     // Until what was asked for is so and on record, or refused: {exit_code, text}.
-    Result<json> outcome(const std::string& what, const AdminAnswer& accepted, const json& before) {
+    Result<json> outcome(const std::string& what,
+                         const AdminAnswer& accepted,
+                         const json& before,
+                         const std::string& posted) {
         const json body = json::parse(accepted.body, nullptr, false);
         const bool numbered = body.is_object() && body.contains("number");
-        if (!numbered) return outcome_of_older(what, before);
+        if (!numbered) return outcome_of_older(what, before, posted);
         const std::string path = "/auto/" + std::to_string(body.value("number", std::uint64_t{0}));
         for (;;) {
             const auto answer = client_.exchange("GET", path);
@@ -99,9 +102,19 @@ private:
         }
     }
 
+    // The same plan again, while it is under way, changes nothing.
+    static bool is_taken(const json& now, const json& before, const std::string& posted) {
+        if (!now.is_object() || now.value("plan", "") != posted) return false;
+        const std::string state = now.value("state", "");
+        if (now == before) return state == "running";
+        return state == "running" || state == "paused" || state == "done";
+    }
+
     // A `segue run` from before an upgrade takes it, and does not tell how it ends: that is seen by
     // what becomes of the plan.
-    Result<json> outcome_of_older(const std::string& what, const json& before) {
+    Result<json> outcome_of_older(const std::string& what,
+                                  const json& before,
+                                  const std::string& posted) {
         const auto deadline = std::chrono::steady_clock::now() + soon_max;
         for (;;) {
             const auto now = report();
@@ -110,7 +123,7 @@ private:
             const bool so = what == "stop"     ? state.empty()
                             : what == "pause"  ? state == "paused" || state == "done"
                             : what == "resume" ? state == "running" || state == "done"
-                                               : !state.empty() && *now != before;
+                                               : is_taken(*now, before, posted);
             if (so) return json{{"exit_code", 0}, {"text", auto_line(*now)}};
             if (std::chrono::steady_clock::now() >= deadline) {
                 return Error{Errc::in_doubt,
@@ -126,7 +139,7 @@ private:
         const auto answer = post(what, json::object());
         if (!answer) return fail(invocation_, answer.error().detail);
         if (!is_accepted(*answer)) return fail(invocation_, reason_in(*answer));
-        const auto ended = outcome(what, *answer, nullptr);
+        const auto ended = outcome(what, *answer, nullptr, "");
         if (!ended) return fail(invocation_, ended.error().detail);
         const std::string text = ended->value("text", "");
         if (ended->value("exit_code", 1) != 0) return fail(invocation_, text);
@@ -148,8 +161,8 @@ private:
     int plan(const std::string& file) {
         const auto text = read_plan_file(file);
         if (!text) return misused(text.error().detail);
-        if (const auto parsed = parse_plan(*text, file); !parsed)
-            return misused(parsed.error().detail);
+        const auto parsed = parse_plan(*text, file);
+        if (!parsed) return misused(parsed.error().detail);
         const json body = {{"text", *text}, {"file", file}};
         if (invocation_.arguments.value("dry_run", false)) return dry_run(body);
         const auto before = report();
@@ -159,7 +172,7 @@ private:
         if (!answer) return fail(invocation_, answer.error().detail);
         if (answer->status == 400) return misused(reason_in(*answer));
         if (!is_accepted(*answer)) return fail(invocation_, reason_in(*answer));
-        const auto ended = outcome("plan", *answer, *before);
+        const auto ended = outcome("plan", *answer, *before, parsed->name);
         if (!ended) return fail(invocation_, ended.error().detail);
         if (ended->value("exit_code", 1) != 0) return fail(invocation_, ended->value("text", ""));
         if (!invocation_.json) {

@@ -31,7 +31,7 @@ protected:
         server = std::move(*listening);
         thread = std::thread{[this] { context.run(); }};
         std::filesystem::path file = folder / "plan.toml";
-        test::write_file(file, "[[step]]\ndo = \"verify\"\n");
+        test::write_file(file, "[plan]\nname = \"move\"\n[[step]]\ndo = \"verify\"\n");
         plan = file.string();
     }
     void TearDown() override {
@@ -63,8 +63,10 @@ protected:
         err = testing::internal::GetCapturedStderr();
         return code;
     }
-    static json told(const std::string& state, const std::string& reason) {
-        return {{"plan", "move"},
+    static json told(const std::string& state,
+                     const std::string& reason,
+                     const std::string& of = "move") {
+        return {{"plan", of},
                 {"state", state},
                 {"step", "soak"},
                 {"outcome", "hold"},
@@ -111,6 +113,21 @@ TEST_F(VerbsTest, APlanThatAnOlderSegueHasTakenIsFollowed) {
     plan_at = [](int) { return told("done", ""); };
     EXPECT_EQ(run({"auto", "status"}), 0) << err;
     EXPECT_EQ(out, "move: the plan is through\n");
+}
+
+// Another plan that goes on meanwhile is not the one that was posted.
+TEST_F(VerbsTest, APlanIsTakenOnceItIsThatPlanThatAnOlderSegueTellsOf) {
+    plan_at = [](int look) {
+        if (look < 2) return told("running", "1 of 5", "other");
+        if (look < 3) return told("paused", "2 of 5", "other");
+        if (look < 4) return told("unknown", "until the target answers", "move");
+        return told("done", "the plan is through");
+    };
+    EXPECT_EQ(run({"auto", plan}), 0) << err;
+    // The same one again, under way.
+    looks = 0;
+    plan_at = [](int) { return told("running", "3 of 5"); };
+    EXPECT_EQ(run({"auto", plan}, {{"detach", true}}), 0) << err;
 }
 
 TEST_F(VerbsTest, AnAnswerThatIsNotUnderstoodIsSaidToBe) {
