@@ -61,7 +61,8 @@ AutoView auto_view(const StatusInputs& inputs,
                    WallTime now) {
     AutoView view;
     if (!inputs.board.authority_known) view.closed = "the authority is not known yet: clients wait";
-    if (inputs.mover.moved_by_another)
+    view.moved_by_another = inputs.mover.moved_by_another;
+    if (view.moved_by_another)
         view.closed = "another Segue moves this migration: its own `segue auto` decides";
     view.where = where_of(inputs, now);
     view.figures.counters = counters_of(inputs);

@@ -15,6 +15,7 @@ router::Course course_of(const BoardState& board);
 
 struct AutoView {
     std::string closed;  // Why nothing can be decided now; empty: it can.
+    bool moved_by_another = false;  // Closed for that.
     router::Where where;
     router::Figures figures;
 };

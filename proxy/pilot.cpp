@@ -159,6 +159,7 @@ std::chrono::milliseconds Pilot::closed(const AutoView& view) {
     }
     // Another one may have been at work, and written.
     if (!running_) set_loaded(false);
+    if (view.moved_by_another) course_changes_before_ = view.where.course_changes;
     return closed_pause;
 }
 
@@ -210,8 +211,8 @@ void Pilot::take_over(const StoredPlan& stored, const AutoView& view) {
     }
     text_ = stored.plan;
     router::Where where = view.where;
-    // It is of before the program began: whatever was changed since was by hand.
-    if (!was_loaded_) where.course_changes = 0;
+    // It is of before the program began, or moved: whatever was changed since was by hand.
+    if (!was_loaded_) where.course_changes = course_changes_before_;
     machine_.emplace(std::move(*plan), *state, where, Clock::now());
     parts_.journal.event("auto", who + "goes on with the plan " + machine_->plan().name);
 }
@@ -248,9 +249,10 @@ void Pilot::verb_ended(const AutoView& view) {
     const bool done = seen && seen->result->exit_code == 0;
     const std::string reason = seen ? one_line(seen->result->text) : "its result is lost";
     const Running ended = *std::exchange(running_, std::nullopt);
-    // What was changed since it ended was somebody else.
+    // What was changed since it ended was somebody else. When that was is not known where its
+    // result is lost.
     router::Where where = view.where;
-    where.course_changes = std::max(ended.course_changes, seen ? seen->result->course_changes : 0);
+    if (seen) where.course_changes = std::max(ended.course_changes, seen->result->course_changes);
     machine_->ended(ended.order, done, reason, where, Clock::now());
     now_.verb.clear();
 }

@@ -128,6 +128,8 @@ private:
     bool unreadable_ = false;  // What is on record, as it was when that was looked at.
     bool dropped_ = false;     // That there is no plan is to be put on record.
     bool was_loaded_ = false;  // Once, or more often.
+    // As far as another Segue has moved the migration: its plan has known since.
+    std::uint64_t course_changes_before_ = 0;
     std::thread thread_;
 };
 

@@ -100,9 +100,10 @@ struct Life : OperatorWork {
         const std::lock_guard lock{mutex};
         silent = is_silent;
     }
-    void close(const std::string& why) {
+    void close(const std::string& why, bool moved_by_another = false) {
         const std::lock_guard lock{mutex};
         view.closed = why;
+        view.moved_by_another = moved_by_another;
     }
     std::vector<std::string> asked() {
         const std::lock_guard lock{mutex};
@@ -154,6 +155,18 @@ struct PilotProgram {
         }));
         const auto view = pilot.answer(*number);
         return view && view->result ? *view->result : VerbResult::refused("no answer");
+    }
+    VerbResult by_hand(const std::string& verb, json arguments) {
+        arguments["asked_by"] = "bob";
+        const auto begun = operator_thread.submit(verb, std::move(arguments));
+        if (const auto* refused = std::get_if<Operator::Refused>(&begun))
+            return VerbResult::refused(refused->reason);
+        std::optional<Operator::View> view;
+        EXPECT_TRUE(eventually(60s, [&] {
+            view = operator_thread.view(std::get<std::uint64_t>(begun));
+            return view && view->result;
+        }));
+        return view && view->result ? *view->result : VerbResult::refused("no result");
     }
     bool wait(const std::string& key, const json& value) {
         return eventually(60s, [&] {

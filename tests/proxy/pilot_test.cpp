@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "tests/proxy/pilot_rig.hpp"
 
 namespace segue::proxy {
@@ -89,17 +91,9 @@ TEST(Pilot, NoticesAHandThatComesAndGoesWhileItLooks) {
         Life life;
         life.silent = true;
         Program program{life, rows};
-        const auto by_hand = [&](double percent) {
-            const auto begun = program.operator_thread.submit(
-                "shadow", {{"percent", percent}, {"asked_by", "bob"}});
-            ASSERT_EQ(begun.index(), 0u);
-            EXPECT_TRUE(eventually(60s, [&] {
-                return program.operator_thread.view(std::get<std::uint64_t>(begun))->result;
-            }));
-        };
         life.hand = [&] {
-            by_hand(1);
-            by_hand(100);
+            for (const double percent : {1.0, 100.0})
+                EXPECT_EQ(program.by_hand("shadow", {{"percent", percent}}).exit_code, 0);
         };
         // The step before has been good, and the next one's verb is about to be given.
         bool about_to = false;
@@ -119,6 +113,49 @@ TEST(Pilot, NoticesAHandThatComesAndGoesWhileItLooks) {
                                             "shadow by bob",
                                             "shadow by bob"}));
     }
+}
+
+// Of what a verb has changed through a Segue that stood by, the other one's plan has known since.
+TEST(Pilot, WhatWasDoneByHandWhileAnotherSegueMovedIsOlderThanItsPlan) {
+    Rows rows;
+    Life life;
+    life.silent = true;
+    {
+        Program program{life, rows};
+        ASSERT_EQ(program.post(short_plan).exit_code, 0);
+        ASSERT_TRUE(program.wait("code", "compared"));
+    }
+    life.close("another moves", true);
+    Program program{life, rows};
+    for (const double percent : {5.0, 100.0})
+        ASSERT_EQ(program.by_hand("shadow", {{"percent", percent}}).exit_code, 0);
+    life.close("another still moves", true);
+    ASSERT_TRUE(program.wait("reason", "unknown: another still moves"));
+    life.close("");
+    ASSERT_TRUE(program.wait("code", "compared"));
+    ASSERT_EQ(auto_json(program.pilot.report())["state"], "running");
+    ASSERT_EQ(program.by_hand("shadow", {{"percent", 5.0}}).exit_code, 0);
+    ASSERT_EQ(program.by_hand("shadow", {{"percent", 100.0}}).exit_code, 0);
+    EXPECT_TRUE(program.wait("paused_because", "taken_over"));
+}
+
+// So many others were given meanwhile that how its own verb ended is forgotten.
+TEST(Pilot, GoesOnWhereTheResultOfItsVerbIsLost) {
+    Rows rows;
+    Life life;
+    Program program{life, rows};
+    std::atomic<bool> crowded = false;
+    life.hand = [&] {
+        for (std::size_t i = 0; i < results_kept_max; ++i)
+            EXPECT_EQ(program.by_hand("verify", json::object()).exit_code, 0);
+        crowded = true;
+    };
+    life.during_verb = [&](const std::string& verb) {
+        if (verb == "shadow") life.looks_until_hand = 1;
+    };
+    ASSERT_EQ(program.post(short_plan).exit_code, 0);
+    EXPECT_TRUE(program.wait("state", "done"));
+    EXPECT_TRUE(crowded);
 }
 
 TEST(Pilot, ARestartGoesOnOrStaysPaused) {
