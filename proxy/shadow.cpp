@@ -23,6 +23,7 @@ using protocol::postgres::TypeTranslator;
 
 constexpr std::chrono::seconds connection_wait_max{2};
 constexpr std::chrono::milliseconds fresh_poll{10};
+constexpr std::chrono::milliseconds wanted_poll{100};
 constexpr const char* query_canceled = "57014";
 
 void add(std::string& output, std::string_view part) {
@@ -240,7 +241,10 @@ std::optional<Backend> Shadow::take_connection(const ShadowJob& job) {
     return taken;
 }
 
-bool Shadow::is_wanted() const { return peers_.reads->traffic().shadow_percent.load() > 0; }
+bool Shadow::is_wanted(const ShadowJob& job) const {
+    const Traffic& traffic = peers_.reads->traffic();
+    return traffic.shadow_percent.load() > 0 && traffic.authority.load() == job.authority;
+}
 
 void Shadow::work() {
     for (;;) {
@@ -250,21 +254,22 @@ void Shadow::work() {
         ShadowJob job = std::move(queue_.front());
         queue_.pop_front();
         lock.unlock();
-        is_wanted() ? run(std::move(job)) : peers_.reads->count_shed();
+        is_wanted(job) ? run(std::move(job)) : peers_.reads->count_shed();
     }
 }
 
 // Until the follower has what the authority shows by now, which is no less than the answer shows.
-bool Shadow::wait_until_fresh(Side authority, int event_fd) {
+bool Shadow::wait_until_fresh(const ShadowJob& job, int event_fd) {
+    const Side authority = job.authority;
     if (peers_.positions == nullptr) return true;
     const auto deadline = Clock::now() + shadow_wait_max;
     const std::uint64_t request = peers_.positions->ask(authority);
     for (;;) {
         const Token token = peers_.positions->newest(authority);
         const bool known = token.request >= request;
-        if (known && peers_.applied[index(authority)]->wait_for(token.position, deadline))
-            return true;
-        if (Clock::now() >= deadline) return false;
+        const auto soon = std::min(deadline, Clock::now() + wanted_poll);
+        if (known && peers_.applied[index(authority)]->wait_for(token.position, soon)) return true;
+        if (Clock::now() >= deadline || !is_wanted(job)) return false;
         pollfd poll{event_fd, POLLIN, 0};
         ::poll(&poll, 1, static_cast<int>(fresh_poll.count()));
         std::uint64_t count = 0;
@@ -288,9 +293,9 @@ void Shadow::run(ShadowJob job) {
     {
         const EventFd event;
         if (peers_.positions != nullptr) peers_.positions->subscribe(event.fd());
-        const bool fresh = wait_until_fresh(job.authority, event.fd());
+        const bool fresh = wait_until_fresh(job, event.fd());
         if (peers_.positions != nullptr) peers_.positions->unsubscribe(event.fd());
-        if (!fresh || !is_wanted()) {
+        if (!fresh || !is_wanted(job)) {
             give_back(true);
             return reads.count_shed();
         }

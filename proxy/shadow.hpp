@@ -98,15 +98,15 @@ private:
         Backend backend;
     };
     void work();
-    // Else reads are not shadowed any more: what waits is shed.
-    bool is_wanted() const;
+    // Else reads are not shadowed any more, or another side answers them: what waits is shed.
+    bool is_wanted(const ShadowJob& job) const;
     void run(ShadowJob job);
     std::optional<Confirmation> judge(const ShadowJob& job,
                                       const ReplyDigest& digest,
                                       Transport& follower);
     std::optional<Backend> take_connection(const ShadowJob& job);
     void put_connection(const std::string& identity, Backend backend);
-    bool wait_until_fresh(Side authority, int event_fd);
+    bool wait_until_fresh(const ShadowJob& job, int event_fd);
 
     ShadowPeers peers_;
     mutable std::mutex mutex_;

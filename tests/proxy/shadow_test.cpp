@@ -145,6 +145,20 @@ TEST_F(ShadowTest, WhatWaitsIsShedOnceReadsAreNotShadowedAnyMore) {
     EXPECT_EQ(after(4).equal, 1u);
 }
 
+// After a change of authority, shadowed again: what the authority of before has answered would be
+// asked, and confirmed, with the sides swapped.
+TEST_F(ShadowTest, WhatAnotherAuthorityHasAnsweredIsShed) {
+    give();
+    for (int i = 0; i < 3; ++i) shadow.push(job());
+    traffic.authority = Side::target;
+    shadow.start();
+    EXPECT_EQ(after(3).shed, 3u);
+    traffic.authority = Side::source;
+    shadow.push(job());
+    EXPECT_EQ(serve(answer).find("BEGIN"), 5u) << "nothing has been asked before";
+    EXPECT_EQ(after(4).equal, 1u);
+}
+
 // Nothing is reported that no twin has shown.
 TEST_F(ShadowTest, ADifferenceThatNobodyCanConfirmIsUnconfirmed) {
     give();
