@@ -423,12 +423,13 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
     const std::string definer = " SECURITY DEFINER SET search_path = pg_catalog, pg_temp";
     // Values are texts that read the same on both sides, whatever the session's settings. A lock
     // that somebody has is waited for no longer than this.
-    const std::string ours =
-        " SET session_replication_role = replica SET jit = off SET TimeZone = 'UTC' SET DateStyle "
+    const std::string same =
+        " SET jit = off SET TimeZone = 'UTC' SET DateStyle "
         "= 'ISO, MDY' SET IntervalStyle = 'postgres' SET extra_float_digits = 1 SET bytea_output ="
         " 'hex' SET quote_all_identifiers = off SET standard_conforming_strings = on"
         " SET lock_timeout = " +
         std::to_string(ddl_queue_ms_max);
+    const std::string ours = " SET session_replication_role = replica" + same;
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
     struct Function {
@@ -440,7 +441,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"ddl_context()", "RETURNS event_trigger LANGUAGE plpgsql", context_body},
         {"ddl_objects(event text, tag text)", "RETURNS text[]" + code, objects_body},
         {"ddl_missed(event text, tag text, settings text[], state text)",
-         "RETURNS void" + code,
+         "RETURNS void" + code + same,
          missed_body},
         {"ddl_told(event text, tag text)",
          "RETURNS void" + code + " SET quote_all_identifiers = off",

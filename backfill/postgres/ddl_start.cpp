@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "backfill/crash_point.hpp"
 #include "backfill/postgres/ddl_apply.hpp"
 #include "backfill/postgres/ddl_capture.hpp"
 #include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/ddl_earlier.hpp"
 #include "backfill/postgres/follower_tables.hpp"
 #include "backfill/postgres/lock_retry.hpp"
-#include "backfill/postgres/open_transactions.hpp"
 #include "backfill/postgres/schema.hpp"
 #include "backfill/postgres/segue_schema.hpp"
 #include "backfill/postgres/text_array.hpp"
@@ -20,12 +19,6 @@ namespace segue::backfill::postgres {
 
 namespace {
 
-// Of each wait for transactions of applications.
-constexpr std::chrono::seconds transactions_wait_max{60};
-constexpr std::chrono::milliseconds pause_between_looks{20};
-// A command that was sent before the capture began is within it by then: it has a transaction id,
-// or waits for a lock.
-constexpr std::chrono::milliseconds commands_settle{200};
 // A description that was taken while the schema was changed is taken once more. The last one
 // stands: it is of its snapshot, and what has changed since is carried. One that has failed because
 // of such a change (a table that pg_dump wants to lock is gone) is tried more often.
@@ -45,8 +38,9 @@ constexpr const char* carried_mark = "id || ' ' || (extract(epoch FROM at) * 100
 constexpr int commands_told_max = 10;
 
 // In the way of nobody for longer than the lock is waited for, and given up by the server itself:
-// the last of the statements ends the transaction.
-constexpr const char* lock_ddl = "LOCK TABLE segue.ddl IN SHARE MODE; ";
+// the last of the statements ends the transaction. The session's own limit may be another by now.
+constexpr const char* lock_ddl =
+    "SET LOCAL lock_timeout = '100ms'; LOCK TABLE segue.ddl IN SHARE MODE; ";
 
 Deadline after(std::chrono::milliseconds time) { return std::chrono::steady_clock::now() + time; }
 
@@ -69,69 +63,12 @@ Result<std::string> who_has_captured(Link& source) {
     return pids;
 }
 
-Error still_open(Link& source, const std::string& pids, const std::string& why) {
-    const auto connection = source.connection();
-    const std::string oldest =
-        connection ? oldest_of(**connection, pids) : "a transaction (pids:" + pids + ")";
-    return Error{Errc::timed_out,
-                 "source: " + why + ", and " + oldest + " is still open after " +
-                     std::to_string(transactions_wait_max.count()) +
-                     " s; end it and run `segue start` again"};
-}
-
 Error is_locked(Link& source, const Error& error) {
     if (!met_a_lock(error)) return on_side(Side::source, error);
     const auto pids = who_has_captured(source);
     return still_open(source,
                       pids ? *pids : std::string{},
                       "transactions that change the schema were waited for");
-}
-
-// Statements that began before `since` (by the source's clock), have no transaction id yet, and
-// hold or wait for a lock as only DDL takes it. What maintenance does is no DDL.
-Result<std::string> earlier_commands(Link& source, const std::string& since) {
-    const auto rows = source.run(R"sql(
-        SELECT DISTINCT a.pid FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid
-        WHERE a.datname = current_database() AND a.backend_type = 'client backend'
-          AND a.pid <> pg_backend_pid() AND a.state = 'active' AND a.query_start < $1::timestamptz
-          AND l.locktype = 'relation' AND l.database = a.datid
-          AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock',
-                         'ExclusiveLock', 'AccessExclusiveLock')
-          AND NOT EXISTS (SELECT FROM pg_stat_progress_vacuum p WHERE p.pid = a.pid)
-          AND NOT EXISTS (SELECT FROM pg_stat_progress_analyze p WHERE p.pid = a.pid))sql",
-                                 Parameters{since});
-    if (!rows) return rows.error();
-    std::string pids;
-    for (int row = 0; row < rows->size(); ++row) pids += " " + rows->text(row, 0);
-    return pids;
-}
-
-// Transactions with an id are known by it. A command that has none yet is known by its statement.
-Status await_earlier(Link& source) {
-    const Deadline deadline = after(transactions_wait_max);
-    const auto began = source.run("SELECT clock_timestamp()");
-    if (!began) return began.error();
-    std::this_thread::sleep_for(commands_settle);
-    for (;;) {
-        const auto commands = earlier_commands(source, began->text(0, 0));
-        if (!commands) return commands.error();
-        if (commands->empty()) break;
-        if (std::chrono::steady_clock::now() >= deadline)
-            return still_open(source, *commands, "a command began before DDL was captured");
-        std::this_thread::sleep_for(pause_between_looks);
-    }
-    const auto rows = source.run("SELECT x FROM pg_snapshot_xip(pg_current_snapshot()) x");
-    if (!rows) return rows.error();
-    std::vector<std::string> transactions;
-    for (int row = 0; row < rows->size(); ++row) transactions.push_back(rows->text(row, 0));
-    const auto connection = source.connection();
-    if (!connection) return connection.error();
-    const auto open =
-        await_transactions(**connection, std::move(transactions), pause_between_looks, deadline);
-    if (!open) return open.error();
-    if (!open->empty())
-        return still_open(source, *open, "a transaction may have begun before DDL was captured");
-    return Done{};
 }
 
 // The source as it was when nobody was in the middle of changing its schema. Others see the same
@@ -288,6 +225,10 @@ private:
     Status in_transaction(const SchemaChange& change, const std::string& mark) {
         const auto tables = read_follower_tables(target_, exclude_);
         if (!tables) return tables.error();
+        // Reading them has put an end to the session's own.
+        const auto limited =
+            target_.execute("SET LOCAL lock_timeout = " + quote_literal(lock_in_carrying));
+        if (!limited) return limited.error();
         const Status applied = applier_.apply(target_, change, *tables, /*copying=*/true);
         if (!applied) return applied;
         const auto marked =
@@ -305,8 +246,6 @@ private:
 Result<Carrier> make_carrier(Migration& migration) {
     Link& target = migration.link(Side::target);
     Connection::Options options = target.options();
-    std::erase_if(options.settings, [](const auto& one) { return one.first == "lock_timeout"; });
-    options.settings.emplace_back("lock_timeout", lock_in_carrying);
     options.settings.emplace_back("session_replication_role", "replica");
     options.settings.emplace_back("row_security", "off");
     auto session = Connection::open(target.url(), options);

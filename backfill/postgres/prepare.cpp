@@ -2,9 +2,11 @@
 #include <chrono>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "backfill/postgres/catalog.hpp"
 #include "backfill/postgres/control.hpp"
+#include "backfill/postgres/ddl_rows_sql.hpp"
 #include "backfill/postgres/ddl_start.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/lock_retry.hpp"
@@ -252,12 +254,47 @@ Status publish_on_target(Migration& migration) {
     return publish_tables(migration, Side::target, *tables);
 }
 
+// Published, their rows would be named by all columns, and the server refuses to change a row that
+// has one which is generated when it is read.
+Result<std::set<std::pair<std::string, std::string>>> tables_to_let_go(Migration& migration) {
+    const auto rows = migration.link(Side::source)
+                          .run(
+                              "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON"
+                              " n.oid = c.relnamespace WHERE c.relkind = 'r' AND (c.relreplident ="
+                              " 'f' OR " +
+                              std::string{ddl_nameless_condition} +
+                              ") AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid"
+                              " AND a.attgenerated = 'v' AND NOT a.attisdropped)");
+    if (!rows) return on_side(Side::source, rows.error());
+    std::set<std::pair<std::string, std::string>> names;
+    for (int row = 0; row < rows->size(); ++row)
+        names.emplace(rows->text(row, 0), rows->text(row, 1));
+    return names;
+}
+
+Status publish_moved(Migration& migration, std::vector<Table> tables) {
+    const auto let_go = tables_to_let_go(migration);
+    if (!let_go) return let_go.error();
+    std::vector<std::string> left;
+    std::erase_if(tables, [&](const Table& table) {
+        const bool is = let_go->contains({table.schema, table.name});
+        if (is) left.push_back(table.plain_name());
+        return is;
+    });
+    if (const Status full = give_full_identity(migration, tables); !full) return full;
+    if (const Status done = publish_tables(migration, Side::source, tables); !done) return done;
+    if (left.empty()) return Done{};
+    return Error{Errc::refused,
+                 "source: tables without a key, with a column that is generated when it is read: " +
+                     some_of(left) + "; give them a primary key or exclude them"};
+}
+
 // Tables that are gone by then make a new list.
 Status publish_source(Migration& migration) {
     for (int left = lists_of_tables_max - 1;; --left) {
-        const auto tables = moved_tables(migration);
-        Status done = tables ? give_full_identity(migration, *tables) : Status{tables.error()};
-        if (done) done = publish_tables(migration, Side::source, *tables);
+        auto tables = moved_tables(migration);
+        Status done =
+            tables ? publish_moved(migration, std::move(*tables)) : Status{tables.error()};
         const bool gone = !done && (done.error().sqlstate == undefined_table ||
                                     done.error().sqlstate == internal_error);
         if (!gone || left == 0) return done;

@@ -149,6 +149,19 @@ TEST_F(DdlCapture, LetsGoOfATableWithoutWaitingForItsPublication) {
     app("INSERT INTO app.t VALUES (1); UPDATE app.t SET i = 2");
 }
 
+// It tells what a command has done, too, and waits as little for it.
+TEST_F(DdlCapture, RecordsWhatItCouldNotCaptureAsItRecordsTheRest) {
+    const auto settings = [&](const std::string& function) {
+        return databases_->value(
+            Side::source,
+            "SELECT array_agg(s ORDER BY s) FROM pg_proc p, unnest(p.proconfig)"
+            " s WHERE p.proname = '" +
+                function + "' AND s !~ '^(search_path|session_repl)'");
+    };
+    EXPECT_THAT(settings("ddl_missed"), ::testing::HasSubstr("lock_timeout="));
+    EXPECT_EQ(settings("ddl_missed"), settings("ddl_caught"));
+}
+
 // From PostgreSQL 18 on; an older server has nothing to show, and does not look at what stands
 // there.
 TEST_F(DdlCapture, FollowsNoTableWhoseRowsTheServerWouldNotLetGo) {

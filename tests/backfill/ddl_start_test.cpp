@@ -80,7 +80,7 @@ protected:
             Side::source,
             "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()");
     }
-    std::string as_segue() const { return "SET segue.mover = '" + record.migration_id + "'; "; }
+    std::string as_segue() const { return "SET segue.mover = 'id" + migration + "'; "; }
     // A command that cannot be carried, and what the start has said of it.
     void refuse_hidden() {
         databases->run(Side::source,
@@ -321,11 +321,7 @@ TEST_F(DdlStart, CarriesNothingThatTheSourceHasNotWrittenToItsDisk) {
     test::Sql holder{databases->url(Side::target)};
     holder.query("BEGIN; LOCK TABLE public.u IN ACCESS SHARE MODE");
     preparing_ = std::jthread{[this] { prepared_ = try_to_prepare(); }};
-    EXPECT_TRUE(test::eventually(30s, [&] {
-        return on_target(
-                   "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation ="
-                   " 'public.u'::regclass") == "1";
-    }));
+    EXPECT_TRUE(databases->asked_again(Side::target, "public.u"));
     EXPECT_GT(ticket(), before) << "what commits after it flushes the log";
     holder.query("COMMIT");
     preparing_.join();
@@ -353,6 +349,89 @@ TEST_F(DdlStart, TakesNoCommandForAnotherOneWithItsNumber) {
     prepare();
     if (HasFatalFailure()) return;
     EXPECT_NE(on_target("SELECT to_regclass('public.other')"), "\\N");
+    expect_all_is_there();
+}
+
+// Who changes the schema and stays open is waited for a moment at a time: others would queue behind
+// the wait.
+TEST_F(DdlStart, IsInTheWayOfNobodyWhereItCarries) {
+    begin_before_the_slot();
+    refuse_hidden();
+    handle_hidden();
+    test::Sql barrier{databases->url(Side::source)}, open{databases->url(Side::source)};
+    barrier.query("BEGIN; SELECT pg_current_xact_id()");
+    preparing_ = std::jthread{[this] { prepared_ = try_to_prepare(); }};
+    EXPECT_TRUE(segue_asks("pg_xact_status"));
+    open.query("BEGIN; ALTER TABLE public.t ADD COLUMN open int");
+    barrier.query("COMMIT");
+    EXPECT_TRUE(databases->asked_again(Side::source, "segue.ddl"));
+    open.query("COMMIT");
+    preparing_.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    expect_all_is_there();
+}
+
+// Neither of them has a number of a transaction yet, nor a lock as DDL takes it on a table.
+TEST_F(DdlStart, WaitsForACommandThatWaitsForMoreThanOneLock) {
+    databases->run(Side::source,
+                   "CREATE SCHEMA one; CREATE SCHEMA two; CREATE UNLOGGED TABLE public.a (i int);"
+                   " CREATE UNLOGGED TABLE public.b (i int)");
+    test::Sql first{databases->url(Side::source)}, second{databases->url(Side::source)};
+    first.query("BEGIN; CREATE TABLE one.x (i int); LOCK TABLE public.a");
+    std::jthread drops{[this] { databases->run(Side::source, "DROP SCHEMA one, two CASCADE"); }};
+    std::jthread makes{[this] {
+        databases->run(Side::source, "CREATE VIEW public.v AS SELECT a.i FROM public.a, public.b");
+    }};
+    EXPECT_TRUE(
+        source_has("(SELECT count(*) FROM pg_locks WHERE NOT granted AND database ="
+                   " (SELECT oid FROM pg_database WHERE datname = current_database())) = "
+                   "2"));
+    preparing_ = std::jthread{[this] { prepared_ = try_to_prepare(); }};
+    EXPECT_TRUE(captures());
+    // Whoever does not see the two waits for the first one alone, and then for nobody.
+    const auto soon = [&](const std::string& condition) {
+        test::eventually(
+            500ms, [&] { return databases->value(Side::source, "SELECT " + condition) == "t"; });
+    };
+    soon(
+        "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'segue' AND"
+        " datname = current_database() AND strpos(query, 'pg_xact_status') > 0)");
+    // Not recorded: the description would wait for it.
+    second.query(as_segue() + "BEGIN; CREATE TABLE two.x (i int); LOCK TABLE public.b");
+    first.query("ROLLBACK");
+    test::eventually(1s, [&] {
+        return on_target("SELECT count(*) FROM segue.saved WHERE kind = 'schema_described'") == "1";
+    });
+    second.query("ROLLBACK");
+    preparing_.join();
+    drops.join();
+    makes.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    expect_all_is_there();
+}
+
+// A table that the capture cannot follow is not published behind its back: the application's next
+// UPDATE would fail. From PostgreSQL 18 on; an older server does not look at what stands there.
+TEST_F(DdlStart, PublishesNoTableWhoseRowsTheServerWouldNotLetGo) {
+    databases->run(Side::source, "CREATE TABLE public.keyless (i int, v int)");
+    databases->run(Side::source,
+                   "UPDATE pg_attribute SET attgenerated = 'v' WHERE attrelid ="
+                   " 'public.keyless'::regclass AND attname = 'v'");
+    const Status prepared = try_to_prepare();
+    ASSERT_FALSE(prepared);
+    EXPECT_THAT(prepared.error().detail, HasSubstr("public.keyless"));
+    EXPECT_THAT(prepared.error().detail, HasSubstr("primary key"));
+    EXPECT_EQ(databases->value(Side::source,
+                               "SELECT relreplident::text || (SELECT count(*) FROM"
+                               " pg_publication_rel WHERE prrelid = c.oid) FROM pg_class c"
+                               " WHERE oid = 'public.keyless'::regclass"),
+              "d0");
+    databases->run(Side::source,
+                   "UPDATE pg_attribute SET attgenerated = '' WHERE attrelid ="
+                   " 'public.keyless'::regclass AND attname = 'v'");
+    databases->run(Side::source, "ALTER TABLE public.keyless ADD PRIMARY KEY (i)");
+    prepare();
+    if (HasFatalFailure()) return;
     expect_all_is_there();
 }
 
