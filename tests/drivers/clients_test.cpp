@@ -25,7 +25,6 @@ protected:
         // A client that waits a second for its own timeout is no reason to give up.
         options.lines.emplace_back("cutover", "drain_ms = 10000");
         options.lines.emplace_back("cutover", "deadline_ms = 20000");
-        options.lines.emplace_back("ddl", "carry = true");  // Some make and drop tables.
         certificates_->stop();
         move_ = std::make_unique<Migration>(options);
         create_kept_table(move_->source());
