@@ -18,35 +18,41 @@ bool is_bad(const VerifiedTable& table) {
 Suspects::Clock::duration pause_after(const VerifiedTable& table) {
     const Suspects::Clock::duration least =
         is_bad(table) ? suspect_pause_different : suspect_pause_equal;
-    const auto took =
-        std::max(table.ended_at.value_or(*table.begun_at) - *table.begun_at, WallTime::duration{});
-    return std::max(
-        least, std::chrono::duration_cast<Suspects::Clock::duration>(suspect_pause_factor * took));
+    const auto took = std::chrono::duration_cast<Suspects::Clock::duration>(
+        table.ended_at.value_or(*table.begun_at) - *table.begun_at);
+    constexpr Suspects::Clock::duration most = suspect_pause_max;
+    return std::clamp(suspect_pause_factor * std::min(took, most), least, most);
 }
 
 }  // namespace
 
-// One that nobody waits for, and that is worth least.
-bool Suspects::make_room() {
+// One that nobody waits for, and that is worth least. Not while it rests: it would come back due.
+bool Suspects::make_room(Clock::time_point now) {
     if (tables_.size() < suspects_max) return true;
-    const auto spare = std::find_if(tables_.begin(), tables_.end(), [](const auto& one) {
-        return !one.second.wanted && one.second.told.differences == 0;
+    const auto spare = std::find_if(tables_.begin(), tables_.end(), [&](const auto& one) {
+        const Entry& entry = one.second;
+        return !entry.wanted && entry.told.differences == 0 && entry.not_before <= now;
     });
     if (spare == tables_.end()) return false;
     tables_.erase(spare);
     return true;
 }
 
-void Suspects::add(Side authority, const std::vector<Name>& tables, WallTime seen_at) {
+bool Suspects::add(Side authority,
+                   const std::vector<Name>& tables,
+                   WallTime seen_at,
+                   Clock::time_point now) {
+    bool due = false;
     const std::lock_guard lock{mutex_};
     if (std::exchange(authority_, authority) != authority) tables_.clear();
     for (const Name& name : tables) {
         const auto known = tables_.find(name);
         if (known == tables_.end()) {
-            if (!make_room()) continue;
+            if (!make_room(now)) continue;
             Entry& entry = tables_[name];
             entry.told.name = name;
             entry.first_seen = entry.last_seen = seen_at;
+            due = true;
             continue;
         }
         Entry& entry = known->second;
@@ -55,7 +61,9 @@ void Suspects::add(Side authority, const std::vector<Name>& tables, WallTime see
         entry.told.mended = false;  // It differs again.
         if (!std::exchange(entry.wanted, true)) entry.first_seen = entry.last_seen = seen_at;
         entry.last_seen = std::max(entry.last_seen, seen_at);
+        due |= entry.not_before <= now;
     }
+    return due;
 }
 
 std::vector<Suspects::Name> Suspects::due(Side authority, Clock::time_point now) const {
@@ -87,7 +95,11 @@ void Suspects::take(Entry& entry, const VerifiedTable& table, Clock::time_point 
     told.problem = table.problem;
     if (!is_over(table.verdict)) return;
     told.rows_compared.reset();
-    if (*table.begun_at < entry.first_seen) return;  // What was read has come later.
+    // What was read has come later, or the clock was set back.
+    if (*table.begun_at < entry.first_seen) {
+        entry.not_before = now + suspect_pause_equal;
+        return;
+    }
     entry.wanted = entry.last_seen > *table.begun_at;
     entry.first_seen = entry.last_seen;
     entry.not_before = now + pause_after(table);
@@ -113,11 +125,12 @@ void Suspects::failed(const Name& name, const std::string& why, Clock::time_poin
     known->second.not_before = now + suspect_pause_failed;
 }
 
-void Suspects::gone(const Name& name) {
+void Suspects::gone(const Name& name, Clock::time_point now) {
     const std::lock_guard lock{mutex_};
     const auto known = tables_.find(name);
     if (known == tables_.end()) return;
     known->second.wanted = false;
+    known->second.not_before = now + suspect_pause_different;
     known->second.told = Suspect{};
     known->second.told.name = name;
     known->second.told.verdict = TableVerdict::gone;
@@ -139,7 +152,10 @@ std::vector<Suspect> Suspects::list(Side authority) const {
     std::vector<Suspect> all;
     const std::lock_guard lock{mutex_};
     if (authority != authority_) return all;
-    for (const auto& [name, entry] : tables_) all.push_back(entry.told);
+    for (const auto& [name, entry] : tables_) {
+        all.push_back(entry.told);
+        if (entry.wanted) all.back().wanted_since = entry.first_seen;
+    }
     return all;
 }
 

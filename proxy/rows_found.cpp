@@ -48,12 +48,13 @@ public:
             found.problem = plain(one.name) + ": " + one.problem;
         if (one.ended_at) found.at = std::max(found.at.value_or(*one.ended_at), *one.ended_at);
         mended_ |= one.mended;
-        const bool unlike = one.verdict == TableVerdict::unlike;
-        incomparable_ |= unlike && covers;
+        const bool unlike = one.verdict == TableVerdict::unlike && covers;
+        const bool gone = one.verdict == TableVerdict::gone;
+        incomparable_ |= unlike || gone;
         // One whose rows are named already rests before it is compared again.
         const bool named = one.differences > 0;
-        const bool over =
-            one.mended || one.verdict == TableVerdict::gone || ((covers || named) && one.ended_at);
+        const bool over = one.mended || gone || ((covers || named) && one.ended_at);
+        again_ |= over && one.wanted_since && !named && !unlike && !gone;
         comparing_ |= one.rows_compared.has_value();
         open_ |= !over;
         rows_of_ += one.rows_estimate;
@@ -64,18 +65,20 @@ public:
     void miss() { open_ = true; }
 
     void end(RowsFound& found) const {
-        if (open_) found.percent = share(rows_, rows_of_);
+        const bool open = open_ || (again_ && mended_);
+        if (open) found.percent = share(rows_, rows_of_);
         found.state = found.differences > 0 ? RowsState::different
-                      : open_         ? (comparing_ ? RowsState::comparing : RowsState::waiting)
+                      : open          ? (comparing_ ? RowsState::comparing : RowsState::waiting)
                       : incomparable_ ? RowsState::incomparable
                       : mended_       ? RowsState::mended
                                       : RowsState::equal;
+        found.again = again_ && found.state == RowsState::equal;
     }
 
 private:
     backfill::WallTime since_;
     std::uint64_t rows_ = 0, rows_of_ = 0;
-    bool open_ = false, comparing_ = false, incomparable_ = false, mended_ = false;
+    bool open_ = false, again_ = false, comparing_ = false, incomparable_ = false, mended_ = false;
 };
 
 // "changed app.t key 3, missing app.u key 7"; without the keys each kind of a table stands once.
@@ -139,6 +142,12 @@ std::string rows_text(const RowsFound& found, Keys keys) {
     const std::string percent =
         found.percent ? " (" + std::to_string(static_cast<int>(*found.percent)) + " %)" : "";
     const std::string problem = found.problem.empty() ? "" : "; " + found.problem;
+    const std::string again =
+        found.again ? "; a read has differed since, and they will be compared again" : "";
+    const std::string equal = (found.again && found.at ? "the tables that it reads were equal at " +
+                                                             format_time(*found.at)
+                                                       : "the tables that it reads are equal") +
+                              " (" + tables + ")";
     const std::string functions =
         found.functions.empty()
             ? "a function"
@@ -154,11 +163,14 @@ std::string rows_text(const RowsFound& found, Keys keys) {
                    named_rows(found, keys) + (found.percent ? "; still comparing" + percent : "") +
                    problem;
         case RowsState::equal:
-            return (found.tables_count == 0
-                        ? "it reads no table"
-                        : "the tables that it reads are equal (" + tables + ")") +
-                   ": the difference is in something else, such as " + functions +
-                   ", a setting, a collation or the order of rows, a sequence" + problem;
+            if (!found.confirmed)
+                return equal + "; whether its answers differ is not known" + again + problem;
+            return (found.tables_count > 0    ? equal
+                    : found.functions.empty() ? "it reads no table"
+                                              : "no table of it is known") +
+                   (found.again ? ": the difference was" : ": the difference is") +
+                   " in something else, such as " + functions +
+                   ", a setting, a collation or the order of rows, a sequence" + again + problem;
         case RowsState::incomparable:
             return "its tables cannot be compared" + problem;
         case RowsState::mended:
@@ -182,6 +194,7 @@ json rows_json(const std::optional<RowsFound>& found, Keys keys) {
             {"functions", found->functions},
             {"percent", found->percent ? json(*found->percent) : json(nullptr)},
             {"differences", found->differences},
+            {"again", found->again},
             {"first", std::move(first)},
             {"at", found->at ? json(format_time(*found->at)) : json(nullptr)}};
 }

@@ -39,6 +39,8 @@ struct RowsFound {
     std::uint64_t differences = 0;
     std::vector<NamedRow> first;
     std::string problem;
+    bool confirmed = true;  // That its answers differ; else they were too much to be held together.
+    bool again = false;     // All were equal, and a read of one has differed since.
     std::optional<backfill::WallTime> at;  // When the last comparison ended.
     friend bool operator==(const RowsFound&, const RowsFound&) = default;
 };

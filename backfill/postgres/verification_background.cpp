@@ -115,7 +115,7 @@ BackgroundVerification VerificationDesk::background() const {
 }
 
 void VerificationDesk::suspect(const std::vector<TableName>& tables, WallTime seen_at) {
-    suspects_.add(authority(), tables, seen_at);
+    if (!suspects_.add(authority(), tables, seen_at, Clock::now())) return;
     {
         const std::lock_guard lock{mutex_};
         if (in_round_) background_yields_.store(true);  // It goes on afterwards.
@@ -202,7 +202,7 @@ std::set<TableName> VerificationDesk::begin_suspects(Verification& verification,
     bool found_before = false;
     for (const TableName& name : names) {
         if (!moved.contains(name)) {
-            suspects_.gone(name);
+            suspects_.gone(name, Clock::now());
             continue;
         }
         only.insert(name);

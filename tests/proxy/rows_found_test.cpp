@@ -59,6 +59,8 @@ TEST_F(RowsFoundTest, SaysThatItIsSomethingElseOnlyOnceEveryTableIsKnownToBeEqua
     EXPECT_EQ(text(), "app.t, app.u are being compared (87 %)");
     suspects.pop_back();
     EXPECT_EQ(found().state, RowsState::waiting) << "nobody has taken it yet";
+    read.tables.clear();
+    EXPECT_EQ(text().find("no table of it is known: the difference is in something else"), 0u);
     read = {};
     EXPECT_EQ(text().find("it reads no table: the difference is in something else"), 0u);
 }
@@ -71,6 +73,37 @@ TEST_F(RowsFoundTest, TellsWhatWasRepairedAndWhatCannotBeCompared) {
     suspects[1].verdict = TableVerdict::unlike;
     suspects[1].problem = "its columns differ";
     EXPECT_EQ(text(), "its tables cannot be compared; app.u: its columns differ");
+    suspects[1].verdict = TableVerdict::gone;
+    suspects[1].problem = "it is not moved";
+    EXPECT_EQ(text(), "its tables cannot be compared; app.u: it is not moved");
+}
+
+TEST_F(RowsFoundTest, SaysOfNoReadThatItDiffersWhichNobodyHasConfirmed) {
+    RowsFound one = found();
+    one.confirmed = false;
+    EXPECT_EQ(
+        rows_text(one, Keys::hidden),
+        "the tables that it reads are equal (app.t, app.u); whether its answers differ is not "
+        "known");
+}
+
+// An answer is one to the reads before it.
+TEST_F(RowsFoundTest, SaysThatTablesWereEqualBeforeAReadHasDifferedSince) {
+    suspects[1].wanted_since = noon + 1h;
+    EXPECT_EQ(
+        text(),
+        "the tables that it reads were equal at 1970-01-12T13:46:42.000Z (app.t, app.u): the "
+        "difference was in something else, such as a function (it calls app.f), a setting, a "
+        "collation or the order of rows, a sequence; a read has differed since, and they will "
+        "be compared again");
+    EXPECT_TRUE(rows_json(found(), Keys::hidden)["again"]);
+    suspects[0].mended = true;
+    EXPECT_EQ(text(), "app.t, app.u are to be compared") << "not repaired since then";
+    suspects[0].mended = false;
+    suspects[0].begun_at = noon - 1s;
+    EXPECT_EQ(text(), "app.t, app.u are to be compared");
+    suspects[1].differences = 1;
+    EXPECT_EQ(found().state, RowsState::different) << "its rows are named already";
 }
 
 }  // namespace
