@@ -247,15 +247,21 @@ std::size_t statements_that_differ(const ShadowReport& shadow) {
         }));
 }
 
-// Of the first one of which it is known; ends where the remedy follows.
+// Of the first one whose rows are named, else of the first of which anything is known. Repair is a
+// remedy only for rows.
 std::string rows_that_differ(const ShadowReport& shadow) {
-    const auto& all = shadow.statements;
-    const auto first = std::find_if(all.begin(), all.end(), [](const StatementReport& one) {
-        return one.different > 0 && one.rows;
-    });
-    if (first == all.end()) return "`segue verify` names the rows by table and key, ";
-    return rows_text(*first->rows, Keys::hidden) +
-           "; `segue statements` tells it of each, with the keys; ";
+    const StatementReport* told = nullptr;
+    for (const StatementReport& one : shadow.statements) {
+        if (one.different == 0 || !one.rows) continue;
+        const bool named = one.rows->state == RowsState::different;
+        if (told == nullptr || named) told = &one;
+        if (named) break;
+    }
+    const std::string repair = "`segue repair` mends them, and ";
+    if (told == nullptr) return "`segue verify` names the rows by table and key, " + repair;
+    return rows_text(*told->rows, Keys::hidden) +
+           "; `segue statements` tells it of each, with the keys; " +
+           (told->rows->state == RowsState::different ? repair : "");
 }
 
 }  // namespace
@@ -319,8 +325,7 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
                               (differing == 1 ? " statement is" : " statements are") +
                               " answered differently by the follower, confirmed: " +
                               rows_that_differ(inputs.shadow) +
-                              "`segue repair` mends them, and `segue statements --forget` begins "
-                              "to count anew"});
+                              "`segue statements --forget` begins to count anew"});
     }
     if (board.record && board.record->shift_not_understood)
         result.push_back({"shift_not_understood", shift_not_understood_text});

@@ -393,6 +393,11 @@ TEST(Status, SaysWhatToDoWhenReadsDiffer) {
     const std::string all = status_json(inputs).dump();
     EXPECT_NE(all.find("confirmed: 1 row differs: changed app.t; `segue statements`"), all.npos);
     EXPECT_EQ(all.find("b.org"), all.npos);
+    // Nothing is mended by it where the rows are equal.
+    rows.state = RowsState::equal;
+    const std::string equal = warnings(inputs).back().text;
+    EXPECT_NE(equal.find("the difference is in something else"), all.npos) << equal;
+    EXPECT_EQ(equal.find("`segue repair`"), all.npos) << equal;
 }
 
 TEST(Status, ScreenShowsHowFarEachTableIs) {
