@@ -218,8 +218,9 @@ void Operations::note_different(const StatementReport& one) {
     if (!one.rows || rows_told_.size() >= slower_told_max) return;
     const bool known =
         one.rows->state != RowsState::waiting && one.rows->state != RowsState::comparing;
-    if (!known || !rows_told_.insert({one.fingerprint, one.rows->state}).second) return;
     const bool differs = one.rows->state == RowsState::different;
+    if (!differs && one.different == 0) return;  // Nobody knows that it does.
+    if (!known || !rows_told_.insert({one.fingerprint, one.rows->state}).second) return;
     const std::string text = statement + ": " + rows_text(*one.rows, Keys::hidden) +
                              (differs ? "; `segue statements` names the keys, `segue repair` mends "
                                         "the rows"

@@ -305,9 +305,12 @@ void Shadow::run(ShadowJob job) {
         give_back(false);
         return reads.count_shed();
     }
-    const std::optional<Confirmation> found = judge(job, answer.digest, backend->transport);
+    std::optional<Confirmation> found = judge(job, answer.digest, backend->transport);
     give_back(backend->transport.is_open());
     if (!found) return reads.count_shed();
+    if (found->suspected &&
+        !followed_up_.take(job.authority, found->outcome, *found->suspected->reads))
+        found->suspected.reset();
     MeasuredRead read{job.text,
                       found->outcome,
                       {},

@@ -115,6 +115,7 @@ private:
     std::vector<Idle> idle_;           // Oldest first.
     std::map<std::string, int> busy_;  // By identity: connections in use.
     std::mutex confirming_;            // One confirmation at a time.
+    FollowedUp followed_up_;
     std::vector<std::thread> threads_;
     bool stopping_ = false;
 };

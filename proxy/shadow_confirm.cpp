@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <utility>
 
 #include "backfill/postgres/tables_read.hpp"
 #include "protocol/postgres/framer.hpp"
@@ -44,6 +45,7 @@ constexpr std::array<std::uint32_t, 11> exact_types = {bool_type,
                                                        timestamptz_type,
                                                        uuid_type};
 constexpr double float_tolerance = 1e-9;
+constexpr std::size_t looked_at_max = 20'000;
 
 // What decides how values are read and written. search_path is carried as the schemas it stands
 // for, because the twin's role may be another one.
@@ -174,7 +176,9 @@ Asked ask_again(const ShadowJob& job,
                 bool order_defined,
                 backfill::Twin& twin) {
     const Side follower = other(job.authority);
+    // What was too much for one side need not be asked of the other.
     const auto first = twin.digest(job.authority, read);
+    if (!first && is_too_much(first.error())) return Asked::too_much;
     const auto second = twin.digest(follower, read);
     if (!first || !second) return refused(first, second);
     const bool same =
@@ -183,6 +187,7 @@ Asked ask_again(const ShadowJob& job,
     if (std::none_of(job.column_types.begin(), job.column_types.end(), is_float))
         return Asked::different;
     const auto ours = twin.ask(job.authority, read, confirmed_rows_max);
+    if (!ours && is_too_much(ours.error())) return Asked::too_much;
     const auto theirs = twin.ask(follower, read, confirmed_rows_max);
     if (!ours || !theirs) return refused(ours, theirs);
     return rows_differ(*ours, *theirs, order_defined, job.column_types) ? Asked::different
@@ -251,6 +256,19 @@ std::optional<backfill::Twin::Row> text_parameters(std::string_view parse,
         parameters.push_back(std::move(as));
     }
     return parameters;
+}
+
+bool FollowedUp::take(Side authority, Comparison outcome, const backfill::ReadTables& read) {
+    const std::lock_guard lock{mutex_};
+    if (std::exchange(authority_, authority) != authority) looked_at_.clear();
+    bool fresh = false;
+    for (const Name& table : read.tables) {
+        if (outcome == Comparison::different)
+            looked_at_.erase(table);
+        else if (looked_at_.size() < looked_at_max)
+            fresh |= looked_at_.insert(table).second;
+    }
+    return fresh || outcome == Comparison::different;
 }
 
 Confirmation confirm(const ShadowJob& job,

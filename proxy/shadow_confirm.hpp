@@ -5,7 +5,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,20 @@ struct Confirmation {
     // Where it differs, or was more than could be asked again: what it reads. Empty as well where
     // that is not known, or not to be followed up.
     std::optional<SuspectedRead> suspected;
+};
+
+// Which of the suspected reads are followed up: every one that differs, and one that is only too
+// much to be asked again while a table of it was not looked at, since that would never end.
+// Thread-safe.
+class FollowedUp {
+public:
+    bool take(Side authority, Comparison outcome, const backfill::ReadTables& read);
+
+private:
+    using Name = backfill::Verification::TableName;
+    std::mutex mutex_;
+    Side authority_ = Side::source;
+    std::set<Name> looked_at_;  // For the sake of reads that were too much.
 };
 
 // `follower`: the connection of the session's kind, idle, which tells the settings in force. Both

@@ -137,8 +137,10 @@ StatementReport StatementFigures::reported(std::uint64_t fingerprint,
     one.authority_rows = mean(now.authority_rows + before.authority_rows, one.authority.count);
     one.follower_rows = mean(now.follower_rows + before.follower_rows, one.follower.count);
     one.slower = figures.slower;
-    if (figures.suspected_since)
+    if (figures.suspected_since) {
         one.rows = rows_found(figures.reads, *figures.suspected_since, suspects);
+        one.rows->confirmed = figures.different > 0;
+    }
     return one;
 }
 

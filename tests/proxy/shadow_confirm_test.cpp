@@ -249,6 +249,30 @@ TEST_F(ConfirmTest, WhatDiffersOrIsTooMuchIsFollowedUp) {
     EXPECT_EQ(suspected(TwinRows{}, FollowUp::none), "no");
 }
 
+TEST(FollowedUpTest, WhatIsTooMuchIsFollowedUpOncePerTableAndWhatDiffersAlways) {
+    FollowedUp followed_up;
+    const backfill::ReadTables t{{{"app", "t"}}, {}}, both{{{"app", "t"}, {"app", "u"}}, {}};
+    const auto take = [&](Comparison outcome, const auto& read, Side authority = Side::source) {
+        return followed_up.take(authority, outcome, read);
+    };
+    EXPECT_TRUE(take(Comparison::unconfirmed, t));
+    EXPECT_FALSE(take(Comparison::unconfirmed, t));
+    EXPECT_TRUE(take(Comparison::unconfirmed, both));
+    EXPECT_FALSE(take(Comparison::unconfirmed, both));
+    EXPECT_TRUE(take(Comparison::different, t));
+    EXPECT_TRUE(take(Comparison::different, t));
+    EXPECT_TRUE(take(Comparison::unconfirmed, both)) << "t has differed";
+    EXPECT_FALSE(take(Comparison::unconfirmed, t));
+    EXPECT_TRUE(take(Comparison::unconfirmed, t, Side::target));
+}
+
+TEST_F(ConfirmTest, WhatIsTooMuchForTheAuthorityIsNotAskedOfTheFollower) {
+    FakeTwin::Script script{Error{Errc::timed_out, "it took too long"}, TwinRows{}};
+    script.tables = {{"table", "app", "t"}};
+    EXPECT_TRUE(confirmation(script, FollowUp::tables).suspected);
+    EXPECT_EQ(script.asked.size(), 1u);
+}
+
 TEST_F(ConfirmTest, WhatCannotBeAskedAgainIsUnconfirmed) {
     EXPECT_EQ(confirm(job, true, follower.relay_end, nullptr).outcome, Comparison::unconfirmed);
     FakeTwin::Script script{TwinRows{{"1"}}, TwinRows{}};
