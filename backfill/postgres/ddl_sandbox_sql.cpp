@@ -83,8 +83,9 @@ constexpr const char* fires_body = R"sql(
   WHERE n.nspname || '.' || c.relname = ANY (names)
   ORDER BY 1 LIMIT 1)sql";
 
-constexpr const char* writes_body = R"sql(
-  SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)
+// By table what this transaction has written. One that is dropped is in it no more.
+constexpr const char* written_body = R"sql(
+  SELECT coalesce(jsonb_object_agg(s.relid, s.n_tup_ins + s.n_tup_upd + s.n_tup_del), '{}')
   FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid
   WHERE s.schemaname <> 'segue' AND c.relkind = 'r')sql";
 
@@ -92,7 +93,7 @@ constexpr const char* writes_body = R"sql(
 
 const char* const ddl_sandbox_function_names =
     "segue.ddl_as(name, text[], text, text), segue.ddl_look(text[]), segue.ddl_arm(text[]),"
-    " segue.ddl_fires(text[]), segue.ddl_code(text[], boolean), segue.ddl_writes()";
+    " segue.ddl_fires(text[]), segue.ddl_code(text[], boolean), segue.ddl_written()";
 const char* const ddl_public_function_names =
     "segue.ddl_execute(text[], int, text, text), segue.ddl_room(int, text[], int, text, text)";
 
@@ -123,9 +124,9 @@ std::string ddl_sandbox_functions_sql(const std::string& role, const std::string
            ddl_function_sql("ddl_fires(names text[])", "RETURNS text" + query, fires_body) +
            ddl_function_sql(
                "ddl_code(names text[], others boolean)", "RETURNS text[]" + query, ddl_code_body) +
-           ddl_function_sql("ddl_writes()",
-                            "RETURNS bigint LANGUAGE sql SET search_path = pg_catalog, pg_temp",
-                            writes_body) +
+           ddl_function_sql("ddl_written()",
+                            "RETURNS jsonb LANGUAGE sql SET search_path = pg_catalog, pg_temp",
+                            written_body) +
            "REVOKE ALL ON FUNCTION " + ddl_sandbox_function_names + " FROM PUBLIC;\n" +
            "GRANT EXECUTE ON FUNCTION " + ddl_public_function_names + " TO PUBLIC;\n";
 }

@@ -17,7 +17,7 @@ namespace segue::backfill::postgres {
 // segue.ddl_arm(names): gives them the fence's trigger where it is missing or was disabled.
 // segue.ddl_fires(names): what would fire for the mover's own writes as well.
 // segue.ddl_code(names, others): see ddl_code_sql.hpp.
-// segue.ddl_writes(): rows of tables that this transaction has written so far.
+// segue.ddl_written(): how many rows of each table this transaction has written so far.
 std::string ddl_sandbox_functions_sql(const std::string& role, const std::string& migration_id);
 extern const char* const ddl_sandbox_function_names;
 // Those that a role in the sandbox calls itself, for which it must see schema segue.

@@ -359,6 +359,18 @@ TEST_F(DdlApply, ChangesTheTypeOfAKey) {
     EXPECT_EQ(both("ALTER TABLE app.t ALTER COLUMN i TYPE text USING 'k' || i"), "");
 }
 
+// As the rows that the stream has brought before, in the same transaction.
+TEST_F(DdlApply, DropsTablesWhoseRowsHaveJustBeenWritten) {
+    EXPECT_EQ(both("CREATE TABLE app.t (i int PRIMARY KEY); CREATE TABLE app.u (i int)"), "");
+    app("DROP TABLE app.t");
+    ASSERT_TRUE(follower_->execute("BEGIN"));
+    ASSERT_TRUE(
+        follower_->execute("INSERT INTO app.t VALUES (1), (2); INSERT INTO app.u VALUES (1)"));
+    EXPECT_EQ(carry(), "");
+    EXPECT_EQ(on_target("SELECT to_regclass('app.t') IS NULL"), "t");
+    EXPECT_EQ(on_target("SELECT count(*) FROM app.u"), "1");
+}
+
 TEST_F(DdlApply, RefusesWhatWritesRowsByItself) {
     EXPECT_EQ(both("CREATE TABLE app.log (i int); CREATE TABLE app.t (i int PRIMARY KEY);"
                    " CREATE FUNCTION app.f() RETURNS int LANGUAGE sql AS"
