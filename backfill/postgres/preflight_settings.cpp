@@ -108,14 +108,18 @@ void compare_values(const ServerSettings& settings,
         const bool carried = setting.origin == "database" || setting.origin == "user" ||
                              setting.origin == "database user";
         if (carried && settings.sync_roles) continue;
-        const bool planner = is_of_the_planner(name);
-        findings.push_back(
-            {planner ? Severity::information : Severity::warn,
-             planner ? FindingCode{"planner_differs"} : FindingCode{"setting_differs"},
-             "target: setting " + name,
-             "it is " + there->second.value + ", on the source " + setting.value,
-             "ALTER DATABASE " + quote_identifier(database) + " SET " + name + " = " +
-                 as_value(name, setting.value) + ";  -- on the target"});
+        Severity severity = Severity::warn;
+        FindingCode code = "setting_differs";
+        if (is_of_the_planner(name)) {
+            severity = Severity::information;
+            code = "planner_differs";
+        }
+        findings.push_back({severity,
+                            code,
+                            "target: setting " + name,
+                            "it is " + there->second.value + ", on the source " + setting.value,
+                            "ALTER DATABASE " + quote_identifier(database) + " SET " + name +
+                                " = " + as_value(name, setting.value) + ";  -- on the target"});
     }
 }
 
