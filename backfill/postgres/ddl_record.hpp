@@ -2,6 +2,7 @@
 // A row of segue.ddl (ddl_capture.hpp) as the applier reads it, and the texts by which tables of
 // both sides are compared.
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,20 @@ struct DdlRecord {
     std::vector<std::string> extensions;  // Arrays of name, version and schema, as text.
     bool without_constraints = false;     // They are not compared.
 };
+
+// Of segue.ddl, those that are read.
+inline constexpr auto ddl_columns = std::to_array<const char*>({"id",
+                                                                "tag",
+                                                                "objects",
+                                                                "command",
+                                                                "place",
+                                                                "settings",
+                                                                "table_schemas",
+                                                                "table_names",
+                                                                "look",
+                                                                "missing",
+                                                                "refusal",
+                                                                "code"});
 
 DdlRecord read_ddl_record(const SchemaChange& change);
 

@@ -151,20 +151,8 @@ Status is_described(Migration& migration,
 
 // A row of segue.ddl as the stream would bring it. Commands of one transaction have one `start`.
 Result<SchemaChange> read_command(Connection& source, const std::string& id) {
-    static const std::vector<std::string> columns = {"id",
-                                                     "tag",
-                                                     "objects",
-                                                     "command",
-                                                     "place",
-                                                     "settings",
-                                                     "table_schemas",
-                                                     "table_names",
-                                                     "look",
-                                                     "missing",
-                                                     "refusal",
-                                                     "code"};
     std::string list;
-    for (const std::string& column : columns) list += column + ", ";
+    for (const char* column : ddl_columns) list += std::string{column} + ", ";
     const auto rows = source.execute("SELECT " + list +
                                          "(extract(epoch FROM at) * 1000000)::bigint FROM segue.ddl"
                                          " WHERE id = $1",
@@ -173,8 +161,8 @@ Result<SchemaChange> read_command(Connection& source, const std::string& id) {
     if (rows->size() != 1)
         return Error{Errc::bad_value, "source: segue.ddl has lost command " + id};
     SchemaChange change;
-    for (std::size_t i = 0; i < columns.size(); ++i) {
-        change.record.push_back(columns[i]);
+    for (std::size_t i = 0; i < ddl_columns.size(); ++i) {
+        change.record.push_back(ddl_columns[i]);
         change.record.push_back(rows->text(0, static_cast<int>(i)));
     }
     const auto value = [&](const char* name) {
@@ -186,7 +174,7 @@ Result<SchemaChange> read_command(Connection& source, const std::string& id) {
     for (std::size_t i = 0; i < std::min(schemas.size(), names.size()); ++i)
         change.tables.push_back({schemas[i], names[i]});
     change.start =
-        Position{static_cast<std::uint64_t>(rows->number(0, static_cast<int>(columns.size())))};
+        Position{static_cast<std::uint64_t>(rows->number(0, static_cast<int>(ddl_columns.size())))};
     return change;
 }
 

@@ -10,6 +10,7 @@
 
 #include "backfill/postgres/ddl_apply.hpp"
 #include "backfill/postgres/ddl_capture.hpp"
+#include "backfill/postgres/ddl_record.hpp"
 #include "backfill/postgres/follower_tables.hpp"
 #include "backfill/postgres/link.hpp"
 #include "backfill/postgres/segue_schema.hpp"
@@ -83,28 +84,17 @@ protected:
     // What was captured since the last call, in one transaction of the follower. Empty: all of it
     // was carried; else why not.
     std::string carry(bool copying = false) {
-        const Answer rows = databases_->run(
-            Side::source,
-            "SELECT id, tag, objects, command, place, settings, table_schemas, table_names, look,"
-            " missing, refusal, code FROM segue.ddl WHERE id > " +
-                std::to_string(carried_) + " ORDER BY id");
-        const char* const columns[] = {"id",
-                                       "tag",
-                                       "objects",
-                                       "command",
-                                       "place",
-                                       "settings",
-                                       "table_schemas",
-                                       "table_names",
-                                       "look",
-                                       "missing",
-                                       "refusal",
-                                       "code"};
+        std::string list;
+        for (const char* column : backfill::postgres::ddl_columns)
+            list += (list.empty() ? "" : ", ") + std::string{column};
+        const Answer rows = databases_->run(Side::source,
+                                            "SELECT " + list + " FROM segue.ddl WHERE id > " +
+                                                std::to_string(carried_) + " ORDER BY id");
         for (const auto& row : rows.rows) {
             carried_ = std::stoll(row[0]);
             backfill::SchemaChange change;
             for (std::size_t i = 0; i < row.size(); ++i) {
-                change.record.push_back(columns[i]);
+                change.record.push_back(backfill::postgres::ddl_columns[i]);
                 change.record.push_back(row[i]);
             }
             const auto schemas = backfill::postgres::parse_text_array(row[6]);
