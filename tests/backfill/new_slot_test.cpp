@@ -53,5 +53,25 @@ TEST_F(NewSlot, IsReadableWhereATableWasTruncatedWhileItWasCreated) {
     expect_same();
 }
 
+// For whom the operator is to look.
+TEST_F(NewSlot, NamesTheOldestTransactionThatIsStillOpen) {
+    databases->run(Side::source, "CREATE TABLE public.t (id int PRIMARY KEY)");
+    prepare();
+    if (HasFatalFailure()) return;
+    test::Sql older{databases->url(Side::source)}, younger{databases->url(Side::source)};
+    older.query("SET application_name = 'a report'; BEGIN; INSERT INTO public.t VALUES (1)");
+    younger.query("BEGIN; INSERT INTO public.t VALUES (2)");
+    const std::string pid = older.value("SELECT pg_backend_pid()");
+    auto owner = databases->open(Side::source, record.migration_id);
+    const auto position = postgres::first_readable(owner, Clock::now() + 300ms);
+    ASSERT_FALSE(position);
+    EXPECT_EQ(position.error().code, Errc::timed_out);
+    const std::string& told = position.error().detail;
+    for (const std::string& piece : {"The oldest is the transaction of server process " + pid,
+                                     std::string{"a report"},
+                                     "pg_terminate_backend(" + pid + ")"})
+        EXPECT_NE(told.find(piece), std::string::npos) << told;
+}
+
 }  // namespace
 }  // namespace segue::backfill
