@@ -89,7 +89,13 @@ HttpAnswer Admin::answer(const HttpRequest& request) {
     const bool of_pilot = request.path.starts_with(auto_prefix);
     if (request.method == "GET" && of_pilot)
         return show(request.path.substr(auto_prefix.size()), true);
-    if (request.method == "GET") return verb ? show(rest, false) : get(request);
+    if (request.method == "GET" && verb) {
+        return may_operate(request) ? show(rest, false)
+                                    : failure(403,
+                                              "what a verb has answered may name keys of rows: it "
+                                              "needs the token of [admin] token_file");
+    }
+    if (request.method == "GET") return get(request);
     if (request.method == "POST" && verb) return begin_verb(rest, request);
     if (request.method == "POST" && of_pilot)
         return tell_pilot(request.path.substr(auto_prefix.size()), request);

@@ -113,6 +113,12 @@ TEST_F(AdminTest, KeysOfRowsAreToldToWhomMayOperate) {
     EXPECT_NE(hidden.body.find("1 row differs: changed app.t"), std::string::npos) << hidden.body;
     EXPECT_NE(admin({}).answer(request("GET", "/statements")).body.find("b.org"),
               std::string::npos);
+    // The answer of `segue statements`, say.
+    HttpRequest result = request("GET", "/verb/1");
+    result.authorization = "Bearer read";
+    EXPECT_EQ(guarded.answer(result).status, 403);
+    result.authorization = "Bearer operate";
+    EXPECT_EQ(guarded.answer(result).status, 404) << "there is none yet";
 }
 
 }  // namespace
