@@ -238,6 +238,8 @@ public:
     // their rows are compared in the background before the others, whether there are rounds or not.
     // Any thread; does not wait.
     virtual void suspect(const std::vector<Verification::TableName>& tables, WallTime seen_at) = 0;
+    // None of them need be compared any more. Any thread; does not wait.
+    virtual void suspect_none() = 0;
     // What has come of it.
     virtual std::vector<Suspect> suspects() const = 0;
     // While it is held, nothing of it is at work: no lock, no snapshot, no hold of the stream is

@@ -59,7 +59,10 @@ bool Suspects::add(Side authority,
         const bool shown = entry.told.begun_at && *entry.told.begun_at >= seen_at;
         if (shown) continue;
         entry.told.mended = false;  // It differs again.
-        if (!std::exchange(entry.wanted, true)) entry.first_seen = entry.last_seen = seen_at;
+        if (!std::exchange(entry.wanted, true)) {
+            entry.first_seen = entry.last_seen = seen_at;
+            entry.told.problem.clear();
+        }
         entry.last_seen = std::max(entry.last_seen, seen_at);
         due |= entry.not_before <= now;
     }
@@ -146,6 +149,15 @@ void Suspects::mended(const Name& name) {
     known->second.told = Suspect{};
     known->second.told.name = name;
     known->second.told.mended = true;
+}
+
+void Suspects::let_go() {
+    const std::lock_guard lock{mutex_};
+    for (auto& [name, entry] : tables_) {
+        if (!std::exchange(entry.wanted, false)) continue;
+        entry.told.rows_compared.reset();
+        entry.told.problem = "no reads are compared any more";
+    }
 }
 
 std::vector<Suspect> Suspects::list(Side authority) const {

@@ -66,6 +66,7 @@ public:
     void failed(const Name& name, const std::string& why, Clock::time_point now);
     void gone(const Name& name, Clock::time_point now);  // It is not moved.
     void mended(const Name& name);
+    void let_go();  // Nobody waits for a comparison any more. What is known stays.
     std::vector<Suspect> list(Side authority) const;  // In the order of their names.
 
 private:

@@ -95,7 +95,9 @@ VerbResult Operations::set_percent(const Json& arguments,
 VerbResult Operations::shadow(const Json& arguments) {
     VerbResult result = set_percent(
         arguments, [](router::Knobs& knobs, double percent) { knobs.shadow_percent = percent; });
-    if (result.exit_code == 0) result.text = "shadow: " + result.text + " of reads";
+    if (result.exit_code != 0) return result;
+    if (parts_.change.traffic.shadow_percent == 0) parts_.change.mover.suspect_none();
+    result.text = "shadow: " + result.text + " of reads";
     return result;
 }
 

@@ -154,7 +154,8 @@ std::string rows_text(const RowsFound& found, Keys keys) {
             : "a function (it calls " + joined(found.functions, found.functions.size()) + ")";
     switch (found.state) {
         case RowsState::waiting:
-            return tables + are + "to be compared" + problem;
+            return tables + (found.tables_count == 1 ? " has" : " have") +
+                   " not been compared since" + problem;
         case RowsState::comparing:
             return tables + are + "being compared" + percent + problem;
         case RowsState::different:

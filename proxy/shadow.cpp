@@ -242,6 +242,7 @@ std::optional<Backend> Shadow::take_connection(const ShadowJob& job) {
 }
 
 bool Shadow::is_wanted(const ShadowJob& job) const {
+    if (stopping_.load()) return false;
     const Traffic& traffic = peers_.reads->traffic();
     return traffic.shadow_percent.load() > 0 && traffic.authority.load() == job.authority;
 }
@@ -309,7 +310,8 @@ void Shadow::run(ShadowJob job) {
     give_back(backend->transport.is_open());
     if (!found) return reads.count_shed();
     if (found->suspected &&
-        !followed_up_.take(job.authority, found->outcome, *found->suspected->reads))
+        (!is_wanted(job) ||
+         !followed_up_.take(job.authority, found->outcome, *found->suspected->reads)))
         found->suspected.reset();
     MeasuredRead read{job.text,
                       found->outcome,
@@ -344,6 +346,7 @@ std::optional<Confirmation> Shadow::judge(const ShadowJob& job,
     }
     if (!router::is_suspect(verdict, order_defined)) return Confirmation{Comparison::equal, {}};
     const std::lock_guard one_at_a_time{confirming_};
+    if (!is_wanted(job)) return std::nullopt;
     const FollowUp follow_up = peers_.suspect ? FollowUp::tables : FollowUp::none;
     return confirm(job, order_defined, follower, peers_.open_twin, follow_up);
 }

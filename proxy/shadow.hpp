@@ -117,7 +117,7 @@ private:
     std::mutex confirming_;            // One confirmation at a time.
     FollowedUp followed_up_;
     std::vector<std::thread> threads_;
-    bool stopping_ = false;
+    std::atomic<bool> stopping_ = false;  // Changed under `mutex_`.
 };
 
 }  // namespace segue::proxy

@@ -75,6 +75,7 @@ public:
     void suspect(const std::vector<Verification::TableName>& tables, WallTime seen_at) override {
         verifications_.suspect(tables, seen_at);
     }
+    void suspect_none() override { verifications_.suspect_none(); }
     std::vector<Suspect> suspects() const override { return verifications_.suspects(); }
     void hold_background(bool held) override {
         held ? verifications_.hold_background() : verifications_.let_background();

@@ -123,6 +123,12 @@ void VerificationDesk::suspect(const std::vector<TableName>& tables, WallTime se
     changed_.notify_all();
 }
 
+void VerificationDesk::suspect_none() {
+    suspects_.let_go();
+    const std::lock_guard lock{mutex_};
+    if (at_work_ && !in_round_) background_yields_.store(true);
+}
+
 std::vector<Suspect> VerificationDesk::suspects() const {
     std::vector<Suspect> all = suspects_.list(authority());
     const auto run = all.empty() ? nullptr : current_();

@@ -67,6 +67,7 @@ public:
     BackgroundVerification background() const;
     // Compared by the same thread, before its rounds.
     void suspect(const std::vector<TableName>& tables, WallTime seen_at);
+    void suspect_none();
     std::vector<Suspect> suspects() const;
 
     std::uint64_t rows_so_far() const { return rows_so_far_.load(); }

@@ -155,6 +155,20 @@ TEST_F(SuspectsTest, OneThatIsWantedAgainSaysSoAndIsDueOnlyAfterItsRest) {
     EXPECT_EQ(of(t).wanted_since, noon + 5s);
 }
 
+TEST_F(SuspectsTest, OfWhichNobodyWaitsAreNotDueUntilAReadDiffersAgain) {
+    add(Side::source, {t, u}, noon);
+    suspects.note(t, compared(TableVerdict::equal, noon + 1s), now);
+    suspects.let_go();
+    now += suspect_pause_max;
+    EXPECT_EQ(suspects.due(Side::source, now), Names{});
+    EXPECT_EQ(of(t).verdict, TableVerdict::equal);
+    EXPECT_EQ(of(t).problem, "");
+    EXPECT_EQ(of(u).problem, "no reads are compared any more");
+    EXPECT_TRUE(add(Side::source, {u}, noon + 2s));
+    EXPECT_EQ(suspects.due(Side::source, now), Names{u});
+    EXPECT_EQ(of(u).problem, "");
+}
+
 TEST_F(SuspectsTest, AreOfOneAuthorityAndNoMoreThanTheirLimit) {
     add(Side::source, {t}, noon);
     EXPECT_EQ(suspects.due(Side::target, now), Names{});

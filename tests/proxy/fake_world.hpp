@@ -71,6 +71,7 @@ struct World {
     std::array<std::uint64_t, 2> applied = {0, 0};       // On the other side.
     std::array<std::uint64_t, 2> acknowledged = {0, 0};  // In the last instant before the gate.
     int tickets_stuck_behind_gate = 0;
+    int suspected_none = 0;  // How often.
     bool prepared_to_fail = false;
     bool tickets_get_stuck = false;
     std::chrono::milliseconds way{0};  // To either server: what committing a ticket takes.
@@ -194,6 +195,7 @@ public:
     backfill::BackgroundVerification background() const override { return {}; }
     void suspect(const std::vector<backfill::Verification::TableName>&,
                  backfill::WallTime) override {}
+    void suspect_none() override { ++world_.suspected_none; }
     std::vector<backfill::Suspect> suspects() const override { return {}; }
 
 private:

@@ -252,6 +252,10 @@ TEST(Operations, AKnobIsOnRecordBeforeItTakesEffect) {
     EXPECT_TRUE(world.gate);
     EXPECT_EQ(next.program.traffic.shift_percent.load(), 50);
     EXPECT_EQ(next.program.traffic.shadow_percent.load(), 12.5);
+
+    EXPECT_EQ(world.suspected_none, 0);
+    EXPECT_EQ(next.run("shadow", {{"percent", 0}}).exit_code, 0);
+    EXPECT_EQ(world.suspected_none, 1) << "what reads have brought up is compared no more";
 }
 
 TEST(Operations, CountTheVerbsThatHaveChangedTheCourse) {

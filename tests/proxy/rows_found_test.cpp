@@ -54,7 +54,8 @@ TEST_F(RowsFoundTest, SaysThatItIsSomethingElseOnlyOnceEveryTableIsKnownToBeEqua
               "else, such as a function (it calls app.f), a setting, a collation or the order of "
               "rows, a sequence");
     suspects[1].begun_at = noon - 1s;
-    EXPECT_EQ(text(), "app.t, app.u are to be compared") << "what was compared before says nothing";
+    EXPECT_EQ(text(), "app.t, app.u have not been compared since")
+        << "what was compared before says nothing";
     suspects[1].rows_compared = 74;
     EXPECT_EQ(text(), "app.t, app.u are being compared (87 %)");
     suspects.pop_back();
@@ -98,10 +99,10 @@ TEST_F(RowsFoundTest, SaysThatTablesWereEqualBeforeAReadHasDifferedSince) {
         "be compared again");
     EXPECT_TRUE(rows_json(found(), Keys::hidden)["again"]);
     suspects[0].mended = true;
-    EXPECT_EQ(text(), "app.t, app.u are to be compared") << "not repaired since then";
+    EXPECT_EQ(text(), "app.t, app.u have not been compared since") << "not repaired since then";
     suspects[0].mended = false;
     suspects[0].begun_at = noon - 1s;
-    EXPECT_EQ(text(), "app.t, app.u are to be compared");
+    EXPECT_EQ(text(), "app.t, app.u have not been compared since");
     suspects[1].differences = 1;
     EXPECT_EQ(found().state, RowsState::different) << "its rows are named already";
 }

@@ -196,6 +196,7 @@ public:
     backfill::BackgroundVerification background() const override { return {}; }
     void suspect(const std::vector<backfill::Verification::TableName>&,
                  backfill::WallTime) override {}
+    void suspect_none() override {}
     std::vector<backfill::Suspect> suspects() const override { return {}; }
 
 private:
