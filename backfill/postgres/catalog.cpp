@@ -11,8 +11,7 @@ namespace segue::backfill::postgres {
 namespace {
 
 // Reading a relation's size waits behind ACCESS EXCLUSIVE; a long ALTER TABLE must not hold us up.
-constexpr const char* size_lock_timeout = "SET lock_timeout = '2s'";
-constexpr const char* no_lock_timeout = "SET lock_timeout = 0";
+constexpr const char* size_lock_timeout = "; SET LOCAL lock_timeout = '2s'";
 constexpr const char* lock_not_available = "55P03";
 
 // Sequences whose state is read by one statement.
@@ -48,9 +47,15 @@ Result<Rows> query_tables(Connection& connection, const std::string& exclude) {
                 bytes + moved_tables + " ORDER BY n.nspname, c.relname",
             {exclude});
     };
-    if (auto set = connection.execute(size_lock_timeout); !set) return set.error();
+    // What is rolled back is the limit: the connection's own one, by which others rely on it not to
+    // be in their way, is as it was, and so is the transaction that it may be in.
+    const bool inside = PQtransactionStatus(connection.raw()) == PQTRANS_INTRANS;
+    const std::string begin = inside ? "SAVEPOINT segue_sizes" : "BEGIN";
+    if (auto set = connection.execute(begin + size_lock_timeout); !set) return set.error();
     auto rows = query("coalesce(pg_table_size(c.oid), 0)");
-    if (auto reset = connection.execute(no_lock_timeout); !reset) return reset.error();
+    const auto reset = connection.execute(
+        inside ? "ROLLBACK TO SAVEPOINT segue_sizes; RELEASE SAVEPOINT segue_sizes" : "ROLLBACK");
+    if (!reset) return rows ? reset.error() : rows.error();
     if (!rows && rows.error().sqlstate == lock_not_available) {
         return query("c.relpages::bigint * current_setting('block_size')::bigint");
     }

@@ -213,7 +213,6 @@ private:
     Status in_transaction(const SchemaChange& change, const std::string& mark) {
         const auto tables = read_follower_tables(target_, exclude_);
         if (!tables) return tables.error();
-        // Reading them has put an end to the session's own.
         const auto limited =
             target_.execute("SET LOCAL lock_timeout = " + quote_literal(lock_in_carrying));
         if (!limited) return limited.error();

@@ -410,7 +410,9 @@ Status drop_secondary_unique(Migration& migration) {
         const auto statements = target.execute(query, {text_array(shared)});
         if (!statements) return on_side(Side::target, statements.error());
         for (int row = 0; row < statements->size(); ++row) {
-            const auto dropped = target.execute(statements->text(row, 0));
+            const auto dropped =
+                retry_locked(std::chrono::steady_clock::now() + lock_wait_max,
+                             [&] { return target.execute(statements->text(row, 0)); });
             if (!dropped) return on_side(Side::target, dropped.error());
         }
     }

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tests/backfill/databases.hpp"
+#include "tests/support/sql.hpp"
 
 namespace segue::backfill::postgres {
 namespace {
@@ -110,6 +111,28 @@ TEST(PostgresCatalog, ReadsThousandsOfTables) {
                           " (a bigint PRIMARY KEY, b text)', i); END LOOP; END $$");
     }
     EXPECT_EQ(tables_of(databases).size(), 2000u);
+}
+
+// Whoever has asked for a short one relies on it not to be in the way of others.
+TEST(PostgresCatalog, LeavesTheConnectionsLimitAsItWas) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, "CREATE TABLE t (a int PRIMARY KEY)");
+    test::Sql holder{databases.url(Side::source)};
+    Connection connection = databases.open(Side::source);
+    const auto limit = [&] { return connection.execute("SHOW lock_timeout")->text(0, 0); };
+    ASSERT_TRUE(connection.execute("SET lock_timeout = '70ms'"));
+    for (const char* const lock : {"SELECT", "BEGIN; LOCK TABLE t"}) {
+        SCOPED_TRACE(lock);
+        holder.query(lock);
+        EXPECT_TRUE(read_tables(connection, {}));
+        EXPECT_EQ(limit(), "70ms");
+        ASSERT_TRUE(connection.execute("BEGIN; SET LOCAL lock_timeout = '90ms'"));
+        EXPECT_TRUE(read_tables(connection, {}));
+        EXPECT_EQ(limit(), "90ms");
+        ASSERT_TRUE(connection.execute("COMMIT"));
+        EXPECT_EQ(limit(), "70ms");
+    }
 }
 
 TEST(PostgresCatalog, ReadsTheStateOfSequences) {
