@@ -103,7 +103,9 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
     {"invalid_index",
      "An index or constraint's index is INVALID: its building failed or is still going on.",
      "It is not carried, and the schemas then differ, which refuses the cutover.",
-     "REINDEX INDEX CONCURRENTLY ..., or DROP INDEX."},
+     "REINDEX INDEX CONCURRENTLY ..., or DROP INDEX. Where the finding names a server process the "
+     "index is still being built: wait for its end (pg_stat_progress_create_index), and `start` "
+     "then."},
     {"not_valid_constraint",
      "A constraint is NOT VALID: rows that break it may exist.",
      "On the follower such a row cannot be written again, by an update or by `segue repair`.",

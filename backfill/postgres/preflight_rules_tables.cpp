@@ -130,10 +130,24 @@ constexpr std::array rules = {
               WHERE k.partstrat = 'r' AND k.partnatts = 1 AND k.partdefid = 0 AND NOT c.relispartition) partitions
         GROUP BY oid, label HAVING bool_and(upto IS NOT NULL) AND max(upto) BETWEEN now() AND now() + interval '14 days'
         ORDER BY 1)sql"},
+    // A server tells which index of a table is being built, but of REINDEX only one at a time; who
+    // drops one concurrently has a lock on it.
     Rule{Where::source, fail, "invalid_index", R"sql(
-        SELECT m.label, format('index %s is INVALID: it is not carried, and then the schemas differ', x.relname),
-               format('REINDEX INDEX CONCURRENTLY %s;  -- or DROP INDEX %1$s;', i.indexrelid::regclass)
+        SELECT m.label, format(CASE WHEN w.verb IS NULL THEN 'index %s is INVALID: it is not carried, and then the schemas differ'
+                                    ELSE 'index %s is being %s just now, by server process %s: until that is over it is INVALID, and'
+                                         ' such a one is not carried' END, x.relname, w.verb, w.pid),
+               CASE WHEN w.verb IS NULL THEN format('REINDEX INDEX CONCURRENTLY %s;  -- or DROP INDEX %1$s;', i.indexrelid::regclass)
+                    ELSE format('SELECT * FROM %s WHERE pid = %s;  -- wait for its end, or pg_terminate_backend(%2$s) and DROP INDEX %s;',
+                                w.view, w.pid, i.indexrelid::regclass) END
         FROM moved m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid
+        LEFT JOIN LATERAL (
+            SELECT 'built', p.pid, 'pg_stat_progress_create_index' FROM pg_stat_progress_create_index p
+            WHERE p.datname = current_database() AND p.relid = i.indrelid AND (p.index_relid = i.indexrelid
+              OR p.command = 'REINDEX CONCURRENTLY' AND x.relname ~ '_cc(new|old)[0-9]*$')
+            UNION ALL SELECT 'dropped', l.pid, 'pg_stat_activity' FROM pg_locks l
+            WHERE l.locktype = 'relation' AND l.relation = i.indexrelid AND l.granted AND l.mode = 'ShareUpdateExclusiveLock'
+              AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+            LIMIT 1) w (verb, pid, view) ON true
         WHERE NOT (i.indisvalid AND i.indisready))sql"},
     Rule{Where::source, warn, "not_valid_constraint", R"sql(
         SELECT m.label, format('constraint %s is NOT VALID: a row that breaks it cannot be written again on the follower', o.conname),
