@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "backfill/crash_point.hpp"
+#include "backfill/event_log.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 
 namespace segue::backfill::postgres {
@@ -178,7 +179,12 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
             [&](const StrayWrite& stray) -> Status {
                 if (const Status begun = begin(pipeline); !begun) return begun;
                 group_strays_.push_back(stray);
-                return send_stray(pipeline, settings_.stream, shared_.since.load(), stray);
+                const std::uint64_t since = shared_.since.load();
+                if (strays_sent_++ % events_between_looks == 0) {
+                    if (Status sent = send_stray_sum(pipeline, settings_.stream, since); !sent)
+                        return sent;
+                }
+                return send_stray(pipeline, settings_.stream, since, stray);
             },
             [&](const ForgetChunk& chunk) { return forget(chunk); },
             [&](const ForgetTable& table) { return forget(table); },

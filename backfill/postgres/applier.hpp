@@ -125,6 +125,7 @@ private:
     // Those that this run's copying knows, once it matters.
     std::optional<std::set<std::pair<std::string, std::string>>> copied_tables_;
     std::vector<StrayWrite> group_strays_;
+    std::uint64_t strays_sent_ = 0;
     Position checkpointed_;
     std::optional<Position> checkpoint_in_flight_;
     std::chrono::steady_clock::time_point checkpointed_at_;

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "backfill/event_log.hpp"
 #include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_default.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
@@ -285,6 +286,13 @@ Status note(Connection& follower,
                                         {record.tag + ", number " + record.id + " of the " +
                                          std::string{name(stream)} + what_became});
     if (!noted) return noted.error();
+    // Never all of them: who builds indexes asks whether there was one (schema.cpp).
+    const auto forgotten = follower.execute(
+        "DELETE FROM segue.event WHERE id IN (SELECT id FROM segue.event WHERE kind = 'ddl' AND"
+        " id <= (SELECT id FROM segue.event WHERE kind = 'ddl' ORDER BY id DESC OFFSET $1::bigint"
+        " LIMIT 1) ORDER BY id LIMIT $2::bigint)",
+        {std::to_string(events_kept_max), std::to_string(events_deleted_max)});
+    if (!forgotten) return forgotten.error();
     return Done{};
 }
 

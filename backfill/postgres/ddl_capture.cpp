@@ -92,7 +92,8 @@ Result<CaptureState> renew_ddl_capture(Link& link, const DdlCaptureSettings& set
     if (same->size() == 1) return CaptureState::present;
     const auto deadline = std::chrono::steady_clock::now() + lock_wait_max;
     const auto tables = retry_locked(deadline, [&] {
-        return link.run(short_waits + std::string{segue_schema_ddl} + renewed_tables);
+        return link.run(short_waits + std::string{segue_schema_ddl} + event_index_ddl +
+                        renewed_tables);
     });
     if (!tables) return tables.error();
     if (const Status made = install(link, settings, *functions); !made) return made.error();

@@ -5,15 +5,11 @@
 #include <utility>
 
 #include "backfill/postgres/connection.hpp"
+#include "backfill/postgres/segue_schema.hpp"
 
 namespace segue::backfill {
 
 namespace {
-
-// To find what is too old is a walk through the newest, so it is done once for so many events.
-constexpr std::size_t events_between_looks = 100;
-// What an earlier build has left goes little by little.
-constexpr std::size_t events_deleted_max = 10'000;
 
 // $1: the kind. $2: how many are kept, of those that have changed the authority, or ended the move,
 // and of the others. $3: how many may go at once.
@@ -25,6 +21,11 @@ constexpr const char* delete_old =
     " CROSS JOIN LATERAL (SELECT id FROM told WHERE told.lasts = of.lasts AND id < (SELECT id FROM"
     " told WHERE told.lasts = of.lasts ORDER BY id DESC OFFSET $2::bigint - 1 LIMIT 1)"
     " ORDER BY id LIMIT $3::bigint) old)";
+
+// Whoever writes these has no time to look.
+constexpr const char* others_kinds[] = {"fence", "schema"};
+// Of an earlier build: short, for whoever writes an event then waits for it, the fence among them.
+constexpr const char* index_waits = "SET LOCAL lock_timeout = '100ms'; ";
 
 class PostgresEventLog : public EventLog {
 public:
@@ -38,14 +39,8 @@ public:
                             ->execute("INSERT INTO segue.event (kind, detail) VALUES ($1, $2)",
                                       postgres::Parameters{kind, detail});
         if (!inserted) return inserted.error();
-        if (appended_[index(side)][kind]++ % events_between_looks == 0) {
-            // Where it fails it is tried again, with one of the next.
-            (void)(*connection)
-                ->execute(
-                    delete_old,
-                    postgres::Parameters{
-                        kind, std::to_string(events_kept_max), std::to_string(events_deleted_max)});
-        }
+        if (appended_[index(side)][kind]++ % events_between_looks == 0)
+            forget_old(**connection, kind);
         return Done{};
     }
 
@@ -74,6 +69,24 @@ public:
     }
 
 private:
+    // What fails is tried again, with one of the next events.
+    static void forget_old(postgres::Connection& connection, const std::string& kind) {
+        const auto indexed =
+            connection.execute("SELECT to_regclass('segue.event_of_kind') IS NOT NULL");
+        if (indexed && !indexed->truth(0, 0)) {
+            (void)connection.execute(std::string{index_waits} + postgres::mover_for_now_sql +
+                                     postgres::event_index_ddl);
+        }
+        const auto forget = [&](const std::string& which) {
+            (void)connection.execute(
+                delete_old,
+                postgres::Parameters{
+                    which, std::to_string(events_kept_max), std::to_string(events_deleted_max)});
+        };
+        forget(kind);
+        for (const char* others : others_kinds) forget(others);
+    }
+
     Result<postgres::Connection*> connected(Side side) {
         auto& connection = connections_[index(side)];
         if (connection && connection->good()) return &*connection;

@@ -62,8 +62,8 @@ Status refuse_strange_owners(Link& link) {
 Status create_schema(Migration& migration, Side side) {
     Link& link = migration.link(side);
     if (const Status own = refuse_strange_owners(link); !own) return on_side(side, own.error());
-    const auto made =
-        link.run(std::string{segue_schema_ddl} + verify_schema_ddl + keep_to_ourselves_sql);
+    const auto made = link.run(std::string{segue_schema_ddl} + event_index_ddl + verify_schema_ddl +
+                               keep_to_ourselves_sql);
     if (!made) return on_side(side, made.error());
     return Done{};
 }

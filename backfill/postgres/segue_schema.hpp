@@ -12,6 +12,10 @@ namespace segue::backfill::postgres {
 // The setting that marks a session as the mover's; its value is the migration's id. The fence lets
 // only sessions of the mover's role with this setting write.
 inline constexpr const char* mover_setting = "segue.mover";
+// The same for one transaction of another connection: the fence keeps everybody else from making
+// tables and indexes.
+inline constexpr const char* mover_for_now_sql =
+    "SELECT set_config('segue.mover', migration_id, true) FROM segue.control; ";
 
 // Key of the fence's advisory lock: shared by every writing transaction, exclusive by the fence.
 inline constexpr long long fence_lock_key = 0x5365677565ll;  // "Segue"
@@ -99,6 +103,13 @@ CREATE TABLE IF NOT EXISTS segue.ddl_did (xid xid8 NOT NULL DEFAULT pg_current_x
 -- The fence's flag, outside MVCC: last_value 1 open, 2 closed.
 CREATE SEQUENCE IF NOT EXISTS segue.fence MINVALUE 1 MAXVALUE 2 START 1;
 )sql";
+
+// Without it whoever looks for events of one kind walks through the others. Apart, because
+// databases of earlier builds have none; and only where it is missing, for CREATE INDEX IF NOT
+// EXISTS waits for those who write to the table before it looks.
+inline constexpr const char* event_index_ddl =
+    "DO $$ BEGIN IF to_regclass('segue.event_of_kind') IS NULL THEN"
+    " CREATE INDEX event_of_kind ON segue.event (kind, id); END IF; END $$; ";
 
 // What verifications and repairs leave behind, the same on both sides; `finish` keeps it. Apart,
 // because a migration that was started by an earlier build gets it when it is first needed.

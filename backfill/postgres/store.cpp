@@ -3,6 +3,7 @@
 #include <charconv>
 #include <set>
 
+#include "backfill/event_log.hpp"
 #include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
@@ -42,6 +43,15 @@ Result<std::vector<Position>> parse_lsn_array(std::string_view text) {
     }
     return positions;
 }
+
+// Of stray writes: those of kind $1, and of how many transactions each row tells (n). Whoever
+// changes them locks them first, in order: each is counted once.
+constexpr const char* strays_of_kind =
+    "WITH strays AS MATERIALIZED (SELECT id, detail FROM segue.event WHERE kind = $1";
+constexpr const char* counted_strays =
+    "), counted AS (SELECT id, coalesce(substring(detail FROM '^([0-9]+) transactions: ')"
+    "::bigint, 1) AS n, regexp_replace(detail, '^[0-9]+ transactions: ', '') AS tables FROM "
+    "strays)";
 
 std::string stray_kind(Side stream, std::uint64_t since) {
     return "stray write " + std::string{name(stream)} + " " + std::to_string(since);
@@ -191,15 +201,39 @@ Status send_stray(StatementPipeline& pipeline,
                           {1, "segue.event"});
 }
 
+// Into the newest of them, so that it stands where the last of them stood.
+Status send_stray_sum(StatementPipeline& pipeline, Side stream, std::uint64_t since) {
+    return pipeline.query(
+        std::string{strays_of_kind} +
+            " AND id <= (SELECT id FROM segue.event WHERE kind = $1 ORDER BY id DESC"
+            " OFFSET $2::bigint LIMIT 1) ORDER BY id LIMIT $3::bigint FOR UPDATE" +
+            counted_strays +
+            ", one AS (SELECT max(id) AS id, sum(n) AS n, coalesce((SELECT array_agg(name) FROM "
+            "(SELECT"
+            " DISTINCT name FROM counted, unnest(tables::text[]) name ORDER BY name LIMIT"
+            " $4::bigint) named), '{}') AS tables FROM counted HAVING count(*) > 1),"
+            " gone AS (DELETE FROM segue.event e USING counted c, one WHERE e.id = c.id AND c.id <"
+            " one.id)"
+            " UPDATE segue.event e SET detail = one.n || ' transactions: ' || one.tables::text"
+            " FROM one WHERE e.id = one.id",
+        {stray_kind(stream, since),
+         std::to_string(events_kept_max),
+         std::to_string(events_deleted_max),
+         std::to_string(stray_tables_max)},
+        {std::nullopt, "segue.event"});
+}
+
 Result<StoredStrays> read_strays(Connection& connection, Side stream, std::uint64_t since) {
-    const auto rows = connection.execute("SELECT detail FROM segue.event WHERE kind = $1",
-                                         {stray_kind(stream, since)});
+    const auto rows = connection.execute(
+        std::string{strays_of_kind} + counted_strays + " SELECT n, tables FROM counted",
+        {stray_kind(stream, since)});
     if (!rows) return rows.error();
     StoredStrays strays;
-    strays.count = static_cast<std::uint64_t>(rows->size());
     std::set<std::string> tables;
-    for (int row = 0; row < rows->size() && tables.size() < stray_tables_max; ++row) {
-        for (std::string& table : parse_text_array(rows->at(row, 0)))
+    for (int row = 0; row < rows->size(); ++row) {
+        strays.count += static_cast<std::uint64_t>(rows->number(row, 0));
+        if (tables.size() >= stray_tables_max) continue;
+        for (std::string& table : parse_text_array(rows->at(row, 1)))
             tables.insert(std::move(table));
     }
     strays.tables.assign(tables.begin(), tables.end());
@@ -211,8 +245,13 @@ Status forget_strays(Connection& connection,
                      std::uint64_t since,
                      std::uint64_t count) {
     const auto removed = connection.execute(
-        "DELETE FROM segue.event WHERE id IN (SELECT id FROM segue.event WHERE kind = $1 ORDER BY "
-        "id LIMIT $2::bigint)",
+        std::string{strays_of_kind} + " ORDER BY id FOR UPDATE" + counted_strays +
+            ", summed AS (SELECT *, sum(n) OVER (ORDER BY id) AS upto FROM counted),"
+            " gone AS (DELETE FROM segue.event e USING summed s WHERE e.id = s.id AND s.upto <="
+            " $2::bigint)"
+            " UPDATE segue.event e SET detail = s.upto - $2::bigint || ' transactions: ' ||"
+            " s.tables FROM summed s WHERE e.id = s.id AND s.upto > $2::bigint AND s.upto - s.n <"
+            " $2::bigint",
         {stray_kind(stream, since), std::to_string(count)});
     if (!removed) return removed.error();
     return Done{};

@@ -62,6 +62,9 @@ Status send_stray(StatementPipeline& pipeline,
                   Side stream,
                   std::uint64_t since,
                   const StrayWrite& stray);
+// Beside the newest of them (events_kept_max), one row stands for all: how many, and in which
+// tables.
+Status send_stray_sum(StatementPipeline& pipeline, Side stream, std::uint64_t since);
 
 // Stray writes that were recorded in the epoch that began at that position of its authority's
 // stream.

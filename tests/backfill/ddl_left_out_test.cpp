@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "backfill/event_log.hpp"
 #include "tests/backfill/ddl_support.hpp"
 
 namespace segue::backfill::postgres {
@@ -89,6 +90,21 @@ TEST_F(DdlLeftOut, LeavesOutNothingOfALikeName) {
                         " GRANT USAGE ON SEQUENCE \"excluded_Id_seq\" TO PUBLIC"),
               "");
     databases_->run(Side::source, unseen + "DROP SCHEMA elsewhere CASCADE");
+}
+
+// What is told of commands is as much as of anything else, and never nothing: what is built later
+// asks.
+TEST_F(DdlLeftOut, KeepsNoMoreOfWhatItHasCarriedThanOfOtherEvents) {
+    databases_->run(Side::target,
+                    "INSERT INTO segue.event (kind, detail) SELECT 'ddl', 'earlier ' || n FROM"
+                    " generate_series(1, " +
+                        std::to_string(events_kept_max + 50) + ") n");
+    EXPECT_EQ(both("CREATE TABLE app.t (id int PRIMARY KEY)"), "");
+    EXPECT_EQ(on_target("SELECT count(*) FROM segue.event WHERE kind = 'ddl'"),
+              std::to_string(events_kept_max));
+    EXPECT_EQ(on_target("SELECT detail LIKE 'CREATE TABLE, %' FROM segue.event WHERE kind = 'ddl'"
+                        " ORDER BY id DESC LIMIT 1"),
+              "t");
 }
 
 }  // namespace

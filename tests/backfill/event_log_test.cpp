@@ -79,6 +79,43 @@ TEST_F(EventLogTest, NoCrowdPushesOutWhoHasChangedTheAuthority) {
     EXPECT_EQ(kept(Side::source, "true"), std::to_string(2 * events_kept_max + 3));
 }
 
+// What a database of an earlier build has not, it gets with the first event that is told: also
+// where the fence keeps everybody but the mover from making an index.
+TEST_F(EventLogTest, FindsAKindWithoutWalkingThroughTheOthers) {
+    databases->run(
+        Side::source,
+        "INSERT INTO segue.control VALUES (true, 'm', 'id-1', 'source', 1, 'source', 'steady', 0,"
+        " '0/0', 'none', false, 'off', 0, 0, '', 1);"
+        " CREATE FUNCTION segue.closed() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF current_setting('segue.mover', true) IS DISTINCT FROM 'id-1' THEN"
+        " RAISE 'not yours'; END IF; END $$;"
+        " CREATE EVENT TRIGGER closed ON ddl_command_start EXECUTE FUNCTION segue.closed()");
+    write(Side::source, "stray write source 1", 20 * events_kept_max, "{public.t}");
+    ASSERT_TRUE(log->append(Side::source, "auto", "hold"));
+    databases->run(Side::source, "SET segue.mover = 'id-1'; DROP EVENT TRIGGER closed");
+    EXPECT_EQ(databases->value(Side::source,
+                               "SELECT indisvalid FROM pg_index WHERE indexrelid ="
+                               " to_regclass('segue.event_of_kind')"),
+              "t");
+    databases->run(Side::source, "ANALYZE segue.event");
+    std::string plan;
+    for (const auto& row : databases
+                               ->run(Side::source,
+                                     "EXPLAIN SELECT id FROM segue.event WHERE kind = 'auto' ORDER"
+                                     " BY id DESC OFFSET 2000")
+                               .rows)
+        plan += row[0] + "\n";
+    EXPECT_NE(plan.find("event_of_kind"), std::string::npos) << plan;
+}
+
+// It has no time to look when it closes or opens.
+TEST_F(EventLogTest, ForgetsForTheFence) {
+    write(Side::source, "fence", events_kept_max + 50, "closed");
+    ASSERT_TRUE(log->append(Side::source, "verb", "rehearse: done"));
+    EXPECT_EQ(kept(Side::source, "kind = 'fence'"), std::to_string(events_kept_max));
+    EXPECT_EQ(kept(Side::source, "detail = 'closed 50'"), "0");
+}
+
 // The mover keeps what it must not forget in the same table.
 TEST_F(EventLogTest, ForgetsNothingOfAKindThatOthersWrite) {
     write(Side::source, "stray source 0/0", 2 * events_kept_max, "{public.t}");

@@ -9,6 +9,7 @@
 #include <future>
 #include <thread>
 
+#include "backfill/event_log.hpp"
 #include "tests/backfill/mover_fixture.hpp"
 #include "tests/support/sql.hpp"
 #include "tests/support/workload.hpp"
@@ -339,8 +340,16 @@ TEST_F(MoverTest, TheStreamTurnsAroundAndStraysAreCounted) {
     ASSERT_TRUE(steps->open_fence(Side::source));
     databases->run(Side::source, "CREATE TABLE unrelated (x int)");
     databases->run(Side::source, "INSERT INTO unrelated VALUES (1)");
+    databases->run(Side::target,
+                   "INSERT INTO segue.event (kind, detail) SELECT 'stray write source " +
+                       std::to_string(since->value) + "', '{public.t}' FROM generate_series(1, " +
+                       std::to_string(events_kept_max + 100) + ")");
     databases->run(Side::source, "INSERT INTO t VALUES (77, 7)");
     EXPECT_TRUE(test::eventually(20s, [&] { return mover->strays(Side::source) == 1; }));
+    EXPECT_EQ(
+        databases->value(Side::target, "SELECT count(*) FROM segue.event WHERE kind LIKE 'stray%'"),
+        std::to_string(events_kept_max + 2))
+        << "it stays a few rows: one tells of the older ones";
     EXPECT_EQ(mover->status().stray_write_tables, (std::vector<std::string>{"public.t"}));
 }
 
