@@ -172,24 +172,41 @@ void check_clocks(const Distance& source, const Distance& target, std::vector<Fi
                         "chronyc makestep  # on both hosts, with NTP set up"});
 }
 
-void tell_size(Connection& source, std::vector<Finding>& findings) {
+void tell_size(Connection& source,
+               std::vector<Finding>& findings,
+               std::chrono::seconds counted_for_min) {
+    // Where a database's own counters have never been reset the server does not tell since when it
+    // has counted (from PostgreSQL 15 on): no longer than it has kept any. They outlive a restart.
     const auto rows = source.execute(R"sql(
         SELECT pg_size_pretty(pg_database_size(current_database())), count(*), coalesce(sum(greatest(c.reltuples, 0)), 0)::bigint,
                count(*) FILTER (WHERE c.relispartition),
-               (SELECT round((tup_inserted + tup_updated + tup_deleted) / greatest(1, extract(epoch FROM now() - coalesce(
-                    stats_reset, pg_postmaster_start_time())))::numeric, 1)
-                FROM pg_stat_database WHERE datname = current_database())
-        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               min(round(d.written / greatest(1, extract(epoch FROM now() - d.since))::numeric, 1)),
+               min(floor(extract(epoch FROM now() - d.since))::bigint), min(to_char(d.since AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'))
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
+        (SELECT tup_inserted + tup_updated + tup_deleted AS written,
+                coalesce(d.stats_reset, least(a.stats_reset, b.stats_reset), pg_postmaster_start_time()) AS since
+         FROM pg_stat_database d, pg_stat_archiver a, pg_stat_bgwriter b WHERE d.datname = current_database()) d
         WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT LIKE 'pg\_%'
           AND n.nspname NOT IN ('information_schema', 'segue'))sql");
     if (!rows) return;
+    std::string rate;
+    if (!rows->null(0, 5)) {
+        const std::chrono::seconds counted_for{rows->number(0, 5)};
+        rate = counted_for >= counted_for_min
+                   ? rows->text(0, 4) + " of them written a second on average since " +
+                         rows->text(0, 6) + " UTC"
+                   : "how many are written a second cannot be told yet, because the server has"
+                     " counted them for " +
+                         std::to_string(counted_for.count()) + " s only";
+        rate = ", " + rate;
+    }
     findings.push_back({Severity::information,
                         "size",
                         "source",
                         rows->text(0, 0) + " with indexes, " + rows->text(0, 1) + " tables (" +
                             rows->text(0, 3) + " of them partitions), about " + rows->text(0, 2) +
-                            " rows, " + rows->text(0, 4) +
-                            " of them written a second on average; the target needs as much room, "
+                            " rows" + rate +
+                            "; the target needs as much room, "
                             "and more for its log meanwhile",
                         "df -h  # on the target's host, for its data directory"});
     tell_heavy_tables(source, findings);

@@ -24,7 +24,11 @@ std::optional<Distance> measure_distance(Side side,
                                          std::vector<Finding>& findings);
 void check_clocks(const Distance& source, const Distance& target, std::vector<Finding>& findings);
 
-void tell_size(Connection& source, std::vector<Finding>& findings);
+// An average over less says nothing: what fills a database is most of what it has ever written.
+inline constexpr std::chrono::hours rate_counted_for_min{1};
+void tell_size(Connection& source,
+               std::vector<Finding>& findings,
+               std::chrono::seconds counted_for_min = rate_counted_for_min);
 
 // By the server's statistics of statements, where they are collected, and by what sessions run now.
 void check_statements(Connection& source, std::vector<Finding>& findings);

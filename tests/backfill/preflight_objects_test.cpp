@@ -4,11 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "backfill/change_steps.hpp"
+#include "backfill/postgres/preflight_live.hpp"
 #include "backfill/postgres/preflight_versions.hpp"
 #include "backfill/preflight.hpp"
 #include "tests/backfill/databases.hpp"
@@ -21,6 +23,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
 using test::Databases;
+using ::testing::HasSubstr;
+using ::testing::Not;
 using enum Severity;
 
 struct Expected {
@@ -166,6 +170,26 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
                   {information, "session_state", "source: function public.last()"},
                   {information, "event_trigger", "source: event trigger audit"},
                   {information, "other_consumers", "source: publication theirs"}});
+}
+
+// What has just been filled, or begun to be counted, would be told to be written all the time.
+TEST(PreflightObjects, TellsNoRateOfWritesThatWereCountedForSecondsOnly) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source,
+                  "CREATE TABLE filled AS SELECT generate_series(1, 5000) i;"
+                  " SELECT pg_stat_reset()");
+    postgres::Connection source = databases.open(Side::source);
+    const auto told = [&](std::chrono::seconds counted_for_min) {
+        std::vector<Finding> findings;
+        postgres::tell_size(source, findings, counted_for_min);
+        EXPECT_FALSE(findings.empty());
+        return findings.empty() ? "" : findings.front().reason;
+    };
+    using namespace std::chrono_literals;
+    EXPECT_THAT(told(1h), HasSubstr("written a second cannot be told yet"));
+    EXPECT_THAT(told(1h), Not(HasSubstr("on average")));
+    EXPECT_THAT(told(0s), HasSubstr(" of them written a second on average since 20"));
 }
 
 // On the source only, as one that the target's version has no more.
