@@ -9,6 +9,7 @@
 
 #include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
+#include "protocol/postgres/redacted.hpp"
 #include "protocol/postgres/reply_digest.hpp"
 #include "proxy/exchange.hpp"
 #include "router/verdict.hpp"
@@ -24,6 +25,8 @@ using protocol::postgres::TypeTranslator;
 constexpr std::chrono::seconds connection_wait_max{2};
 constexpr std::chrono::milliseconds fresh_poll{10};
 constexpr std::chrono::milliseconds wanted_poll{100};
+// One that shows nothing and takes longer is not tried again for as long as it took.
+constexpr std::chrono::seconds long_confirmation{1};
 constexpr const char* query_canceled = "57014";
 
 void add(std::string& output, std::string_view part) {
@@ -40,6 +43,14 @@ std::string with_side(const std::string& identity, Side side) {
 bool is_follower_trouble(const std::string& sqlstate) {
     return sqlstate.starts_with("57") || sqlstate.starts_with("40") || sqlstate.starts_with("53") ||
            sqlstate.starts_with("08") || sqlstate.starts_with("25");
+}
+
+// What may differ for reasons of its own: a statement, whatever its values, of that kind of
+// session.
+std::string asked_as(const ShadowJob& job) {
+    const auto fingerprint = protocol::postgres::fingerprint(job.text);
+    return with_side(job.identity, job.authority) +
+           (fingerprint ? std::to_string(*fingerprint) : job.text);
 }
 
 // The connection may hold a statement of this name already: of its session, or of the job before.
@@ -345,10 +356,27 @@ std::optional<Confirmation> Shadow::judge(const ShadowJob& job,
         return both_ran ? std::optional{Confirmation{Comparison::impossible, {}}} : std::nullopt;
     }
     if (!router::is_suspect(verdict, order_defined)) return Confirmation{Comparison::equal, {}};
+    return ask_both(job, order_defined, follower);
+}
+
+std::optional<Confirmation> Shadow::ask_both(const ShadowJob& job,
+                                             bool order_defined,
+                                             Transport& follower) {
+    const std::string statement = asked_as(job);
+    const auto lately = [&] { return asked_lately_.contains(statement, Clock::now()); };
+    if (lately()) return Confirmation{};
     const std::lock_guard one_at_a_time{confirming_};
     if (!is_wanted(job)) return std::nullopt;
+    if (lately()) return Confirmation{};
     const FollowUp follow_up = peers_.suspect ? FollowUp::tables : FollowUp::none;
-    return confirm(job, order_defined, follower, peers_.open_twin, follow_up);
+    const auto begun = Clock::now();
+    const Confirmation found = confirm(job, order_defined, follower, peers_.open_twin, follow_up);
+    const auto ended = Clock::now();
+    if (found.outcome == Comparison::different)
+        asked_lately_.add(statement, ended, ended + peers_.confirmed_for);
+    else if (ended - begun > long_confirmation)
+        asked_lately_.add(statement, ended, ended + (ended - begun));
+    return found;
 }
 
 }  // namespace segue::proxy

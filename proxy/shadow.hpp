@@ -3,7 +3,7 @@
 // The client never waits: jobs wait in a bounded queue (full: dropped and counted), workers run
 // them read-only on connections that were logged in and prepared as the session itself, and what
 // looks different counts only after both sides have been asked in one proven-equal pair of
-// snapshots.
+// snapshots, which is done for one read at a time, and not for every read of one statement.
 
 #include <atomic>
 #include <chrono>
@@ -76,6 +76,9 @@ struct ShadowPeers {
     // is to.
     std::function<void(const std::vector<backfill::Verification::TableName>&, backfill::WallTime)>
         suspect;
+    // A statement whose difference is confirmed counts as unconfirmed for so long, whatever looks
+    // different.
+    std::chrono::seconds confirmed_for{10};
 };
 
 class Shadow {
@@ -104,6 +107,9 @@ private:
     std::optional<Confirmation> judge(const ShadowJob& job,
                                       const ReplyDigest& digest,
                                       Transport& follower);
+    std::optional<Confirmation> ask_both(const ShadowJob& job,
+                                         bool order_defined,
+                                         Transport& follower);
     std::optional<Backend> take_connection(const ShadowJob& job);
     void put_connection(const std::string& identity, Backend backend);
     bool wait_until_fresh(const ShadowJob& job, int event_fd);
@@ -115,6 +121,7 @@ private:
     std::vector<Idle> idle_;           // Oldest first.
     std::map<std::string, int> busy_;  // By identity: connections in use.
     std::mutex confirming_;            // One confirmation at a time.
+    AskedLately asked_lately_;
     FollowedUp followed_up_;
     std::vector<std::thread> threads_;
     std::atomic<bool> stopping_ = false;  // Changed under `mutex_`.

@@ -271,6 +271,26 @@ bool FollowedUp::take(Side authority, Comparison outcome, const backfill::ReadTa
     return fresh || outcome == Comparison::different;
 }
 
+bool AskedLately::contains(const std::string& statement, Clock::time_point now) const {
+    const std::lock_guard lock{mutex_};
+    const auto found = until_.find(statement);
+    return found != until_.end() && now < found->second;
+}
+
+void AskedLately::add(const std::string& statement,
+                      Clock::time_point now,
+                      Clock::time_point until) {
+    const std::lock_guard lock{mutex_};
+    std::erase_if(until_, [&](const auto& one) { return one.second <= now; });
+    if (until_.size() >= asked_lately_max && !until_.contains(statement)) {
+        until_.erase(
+            std::min_element(until_.begin(), until_.end(), [](const auto& a, const auto& b) {
+                return a.second < b.second;
+            }));
+    }
+    until_[statement] = until;
+}
+
 Confirmation confirm(const ShadowJob& job,
                      bool order_defined,
                      Transport& follower,

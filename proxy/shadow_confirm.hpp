@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,6 +23,9 @@ struct ShadowJob;
 
 using OpenTwin = std::function<Result<std::unique_ptr<backfill::Twin>>(
     const std::string& role, std::chrono::steady_clock::time_point)>;
+
+// Beyond it the one whose time is over first is asked again.
+inline constexpr std::size_t asked_lately_max = 1000;
 
 enum class FollowUp : std::uint8_t { none, tables };
 
@@ -44,6 +48,21 @@ private:
     std::mutex mutex_;
     Side authority_ = Side::source;
     std::set<Name> looked_at_;  // For the sake of reads that were too much.
+};
+
+// Statements whose difference was confirmed a moment ago, or was sought for long: for that time
+// they are not asked again, or one that differs at each execution would keep the comparing from all
+// others. Thread-safe.
+class AskedLately {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    bool contains(const std::string& statement, Clock::time_point now) const;
+    void add(const std::string& statement, Clock::time_point now, Clock::time_point until);
+
+private:
+    mutable std::mutex mutex_;
+    std::map<std::string, Clock::time_point> until_;  // At most asked_lately_max.
 };
 
 // `follower`: the connection of the session's kind, idle, which tells the settings in force. Both

@@ -273,6 +273,24 @@ TEST_F(ConfirmTest, WhatIsTooMuchForTheAuthorityIsNotAskedOfTheFollower) {
     EXPECT_EQ(script.asked.size(), 1u);
 }
 
+TEST(AskedLately, ForgetsWhatIsOverAndNeverHoldsMoreThanItsLimit) {
+    using namespace std::chrono_literals;
+    AskedLately lately;
+    const AskedLately::Clock::time_point now;
+    lately.add("soon over", now, now + 1s);
+    lately.add("long", now, now + 9s);
+    EXPECT_TRUE(lately.contains("soon over", now));
+    EXPECT_FALSE(lately.contains("soon over", now + 1s));
+    EXPECT_FALSE(lately.contains("another", now));
+    for (std::size_t i = 2; i < asked_lately_max; ++i) lately.add(std::to_string(i), now, now + 8s);
+    lately.add("one more", now, now + 2s);
+    EXPECT_FALSE(lately.contains("soon over", now)) << "its time was over first";
+    EXPECT_TRUE(lately.contains("one more", now));
+    EXPECT_TRUE(lately.contains("long", now));
+    lately.add("long", now, now + 9s);
+    EXPECT_TRUE(lately.contains("one more", now)) << "that was there already";
+}
+
 TEST_F(ConfirmTest, WhatCannotBeAskedAgainIsUnconfirmed) {
     EXPECT_EQ(confirm(job, true, follower.relay_end, nullptr).outcome, Comparison::unconfirmed);
     FakeTwin::Script script{TwinRows{{"1"}}, TwinRows{}};

@@ -21,6 +21,19 @@ const std::string opened = complete("BEGIN") + complete("SET") + message('D', "\
                            complete("SELECT 1") + ready('T');
 const std::string ended = complete("ROLLBACK") + ready('I');
 
+// The two sides never say the same.
+struct UnequalTwin : backfill::Twin {
+    Result<std::vector<Row>> query(Side, const std::string&, const Row&, std::size_t) override {
+        return std::vector<Row>{};
+    }
+    Result<std::vector<Row>> ask(Side, const backfill::SessionRead&, std::size_t) override {
+        return std::vector<Row>{};
+    }
+    Result<backfill::AnswerDigest> digest(Side side, const backfill::SessionRead&) override {
+        return backfill::AnswerDigest{std::string{name(side)}, std::string{name(side)}};
+    }
+};
+
 struct ShadowTest : testing::Test {
     Traffic traffic;
     Reads reads{traffic, [](Side) -> Result<backfill::postgres::LoadedCatalog> {
@@ -29,9 +42,18 @@ struct ShadowTest : testing::Test {
     Shadow shadow{[this] {
         ShadowPeers peers;
         peers.reads = &reads;
+        peers.confirmed_for = 1h;
+        peers.open_twin = [this](const std::string&,
+                                 auto) -> Result<std::unique_ptr<backfill::Twin>> {
+            if (!twins_wanted) return Error{Errc::closed, "none"};
+            ++twins_opened;
+            return std::unique_ptr<backfill::Twin>{std::make_unique<UnequalTwin>()};
+        };
         return peers;
     }()};
     Pair follower;
+    std::atomic<bool> twins_wanted = false;
+    std::atomic<int> twins_opened = 0;
 
     void SetUp() override { traffic.shadow_percent = 100; }
     void TearDown() override { shadow.stop(); }
@@ -168,6 +190,33 @@ TEST_F(ShadowTest, ADifferenceThatNobodyCanConfirmIsUnconfirmed) {
     const ShadowReport report = after(1);
     EXPECT_EQ(report.unconfirmed, 1u);
     EXPECT_EQ(report.different, 0u);
+}
+
+// It would keep the comparing from all others; it is known, and its tables are looked at.
+TEST_F(ShadowTest, AStatementThatWasConfirmedToDifferIsNotAskedAgainForAWhile) {
+    twins_wanted = true;
+    give();
+    shadow.start();
+    const auto differs = [&](const std::string& text, bool asked_again) {
+        ShadowJob one = job();
+        one.text = text;
+        one.context = std::make_shared<const backfill::postgres::PlanContext>(
+            backfill::postgres::PlanContext{"web", {}});
+        const ShadowReport before = reads.shadow_report();
+        shadow.push(one);
+        std::vector<std::pair<std::string, std::string>> replies = {
+            {"SELECT 1", opened}, {"ROLLBACK", other_answer + ended}};
+        if (asked_again) replies.emplace_back("search_path", complete("SELECT 0") + ready('I'));
+        serve(replies);
+        return after(before.compared + before.timed + before.shed + 1);
+    };
+    EXPECT_EQ(differs("SELECT a FROM t WHERE id = 1", true).different, 1u);
+    const ShadowReport again = differs("SELECT a FROM t WHERE id = 2", false);
+    EXPECT_EQ(again.different, 1u) << "nobody has shown that this one does";
+    EXPECT_EQ(again.unconfirmed, 1u);
+    EXPECT_EQ(twins_opened, 1);
+    EXPECT_EQ(differs("SELECT b FROM t", true).different, 2u) << "another one is asked";
+    EXPECT_EQ(twins_opened, 2);
 }
 
 TEST_F(ShadowTest, WhatCannotBeComparedIsTimed) {
