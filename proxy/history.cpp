@@ -1,5 +1,7 @@
 #include "proxy/history.hpp"
 
+#include <utility>
+
 #include "proxy/status.hpp"
 
 namespace segue::proxy {
@@ -29,13 +31,17 @@ History::Compared History::compared_in(const json& status) {
 
 void History::add(WallTime at, const json& status) {
     const Compared now = compared_in(status);
-    const double reads = now.reads - compared_.reads;
+    const json authority = status["authority"];
+    // What was compared in the other direction is another sum, which begins anew.
+    const bool turned = std::exchange(authority_, authority) != authority;
+    const double reads = turned ? 0 : now.reads - compared_.reads;
     // Fewer than before: a statement has left the list.
     const auto mean = [&](double sum, double before) {
         return reads > 0 && sum >= before ? json((sum - before) / reads) : json(nullptr);
     };
     keep(samples_,
          {{"at", format_time(at)},
+          {"authority", authority},
           {"transactions", status["sessions"]["transactions"]},
           {"lag_bytes", status["mirror"]["lag_bytes"]},
           {"authority_ms", mean(now.authority_ms, compared_.authority_ms)},

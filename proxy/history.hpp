@@ -21,9 +21,9 @@ public:
     // `status`: as status_json has it. A figure that it does not know stays null.
     void add(WallTime at, const nlohmann::json& status);
 
-    // {"step_seconds", "samples": [{"at", "transactions", "lag_bytes", "authority_ms",
-    // "follower_ms"}], "changes": [{"at", "kind", "longest_wait_ms"}]}, oldest first. The latencies
-    // are means over what was compared since the sample before.
+    // {"step_seconds", "samples": [{"at", "authority", "transactions", "lag_bytes",
+    // "authority_ms", "follower_ms"}], "changes": [{"at", "kind", "longest_wait_ms"}]}, oldest
+    // first. The latencies are means over what was compared since the sample before.
     nlohmann::json list() const;
 
 private:
@@ -34,6 +34,7 @@ private:
 
     std::deque<nlohmann::json> samples_, changes_;
     Compared compared_;
+    nlohmann::json authority_;  // When the last sample was taken.
 };
 
 }  // namespace segue::proxy

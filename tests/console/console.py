@@ -152,12 +152,34 @@ def differences(browser):
     browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
     browser.wait("history of before the page was opened",
                  lambda: browser.script("return document.querySelectorAll('#wait-chart rect').length") >= 1)
+    latencies(browser)
     browser.wait("it differs", lambda: "different" in browser.text("#verification"))
     browser.click("#ask-differences button")
     browser.wait("the table is named", lambda: "app.quiet" in browser.text("#differences"))
     assert "(7)" not in browser.text("#differences"), "keys are shown though nobody asked for them"
     browser.click("#ask-differences input")
     browser.wait("the keys are shown", lambda: "(7)" in browser.text("#differences") and "(8)" in browser.text("#differences"))
+
+
+def latencies(browser):
+    """The source took 1 ms all the time, the target 9, and then became the authority."""
+    browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
+    drawn = browser.script("""
+        const kept = samples;
+        samples = [["source", 1, 9], ["source", 1, 9], ["target", 9, 1], ["target", 9, 1]].map(
+            ([answers, authority, follower], i) => ({ at: i, transactions: 0, rate: 0, lag: 0, answers, authority, follower }));
+        show_charts(status_now);
+        samples = kept;
+        const style = getComputedStyle(document.documentElement), lines = {};
+        for (const side of ["source", "target"]) {
+            const path = document.querySelector(`#latency-chart path[stroke="${style.getPropertyValue("--" + side).trim()}"]`);
+            lines[side] = path.getAttribute("d").split(/[ML]/).filter(Boolean).map(point => Number(point.split(" ")[1]));
+        }
+        return { lines, figure: byId("latency").textContent };""")
+    for side, heights in drawn["lines"].items():
+        assert len(heights) == 4 and len(set(heights)) == 1, f"the {side} is painted as the other side: {drawn}"
+    assert drawn["lines"]["source"][0] > drawn["lines"]["target"][0], drawn  # Downwards.
+    assert drawn["figure"] == "9.00 / 1.00 ms", drawn
 
 
 def main():

@@ -11,8 +11,12 @@ namespace {
 
 using nlohmann::json;
 
-json status_with(double compared, double authority_ms, double follower_ms) {
+json status_with(double compared,
+                 double authority_ms,
+                 double follower_ms,
+                 const char* authority = "source") {
     json status = status_json(StatusInputs{});
+    status["authority"] = authority;
     status["shadow_statements"] = json::array(
         {{{"compared", compared}, {"authority_ms", authority_ms}, {"follower_ms", follower_ms}}});
     return status;
@@ -43,6 +47,22 @@ TEST(History, TakesTheMeanOfWhatWasComparedSinceTheSampleBefore) {
     EXPECT_DOUBLE_EQ(samples[1]["follower_ms"], 6.0);
     EXPECT_EQ(samples[2]["authority_ms"], nullptr);
     EXPECT_EQ(samples[3]["authority_ms"], nullptr);
+}
+
+// Which side was which is told by each sample: later it is the other one.
+TEST(History, SaysWhoTheAuthorityWasAndMixesNoFiguresOfBothDirections) {
+    History history;
+    history.add(minute(0), status_with(10, 1.0, 2.0));
+    history.add(minute(1), status_with(20, 1.0, 2.0));
+    history.add(minute(2), status_with(30, 5.0, 1.0, "target"));  // Of thirty since the change.
+    history.add(minute(3), status_with(40, 5.0, 1.0, "target"));
+    const json samples = history.list()["samples"];
+    EXPECT_EQ(samples[1]["authority"], "source");
+    EXPECT_DOUBLE_EQ(samples[1]["authority_ms"], 1.0);
+    EXPECT_EQ(samples[2]["authority"], "target");
+    EXPECT_EQ(samples[2]["authority_ms"], nullptr);
+    EXPECT_DOUBLE_EQ(samples[3]["authority_ms"], 5.0);
+    EXPECT_DOUBLE_EQ(samples[3]["follower_ms"], 1.0);
 }
 
 TEST(History, NamesEachChangeOnceAndForgetsTheOldest) {
