@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Drives the console in headless Chromium by the WebDriver protocol (W3C): console.py URL plan|change|differences [PNG].
+"""Drives the console in headless Chromium by the WebDriver protocol (W3C): console.py URL plan|change|differences|finish [PNG].
 
 Ends with 1, and says why, where the page does not do what an operator expects.
 """
@@ -161,6 +161,23 @@ def differences(browser):
     browser.wait("the keys are shown", lambda: "(7)" in browser.text("#differences") and "(8)" in browser.text("#differences"))
 
 
+def finish(browser):
+    browser.wait("it can be finished", lambda: enabled(browser, "[data-verb=finish]"))
+    browser.click("[data-verb=finish]")
+    assert "with the target as the authority? There is no way back" in browser.text("#question"), browser.text("#question")
+    assert not enabled(browser, "#yes"), "a finish without the migration's name"
+    browser.type("#name", "another")
+    assert not enabled(browser, "#yes"), "a finish with another name"
+    browser.click("#confirm [value=no]")
+    assert "target answers" in browser.text("#state"), "finished by whoever has left it"
+    browser.click("[data-verb=finish]")
+    browser.type("#name", browser.text("#migration"))
+    browser.click("#yes")
+    browser.wait("it is finished", lambda: browser.text("#state") == "finished, on the target")
+    browser.wait("the outcome is told", lambda: browser.script("return document.getElementById('outcome').className") == "good")
+    assert not any(enabled(browser, f"[data-verb={verb}]") for verb in ("finish", "cutover", "rollback"))
+
+
 def latencies(browser):
     """The source took 1 ms all the time, the target 9, and then became the authority."""
     browser.wait("the target answers", lambda: "target answers" in browser.text("#state"))
@@ -188,7 +205,7 @@ def main():
         browser = Browser(profile)
         try:
             browser.ask("/url", {"url": url})
-            {"plan": plan, "change": change, "differences": differences}[part](browser)
+            {"plan": plan, "change": change, "differences": differences, "finish": finish}[part](browser)
             if len(sys.argv) > 3:
                 browser.screenshot(sys.argv[3])
             assert not browser.complaints(), browser.complaints()
