@@ -62,7 +62,8 @@ END)sql";
 // were not published before. What cannot be followed is published no more, so that the next UPDATE
 // does not fail, and the stream stops here: where others use the table, for who is not patient
 // waits for nobody to end; and where a column is generated when it is read, because the server lets
-// no row with one be named by all its columns.
+// no row with one be named by all its columns. What was named by all its columns for want of a key
+// is named by the key that the command, which has the table for itself, has given it.
 const char* const ddl_adopt_body = R"sql(
 DECLARE
   made record;
@@ -76,11 +77,23 @@ BEGIN
       c.relreplident AS identity, %NAMELESS% AS nameless,
       (%NAMELESS% OR c.relreplident = 'f') AND EXISTS (SELECT FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attgenerated = 'v' AND NOT a.attisdropped) AS virtual,
+      c.relreplident = 'f'
+        AND EXISTS (SELECT FROM segue.saved s WHERE s.kind = 'replica_identity_of' AND s.object = c.oid::text AND s.previous <> 'n')
+        AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indisprimary AND i.indimmediate)
+        AND EXISTS (SELECT FROM pg_locks l WHERE l.locktype = 'relation' AND l.relation = c.oid AND l.granted
+          AND l.pid = pg_backend_pid() AND l.mode = 'AccessExclusiveLock'
+          AND l.database = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())) AS has_key_now,
       (SELECT min(p.pubname) FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
        WHERE r.prrelid = c.oid AND p.pubname = ANY (%PUBLICATIONS%)) AS publication
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
   LOOP
+    IF made.has_key_now THEN
+      EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY DEFAULT';
+      DELETE FROM segue.saved WHERE (kind = 'replica_identity_of' AND object = made.oid::text)
+        OR (kind = 'replica_identity' AND object = made.name);
+      made.virtual := false;
+    END IF;
     why := CASE WHEN made.virtual THEN 'a column of it is generated when it is read, and the server changes no such row where all'
       ' columns name it' END;
     IF why IS NULL AND made.nameless THEN
@@ -182,7 +195,7 @@ END)sql";
 // Why the rows of such a table cannot be written once more; NULL where they can.
 const char* const ddl_obstacle_body = R"sql(
   SELECT CASE
-    WHEN c.relreplident = 'f' THEN 'the table has no key'
+    WHEN c.relreplident = 'f' THEN 'the table has no key, or its REPLICA IDENTITY is FULL'
     WHEN pg_relation_size(c.oid) > %REWRITE_MAX% THEN
       'the table is larger than %REWRITE_MAX% bytes'
     WHEN current_setting('transaction_isolation') <> 'read committed' THEN
