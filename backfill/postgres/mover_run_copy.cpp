@@ -37,6 +37,7 @@ Status MoverRun::set_up_tables(StreamPipe* pipe) {
     auto stored = read_chunks(**keepers_[index(Side::target)]);
     if (!stored) return stored.error();
     const std::lock_guard lock{shared_.mutex};
+    shared_.indexing = false;  // A run before may have failed there.
     for (const Table& table : authority_tables_) {
         const TableName name{table.schema, table.name};
         TableFigures figures;

@@ -77,5 +77,36 @@ TEST_F(MoverSchemaTest, AWaitInACircleIsToldWithItsFirstMoment) {
     expect_same();
 }
 
+// Then tables are still without what they have on the authority, and nobody may miss it.
+TEST_F(MoverSchemaTest, ChangesAreCarriedAlsoAfterIndexesCouldNotBeBuilt) {
+    carry_ddl = true;
+    const std::string function =
+        "CREATE FUNCTION public.f(int) RETURNS int IMMUTABLE LANGUAGE sql RETURN $1";
+    databases->run(
+        Side::source,
+        "CREATE TABLE public.t (id int PRIMARY KEY, v int) PARTITION BY RANGE (id);"
+        " CREATE INDEX t_v ON public.t (v); CREATE TABLE public.a (id int PRIMARY KEY);" +
+            function + "; CREATE INDEX a_f ON public.a (public.f(id))");
+    prepare();
+    const std::string as_mover = "SET segue.mover = '" + record.migration_id + "'; ";
+    databases->run(Side::target, as_mover + "DROP FUNCTION public.f(int)");
+    start();
+    ASSERT_TRUE(test::eventually(60s, [&] {
+        return mover->status().last_failure.find("public.f(integer) does not exist") !=
+               std::string::npos;
+    })) << mover->status().last_failure;
+    databases->run(Side::source,
+                   "CREATE TABLE public.piece PARTITION OF public.t FOR VALUES FROM (0) TO (10);"
+                   " INSERT INTO public.t VALUES (1, 1)");
+    EXPECT_TRUE(test::eventually(60s, [&] {
+        return databases->value(Side::target, "SELECT to_regclass('public.piece')::text") ==
+               "piece";
+    })) << mover->status().last_failure;
+    databases->run(Side::target, as_mover + function);
+    wait_consistent();
+    catch_up();
+    expect_same();
+}
+
 }  // namespace
 }  // namespace segue::backfill
