@@ -165,10 +165,9 @@ std::vector<std::string> SchemaCommandMaker::create() {
     return sql;
 }
 
-// Of the first partition, which stays.
 std::string SchemaCommandMaker::rows() {
     const std::string from = std::to_string(dice_.below(piece_size - 20));
-    switch (dice_.below(4)) {
+    switch (dice_.below(state_.partitioned ? 2 : 4)) {  // Its partitions come and go.
         case 0:
             return "UPDATE " + state_.table + " SET body = left(body || '!', 40) WHERE id % 3 = 0";
         case 1:
