@@ -238,8 +238,9 @@ Result<Chunk*> StreamPipe::find(const ChunkName& name) {
 std::vector<ChunkRange> StreamPipe::holes(const TableName& name) const {
     return with_dispatcher([&](const Dispatcher& dispatcher) {
         const auto found = dispatcher.tables().find(name);
-        return found == dispatcher.tables().end() ? std::vector<ChunkRange>{}
-                                                  : found->second.chunks.holes();
+        return found == dispatcher.tables().end() || found->second.altered
+                   ? std::vector<ChunkRange>{}
+                   : found->second.chunks.holes();
     });
 }
 
@@ -249,7 +250,7 @@ Result<StreamPipe::Opened> StreamPipe::open_chunk(const TableName& name, ChunkRa
         lock, [&] { return failure_ || (dispatcher_.at_boundary() && dispatcher_.caught_up()); });
     if (failure_) return *failure_;
     TableInCopy* const table = dispatcher_.table(name);
-    if (!table) return gone();
+    if (!table || table->altered) return gone();
     // The stream may have brought the whole table meanwhile.
     const auto holes = table->chunks.holes();
     const auto still = [&](const ChunkRange& hole) { return hole.low == range.low; };
@@ -310,6 +311,22 @@ bool StreamPipe::all_loaded() const {
             if (!table.chunks.complete()) return false;
         }
         return true;
+    });
+}
+
+bool StreamPipe::all_loaded_but_altered() const {
+    return with_dispatcher([](const Dispatcher& dispatcher) {
+        for (const auto& [name, table] : dispatcher.tables()) {
+            if (!table.altered && !table.chunks.complete()) return false;
+        }
+        return true;
+    });
+}
+
+bool StreamPipe::is_whole(const TableName& name) const {
+    return with_dispatcher([&](const Dispatcher& dispatcher) {
+        const auto found = dispatcher.tables().find(name);
+        return found == dispatcher.tables().end() || found->second.chunks.complete();
     });
 }
 

@@ -72,7 +72,8 @@ public:
         ChunkName name;
         Position opened_at, barrier;
     };
-    // What is neither loaded nor being copied, in key order.
+    // What is neither loaded nor being copied, in key order. Nothing of a table that was altered:
+    // what is known of it here is of the past, and the next run copies it.
     std::vector<ChunkRange> holes(const TableName& table) const;
     Result<Opened> open_chunk(const TableName& table, ChunkRange range);
     Status chunk_read(const ChunkName& name, const Snapshot& snapshot);
@@ -81,6 +82,9 @@ public:
     void abandon_chunk(const ChunkName& name);
     bool chunk_lives(const ChunkName& name) const;
     bool all_loaded() const;
+    bool all_loaded_but_altered() const;
+    // It needs no copy (any more).
+    bool is_whole(const TableName& table) const;
     Position loaded_up_to() const;
     void forget_tables();  // Under a hold.
     // For setting up before the reader starts, and for status.

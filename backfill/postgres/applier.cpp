@@ -89,6 +89,7 @@ Status Applier::loop(StatementPipeline& pipeline) {
             const bool idle = !in_transaction_ && pipe_.queue_is_empty();
             if (idle) {
                 if (const Status finished = finish(pipeline); !finished) return finished;
+                begin_anew_if_due();
                 if (ended_) break;
                 if (readers_wait()) visibility_.when_idle(highest_);
             }
@@ -235,19 +236,6 @@ bool Applier::is_copying() const {
     return shared_.backfill != router::Backfill::consistent && !shared_.indexing;
 }
 
-// How a table is read was decided when this run began; those that have come since are whole from
-// their first row on, and nobody copies them.
-bool Applier::is_copied(const SchemaChange& change) {
-    if (!copied_tables_) {
-        copied_tables_.emplace();
-        const std::lock_guard lock{shared_.mutex};
-        for (const auto& [name, figures] : shared_.tables) copied_tables_->insert(name);
-    }
-    return std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
-        return copied_tables_->contains({table.schema, table.name});
-    });
-}
-
 // What others are told meanwhile; a transaction's changes count together.
 Status Applier::change_patiently_noted(const SchemaChange& change, bool copying) {
     const auto begun = std::chrono::steady_clock::now();
@@ -316,7 +304,7 @@ Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& c
     if (ddl_.by_hand()) shared_.code_let_pass.store(true);
     if (const Status resumed = pipeline.resume(); !resumed) return resumed;
     group_changed_schema_ = true;
-    if (copying && is_copied(change)) group_changed_copied_ = true;
+    if (copying && !change.emptied.empty()) group_altered_ = true;
     return read_tables_anew(pipeline);
 }
 
@@ -389,12 +377,18 @@ void Applier::wake_for_readers() {
     if (readers_wait()) pipe_.wake_applier();
 }
 
+void Applier::begin_anew_if_due() {
+    if (!altered_since_ || ended_) return;
+    const bool long_enough = std::chrono::steady_clock::now() - *altered_since_ > altered_waits_max;
+    if (!long_enough && !pipe_.all_loaded_but_altered()) return;
+    pipe_.fail(Error{Errc::closed, "the schema was changed: tables are read anew"});
+    ended_ = true;
+}
+
 void Applier::publish() {
-    // Before anybody who copies learns that the change is there.
-    if (std::exchange(group_changed_copied_, false) && is_copying()) {
-        pipe_.fail(Error{Errc::closed, "the schema was changed: tables are read anew"});
-        ended_ = true;
-    }
+    if (std::exchange(group_altered_, false) && !altered_since_)
+        altered_since_ = std::chrono::steady_clock::now();
+    begin_anew_if_due();
     if (checkpoint_in_flight_) {
         checkpointed_ = *checkpoint_in_flight_;
         checkpointed_at_ = std::chrono::steady_clock::now();

@@ -8,7 +8,6 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +34,9 @@ inline constexpr std::size_t group_commits_max = 1000;
 inline constexpr std::size_t group_changes_max = 4000;
 // The durable list of unseen commits is kept short by waiting for the next pruning.
 inline constexpr std::size_t checkpoint_unseen_max = 2000;
+// A table that is altered before it is copied waits for a run that knows it as it is now. This one
+// goes on with the others as long as that, or until nothing else is left.
+inline constexpr std::chrono::seconds altered_waits_max{15};
 
 class Applier {
 public:
@@ -75,7 +77,7 @@ public:
     // It stands before a change of the schema that could not be made here, or a row of a table
     // that somebody has changed on one side only.
     bool stopped_by_schema() const { return stopped_by_schema_; }
-    // Nothing has failed: tables that are being copied were changed.
+    // Nothing has failed: tables that were to be copied have been altered.
     bool ended_to_begin_anew() const { return ended_; }
 
 private:
@@ -88,7 +90,7 @@ private:
     Status write_or_pass_over(StatementPipeline& pipeline, const Change& change);
     void note_passed_over(const Change& change);
     bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
-    bool is_copied(const SchemaChange& change);
+    void begin_anew_if_due();
     Status read_tables_anew(StatementPipeline& pipeline);
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);
@@ -120,10 +122,10 @@ private:
     std::size_t group_items_ = 0, group_bytes_ = 0, group_commits_ = 0, group_changes_ = 0;
     std::size_t alone_left_ = 0;
     std::chrono::steady_clock::duration schema_work_{0};  // Of this group's changes so far.
-    bool group_changed_schema_ = false, group_changed_copied_ = false;
-    bool ended_ = false;  // This run's; what is queued was decided upon for tables of the past.
-    // Those that this run's copying knows, once it matters.
-    std::optional<std::set<std::pair<std::string, std::string>>> copied_tables_;
+    bool group_changed_schema_ = false, group_altered_ = false;
+    // Since when a table that this run does not copy any more waits for the next one.
+    std::optional<std::chrono::steady_clock::time_point> altered_since_;
+    bool ended_ = false;
     std::vector<StrayWrite> group_strays_;
     std::uint64_t strays_sent_ = 0;
     Position checkpointed_;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::chrono::milliseconds wait_step{20};
 constexpr std::chrono::milliseconds snapshot_pause_max{50};
 constexpr std::chrono::minutes finish_time_max{10};
+constexpr int unknown_in_turn_max = 20;
 
 std::string column_list(const Table& table) {
     std::string columns;
@@ -30,6 +31,11 @@ bool passes_by_itself(const Error& error) {
     constexpr std::string_view states[] = {"55P03", "23505", "23P01", "40P01", "40001", "57014"};
     return error.code == Errc::refused ||
            std::find(std::begin(states), std::end(states), error.sqlstate) != std::end(states);
+}
+
+// A table or column that only one side has.
+bool is_unknown(const Error& error) {
+    return error.sqlstate == "42P01" || error.sqlstate == "42703";
 }
 
 }  // namespace
@@ -70,7 +76,12 @@ Status Copier::loop() {
         }
         const auto work = plan_.next(*authority_, pipe_);
         if (!work) {
-            if (!authority_->good() || !passes_by_itself(work.error())) return work.error();
+            if (!authority_->good()) return work.error();
+            if (is_unknown(work.error())) {
+                if (const Status came = await_schema(work.error()); !came) return came;
+            } else if (!passes_by_itself(work.error())) {
+                return work.error();
+            }
             continue;
         }
         if (!*work) {
@@ -93,11 +104,14 @@ Status Copier::copy(const CopyPlan::Work& work) {
     const Status copied = copy_steps(work, read);
     if (copied) {
         count(work, read);
+        unknown_in_turn_ = 0;
         return copied;
     }
     const Error error = copied.error();
-    if (!authority_->good() || !follower_->good() || !passes_by_itself(error)) return error;
+    const bool again = passes_by_itself(error) || is_unknown(error);
+    if (!authority_->good() || !follower_->good() || !again) return error;
     give_up(work);
+    if (is_unknown(error)) return await_schema(error);
     std::this_thread::sleep_for(wait_step);
     return Done{};
 }
@@ -180,13 +194,21 @@ Result<Copier::Read> Copier::accept_snapshot(const CopyPlan::Work& work) {
     }
 }
 
-// A table or column that only one side has, because a change of the schema is on its way in the
-// stream: when it arrives this run ends. A run that ended before would meet the same again.
-Error Copier::await_schema(Error error) {
-    constexpr std::chrono::seconds on_its_way_max{5};
-    const bool unknown = error.sqlstate == "42P01" || error.sqlstate == "42703";
-    if (unknown) (void)pipe_.wait_for_position(Position{~0ull}, on_its_way_max);
-    return error;
+// A change of the schema is on its way in the stream: when it arrives, this run copies the table no
+// more. Nothing of ours is open meanwhile.
+Status Copier::await_schema(const Error& error) {
+    if (++unknown_in_turn_ > unknown_in_turn_max) return error;
+    const auto ticket = authority_->execute("UPDATE segue.ticket SET number = number + 1");
+    if (!ticket) return ticket.error();
+    const auto end = authority_->execute("SELECT pg_current_wal_flush_lsn()");
+    if (!end) return end.error();
+    const Position position = parse_lsn(end->at(0, 0)).value_or(Position{});
+    for (;;) {
+        reader_.nudge();
+        const auto reached = pipe_.wait_for_position(position, wait_step);
+        if (!reached) return reached.error();
+        if (*reached || shared_.paused.load()) return Done{};
+    }
 }
 
 Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
@@ -197,11 +219,14 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
     // A table may have no columns, or none that is written: then nothing names them.
     const std::string list = columns.empty() ? "" : " (" + columns + ")";
     const auto into = follower_->execute("COPY " + table.qualified_name() + list + " FROM STDIN");
-    if (!into) return await_schema(into.error());
+    if (!into) return into.error();
     const auto from =
         authority_->execute("COPY (SELECT " + columns + " FROM ONLY " + table.qualified_name() +
                             " WHERE " + range_condition(table, work.range) + ") TO STDOUT");
-    if (!from) return await_schema(from.error());
+    if (!from) {
+        PQputCopyEnd(follower_->raw(), from.error().detail.c_str());
+        return from.error();
+    }
     for (;;) {
         char* row = nullptr;
         const int size = PQgetCopyData(authority_->raw(), &row, 0);
@@ -306,7 +331,7 @@ Status Copier::load(const CopyPlan::Work& work, StatementPipeline& pipeline, con
 }
 
 void Copier::count(const CopyPlan::Work& work, const Read& read) {
-    const bool complete = pipe_.holes(work.opened.name.first).empty();
+    const bool complete = pipe_.is_whole(work.opened.name.first);
     const std::lock_guard lock{shared_.mutex};
     TableFigures& figures = shared_.tables[work.opened.name.first];
     figures.rows_copied += read.rows;

@@ -46,7 +46,7 @@ private:
     Status may_go_on(const CopyPlan::Work& work);
     Status copy_steps(const CopyPlan::Work& work, Read& read);
     Result<Read> accept_snapshot(const CopyPlan::Work& work);
-    Error await_schema(Error error);
+    Status await_schema(const Error& error);
     Status transfer(const CopyPlan::Work& work, Read& read);
     Status pass_gate(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read);
     Status load(const CopyPlan::Work& work, StatementPipeline& pipeline, const Read& read);
@@ -62,6 +62,7 @@ private:
     RowWriter writer_;
     MoverShared& shared_;
     Settings settings_;
+    int unknown_in_turn_ = 0;  // Attempts that met a table or column which one side does not have.
 };
 
 }  // namespace segue::backfill::postgres

@@ -301,13 +301,16 @@ Status MoverRun::read_changed_tables() {
         tables = std::move(*read);
     }
     std::map<TableName, TableFigures> figures;
+    const auto copied_from = stream(Side::source);
     const std::lock_guard lock{shared_.mutex};
+    const bool copying = shared_.backfill != router::Backfill::consistent;
     for (const Table& table : tables) {
         const TableName name{table.schema, table.name};
         const auto known = shared_.tables.find(name);
         TableFigures& shown = figures[name];
         if (known != shared_.tables.end()) shown = known->second;
         shown.rows_estimate = table.rows_estimate;
+        if (copying && copied_from) shown.loaded = copied_from->pipe().is_whole(name);
     }
     shared_.tables = std::move(figures);
     const std::lock_guard own{mutex_};

@@ -47,6 +47,39 @@ TEST(StreamPipe, OpensNoChunkWhereThereIsNoHoleAnyMore) {
     EXPECT_EQ(again.error().code, Errc::refused);
 }
 
+// Its columns are others than those that this run would copy.
+TEST(StreamPipe, LeavesATableThatWasAlteredToTheNextRunAndGoesOnWithTheOthers) {
+    StreamPipe pipe{Dispatcher::Start{}};
+    const TableName altered{"app", "altered"}, other{"app", "other"};
+    for (const TableName& name : {altered, other}) {
+        pipe.set_up(
+            [&](Dispatcher& dispatcher) { return &dispatcher.add_table(name, {}, nullptr); });
+    }
+    const auto opened = pipe.open_chunk(altered, {});
+    ASSERT_TRUE(opened);
+    SchemaChange change;
+    change.tables = {{altered.first, altered.second}};
+    change.reshapes_tables = true;
+    ASSERT_TRUE(feed(pipe, begin(10)));
+    ASSERT_TRUE(feed(pipe, std::move(change)));
+    ASSERT_TRUE(feed(pipe, commit(10)));
+    EXPECT_FALSE(pipe.chunk_lives(opened->name));
+    EXPECT_TRUE(pipe.holes(altered).empty());
+    EXPECT_FALSE(pipe.open_chunk(altered, {}));
+    EXPECT_FALSE(pipe.is_whole(altered));
+    EXPECT_FALSE(pipe.all_loaded_but_altered());
+
+    const auto rest = pipe.open_chunk(other, {});
+    ASSERT_TRUE(rest);
+    ASSERT_TRUE(pipe.chunk_read(rest->name, Snapshot{}));
+    ASSERT_TRUE(*pipe.try_hold(0ms));
+    ASSERT_TRUE(pipe.chunk_loaded(rest->name));
+    pipe.release_hold();
+    EXPECT_TRUE(pipe.is_whole(other));
+    EXPECT_TRUE(pipe.all_loaded_but_altered());
+    EXPECT_FALSE(pipe.all_loaded());
+}
+
 TEST(StreamPipe, DrainedMeansThatEverythingDispatchedIsDurable) {
     StreamPipe pipe{Dispatcher::Start{}};
     ASSERT_TRUE(feed(pipe, begin(10)));
