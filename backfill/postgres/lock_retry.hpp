@@ -1,8 +1,10 @@
 #pragma once
 // Statements of Segue's own that met a lock and gave up, so as not to keep those waiting who queue
-// behind them (law 10), are asked again until a deadline.
+// behind them (law 10), or that looked at what was dropped meanwhile, are asked again until a
+// deadline.
 
 #include <chrono>
+#include <string>
 #include <thread>
 
 #include "protocol/result.hpp"
@@ -26,15 +28,24 @@ inline bool met_a_lock(const Error& error) {
            error.sqlstate == deadlock_detected;
 }
 
+// What describes an object looks it up again, and a snapshot shows it longer than it is there. The
+// server has no SQLSTATE for that but XX000 (internal_error).
+inline bool met_a_drop(const Error& error) {
+    return error.sqlstate == "XX000" &&
+           (error.detail.find("could not open relation with OID") != std::string::npos ||
+            error.detail.find("cache lookup failed for") != std::string::npos);
+}
+
 // Calls `attempt` (a Result, idempotent, leaving no transaction open when it fails) again while
-// what it met is a lock. At the deadline the last answer stands; it is called at least once.
+// what it met is a lock or a drop. At the deadline the last answer stands; it is called at least
+// once.
 template <class Attempt>
 auto retry_locked(std::chrono::steady_clock::time_point deadline, Attempt attempt)
     -> decltype(attempt()) {
     auto pause = lock_retry_pause_min;
     for (;;) {
         auto result = attempt();
-        if (result || !met_a_lock(result.error())) return result;
+        if (result || !(met_a_lock(result.error()) || met_a_drop(result.error()))) return result;
         if (std::chrono::steady_clock::now() + pause >= deadline) return result;
         std::this_thread::sleep_for(pause);
         if (pause < lock_retry_pause_max) pause *= 2;

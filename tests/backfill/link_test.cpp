@@ -15,6 +15,18 @@ namespace {
 using namespace std::chrono_literals;
 using test::Databases;
 
+// A view's definition, say, is looked up by a number that the snapshot still shows.
+TEST(LinkTest, AsksAgainWhereSomethingWasDroppedWhileItWasDescribed) {
+    int asked = 0;
+    const auto answer = postgres::retry_locked(
+        std::chrono::steady_clock::now() + std::chrono::seconds{60}, [&]() -> Result<int> {
+            if (++asked == 2) return 7;
+            return Error{Errc::server, "statement: could not open relation with OID 5", "XX000"};
+        });
+    ASSERT_TRUE(answer) << answer.error().detail;
+    EXPECT_EQ(*answer, 7);
+}
+
 // Both are 57014: one would be so again, the other one need not.
 TEST(LinkTest, TellsATimeThatIsOverFromACancel) {
     SEGUE_NEEDS_POSTGRES();
