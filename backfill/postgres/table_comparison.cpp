@@ -180,7 +180,7 @@ Status TableComparison::columns_alike(Twin& twin) const {
     for (const Column& column : table_.columns) known.insert(column.name);
     if (names[0] == names[1] && names[0] == known) return Done{};
     if (names[0] == names[1])
-        return Error{Errc::server, "its columns have changed", undefined_column};
+        return Error{Errc::refused, "its columns have changed"};  // Here they are of the past.
     std::string detail = "its columns differ:";
     for (const Side side : {Side::source, Side::target}) {
         for (const std::string& one : names[index(side)]) {

@@ -136,7 +136,8 @@ private:
             }
             twins_.drop();
             if (twin) comparison->make_smaller();
-            if (is_unlike(went.error()) && redefined(table)) {
+            const bool of_the_past = went.error().code == Errc::refused;
+            if ((of_the_past || is_unlike(went.error())) && redefined(table)) {
                 begin_again(found);
                 begin();
             }
