@@ -133,7 +133,16 @@ void Storm::rage() {
     learn_points();
     while (kills_ < kills_wanted_ && !testing::Test::HasFailure()) round();
     operator_.stop();
-    EXPECT_FALSE(operator_.found_difference()) << "verify found a difference";
+    if (operator_.found_difference()) {
+        for (const PostgresServer* server :
+             {&life_.migration().source(), &life_.migration().target()})
+            ADD_FAILURE() << "verify found a difference: "
+                          << server->value(
+                                 "SELECT concat_ws(E'\\n', (SELECT json_agg(d) FROM"
+                                 " segue.difference d), (SELECT json_agg(t) FROM"
+                                 " segue.verified_table t WHERE verdict::text <> 'equal'))",
+                                 "shop");
+    }
     if (testing::Test::HasFailure()) return;
     life_.live();
     life_.expect_right();
