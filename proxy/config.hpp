@@ -90,7 +90,7 @@ struct Config {
     std::chrono::milliseconds login_timeout{60000};  // [limits] login_ms
     std::size_t carry_temporary_max =
         1024 * 1024;         // [sessions] carry_temporary_kb, in bytes; 0: none are carried.
-    bool carry_ddl = false;  // [ddl] carry
+    bool carry_ddl = true;  // [ddl] carry
     int move_percent = 0;  // [development] move_percent; above 0 both sides are the same database,
                            // and nothing can be started.
 };

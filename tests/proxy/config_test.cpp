@@ -295,12 +295,12 @@ TEST(Config, ForcesMovesOnlyBetweenConnectionsToOneDatabase) {
     EXPECT_EQ(config->move_percent, 20);
 }
 
-TEST(Config, CarriesDdlWhereItIsTold) {
+TEST(Config, CarriesDdlUnlessItIsTold) {
     const auto by_default = load(servers);
-    const auto on = load(servers + "[ddl]\ncarry = true\n");
-    ASSERT_TRUE(by_default && on);
-    EXPECT_FALSE(by_default->carry_ddl);
-    EXPECT_TRUE(on->carry_ddl);
+    const auto off = load(servers + "[ddl]\ncarry = false\n");
+    ASSERT_TRUE(by_default && off);
+    EXPECT_TRUE(by_default->carry_ddl);
+    EXPECT_FALSE(off->carry_ddl);
 }
 
 TEST(Config, ReportsEveryMistakeAtOnce) {
