@@ -381,44 +381,6 @@ TEST_F(DdlApply, RefusesWhatWritesRowsByItself) {
                 HasSubstr("it writes rows by itself"));
 }
 
-TEST_F(DdlApply, NamesRowsByTheirWholeOnTheFollowerToo) {
-    EXPECT_EQ(both("CREATE TABLE app.t (i int NOT NULL)"), "");
-    EXPECT_EQ(both("CREATE UNIQUE INDEX t_i ON app.t (i)"), "");
-    EXPECT_EQ(both("ALTER TABLE app.t REPLICA IDENTITY USING INDEX t_i"), "");
-    EXPECT_EQ(both("DROP INDEX app.t_i"), "");
-    EXPECT_EQ(on_target("SELECT relreplident FROM pg_class WHERE oid = 'app.t'::regclass"), "f");
-}
-
-TEST_F(DdlApply, NamesRowsByTheKeyThatTheirTableIsGivenLater) {
-    const std::string identity =
-        "SELECT string_agg(relname || relreplident::text, ' ' ORDER BY relname)"
-        " FROM pg_class WHERE relkind = 'r' AND relnamespace = 'app'::regnamespace";
-    EXPECT_EQ(both("CREATE TABLE app.t (i int NOT NULL, v int); CREATE TABLE app.u (i int NOT "
-                   "NULL, v int)"),
-              "");
-    EXPECT_EQ(both("CREATE TABLE app.whole (i int PRIMARY KEY, v int) PARTITION BY RANGE (i)"), "");
-    EXPECT_EQ(both("CREATE TABLE app.piece (i int NOT NULL, v int); ALTER TABLE app.u REPLICA "
-                   "IDENTITY NOTHING"),
-              "");
-    const std::string by_all = "piecef tf uf";
-    EXPECT_EQ(on_source(identity), by_all);
-    EXPECT_EQ(on_target(identity), by_all);
-    EXPECT_EQ(both("ALTER TABLE app.t ADD PRIMARY KEY (i); CREATE UNIQUE INDEX u_i ON app.u (i)"),
-              "");
-    EXPECT_EQ(both("ALTER TABLE app.whole ATTACH PARTITION app.piece FOR VALUES FROM (0) TO (10)"),
-              "");
-    const std::string by_key = "pieced td uf";
-    EXPECT_EQ(on_source(identity), by_key);
-    EXPECT_EQ(on_target(identity), by_key);
-    // What is computed anew can be shown now; the application's own choice stays.
-    EXPECT_EQ(both("INSERT INTO app.t VALUES (1, 1); ALTER TABLE app.t ALTER v TYPE text USING "
-                   "random()::text"),
-              "");
-    EXPECT_EQ(both("ALTER TABLE app.t REPLICA IDENTITY FULL; ALTER TABLE app.t ADD COLUMN w int"),
-              "");
-    EXPECT_EQ(on_source(identity), "pieced tf uf");
-}
-
 // A carried RESTART is no hand that has set it back; somebody's own is.
 TEST_F(DdlApply, RestartsSequencesThatAreKeptAhead) {
     EXPECT_EQ(

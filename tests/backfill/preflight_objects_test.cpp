@@ -451,26 +451,6 @@ TEST(PreflightObjects, NamesExtensionsThatAreMissingOrElsewhere) {
     expect_failures(settings_of(databases), {});
 }
 
-TEST(PreflightObjects, NamesRowsThatExtensionsKeep) {
-    SEGUE_NEEDS_POSTGRES();
-    const Databases databases;
-    databases.run(Side::source, R"sql(
-        CREATE EXTENSION hstore; CREATE TABLE job (i int PRIMARY KEY, ours bool); CREATE TABLE quiet (i int PRIMARY KEY);
-        ALTER EXTENSION hstore ADD TABLE job; ALTER EXTENSION hstore ADD TABLE quiet;
-        UPDATE pg_extension SET extconfig = ARRAY['job'::regclass, 'quiet'::regclass]::oid[],
-               extcondition = ARRAY['WHERE ours', ''] WHERE extname = 'hstore';
-        INSERT INTO job VALUES (1, false))sql");
-    const auto told = [&] {
-        const auto findings = postgres_preflight(settings_of(databases));
-        EXPECT_TRUE(findings);
-        return shown(*findings);
-    };
-    EXPECT_EQ(told().find("extension_data"), std::string::npos);
-    databases.run(Side::source, "INSERT INTO job VALUES (2, true)");
-    EXPECT_NE(told().find("extension_data of source: public.job"), std::string::npos) << told();
-    EXPECT_EQ(told().find("public.quiet"), std::string::npos);
-}
-
 // Everything that moves, and nothing to complain of.
 TEST(PreflightObjects, GivesNoFalseFailureForSoundSchemas) {
     SEGUE_NEEDS_POSTGRES();

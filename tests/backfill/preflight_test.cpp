@@ -210,5 +210,25 @@ TEST(Preflight, SaysWhichSideDoesNotAnswerAndWhatToDo) {
         << without_tls->front().reason;
 }
 
+TEST(Preflight, NamesRowsThatExtensionsKeep) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE EXTENSION hstore; CREATE TABLE job (i int PRIMARY KEY, ours bool); CREATE TABLE quiet (i int PRIMARY KEY);
+        ALTER EXTENSION hstore ADD TABLE job; ALTER EXTENSION hstore ADD TABLE quiet;
+        UPDATE pg_extension SET extconfig = ARRAY['job'::regclass, 'quiet'::regclass]::oid[],
+               extcondition = ARRAY['WHERE ours', ''] WHERE extname = 'hstore';
+        INSERT INTO job VALUES (1, false))sql");
+    const auto named = [&] {
+        std::set<std::string> objects;
+        for (const auto& [code, object] : coded(settings_of(databases), Severity::warn))
+            if (code == "extension_data") objects.insert(object);
+        return objects;
+    };
+    EXPECT_EQ(named(), std::set<std::string>{});
+    databases.run(Side::source, "INSERT INTO job VALUES (2, true)");
+    EXPECT_EQ(named(), std::set<std::string>{"source: public.job"});
+}
+
 }  // namespace
 }  // namespace segue::backfill
