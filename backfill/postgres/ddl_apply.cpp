@@ -22,6 +22,8 @@ namespace {
 
 // IF EXISTS, or IF NOT EXISTS, and it was so.
 constexpr const char* did_nothing = "there it has nothing to do";
+constexpr const char* undo = "ROLLBACK TO SAVEPOINT segue_ddl";
+constexpr const char* undefined_object = "42704";
 
 Result<std::vector<std::string>> look_of(Connection& follower, const DdlRecord& record) {
     const auto rows =
@@ -91,6 +93,24 @@ Result<bool> is_so_already(Connection& follower,
     return first_difference(record.look, *look).empty();
 }
 
+// A key of an index that comes with the rest (ADD PRIMARY KEY USING INDEX), and the key with it:
+// now its columns become what it makes of them.
+Result<bool> is_key_for_later(Connection& follower, const DdlRecord& record, const Error& error) {
+    if (record.tag != "ALTER TABLE" || error.sqlstate != undefined_object) return false;
+    const auto found = look_of(follower, record);
+    if (!found) return found.error();
+    for (const std::string& command : set_not_null(record, *found)) {
+        const auto done = follower.execute("SELECT segue.ddl_as($1, '{}', $2, $3)",
+                                           {record.role, record.tag, command});
+        if (!done && (!follower.good() || met_a_lock(done.error()))) return done.error();
+        if (!done) break;
+    }
+    const auto look = look_of(follower, record);
+    if (look && first_difference(record.look, *look).empty()) return true;
+    if (const auto undone = follower.execute(undo); !undone) return undone.error();
+    return false;
+}
+
 // One value that a function of ours gives.
 Result<std::string> ask(Connection& follower, const std::string& sql, const Parameters& with) {
     const auto rows = follower.execute(sql, with);
@@ -123,6 +143,10 @@ Status run_in_sandbox(Connection& follower, const DdlRecord& record, const std::
     std::vector<std::string> wanted = record.objects, found;
     if (did->size() == 1) found = parse_text_array(did->at(0, 0));
     wanted.push_back(record.tag);
+    if (record.without_constraints && record.tag == "CREATE TABLE") {
+        std::erase_if(wanted, is_object_of_the_rest);
+        std::erase_if(found, is_object_of_the_rest);
+    }
     std::sort(wanted.begin(), wanted.end());  // A drop lists its objects in no order of meaning.
     std::sort(found.begin(), found.end());
     if (found.empty()) return Error{Errc::refused, did_nothing};
@@ -132,21 +156,28 @@ Status run_in_sandbox(Connection& follower, const DdlRecord& record, const std::
     return Done{};
 }
 
+// Under the names that the types of a command have afterwards. One that is renamed has none before.
+enum class Named : std::uint8_t { before, after };
+
+Status refuse_other_types(Connection& follower, const DdlRecord& record, Named when) {
+    const auto others = follower.execute(
+        "SELECT FROM unnest($1::text[]) AS o(object) LEFT JOIN pg_type t ON t.oid = CASE WHEN"
+        " o.object LIKE 'type %' THEN to_regtype(substr(o.object, 6)) END WHERE t.typtype <> 'e' OR"
+        " t.oid IS NULL AND $2",
+        {text_array(record.objects), when == Named::after ? "true" : "false"});
+    if (!others) return others.error();
+    if (others->size() == 0) return Done{};
+    return Error{Errc::refused, "of the types only enums are changed there"};
+}
+
 // What only its own kind of command is asked.
 Status may_be_carried(Connection& follower, const DdlRecord& record) {
     if (!is_carried_tag(record.tag))
         return Error{Errc::refused, "it is not one of the commands that are carried"};
     if (record.tag.ends_with(" FUNCTION") || record.tag.ends_with(" PROCEDURE"))
         return record.tag.starts_with("DROP ") ? Done{} : refuse_functions(follower);
-    if (record.tag != "ALTER TYPE") return Done{};
-    const auto others = follower.execute(
-        "SELECT FROM unnest($1::text[]) AS o(object) WHERE NOT EXISTS (SELECT FROM pg_type t WHERE"
-        " t.typtype = 'e' AND t.oid = CASE WHEN o.object LIKE 'type %' THEN"
-        " to_regtype(substr(o.object, 6)) END)",
-        {text_array(record.objects)});
-    if (!others) return others.error();
-    if (others->size() == 0) return Done{};
-    return Error{Errc::refused, "of the types only enums are changed there"};
+    return record.tag == "ALTER TYPE" ? refuse_other_types(follower, record, Named::before)
+                                      : Status{Done{}};
 }
 
 struct Command {
@@ -160,13 +191,17 @@ Status run(Connection& follower, const DdlRecord& record, const Command& command
     if (const Status may = may_be_carried(follower, record); !may) return may;
     const auto code = read_code(follower, plain_names(record), command.renames);
     if (!code) return code.error();
-    const std::string plain = without_concurrently(command.statement);
+    const std::string plain = plain_form(command.statement);
     const bool detaches = record.tag == "ALTER TABLE" && plain != command.statement;
     const auto partitions =
         read_partitions(follower, detaches ? plain_names(record) : std::vector<std::string>{});
     if (!partitions) return partitions.error();
     const Status ran = run_in_sandbox(follower, record, plain);
     if (!ran) return ran;
+    if (record.tag == "ALTER TYPE") {
+        const Status enums = refuse_other_types(follower, record, Named::after);
+        if (!enums) return enums;
+    }
     for (const std::string& statement : command.then) {
         const auto done =
             follower.execute("SELECT segue.ddl_as($1, $2::text[], $3, $4)",
@@ -184,8 +219,6 @@ Status run(Connection& follower, const DdlRecord& record, const Command& command
     }
     return Done{};
 }
-
-constexpr const char* undo = "ROLLBACK TO SAVEPOINT segue_ddl";
 
 // With the values that the authority has computed for columns that are new.
 Status run_with_its_values(Connection& follower,
@@ -266,6 +299,18 @@ bool renames(const DdlRecord& record, const SchemaChange& change, const Follower
            std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
                return !before.contains({table.schema, table.name}) && has_moved_rows(record, table);
            });
+}
+
+// SET LOGGED: moved from now on, and empty, or the authority would have refused to tell of its
+// rows.
+Result<bool> were_unlogged(Connection& follower, const DdlRecord& record) {
+    const auto others = follower.execute(
+        "SELECT FROM unnest($1::text[], $2::text[]) AS t(s, n) WHERE NOT EXISTS (SELECT FROM"
+        " pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.s AND"
+        " c.relname = t.n AND c.relpersistence = 'u')",
+        {text_array(record.schemas), text_array(record.names)});
+    if (!others) return others.error();
+    return others->size() == 0;
 }
 
 // In the savepoint segue_ddl.
@@ -424,7 +469,9 @@ Status DdlApplier::apply(Connection& follower,
                                                    : known;
     }
     const bool renamed = renames(record, change, before);
-    if (copying && renamed && rows_ == Rows::in_stream) {
+    const auto logged = renamed ? were_unlogged(follower, record) : false;
+    if (!logged) return logged.error();
+    if (copying && renamed && !*logged && rows_ == Rows::in_stream) {
         return stopped(follower,
                        record,
                        "a table was renamed before the copy was consistent; rename it back, or"
@@ -438,6 +485,10 @@ Status DdlApplier::apply(Connection& follower,
     if (!statement) return stopped(follower, record, why);
     const Command command{with_its_rows(record, std::string{*statement}, copying), {}, renamed};
     const Status carried = carry(follower, record, command, before);
+    if (carried && *logged && rows_ == Rows::in_stream) {
+        const Status noted = note_copied(follower, record, change.start);
+        if (!noted) return noted;
+    }
     if (carried) return adopt(follower, record, change.start);
     return after_failure(follower, record, change, {command.statement, copying}, carried.error());
 }
@@ -453,6 +504,9 @@ Status DdlApplier::after_failure(Connection& follower,
     const auto so = is_so_already(follower, record, error, tried.copying);
     if (!so) return so.error();
     if (*so) return adopt(follower, record, change.start);
+    const auto later = tried.copying ? is_key_for_later(follower, record, error) : false;
+    if (!later) return later.error();
+    if (*later) return adopt(follower, record, change.start);
     const auto not_moved = is_left_out(follower, exclude_, record, tried.statement, error);
     if (!not_moved) return not_moved.error();
     if (*not_moved)

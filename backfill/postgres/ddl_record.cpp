@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -56,16 +57,17 @@ bool comes_with_the_rest(const std::string& tag) {
            tag.ends_with(" POLICY") || tag.ends_with(" STATISTICS");
 }
 
+bool is_object_of_the_rest(const std::string& object) {
+    for (const char* kind :
+         {"index ", "table constraint ", "trigger ", "policy ", "statistics object "}) {
+        if (object.starts_with(kind)) return true;
+    }
+    return false;
+}
+
 bool is_comment_on_the_rest(const DdlRecord& record) {
-    const auto is_of_the_rest = [](const std::string& object) {
-        for (const char* kind :
-             {"index ", "table constraint ", "trigger ", "policy ", "statistics object "}) {
-            if (object.starts_with(kind)) return true;
-        }
-        return false;
-    };
     return record.tag == "COMMENT" && !record.objects.empty() &&
-           std::all_of(record.objects.begin(), record.objects.end(), is_of_the_rest);
+           std::all_of(record.objects.begin(), record.objects.end(), is_object_of_the_rest);
 }
 
 bool is_of_index(const std::string& line) { return line.find(" | index | ") != std::string::npos; }
@@ -77,6 +79,28 @@ bool is_left_for_later(const std::string& line) {
 void leave_for_later(DdlRecord& record) {
     record.without_constraints = true;
     std::erase_if(record.look, is_left_for_later);
+}
+
+std::vector<std::string> set_not_null(const DdlRecord& record,
+                                      const std::vector<std::string>& found) {
+    constexpr std::string_view not_null = " NOT NULL", between = " | ";
+    std::vector<std::string> commands;
+    for (std::size_t i = 0; i < record.names.size(); ++i) {
+        const std::string begin = record.schemas[i] + "." + record.names[i] + " | column | ";
+        for (const std::string& wanted : record.look) {
+            const std::size_t at = wanted.find(not_null, begin.size());
+            if (!wanted.starts_with(begin) || at == std::string::npos) continue;
+            std::string without = wanted;
+            without.erase(at, not_null.size());
+            if (std::find(found.begin(), found.end(), without) == found.end()) continue;
+            const std::size_t end = wanted.find(between, begin.size());
+            commands.push_back("ALTER TABLE " + qualified(record.schemas[i], record.names[i]) +
+                               " ALTER COLUMN " +
+                               quote_identifier(wanted.substr(begin.size(), end - begin.size())) +
+                               " SET NOT NULL");
+        }
+    }
+    return commands;
 }
 
 bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table) {

@@ -216,18 +216,30 @@ std::string with_no_data(std::string_view statement) {
     return std::string{statement} + "\nWITH NO DATA";
 }
 
-std::string without_concurrently(std::string_view statement) {
+std::string plain_form(std::string_view statement) {
+    constexpr std::size_t none = std::string_view::npos;
     SqlScanner scanner{statement};
+    // DETACH PARTITION, then a name; FINALIZE is the last word behind it.
+    bool detaches = false, named = false;
+    std::size_t last = none;
+    std::string before;
     while (!scanner.done()) {
         const std::size_t from = scanner.at();
         const SqlScanner::Piece piece = scanner.next();
-        if (piece != SqlScanner::Piece::word) continue;
-        if (upper(statement.substr(from, scanner.at() - from)) != "CONCURRENTLY") continue;
-        std::string plain{statement.substr(0, from)};
-        plain += statement.substr(scanner.at());
-        return plain;
+        if (piece == SqlScanner::Piece::space || piece == SqlScanner::Piece::comment) continue;
+        const std::string_view text = statement.substr(from, scanner.at() - from);
+        const std::string word = piece == SqlScanner::Piece::word ? upper(text) : std::string{};
+        if (word == "CONCURRENTLY") {
+            std::string plain{statement.substr(0, from)};
+            plain += statement.substr(scanner.at());
+            return plain;
+        }
+        last = detaches && named && word == "FINALIZE" ? from : none;
+        named = detaches && text != ".";
+        detaches = detaches || (before == "DETACH" && word == "PARTITION");
+        before = word;
     }
-    return std::string{statement};
+    return std::string{statement.substr(0, last)};
 }
 
 }  // namespace segue::backfill::postgres

@@ -55,7 +55,8 @@ bool is_carried_tag(std::string_view tag);
 // CREATE TABLE AS, CREATE or REFRESH MATERIALIZED VIEW, so that it reads no row.
 std::string with_no_data(std::string_view statement);
 
-// Without the word CONCURRENTLY: inside the applier's transaction only the plain form can be run.
-std::string without_concurrently(std::string_view statement);
+// Without CONCURRENTLY, or the FINALIZE of what was interrupted on the other side only: inside the
+// applier's transaction only the plain form can be run.
+std::string plain_form(std::string_view statement);
 
 }  // namespace segue::backfill::postgres
