@@ -88,6 +88,14 @@ TEST_F(PostgresFence, FiresNoEventTriggerOfOthersForTheTriggersThatItMakes) {
     run("DROP EVENT TRIGGER audit; DROP OWNED BY fence_app");
 }
 
+// The server tells of a column's comment as of a thing of the table's own.
+TEST_F(PostgresFence, FailsNoTableThatIsMadeLikeAnotherWithItsComments) {
+    ASSERT_TRUE(open());
+    run("COMMENT ON COLUMN public.t.v IS 'of v'");
+    EXPECT_EQ(outcome("CREATE TABLE public.alike (LIKE public.t INCLUDING ALL)"), "");
+    EXPECT_EQ(*fence_->unarmed(), std::vector<std::string>{});
+}
+
 TEST_F(PostgresFence, RefusesEveryWayToWriteAndLetsEverybodyRead) {
     const auto unarmed = fence_->unarmed();
     ASSERT_TRUE(unarmed) << unarmed.error().detail;
