@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "backfill/event_log.hpp"
+#include "backfill/postgres/ddl_capture_sql.hpp"
 #include "backfill/postgres/ddl_code.hpp"
 #include "backfill/postgres/ddl_default.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
@@ -263,6 +264,15 @@ Result<bool> is_handled(Connection& follower, Side stream, const DdlRecord& reco
     return rows->size() == 1;
 }
 
+// It was refused on the authority, where those look who complete the copy.
+Status note_handled(Connection& follower, Side stream, const DdlRecord& record) {
+    const auto noted =
+        follower.execute("INSERT INTO segue.ddl_handled VALUES ($1, $2) ON CONFLICT DO NOTHING",
+                         {std::string{name(stream)}, record.id});
+    if (!noted) return noted.error();
+    return Done{};
+}
+
 // Tables that begin in the stream are whole from their first row on: nothing of them is copied. Of
 // those that are gone nothing is on record.
 Status note_copied(Connection& follower, const DdlRecord& record, Position start) {
@@ -463,7 +473,9 @@ Status DdlApplier::apply(Connection& follower,
         return remedy->empty() ? adopt(follower, record, change.start)
                                : Status{extension_differs(follower, record, *remedy)};
     }
-    if (!record.refusal.empty()) return stopped(follower, record, record.refusal);
+    const bool before_rows =
+        rows_ == Rows::come_later && record.refusal.starts_with(ddl_rows_not_shown);
+    if (!record.refusal.empty() && !before_rows) return stopped(follower, record, record.refusal);
     if (const Status known = refuse_unknown_code(follower, stream_, record.code); !known) {
         return known.error().code == Errc::refused ? stopped(follower, record, known.error().detail)
                                                    : known;
@@ -488,6 +500,10 @@ Status DdlApplier::apply(Connection& follower,
     if (carried && *logged && rows_ == Rows::in_stream) {
         const Status noted = note_copied(follower, record, change.start);
         if (!noted) return noted;
+    }
+    if (carried && before_rows) {
+        const Status dealt_with = note_handled(follower, stream_, record);
+        if (!dealt_with) return dealt_with;
     }
     if (carried) return adopt(follower, record, change.start);
     return after_failure(follower, record, change, {command.statement, copying}, carried.error());

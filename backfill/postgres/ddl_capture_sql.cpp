@@ -314,7 +314,7 @@ BEGIN
                      ELSE 'the table had rows before it was moved' END;
   END IF;
   IF why = '' AND obstacle IS NOT NULL THEN
-    why := 'it makes values that the stream does not show (segue repair takes them over afterwards), and ' || obstacle;
+    why := '%ROWS_NOT_SHOWN% (segue repair takes them over afterwards), and ' || obstacle;
   END IF;
   -- Where tables are still copied it would come with the rest, and nobody would look.
   IF why = '' AND tag = 'ALTER TABLE' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
@@ -414,6 +414,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"PUBLICATIONS", quote_literal(text_array(publications)) + "::text[]"},
         {"COUNT", std::to_string(capture.new_tables.size())},
         {"EXCLUDE", quote_literal(text_array(capture.exclude)) + "::text[]"},
+        {"ROWS_NOT_SHOWN", ddl_rows_not_shown},
         {"TEXT_MAX", std::to_string(ddl_text_max)},
         {"REWRITE_MAX", std::to_string(ddl_rewrite_bytes_max)},
         {"WAIT_MAX", std::to_string(ddl_wait_ms_max)},

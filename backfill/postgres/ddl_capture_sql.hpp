@@ -13,6 +13,10 @@
 
 namespace segue::backfill::postgres {
 
+// How the refusal of a command begins whose rows alone are in its way: they have no row in the
+// stream. Where all rows are still to be copied, nothing is.
+inline constexpr const char* ddl_rows_not_shown = "it makes values that the stream does not show";
+
 // A command's text is carried up to this size; beyond it the command is refused where it would be
 // applied.
 inline constexpr int ddl_text_max = 1 << 20;

@@ -78,8 +78,8 @@ std::string fence_functions_sql(Side side,
         "  FOR made IN SELECT DISTINCT d.objid, d.object_identity\n"
         "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
         // Comments of columns, which LIKE takes over, are told by the number of their table.
-        "      WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0 AND c.relkind IN ('r', 'p')\n"
-        "        AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
+        "      WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0\n"
+        "        AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
         "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
         "                        AND t.tgname = 'segue_fence') LOOP\n"
         // Not before: `finish` waits for whoever has read it.

@@ -214,6 +214,25 @@ TEST_F(DdlStart, IsRefusedForWhatItCannotCarryUntilThatIsHandled) {
     expect_all_is_there();
 }
 
+// They are copied when it has run on both sides.
+TEST_F(DdlStart, CarriesCommandsThatMakeValuesOfTheirOwn) {
+    databases->run(Side::source,
+                   "CREATE TABLE public.keyless (i int); INSERT INTO public.keyless SELECT i FROM"
+                   " generate_series(1, 9) i; CREATE UNIQUE INDEX keyless_i ON public.keyless (i)");
+    begin_before_the_slot();
+    for (const char* const command : {"ALTER TABLE public.keyless ADD COLUMN r float DEFAULT"
+                                      " random()",
+                                      "ALTER TABLE public.keyless ADD PRIMARY KEY USING INDEX"
+                                      " keyless_i"})
+        databases->run(Side::source, command);
+    EXPECT_THAT(databases->value(Side::source, "SELECT max(refusal) FROM segue.ddl"),
+                HasSubstr("the table has no key"));
+    across_->query("COMMIT");
+    preparing_.join();
+    ASSERT_TRUE(prepared_) << prepared_.error().detail;
+    expect_all_is_there();
+}
+
 // What was restored before [ddl] carry was switched on is of nobody knows when.
 TEST_F(DdlStart, GoesOnWithNothingThatWasDescribedWithoutTheCapture) {
     carry_ddl = false;
