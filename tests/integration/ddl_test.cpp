@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tests/support/migration.hpp"
+#include "tests/support/schema_changes.hpp"
 
 namespace segue::test {
 namespace {
@@ -247,6 +248,119 @@ TEST(Ddl, IsCarriedWhileTablesAreCopied) {
     expect_same(move);
     move.segue().expect_done({"verify"});
     EXPECT_TRUE(move.segue().change("cutover"));
+}
+
+// Of each kind one, whose names end with @; on a schema of its own, because all of it goes into a
+// dump.
+const std::vector<std::string> kinds = {
+    "CREATE TABLE kinds.t@ (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text NOT NULL "
+    "CHECK"
+    " (v <> ''), w int UNIQUE, x int GENERATED ALWAYS AS (w + 1) STORED); CREATE INDEX t_v@ ON "
+    "kinds.t@ (v);"
+    " CREATE STATISTICS kinds.st@ ON v, w FROM kinds.t@; COMMENT ON COLUMN kinds.t@.v IS 'of v'",
+    "INSERT INTO kinds.t@ (v, w) SELECT 'row ' || i, i FROM generate_series(1, 40) i",
+    "CREATE TABLE kinds.like@ (LIKE kinds.t@ INCLUDING ALL)",
+    "CREATE TABLE kinds.like_old@ (LIKE kinds.old INCLUDING ALL)",
+    "INSERT INTO kinds.like_old@ SELECT i, i, 'row' FROM generate_series(1, 9) i",
+    "CREATE VIEW kinds.grouped@ AS SELECT id, v, count(*) FROM kinds.t@ GROUP BY id",
+    "CREATE TABLE kinds.made@ AS SELECT id, v, random() AS r FROM kinds.t@",
+    "CREATE UNIQUE INDEX made_id@ ON kinds.made@ (id)",
+    "ALTER TABLE kinds.made@ ADD PRIMARY KEY USING INDEX made_id@",
+    "CREATE UNIQUE INDEX made_v@ ON kinds.made@ (v)",
+    "ALTER TABLE kinds.made@ ADD CONSTRAINT made_once@ UNIQUE USING INDEX made_v@",
+    "UPDATE kinds.made@ SET v = v || '!' WHERE id > 30",
+    "CREATE UNIQUE INDEX bare@_i ON kinds.bare@ (i)",
+    "ALTER TABLE kinds.bare@ ADD CONSTRAINT bare@_key PRIMARY KEY USING INDEX bare@_i",
+    "UPDATE kinds.bare@ SET i = i + 1000 WHERE i > 15",
+    "CREATE TYPE kinds.kind@ AS ENUM ('b'); ALTER TYPE kinds.kind@ ADD VALUE 'a' BEFORE 'b'",
+    "BEGIN; ALTER TYPE kinds.kind@ ADD VALUE 'c'; ALTER TABLE kinds.t@ ADD k kinds.kind@ DEFAULT "
+    "'b'; COMMIT",
+    "UPDATE kinds.t@ SET k = 'c' WHERE w < 9",
+    "ALTER TYPE kinds.kind@ RENAME TO sort@",
+    "UPDATE kinds.t@ SET k = 'a' WHERE w > 30",
+    "CREATE SEQUENCE kinds.s@; ALTER SEQUENCE kinds.s@ OWNED BY kinds.t@.w",
+    "COMMENT ON CONSTRAINT t@_v_check ON kinds.t@ IS $$it's$$; COMMENT ON SCHEMA kinds IS '@'",
+    "GRANT SELECT (id, v), UPDATE (v) ON kinds.t@ TO PUBLIC; REVOKE UPDATE (v) ON kinds.t@ FROM "
+    "PUBLIC",
+    "CREATE TABLE kinds.a@ (i int PRIMARY KEY); CREATE TABLE kinds.b@ (i int REFERENCES kinds.a@);"
+    " CREATE VIEW kinds.ab@ AS SELECT a.i FROM kinds.a@ a JOIN kinds.b@ b USING (i)",
+    "INSERT INTO kinds.a@ VALUES (1); INSERT INTO kinds.b@ VALUES (1)",
+    "DROP TABLE kinds.a@ CASCADE",
+    "CREATE DOMAIN kinds.d@ AS text DEFAULT 'x' NOT NULL CHECK (VALUE <> '')",
+    "CREATE TABLE kinds.of@ (i int PRIMARY KEY, d kinds.d@); INSERT INTO kinds.of@ VALUES (1, 'y')",
+    "CREATE FUNCTION kinds.f@(i int) RETURNS int LANGUAGE plpgsql SET search_path = kinds, pg_temp "
+    "SET"
+    " work_mem = '5MB' AS $f$ BEGIN EXECUTE $$SELECT ';'$$; RETURN i; END $f$",
+    "CREATE TEMP TABLE passing (i serial PRIMARY KEY); CREATE TEMP TABLE t@ AS SELECT * FROM "
+    "kinds.t@;"
+    " ALTER TABLE passing ADD v int; DROP TABLE passing, pg_temp.t@",
+    "CREATE UNLOGGED TABLE kinds.u@ (i serial PRIMARY KEY)",
+    "ALTER TABLE kinds.u@ SET LOGGED",
+    "INSERT INTO kinds.u@ DEFAULT VALUES",
+    "CREATE TABLE IF NOT EXISTS kinds.t@ (i int); ALTER TABLE IF EXISTS kinds.nothing ADD v int",
+    "SET search_path = \"Größe.@\", kinds; CREATE TABLE \"tä\"\"b.l'e\" "
+    "(\"Üb er\""
+    " int PRIMARY KEY, \"select\" text); ALTER TABLE \"tä\"\"b.l'e\" RENAME \"select\" TO \"中\"; "
+    "INSERT INTO"
+    " \"tä\"\"b.l'e\" VALUES (1, 'ß'); RESET search_path",
+    "CREATE TABLE kinds.p@ (i int NOT NULL) PARTITION BY LIST (i); CREATE TABLE kinds.p1@ "
+    "PARTITION OF"
+    " kinds.p@ FOR VALUES IN (1); CREATE TABLE kinds.p2@ PARTITION OF kinds.p@ FOR VALUES IN (2);"
+    " INSERT INTO kinds.p@ VALUES (1), (2)",
+    "ALTER TABLE kinds.p@ DETACH PARTITION kinds.p1@ CONCURRENTLY",
+    "UPDATE kinds.p1@ SET i = 1",
+    "REINDEX TABLE kinds.t@",
+    "REINDEX INDEX CONCURRENTLY kinds.t_v@",
+    "CREATE TABLE kinds.last@ (i int PRIMARY KEY)",
+};
+
+// While tables are copied, while they are mirrored, and on the way back.
+TEST(Ddl, OfEachKindIsCarriedAtAnyTimeAndInBothDirections) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{carried()};
+    Sql owner{move.direct(move.source())};
+    owner.query(
+        "CREATE SCHEMA kinds; CREATE TABLE kinds.old (id int PRIMARY KEY, w int UNIQUE, v text);"
+        " CREATE INDEX old_v ON kinds.old (v); INSERT INTO kinds.old SELECT i, i, 'row ' || i FROM"
+        " generate_series(1, 50) i");
+    for (const std::string time : {"1", "2", "3"})
+        owner.query("CREATE SCHEMA \"Größe." + time + "\"; CREATE TABLE kinds.bare" + time +
+                    " (i int); INSERT INTO kinds.bare" + time +
+                    " SELECT i FROM generate_series(1, 20) i");
+    const auto all_kinds = [](Sql& client, const std::string& time) {
+        for (std::string sql : kinds) {
+            for (std::size_t at; (at = sql.find('@')) != std::string::npos;)
+                sql.replace(at, 1, time);
+            client.query(sql);
+        }
+    };
+    const auto expect_same_dumps = [&](const std::string& time) {
+        // Not before: who reads a catalog while tables go meets one that is gone.
+        for (PostgresServer* server : {&move.source(), &move.target()}) {
+            EXPECT_TRUE(eventually(60s, [&] {
+                return server->value("SELECT to_regclass('kinds.last" + time + "') IS NOT NULL",
+                                     "shop") == "t";
+            }));
+        }
+        expect_same(move);
+        for (const std::string& difference : compare_dumps(move.source(), move.target(), "shop"))
+            ADD_FAILURE() << difference;
+    };
+    move.segue().run("copy.after_read");
+    move.segue().verb({"start"});
+    ASSERT_TRUE(move.segue().wait_for_end(60s));
+    all_kinds(owner, "1");
+    move.segue().run();
+    ASSERT_TRUE(move.segue().wait_consistent());
+    expect_same_dumps("1");
+    Sql client{move.through()};
+    all_kinds(client, "2");
+    expect_same_dumps("2");
+    ASSERT_TRUE(move.segue().change("cutover"));
+    all_kinds(client, "3");
+    expect_same_dumps("3");
+    EXPECT_TRUE(move.segue().change("rollback"));
+    move.segue().expect_done({"verify"});
 }
 
 // Killed at each of its points, with other commands in between, a start goes on where it was.
