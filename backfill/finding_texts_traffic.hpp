@@ -64,6 +64,12 @@ inline constexpr auto finding_texts_traffic = std::to_array<FindingText>({
      "The schema was changed lately.",
      "It tells that somebody, or some job, changes it in daily work.",
      "Find out who, and hold it back until finish."},
+    {"unfinished_start",
+     "An earlier `start` has begun to record DDL and was not completed.",
+     "Each command that changes the schema costs a row of segue.ddl on the source, and nobody "
+     "reads it.",
+     "`start` again: it goes on where it was, also after a kill. Or `finish`, which removes what "
+     "was made."},
 });
 
 }  // namespace segue::backfill

@@ -84,6 +84,13 @@ constexpr std::array rules = {
                                    THEN pg_xact_commit_timestamp(c.xmin) END AS at
               FROM moved m JOIN pg_class c USING (oid)) m
         WHERE m.at > now() - interval '7 days' ORDER BY m.at DESC LIMIT 10)sql"},
+    // The slot is the last thing that a start makes.
+    Rule{Where::source, warn, "unfinished_start", R"sql(
+        SELECT 'event triggers segue_ddl_*', 'an earlier `segue start` was not completed, or is at work: until that is done each command'
+               ' that changes the schema is recorded in segue.ddl, and nobody carries it',
+               'segue start;  -- goes on with it; or `segue finish`, which removes what it has made'
+        FROM pg_event_trigger WHERE evtname = 'segue_ddl_4' AND NOT EXISTS (
+            SELECT FROM pg_replication_slots WHERE database = current_database() AND starts_with(slot_name, 'segue_')))sql"},
     Rule{Where::source, information, "session_state", R"sql(
         SELECT 'function ' || p.oid::regprocedure, 'its body uses ' || array_to_string(ARRAY(
                    SELECT DISTINCT w[1] FROM regexp_matches(lower(p.prosrc),

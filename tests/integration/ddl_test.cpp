@@ -396,6 +396,24 @@ TEST(Ddl, IsCarriedWhereAStartIsKilled) {
     EXPECT_TRUE(move.segue().change("cutover"));
 }
 
+// What it has made is told, and put back by finish.
+TEST(Ddl, OfAStartThatWasKilledIsToldAndPutBack) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move{carried()};
+    move.segue().run("start.after_capture");
+    move.segue().verb({"start"});
+    ASSERT_TRUE(move.segue().wait_for_end(60s));
+    EXPECT_NE(move.segue().verb({"check"}).out.find("unfinished_start"), std::string::npos);
+    move.segue().run();
+    move.segue().expect_done({"finish", "--unfence"});
+    for (PostgresServer* server : {&move.source(), &move.target()}) {
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_event_trigger", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT count(*) FROM pg_publication", "shop"), "0");
+        EXPECT_EQ(server->value("SELECT to_regclass('segue.ddl')", "shop"), "\\N");
+    }
+    EXPECT_EQ(move.segue().verb({"check"}).out.find("unfinished_start"), std::string::npos);
+}
+
 // Of a start that was refused nothing stays that finish does not put back.
 TEST(Ddl, ThatRefusesAStartLeavesNothingBehind) {
     SEGUE_NEEDS_POSTGRES();
