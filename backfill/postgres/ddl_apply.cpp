@@ -10,6 +10,7 @@
 #include "backfill/postgres/ddl_default.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
 #include "backfill/postgres/ddl_extension.hpp"
+#include "backfill/postgres/ddl_kinds.hpp"
 #include "backfill/postgres/ddl_left_out.hpp"
 #include "backfill/postgres/ddl_record.hpp"
 #include "backfill/postgres/ddl_text.hpp"
@@ -157,30 +158,6 @@ Status run_in_sandbox(Connection& follower, const DdlRecord& record, const std::
     return Done{};
 }
 
-// Under the names that the types of a command have afterwards. One that is renamed has none before.
-enum class Named : std::uint8_t { before, after };
-
-Status refuse_other_types(Connection& follower, const DdlRecord& record, Named when) {
-    const auto others = follower.execute(
-        "SELECT FROM unnest($1::text[]) AS o(object) LEFT JOIN pg_type t ON t.oid = CASE WHEN"
-        " o.object LIKE 'type %' THEN to_regtype(substr(o.object, 6)) END WHERE t.typtype <> 'e' OR"
-        " t.oid IS NULL AND $2",
-        {text_array(record.objects), when == Named::after ? "true" : "false"});
-    if (!others) return others.error();
-    if (others->size() == 0) return Done{};
-    return Error{Errc::refused, "of the types only enums are changed there"};
-}
-
-// What only its own kind of command is asked.
-Status may_be_carried(Connection& follower, const DdlRecord& record) {
-    if (!is_carried_tag(record.tag))
-        return Error{Errc::refused, "it is not one of the commands that are carried"};
-    if (record.tag.ends_with(" FUNCTION") || record.tag.ends_with(" PROCEDURE"))
-        return record.tag.starts_with("DROP ") ? Done{} : refuse_functions(follower);
-    return record.tag == "ALTER TYPE" ? refuse_other_types(follower, record, Named::before)
-                                      : Status{Done{}};
-}
-
 struct Command {
     std::string statement;
     std::vector<std::string> then;  // Further ones of the kind, which belong to it.
@@ -200,7 +177,7 @@ Status run(Connection& follower, const DdlRecord& record, const Command& command
     const Status ran = run_in_sandbox(follower, record, plain);
     if (!ran) return ran;
     if (record.tag == "ALTER TYPE") {
-        const Status enums = refuse_other_types(follower, record, Named::after);
+        const Status enums = refuse_other_types(follower, record, TypesNamed::after);
         if (!enums) return enums;
     }
     for (const std::string& statement : command.then) {
@@ -288,19 +265,6 @@ Status note_copied(Connection& follower, const DdlRecord& record, Position start
                         tables + " ON CONFLICT DO NOTHING",
                     {text_array(record.schemas), text_array(record.names), format_lsn(start)});
     if (!noted) return noted.error();
-    return Done{};
-}
-
-// What the command's text relies on is there.
-Status may_run(Connection& follower, const DdlRecord& record) {
-    const auto role = follower.execute("SELECT FROM pg_roles WHERE rolname = $1", {record.role});
-    if (!role) return role.error();
-    if (role->size() == 0)
-        return Error{Errc::refused, "role " + record.role + " does not exist there"};
-    const auto strings =
-        std::find(record.settings.begin(), record.settings.end(), "standard_conforming_strings");
-    if (strings != record.settings.end() && *(strings + 1) == "off")
-        return Error{Errc::refused, "its session has standard_conforming_strings off"};
     return Done{};
 }
 
