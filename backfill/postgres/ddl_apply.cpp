@@ -25,7 +25,6 @@ namespace {
 // IF EXISTS, or IF NOT EXISTS, and it was so.
 constexpr const char* did_nothing = "there it has nothing to do";
 constexpr const char* undo = "ROLLBACK TO SAVEPOINT segue_ddl";
-constexpr const char* undefined_object = "42704";
 
 Result<std::vector<std::string>> look_of(Connection& follower, const DdlRecord& record) {
     const auto rows =
@@ -93,24 +92,6 @@ Result<bool> is_so_already(Connection& follower,
     const auto look = look_of(follower, record);
     if (!look) return look.error();
     return first_difference(record.look, *look).empty();
-}
-
-// A key of an index that comes with the rest (ADD PRIMARY KEY USING INDEX), and the key with it:
-// now its columns become what it makes of them.
-Result<bool> is_key_for_later(Connection& follower, const DdlRecord& record, const Error& error) {
-    if (record.tag != "ALTER TABLE" || error.sqlstate != undefined_object) return false;
-    const auto found = look_of(follower, record);
-    if (!found) return found.error();
-    for (const std::string& command : set_not_null(record, *found)) {
-        const auto done = follower.execute("SELECT segue.ddl_as($1, '{}', $2, $3)",
-                                           {record.role, record.tag, command});
-        if (!done && (!follower.good() || met_a_lock(done.error()))) return done.error();
-        if (!done) break;
-    }
-    const auto look = look_of(follower, record);
-    if (look && first_difference(record.look, *look).empty()) return true;
-    if (const auto undone = follower.execute(undo); !undone) return undone.error();
-    return false;
 }
 
 // One value that a function of ours gives.
@@ -484,9 +465,6 @@ Status DdlApplier::after_failure(Connection& follower,
     const auto so = is_so_already(follower, record, error, tried.copying);
     if (!so) return so.error();
     if (*so) return adopt(follower, record, change.start);
-    const auto later = tried.copying ? is_key_for_later(follower, record, error) : false;
-    if (!later) return later.error();
-    if (*later) return adopt(follower, record, change.start);
     const auto not_moved = is_left_out(follower, exclude_, record, tried.statement, error);
     if (!not_moved) return not_moved.error();
     if (*not_moved)

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/schema_signature.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -79,28 +78,6 @@ bool is_left_for_later(const std::string& line) {
 void leave_for_later(DdlRecord& record) {
     record.without_constraints = true;
     std::erase_if(record.look, is_left_for_later);
-}
-
-std::vector<std::string> set_not_null(const DdlRecord& record,
-                                      const std::vector<std::string>& found) {
-    constexpr std::string_view not_null = " NOT NULL", between = " | ";
-    std::vector<std::string> commands;
-    for (std::size_t i = 0; i < record.names.size(); ++i) {
-        const std::string begin = record.schemas[i] + "." + record.names[i] + " | column | ";
-        for (const std::string& wanted : record.look) {
-            const std::size_t at = wanted.find(not_null, begin.size());
-            if (!wanted.starts_with(begin) || at == std::string::npos) continue;
-            std::string without = wanted;
-            without.erase(at, not_null.size());
-            if (std::find(found.begin(), found.end(), without) == found.end()) continue;
-            const std::size_t end = wanted.find(between, begin.size());
-            commands.push_back("ALTER TABLE " + qualified(record.schemas[i], record.names[i]) +
-                               " ALTER COLUMN " +
-                               quote_identifier(wanted.substr(begin.size(), end - begin.size())) +
-                               " SET NOT NULL");
-        }
-    }
-    return commands;
 }
 
 bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table) {

@@ -60,11 +60,6 @@ bool is_of_index(const std::string& line);
 // The same of what a command has made, as the server names it ("index app.i").
 bool is_object_of_the_rest(const std::string& object);
 
-// The commands by which columns of its tables that may be null there are no longer so: all that a
-// key does to a table whose index comes with the rest. `found`: the look of them there.
-std::vector<std::string> set_not_null(const DdlRecord& record,
-                                      const std::vector<std::string>& found);
-
 // The table is there after the command, and rows of it are moved.
 bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table);
 
