@@ -172,9 +172,9 @@ Status check_target(Migration& migration) {
     if (!from) return on_side(Side::source, from.error());
     const auto to = target.connection();
     if (!to) return on_side(Side::target, to.error());
-    const auto conflicts = retry_locked(std::chrono::steady_clock::now() + lock_wait_max, [&] {
-        return target_conflicts(**from, **to, migration.settings().exclude);
-    });
+    const auto conflicts =
+        retry_locked(std::chrono::steady_clock::now() + table_locks_time_max,
+                     [&] { return target_conflicts(**from, **to, migration.settings().exclude); });
     if (!conflicts) return conflicts.error();
     if (!conflicts->empty()) {
         std::vector<std::string> told;
