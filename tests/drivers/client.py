@@ -4,6 +4,7 @@ import decimal
 import signal
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 LARGE = 2000  # Rows of app.keyed.
@@ -12,6 +13,7 @@ LARGE = 2000  # Rows of app.keyed.
 class Rounds:
     def __init__(self, client):
         self.client, self.over, self.number = client, False, 0
+        self.last = float("-inf")  # When now_and_then was true.
         signal.signal(signal.SIGTERM, self.end)
 
     def end(self, *_):
@@ -24,6 +26,13 @@ class Rounds:
 
     def done(self, port):
         print(f"round {self.number} port {port}", flush=True)
+
+    def now_and_then(self):
+        """For what is too much for every round."""
+        if time.monotonic() - self.last < 2:
+            return False
+        self.last = time.monotonic()
+        return True
 
     def row(self):
         """What this round writes, by column."""

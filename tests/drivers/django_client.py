@@ -1,4 +1,5 @@
-"""Django's ORM with a persistent connection: models, transactions, bulk operations, iterators, introspection, advisory locks."""
+"""Django's ORM with a persistent connection: models, transactions, bulk operations, iterators, introspection, advisory locks,
+migrations there and back."""
 import os
 
 import django
@@ -12,7 +13,8 @@ settings.configure(USE_TZ=True, DATABASES={"default": {
 django.setup()
 
 from django.contrib.postgres.fields import ArrayField  # noqa: E402: needs the settings.
-from django.db import connection, models, transaction  # noqa: E402
+from django.db import connection, migrations, models, transaction  # noqa: E402
+from django.db.migrations.state import ProjectState  # noqa: E402
 from django.db.utils import IntegrityError, OperationalError  # noqa: E402
 
 from client import LARGE, Rounds  # noqa: E402
@@ -57,6 +59,21 @@ class Keyed(models.Model):
         app_label, db_table, managed = "app", "keyed", False
 
 
+class Notes(migrations.Migration):
+    operations = [
+        migrations.CreateModel("Note", [("id", models.BigAutoField(primary_key=True)), ("body", models.TextField(db_index=True))]),
+        migrations.AddField("note", "seen", models.BooleanField(default=False)),
+        migrations.AddField("note", "at", models.DateTimeField(auto_now_add=True, null=True)),
+        migrations.AddIndex("note", models.Index(fields=["seen"], name="note_seen")),
+        migrations.RenameField("note", "body", "text"),
+        migrations.AlterField("note", "text", models.CharField(max_length=200)),
+        migrations.CreateModel("Reply", [("id", models.AutoField(primary_key=True)),
+                                         ("note", models.ForeignKey("app.Note", on_delete=models.CASCADE))]),
+        migrations.AlterModelTable("note", "renamed_note"),
+        migrations.RemoveField("note", "at"),
+    ]
+
+
 rounds = Rounds("django")
 
 
@@ -82,8 +99,24 @@ def transfer():
         return ask("SELECT inet_server_port()")
 
 
+def migrate():
+    notes = Notes("notes", "app")
+    with connection.schema_editor() as editor:
+        models_made = notes.apply(ProjectState(), editor).apps
+    note, reply = models_made.get_model("app", "Note"), models_made.get_model("app", "Reply")
+    with transaction.atomic():
+        for i in range(3):
+            reply.objects.create(note=note.objects.create(text=f"note {i}"))
+    rounds.expect(note.objects.filter(seen=False).delete()[0], 6)
+    note.objects.create(text="left")
+    with connection.schema_editor() as editor:
+        notes.unapply(ProjectState(), editor)
+
+
 for n in rounds:
     port = transfer()
+    if rounds.now_and_then():
+        migrate()
     kept = Kept.objects.filter(client="django", doc__n=n, tags__contains=["a,b"]).values().get()
     rounds.expect(kept | {"raw": bytes(kept["raw"])}, rounds.row())
     rounds.expect(ask("SELECT current_setting('app.tenant')"), "django")

@@ -1,4 +1,5 @@
-"""SQLAlchemy over psycopg2: the ORM with its pool, reflection, streamed results, savepoints, upserts, Core in autocommit."""
+"""SQLAlchemy over psycopg2: the ORM with its pool, reflection, streamed results, savepoints, upserts, Core in autocommit, a schema
+made and dropped."""
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.dialects import postgresql as pg
@@ -41,6 +42,25 @@ def set_tenant(connection, _):
 
 
 engine.dispose()  # Reflection came before the listener.
+
+
+def change_schema():
+    made = sa.MetaData(schema="app")
+    state = pg.ENUM("new", "seen", name="note_state", metadata=made, schema="app")
+    note = sa.Table("note", made, sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+                    sa.Column("state", state, nullable=False, server_default="new"), sa.Column("body", sa.Text, index=True))
+    sa.Table("reply", made, sa.Column("id", sa.Integer, primary_key=True), sa.Column("note", sa.ForeignKey(note.c.id)))
+    made.create_all(engine)
+    with engine.begin() as connection:  # As Alembic writes it.
+        connection.execute(sa.text("ALTER TABLE app.note ADD COLUMN at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL"))
+        connection.execute(sa.text("ALTER TABLE app.note ALTER COLUMN body TYPE VARCHAR(200)"))
+        connection.execute(note.insert(), [{"body": f"note {i}"} for i in range(3)])
+    with autocommit.connect() as connection:
+        connection.execute(sa.text("CREATE INDEX CONCURRENTLY ix_note_state ON app.note (state)"))
+        rounds.expect(connection.scalar(sa.select(sa.func.count()).select_from(note).where(note.c.state == "new")), 3)
+    made.drop_all(engine)
+
+
 for n in rounds:
     with orm.Session(engine) as session, session.begin():
         session.add(Kept(**rounds.row()))
@@ -54,6 +74,8 @@ for n in rounds:
                 rounds.expect("inserted", sa.exc.IntegrityError)
             except sa.exc.IntegrityError:
                 savepoint.rollback()
+    if rounds.now_and_then():
+        change_schema()
     with orm.Session(engine) as session:
         kept = session.scalars(sa.select(Kept).where(Kept.client == "sqlalchemy").order_by(Kept.number.desc())).first()
         rounds.expect({name: getattr(kept, name) for name in rounds.row()}, rounds.row())
