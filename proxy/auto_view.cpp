@@ -5,10 +5,8 @@
 namespace segue::proxy {
 
 router::Course course_of(const BoardState& board) {
-    return board.record ? course_of(*board.record) : router::Course{};
-}
-
-router::Course course_of(const backfill::ControlRecord& record) {
+    if (!board.record) return {};
+    const backfill::ControlRecord& record = *board.record;
     return {record.authority,
             record.knobs.shadow_percent,
             record.knobs.shift_percent,

@@ -12,10 +12,9 @@ namespace segue::proxy {
 
 // What an operator's verb changes under a plan's feet. Where nothing is moved: as it would begin.
 router::Course course_of(const BoardState& board);
-router::Course course_of(const backfill::ControlRecord& record);
 
 struct AutoView {
-    std::string closed;             // Why nothing can be decided now; empty: it can.
+    std::string closed;  // Why nothing can be decided now; empty: it can.
     bool moved_by_another = false;  // Closed for that.
     router::Where where;
     router::Figures figures;

@@ -122,7 +122,6 @@ bool Operations::tick() {
     if (!parts_.board.read().authority_known) return false;
     if (!copying_or_later()) return true;
     if (superseded()) return false;
-    follow_others();
     if (!mover_started_) start_mover();
     note_mover_failure();
     note_consistent();
@@ -180,11 +179,9 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
     router::Course before;
-    std::uint64_t changes_before = 0;
     parts_.board.update([&](BoardState& state) {
         state.current_verb = verb;
         before = course_of(state);
-        changes_before = state.course_changes;
     });
     // Status says so as soon as the mover does: a verb that follows it must not meet the older
     // record.
@@ -201,10 +198,8 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     if (alone) parts_.change.mover.hold_background(false);
     parts_.board.update([&](BoardState& state) {
         state.current_verb.clear();
-        const bool changed = course_of(state) != before;
-        if (changed) ++state.course_changes;
-        // What another Segue has changed meanwhile is not this verb's.
-        result.course_changes = changes_before + (changed ? 1 : 0);
+        if (course_of(state) != before) ++state.course_changes;
+        result.course_changes = state.course_changes;
     });
     const std::string who = asked_by(arguments);
     const std::string detail = verb + (who.empty() ? "" : ", asked by " + who) + ": " +
@@ -260,8 +255,6 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
         if (record->phase != router::Phase::steady || record->authority != authority) {
             return Error{Errc::refused, "a change of authority is under way"};
         }
-        // In the middle of a verb, which may have closed the gate: it holds when that is over.
-        if (count_others(*parts_.board.read().record, *record)) others_to_follow_ = true;
         ControlRecord next = *record;
         next.shift_not_understood = false;
         change(next);

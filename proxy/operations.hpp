@@ -162,17 +162,12 @@ private:
     std::optional<backfill::ControlRecord> newest_record(bool& unsettled) const;
     VerbResult overtaken(const std::string& reason);
     void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
-    void follow_others();
-    bool count_others(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
-    void take_on(const backfill::ControlRecord& record);
     void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;
     std::shared_ptr<const Config> config_;  // Of config().
     bool mover_started_ = false;
     bool follower_behind_ = false;  // The follower's control record is to be settled.
-    bool others_to_follow_ =
-        false;  // What they have changed is on the board, and does not hold yet.
     std::string last_waiting_for_;
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
     std::optional<backfill::Clock::time_point> schema_stop_since_;

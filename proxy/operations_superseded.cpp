@@ -1,9 +1,6 @@
 // Several Segues on one migration: what follows when another one was at work while this one was
 // frozen or cut off.
 
-#include <utility>
-
-#include "proxy/auto_view.hpp"
 #include "proxy/control_moves.hpp"
 #include "proxy/operations.hpp"
 
@@ -68,36 +65,8 @@ bool Operations::superseded() {
 
 void Operations::follow_knobs(const ControlRecord& known, const ControlRecord& found) {
     if (found.knobs == known.knobs && found.backfill == known.backfill) return;
-    take_on(found);
-}
-
-// Also through a Segue that does not move the migration a verb is given, and what it has put on
-// record holds here.
-void Operations::follow_others() {
-    const ControlRecord known = *parts_.board.read().record;
-    if (std::exchange(others_to_follow_, false)) take_on(known);
-    const auto found = parts_.change.steps.control(known.authority).glance();
-    if (!found || !count_others(known, *found)) return;
-    follow_knobs(known, *found);
-    parts_.board.update([&](BoardState& state) { state.record = *found; });
-}
-
-// Whether another Segue has written since. Each writing raises the attempt. One leaves what it has
-// changed; of several the last may have changed back what the first has changed.
-bool Operations::count_others(const ControlRecord& known, const ControlRecord& found) {
-    const bool later = found.migration_id == known.migration_id && found.epoch == known.epoch &&
-                       found.authority == known.authority && found.phase == router::Phase::steady &&
-                       found.attempt > known.attempt;
-    if (!later) return false;
-    const bool may_have_changed =
-        course_of(known) != course_of(found) || found.attempt - known.attempt > 1;
-    if (may_have_changed) parts_.board.update([](BoardState& state) { ++state.course_changes; });
-    return true;
-}
-
-void Operations::take_on(const ControlRecord& record) {
-    publish(record);
-    parts_.change.mover.set_paused(record.knobs.paused);
+    publish(found);
+    parts_.change.mover.set_paused(found.knobs.paused);
     parts_.change.journal.event("superseded", "another Segue has changed what this migration does");
 }
 

@@ -36,8 +36,7 @@ struct Course {
 // Where the migration stands.
 struct Where {
     Course course;
-    // How often a verb, or another Segue, has changed the course since the program began: also back
-    // to what it was.
+    // How often a verb has changed the course since the program began: also back to what it was.
     std::uint64_t course_changes = 0;
     bool begun = false;  // Something is being moved, or was.
     bool consistent = false;

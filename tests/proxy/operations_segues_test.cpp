@@ -68,64 +68,6 @@ TEST(Operations, DoNotGiveWayToAChangeThatIsNotDecidedAndFollowTheKnobsOfAnother
     EXPECT_TRUE(desk.program.traffic.serving);
 }
 
-// The one that moves the migration, with a verb that was given to another one.
-TEST(Operations, DoWhatAnotherSegueHasPutOnRecordAndCountIt) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    const auto another = [&](double shift, std::uint32_t writings) {
-        world.records[0]->knobs.shift_percent = shift;
-        world.records[0]->attempt += writings;
-        EXPECT_TRUE(desk.operations.tick());
-        return desk.board.read().course_changes;
-    };
-    EXPECT_EQ(another(7, 1), 1u);
-    EXPECT_EQ(desk.program.traffic.shift_percent.load(), 7);
-    EXPECT_EQ(another(0, 1), 2u);
-    EXPECT_EQ(desk.program.traffic.shift_percent.load(), 0);
-    EXPECT_EQ(another(0, 0), 2u);
-    EXPECT_EQ(another(0, 1), 2u) << "such as a change of the mirror";
-    EXPECT_EQ(another(0, 2), 3u) << "what one has changed the other has changed back";
-    world.records[0]->knobs.paused = true;
-    EXPECT_EQ(another(0, 1), 4u);
-    EXPECT_TRUE(world.mover_paused);
-    world.down[0] = true;
-    EXPECT_EQ(another(3, 1), 4u) << "it is not known yet";
-    world.down[0] = false;
-    EXPECT_EQ(another(3, 0), 5u);
-    EXPECT_TRUE(desk.program.traffic.serving);
-    EXPECT_EQ(world.sessions_ended, 0);
-}
-
-// A plan takes what is counted with its own verb for its own.
-TEST(Operations, CountWhatAnotherSegueHasChangedApartFromAVerb) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    world.records[0]->knobs.paused = true;
-    world.records[0]->attempt += 1;
-    EXPECT_EQ(desk.run("shift", {{"percent", 0}}).course_changes, 1u) << "no tick has seen it";
-    EXPECT_EQ(desk.board.read().course_changes, 2u);
-    EXPECT_FALSE(world.mover_paused);
-    EXPECT_TRUE(desk.operations.tick());
-    EXPECT_TRUE(world.mover_paused);
-    EXPECT_EQ(desk.board.read().course_changes, 2u);
-}
-
-// The gate is closed when sync is put on record, and until the answer (see FakeStore).
-TEST(Operations, TakeNothingOverInTheMiddleOfAVerb) {
-    World world = consistent_world();
-    Desk desk{world};
-    ASSERT_TRUE(desk.operations.recover());
-    world.records[0]->knobs.shift_percent = 7;
-    world.records[0]->attempt += 1;
-    EXPECT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
-    EXPECT_TRUE(world.gate);
-    EXPECT_TRUE(desk.operations.tick());
-    EXPECT_TRUE(world.gate);
-    EXPECT_EQ(desk.program.traffic.shift_percent.load(), 7);
-}
-
 // Frozen while it was fencing, say, and without the lease since then.
 TEST(Operations, EndAChangeThatAnotherSegueHasLeftOpen) {
     World world = consistent_world();
