@@ -41,6 +41,12 @@ std::string one_line(std::string text) {
     return text;
 }
 
+// What is told of a verb that was refused. Behind its first line verify names keys of rows, which
+// are not for everybody who may see a plan.
+std::string reason_of(const std::string& verb, const std::string& text) {
+    return one_line(verb == "verify" ? text.substr(0, text.find('\n')) : text);
+}
+
 // As after a change of the program in either direction.
 constexpr const char* unreadable =
     "this program cannot read the plan that the databases keep, and watches nothing: post it again";
@@ -247,7 +253,8 @@ bool Pilot::verb_is_over() const {
 void Pilot::verb_ended(const AutoView& view) {
     const auto seen = parts_.verbs.view(running_->number);
     const bool done = seen && seen->result->exit_code == 0;
-    const std::string reason = seen ? one_line(seen->result->text) : "its result is lost";
+    const std::string reason = seen ? reason_of(running_->order.verb, seen->result->text)
+                                    : "its result is lost";
     const Running ended = *std::exchange(running_, std::nullopt);
     // What was changed since it ended was somebody else. When that was is not known where its
     // result is lost.

@@ -66,6 +66,16 @@ TEST(Pilot, ARefusedVerbIsAReasonToHold) {
     EXPECT_EQ(life.view.where.course.shift_percent, 0);
 }
 
+// Who may only read sees the plan, and the rows that a verification lists are the application's.
+TEST(Pilot, TellsNoMoreThanTheFirstLineOfAVerification) {
+    Rows rows;
+    Life life;
+    life.refuses = "verify";
+    Program program{life, rows};
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
+    ASSERT_TRUE(program.wait("reason", "`segue verify` was refused: not"));
+}
+
 TEST(Pilot, PausesWhenSomebodyElseChangesTheCourse) {
     Rows rows;
     Life life;
