@@ -77,6 +77,9 @@ struct TableInCopy {
     std::uint64_t next_number = 0;
     // It was altered: what is known of it here is of the past, and the next run copies it.
     bool altered = false;
+    // The stream brings its DROP. Nobody copies it, and until then nothing of it is on the
+    // follower.
+    bool dropped_later = false;
 };
 
 class Dispatcher {

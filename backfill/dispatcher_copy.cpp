@@ -86,7 +86,7 @@ Status Dispatcher::apply(Change change, std::vector<ApplyItem>& out) {
         out.emplace_back(std::move(change));
         return Done{};
     }
-    if (route.table->altered)
+    if (route.table->altered || route.table->dropped_later)
         return Done{};  // Nothing of it is on the follower until it is copied.
     if (!route.lacks.empty()) {
         const Relation& relation = change.relation();
@@ -175,7 +175,7 @@ void Dispatcher::begin_again(TableInCopy& in, std::vector<ApplyItem>& out) {
 void Dispatcher::take_for_whole(TableInCopy& in) {
     for (const auto& chunk : in.chunks.chunks()) drop_buffer(*chunk);
     in.chunks.clear();
-    in.altered = false;
+    in.altered = in.dropped_later = false;
     const auto whole = in.chunks.add(in.next_number++, ChunkRange{});
     assert(whole);  // Nothing is there that it could overlap.
     (*whole)->state = ChunkState::loaded;

@@ -8,6 +8,9 @@ namespace segue::backfill {
 
 namespace {
 
+// Not copied in this run.
+bool is_left(const TableInCopy& table) { return table.altered || table.dropped_later; }
+
 Error gone() { return Error{Errc::refused, "the chunk is copied anew"}; }
 
 }  // namespace
@@ -238,7 +241,7 @@ Result<Chunk*> StreamPipe::find(const ChunkName& name) {
 std::vector<ChunkRange> StreamPipe::holes(const TableName& name) const {
     return with_dispatcher([&](const Dispatcher& dispatcher) {
         const auto found = dispatcher.tables().find(name);
-        return found == dispatcher.tables().end() || found->second.altered
+        return found == dispatcher.tables().end() || is_left(found->second)
                    ? std::vector<ChunkRange>{}
                    : found->second.chunks.holes();
     });
@@ -250,7 +253,7 @@ Result<StreamPipe::Opened> StreamPipe::open_chunk(const TableName& name, ChunkRa
         lock, [&] { return failure_ || (dispatcher_.at_boundary() && dispatcher_.caught_up()); });
     if (failure_) return *failure_;
     TableInCopy* const table = dispatcher_.table(name);
-    if (!table || table->altered) return gone();
+    if (!table || is_left(*table)) return gone();
     // The stream may have brought the whole table meanwhile.
     const auto holes = table->chunks.holes();
     const auto still = [&](const ChunkRange& hole) { return hole.low == range.low; };
@@ -308,7 +311,7 @@ bool StreamPipe::chunk_lives(const ChunkName& name) const {
 bool StreamPipe::all_loaded() const {
     return with_dispatcher([](const Dispatcher& dispatcher) {
         for (const auto& [name, table] : dispatcher.tables()) {
-            if (!table.chunks.complete()) return false;
+            if (!table.dropped_later && !table.chunks.complete()) return false;
         }
         return true;
     });
@@ -317,7 +320,7 @@ bool StreamPipe::all_loaded() const {
 bool StreamPipe::all_loaded_but_altered() const {
     return with_dispatcher([](const Dispatcher& dispatcher) {
         for (const auto& [name, table] : dispatcher.tables()) {
-            if (!table.altered && !table.chunks.complete()) return false;
+            if (!is_left(table) && !table.chunks.complete()) return false;
         }
         return true;
     });

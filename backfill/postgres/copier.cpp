@@ -33,9 +33,9 @@ bool passes_by_itself(const Error& error) {
            std::find(std::begin(states), std::end(states), error.sqlstate) != std::end(states);
 }
 
-// A table or column that only one side has.
+// A table, column or schema that only one side has.
 bool is_unknown(const Error& error) {
-    return error.sqlstate == "42P01" || error.sqlstate == "42703";
+    return error.sqlstate == "42P01" || error.sqlstate == "42703" || error.sqlstate == "3F000";
 }
 
 }  // namespace

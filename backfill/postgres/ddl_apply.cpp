@@ -442,7 +442,8 @@ Status DdlApplier::apply(Connection& follower,
     if (!statement) return stopped(follower, record, why);
     const Command command{with_its_rows(record, std::string{*statement}, copying), {}, renamed};
     const Status carried = carry(follower, record, command, before);
-    if (carried && *logged && rows_ == Rows::in_stream) {
+    // Unless it is a table that this run has been copying: then the next one does.
+    if (carried && *logged && rows_ == Rows::in_stream && change.emptied.empty()) {
         const Status noted = note_copied(follower, record, change.start);
         if (!noted) return noted;
     }

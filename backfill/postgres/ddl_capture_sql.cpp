@@ -305,22 +305,25 @@ BEGIN
   computed := segue.ddl_computed();
   touched := segue.ddl_touched();
   IF touched = '{}' THEN RETURN; END IF;
-  fresh := segue.ddl_adopt(touched, false);
+  -- Before as well: a key that the command itself has given may be what it has computed.
   obstacle := segue.ddl_obstacle(computed);
+  fresh := segue.ddl_adopt(touched, false);
+  obstacle := coalesce(obstacle, segue.ddl_obstacle(computed));
   -- A table's size is read under a lock, which others may have on any but these.
   IF EXISTS (SELECT FROM unnest(fresh) AS f(oid) WHERE pg_relation_size(f.oid) >
              CASE WHEN tag = 'CREATE TABLE AS' THEN %REWRITE_MAX% ELSE 0 END) THEN
     obstacle := CASE WHEN tag = 'CREATE TABLE AS' THEN 'the table is larger than %REWRITE_MAX% bytes'
                      ELSE 'the table had rows before it was moved' END;
   END IF;
-  IF why = '' AND obstacle IS NOT NULL THEN
-    why := '%ROWS_NOT_SHOWN% (segue repair takes them over afterwards), and ' || obstacle;
-  END IF;
   -- Where tables are still copied it would come with the rest, and nobody would look.
   IF why = '' AND tag = 'ALTER TABLE' AND current_query() ~* '\yenable\y.*\y(always|replica)\y.*\y(trigger|rule)\y' THEN
     why := coalesce(segue.ddl_fires((SELECT array_agg(n.nspname || '.' || c.relname) FROM pg_class c
                       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)))
                     || ' would fire on the follower as well, for rows that it has fired for here', '');
+  END IF;
+  -- Last: where rows are all that is in the way, and are copied later, it is carried all the same.
+  IF why = '' AND obstacle IS NOT NULL THEN
+    why := '%ROWS_NOT_SHOWN% (segue repair takes them over afterwards), and ' || obstacle;
   END IF;
   touched := segue.ddl_steady(tag, touched);
   PERFORM segue.ddl_record(tag, settings, objects,

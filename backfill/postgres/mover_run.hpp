@@ -73,6 +73,7 @@ private:
     Status read_figures(Side side);
     Result<std::shared_ptr<MoverStream>> make_stream(Side side);
     Status set_up_tables(StreamPipe* pipe);  // Null: nothing is copied any more.
+    Status set_up_dropped(StreamPipe& pipe, const std::vector<StoredChunk>& stored);
     Result<bool> set_up_chunks(StreamPipe& pipe,
                                const Table& table,
                                const std::vector<StoredChunk>& loaded);

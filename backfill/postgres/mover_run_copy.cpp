@@ -2,6 +2,7 @@
 // only then the record that the copy is consistent.
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "backfill/crash_point.hpp"
@@ -57,7 +58,29 @@ Status MoverRun::set_up_tables(StreamPipe* pipe) {
         }
         shared_.tables[name] = figures;
     }
-    if (pipe) plan_ = std::make_unique<CopyPlan>(authority_tables_);
+    if (!pipe) return Done{};
+    plan_ = std::make_unique<CopyPlan>(authority_tables_);
+    return captures_ddl_ ? set_up_dropped(*pipe, *stored) : Status{Done{}};
+}
+
+// Tables that the authority has dropped further on in the stream. Nobody copies them any more.
+Status MoverRun::set_up_dropped(StreamPipe& pipe, const std::vector<StoredChunk>& stored) {
+    std::set<TableName> there;
+    for (const Table& table : authority_tables_) there.emplace(table.schema, table.name);
+    for (const auto& [name, known] : tables_[index(Side::target)]) {
+        if (there.contains(name)) continue;
+        std::vector<StoredChunk> loaded;
+        for (const StoredChunk& chunk : stored)
+            if (chunk.table == name) loaded.push_back(chunk);
+        const auto complete = set_up_chunks(pipe, known.table, loaded);
+        if (!complete) return complete.error();
+        if (*complete) continue;
+        pipe.set_up([&](Dispatcher& dispatcher) {
+            TableInCopy* const table = dispatcher.table(name);
+            table->dropped_later = true;
+            return table;
+        });
+    }
     return Done{};
 }
 
@@ -149,7 +172,7 @@ Status MoverRun::run_copiers() {
 Status MoverRun::complete() {
     auto target = link(Side::target, LinkKind::writer);
     if (!target) return target.error();
-    if (const Status analyzed = analyze(**target, authority_tables_); !analyzed) return analyzed;
+    if (const Status analyzed = analyze(**target, authority_tables()); !analyzed) return analyzed;
     crash_point("copy.before_reverse_slot");
     if (const Status created = create_reverse_slot(); !created) return created;
     crash_point("copy.after_reverse_slot");
@@ -203,8 +226,10 @@ Result<bool> MoverRun::build_the_rest(StreamPipe& pipe) {
         const std::lock_guard lock{shared_.mutex};
         shared_.indexing = true;
     }
-    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored)
+    if (const Status restored = restore_post_data(schema_settings(shared_)); !restored) {
+        pipe.fail(restored.error());  // Before the hold is over.
         return restored.error();
+    }
     pipe.forget_tables();
     return true;
 }

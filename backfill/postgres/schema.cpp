@@ -287,6 +287,8 @@ Status analyze(Connection& target, const std::vector<Table>& tables) {
         const auto analyzed = target.execute("ANALYZE " + table.qualified_name());
         if (!analyzed) {
             Error error = analyzed.error();
+            // Its creation or its end is on its way in the stream.
+            if (error.sqlstate == "42P01" || error.sqlstate == "3F000") continue;
             error.detail = "target: cannot analyze " + table.plain_name() + ": " + error.detail;
             return error;
         }

@@ -43,7 +43,7 @@ Status restore_key_indexes(const SchemaSettings& settings);
 // Indexes, unique, exclusion and check constraints, foreign keys (NOT VALID stays so), triggers,
 // rules, policies, materialized views refreshed. Called when every table is loaded and applied.
 Status restore_post_data(const SchemaSettings& settings);
-// ANALYZE of every moved table.
+// ANALYZE of every moved table that the target has.
 Status analyze(Connection& target, const std::vector<Table>& tables);
 
 }  // namespace segue::backfill::postgres

@@ -145,7 +145,9 @@ private:
             ++attempts;
             if (attempts >= verify_unlike_attempts_max && is_unlike(went.error()))
                 return unlike(name, found, went.error());
-            if (attempts == verify_attempts_max) return gave_up(table, went.error());
+            if (attempts == verify_attempts_max)
+                return of_the_past ? unlike(name, found, went.error())
+                                   : gave_up(table, went.error());
             std::this_thread::sleep_for(pause);
             pause = std::min(pause * 2, work_.pauses.max);
         }

@@ -1,5 +1,7 @@
 // By what the rows of a table are named (REPLICA IDENTITY), on both sides, as commands change it.
 
+#include <gmock/gmock.h>
+
 #include "tests/backfill/ddl_support.hpp"
 
 namespace segue::backfill::postgres {
@@ -43,6 +45,13 @@ TEST_F(DdlIdentity, NamesRowsByTheKeyThatTheirTableIsGivenLater) {
     EXPECT_EQ(both("ALTER TABLE app.t REPLICA IDENTITY FULL; ALTER TABLE app.t ADD COLUMN w int"),
               "");
     EXPECT_EQ(on_source(identity), "pieced tf uf");
+}
+
+// Each side would compute its own, and rows would be named by them.
+TEST_F(DdlIdentity, NamesNoRowsByAKeyThatTheCommandItselfComputes) {
+    EXPECT_EQ(both("CREATE TABLE app.t (v int); INSERT INTO app.t VALUES (1), (2)"), "");
+    EXPECT_THAT(both("ALTER TABLE app.t ADD COLUMN id uuid DEFAULT gen_random_uuid() PRIMARY KEY"),
+                ::testing::HasSubstr("the table has no key"));
 }
 
 }  // namespace

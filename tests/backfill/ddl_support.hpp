@@ -29,6 +29,9 @@ protected:
             databases_->run(
                 side,
                 "SET segue.mover = 'id-1'; DROP SCHEMA IF EXISTS app CASCADE;"
+                " ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO ddl_app;"
+                " ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO ddl_app;"
+                " ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO ddl_app;"
                 " CREATE SCHEMA app AUTHORIZATION ddl_app; TRUNCATE segue.ddl, segue.ddl_known");
         }
         app_ = std::make_unique<Sql>(databases_->url(Side::source, "ddl_app"));
@@ -49,9 +52,6 @@ protected:
         databases.run(side, R"sql(
             DO $$ BEGIN CREATE ROLE ddl_app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
             CREATE PUBLICATION segue_m)sql");
-        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO ddl_app");
-        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO ddl_app");
-        databases.run(side, "ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO ddl_app");
         databases.run(side, backfill::postgres::segue_schema_ddl);
         for (const std::string& name : backfill::postgres::new_table_publication_names("m"))
             databases.run(side, "CREATE PUBLICATION " + name);

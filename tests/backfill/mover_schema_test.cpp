@@ -77,6 +77,24 @@ TEST_F(MoverSchemaTest, AWaitInACircleIsToldWithItsFirstMoment) {
     expect_same();
 }
 
+// Its rows are on nobody's list any more, and never come.
+TEST_F(MoverSchemaTest, ATableThatWasDroppedBeforeItWasCopiedIsLeftAlone) {
+    carry_ddl = true;
+    databases->run(Side::source,
+                   "CREATE TABLE public.t (id int PRIMARY KEY, v int);"
+                   " CREATE TABLE public.gone (id int PRIMARY KEY, v int);"
+                   " INSERT INTO public.t VALUES (1, 1); INSERT INTO public.gone VALUES (1, 1)");
+    prepare();
+    databases->run(Side::source,
+                   "UPDATE public.gone SET v = 2; DELETE FROM public.gone; DROP TABLE public.gone;"
+                   " UPDATE public.t SET v = 2");
+    start();
+    wait_consistent();
+    catch_up();
+    EXPECT_EQ(mover->status().runs_failed, 0u) << mover->status().last_failure;
+    expect_same();
+}
+
 // Then tables are still without what they have on the authority, and nobody may miss it.
 TEST_F(MoverSchemaTest, ChangesAreCarriedAlsoAfterIndexesCouldNotBeBuilt) {
     carry_ddl = true;
