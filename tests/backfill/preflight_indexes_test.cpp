@@ -10,24 +10,18 @@
 #include "backfill/change_steps.hpp"
 #include "backfill/preflight.hpp"
 #include "tests/backfill/databases.hpp"
+#include "tests/backfill/preflight_support.hpp"
 #include "tests/support/sql.hpp"
 
 namespace segue::backfill {
 namespace {
 
 using test::Databases;
+using test::settings_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::UnorderedElementsAre;
-
-ServerSettings settings_of(const Databases& databases) {
-    ServerSettings settings;
-    settings.migration = "shop";
-    settings.url[0] = databases.url(Side::source);
-    settings.url[1] = databases.url(Side::target);
-    return settings;
-}
 
 // Reason and remedy of each finding with that code.
 std::vector<std::string> found(const ServerSettings& settings, const std::string& code) {

@@ -13,11 +13,13 @@
 #include "backfill/postgres/preflight_versions.hpp"
 #include "backfill/preflight.hpp"
 #include "tests/backfill/databases.hpp"
+#include "tests/backfill/preflight_support.hpp"
 
 namespace segue::backfill {
 namespace {
 
 using test::Databases;
+using test::settings_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using enum Severity;
@@ -27,14 +29,6 @@ struct Expected {
     const char* code;
     const char* object;
 };
-
-ServerSettings settings_of(const Databases& databases) {
-    ServerSettings settings;
-    settings.migration = "shop";
-    settings.url[0] = databases.url(Side::source);
-    settings.url[1] = databases.url(Side::target);
-    return settings;
-}
 
 std::string shown(const std::vector<Finding>& findings) {
     std::string text;

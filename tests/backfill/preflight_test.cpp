@@ -10,20 +10,14 @@
 
 #include "backfill/change_steps.hpp"
 #include "tests/backfill/databases.hpp"
+#include "tests/backfill/preflight_support.hpp"
 
 namespace segue::backfill {
 namespace {
 
 using test::Databases;
+using test::settings_of;
 using Coded = std::set<std::pair<std::string, std::string>>;  // (code, object)
-
-ServerSettings settings_of(const Databases& databases) {
-    ServerSettings settings;
-    settings.migration = "shop";
-    settings.url[0] = databases.url(Side::source);
-    settings.url[1] = databases.url(Side::target);
-    return settings;
-}
 
 Coded coded(const ServerSettings& settings, Severity severity) {
     const auto findings = postgres_preflight(settings);
