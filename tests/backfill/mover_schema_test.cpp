@@ -95,6 +95,20 @@ TEST_F(MoverSchemaTest, ATableThatWasDroppedBeforeItWasCopiedIsLeftAlone) {
     expect_same();
 }
 
+// A run that begins behind it knows the table as one to be copied, and so do the next ones.
+TEST_F(MoverSchemaTest, ATableThatWasMadeLoggedBeforeTheCopyBeganIsCopied) {
+    carry_ddl = true;
+    databases->run(Side::source, "CREATE UNLOGGED TABLE public.u (id int PRIMARY KEY)");
+    prepare();
+    databases->run(Side::source,
+                   "ALTER TABLE public.u SET LOGGED; INSERT INTO public.u VALUES (1), (2)");
+    start();
+    wait_consistent();
+    catch_up();
+    EXPECT_EQ(databases->value(Side::target, "SELECT count(*) FROM public.u"), "2");
+    expect_same();
+}
+
 // Then tables are still without what they have on the authority, and nobody may miss it.
 TEST_F(MoverSchemaTest, ChangesAreCarriedAlsoAfterIndexesCouldNotBeBuilt) {
     carry_ddl = true;

@@ -406,6 +406,22 @@ TEST_F(Verifier, WaitsUntilATableIsKnownAsItIsNow) {
         << result->tables.at({"public", "t"}).problem;
 }
 
+// As where DDL is not carried, and somebody has changed both sides by hand.
+TEST_F(Verifier, GoesOnWithTheOthersWhereATableIsNeverKnownAsItIsNow) {
+    both("CREATE TABLE t (i int PRIMARY KEY); CREATE TABLE u (i int PRIMARY KEY)");
+    std::vector<Table> known;
+    change_tables = [&](std::vector<Table>& tables) {
+        known = tables;
+        both("ALTER TABLE t ADD fresh int DEFAULT 5");
+    };
+    tables_now = [&] { return known; };
+    const auto result = verify();
+    ASSERT_TRUE(result) << result.error().detail;
+    EXPECT_EQ(result->tables.at({"public", "t"}).verdict, TableVerdict::unlike);
+    EXPECT_EQ(result->tables.at({"public", "t"}).problem, "its columns have changed");
+    EXPECT_EQ(result->tables.at({"public", "u"}).verdict, TableVerdict::equal);
+}
+
 // DDL that is carried to both sides while a verification goes on.
 TEST_F(Verifier, TakesATableAsItIsNowWhereItsColumnsHaveChanged) {
     both(
