@@ -124,6 +124,7 @@ Status MoverRun::set_up() {
         tables_[index(side)] = std::move(*tables);
         if (const Status read = read_figures(side); !read) return read;
     }
+    if (const Status known = check_servers(); !known) return known;
     schema_changes_seen_ = shared_.schema_changes.load();
     for (const auto& [name, known] : tables_[index(authority)])
         authority_tables_.push_back(known.table);
@@ -147,6 +148,19 @@ Status MoverRun::set_up() {
     if (!copied) copying_ = std::thread{[this] { copy_everything(); }};
     const std::lock_guard lock{shared_.mutex};
     shared_.invalid.clear();  // Every check was passed.
+    return Done{};
+}
+
+// Both, before what one has of the other is judged: that a server was replaced is the reason, what
+// the new one lacks only follows from it.
+Status MoverRun::check_servers() {
+    for (const Side side : both_sides) {
+        auto replication = link(side, LinkKind::replication);
+        if (!replication) return replication.error();
+        const std::lock_guard lock{keeper_mutex_[index(side)]};
+        const Status known = check_server(**replication, **keepers_[index(side)], side);
+        if (!known) return known;
+    }
     return Done{};
 }
 

@@ -71,6 +71,7 @@ private:
     Status expect_authority_still();
     void note_lease(LeaseState lease);
     Status read_figures(Side side);
+    Status check_servers();
     Result<std::shared_ptr<MoverStream>> make_stream(Side side);
     Status set_up_tables(StreamPipe* pipe);  // Null: nothing is copied any more.
     Status set_up_dropped(StreamPipe& pipe, const std::vector<StoredChunk>& stored);
