@@ -67,12 +67,13 @@ Status MoverRun::set_up_tables(StreamPipe* pipe) {
 Status MoverRun::set_up_dropped(StreamPipe& pipe, const std::vector<StoredChunk>& stored) {
     std::set<TableName> there;
     for (const Table& table : authority_tables_) there.emplace(table.schema, table.name);
-    for (const auto& [name, known] : tables_[index(Side::target)]) {
+    for (const auto& entry : tables_[index(Side::target)]) {
+        const TableName& name = entry.first;
         if (there.contains(name)) continue;
         std::vector<StoredChunk> loaded;
         for (const StoredChunk& chunk : stored)
             if (chunk.table == name) loaded.push_back(chunk);
-        const auto complete = set_up_chunks(pipe, known.table, loaded);
+        const auto complete = set_up_chunks(pipe, entry.second.table, loaded);
         if (!complete) return complete.error();
         if (*complete) continue;
         pipe.set_up([&](Dispatcher& dispatcher) {

@@ -114,6 +114,10 @@ void check_names(Connection& source, Connection& target, std::vector<Finding>& f
     }
 }
 
+bool forbidden_only_there(std::string_view categories, char here, char there) {
+    return categories.find(there) != categories.npos && categories.find(here) == categories.npos;
+}
+
 }  // namespace
 
 LostNames lost_names(const Keywords& source, const Keywords& target) {
@@ -125,12 +129,8 @@ LostNames lost_names(const Keywords& source, const Keywords& target) {
     LostNames lost;
     for (const auto& [word, there] : target) {
         const char here = category(word);
-        const auto forbidden_only_there = [&](std::string_view categories) {
-            return categories.find(there) != categories.npos &&
-                   categories.find(here) == categories.npos;
-        };
-        if (forbidden_only_there(not_columns)) lost.of_columns.push_back(word);
-        if (forbidden_only_there(not_functions)) lost.of_functions.push_back(word);
+        if (forbidden_only_there(not_columns, here, there)) lost.of_columns.push_back(word);
+        if (forbidden_only_there(not_functions, here, there)) lost.of_functions.push_back(word);
     }
     return lost;
 }
