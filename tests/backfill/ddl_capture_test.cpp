@@ -191,7 +191,7 @@ TEST_F(DdlCapture, FailsNoSerializableTransactionThatChangesTheSchema) {
         "int);"
         " INSERT INTO app.t0 VALUES (1, 1); INSERT INTO app.t1 VALUES (1, 1)");
     std::vector<std::unique_ptr<Sql>> clients;
-    for (int i = 0; i < 2; ++i) {
+    for (std::size_t i = 0; i < 2; ++i) {
         clients.push_back(std::make_unique<Sql>(databases_->url(Side::source, "ddl_app")));
         clients[i]->query("BEGIN ISOLATION LEVEL SERIALIZABLE");
         clients[i]->query("SELECT count(*) FROM app.t" + std::to_string(i));
@@ -201,7 +201,7 @@ TEST_F(DdlCapture, FailsNoSerializableTransactionThatChangesTheSchema) {
           "CREATE TABLE %T_made (i int); COMMENT ON TABLE %T IS 'x'",
           "ALTER TABLE %T ALTER a TYPE text USING 'a' || a; DROP TABLE %T_made",
           "UPDATE %T SET v = 2"}) {
-        for (int i = 0; i < 2; ++i) {
+        for (std::size_t i = 0; i < 2; ++i) {
             std::string sql = command;
             for (std::size_t at = sql.find("%T"); at != std::string::npos; at = sql.find("%T"))
                 sql.replace(at, 2, "app.t" + std::to_string(i));

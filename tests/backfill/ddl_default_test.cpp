@@ -61,8 +61,8 @@ TEST_F(DdlDefault, TakesTheValueOfANewColumnFromTheAuthority) {
 TEST_F(DdlDefault, TakesTheValueOfANewColumnWithoutWritingARow) {
     const char* const columns[] = {
         "ADD COLUMN a timestamptz NOT NULL DEFAULT now()",
-        "ADD b text DEFAULT 'it''s, ' || now()::text CHECK (b <> ''), ADD \"C\" date DEFAULT"
-        " (current_date + 7), ALTER i SET DEFAULT 5",
+        ("ADD b text DEFAULT 'it''s, ' || now()::text CHECK (b <> ''),"
+         " ADD \"C\" date DEFAULT (current_date + 7), ALTER i SET DEFAULT 5"),
         "ADD COLUMN IF NOT EXISTS d timestamp DEFAULT /* , */ CURRENT_TIMESTAMP(0)"};
     EXPECT_EQ(both("CREATE TABLE app.t (i int PRIMARY KEY) PARTITION BY RANGE (i); CREATE TABLE"
                    " app.t1 PARTITION OF app.t FOR VALUES FROM (0) TO (9)"),
