@@ -5,8 +5,10 @@
 namespace segue::proxy {
 
 router::Course course_of(const BoardState& board) {
-    if (!board.record) return {};
-    const backfill::ControlRecord& record = *board.record;
+    return board.record ? course_of(*board.record) : router::Course{};
+}
+
+router::Course course_of(const backfill::ControlRecord& record) {
     return {record.authority,
             record.knobs.shadow_percent,
             record.knobs.shift_percent,

@@ -12,6 +12,7 @@ namespace segue::proxy {
 
 // What an operator's verb changes under a plan's feet. Where nothing is moved: as it would begin.
 router::Course course_of(const BoardState& board);
+router::Course course_of(const backfill::ControlRecord& record);
 
 struct AutoView {
     std::string closed;  // Why nothing can be decided now; empty: it can.

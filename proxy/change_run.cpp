@@ -22,23 +22,11 @@ constexpr std::chrono::milliseconds ticket_blink{30};
 // times that.
 constexpr int ticket_ways = 3;
 constexpr std::chrono::milliseconds ticket_patience{700};
-// How often, and after what pause, a side is glanced at until it has answered: for 1 s.
+// How often a side is glanced at until it has answered: for 1 s.
 constexpr int glances_max = 100;
-constexpr std::chrono::milliseconds glance_pause{10};
 constexpr std::uint32_t pace_min = 250, pace_max = 4000;  // Microseconds a turn: see Traffic::pace.
 
 std::string text(Side side) { return std::string{name(side)}; }
-
-// Between two attempts that wait for a dead side many seconds pass: an answer is not left to the
-// next one.
-std::optional<ControlRecord> glance(backfill::ControlStore& store, const ChangeLimits& limits) {
-    const int most = limits.retry_pause.count() > 0 ? glances_max : 1;  // 0: time is not real.
-    for (int glances = 1;; ++glances) {
-        auto record = store.glance();
-        if (record || glances >= most) return record;
-        std::this_thread::sleep_for(glance_pause);
-    }
-}
 
 }  // namespace
 
@@ -214,11 +202,14 @@ Result<Written> ChangeRun::write(Side side,
 
 bool ChangeRun::overtaken(bool may_be_committed) {
     const Side needed = may_be_committed ? to_ : from_;
+    // Between two attempts that wait for a dead side many seconds pass: an answer is not left to
+    // the next one.
+    const int most = limits_.retry_pause.count() > 0 ? glances_max : 1;  // 0: time is not real.
     for (const Side side : {other(needed), needed}) {
         backfill::ControlStore& store = parts_.steps.control(side);
         const auto read = side == needed
                               ? store.read()
-                              : Result<std::optional<ControlRecord>>{glance(store, limits_)};
+                              : Result<std::optional<ControlRecord>>{glance(store, most)};
         if (!read || !*read) continue;
         const ControlRecord& record = **read;
         if (record.epoch <= epoch_ && record.phase != Phase::finished) continue;

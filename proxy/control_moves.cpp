@@ -1,7 +1,9 @@
 #include "proxy/control_moves.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
+#include <thread>
 
 namespace segue::proxy {
 
@@ -9,6 +11,20 @@ using backfill::ControlRecord;
 using backfill::Written;
 using router::Outcome;
 using router::Phase;
+
+namespace {
+
+constexpr std::chrono::milliseconds glance_pause{10};
+
+}  // namespace
+
+std::optional<ControlRecord> glance(backfill::ControlStore& store, int times_max) {
+    for (int times = 1;; ++times) {
+        auto record = store.glance();
+        if (record || times >= times_max) return record;
+        std::this_thread::sleep_for(glance_pause);
+    }
+}
 
 Result<ControlRecord> read_record(backfill::ControlStore& store, Side side) {
     auto read = store.read();

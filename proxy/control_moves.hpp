@@ -4,6 +4,7 @@
 // must fail.
 
 #include <cstdint>
+#include <optional>
 
 #include "backfill/change_steps.hpp"
 #include "backfill/control.hpp"
@@ -15,6 +16,9 @@ namespace segue::proxy {
 
 // The record, or an Error also when there is none.
 Result<backfill::ControlRecord> read_record(backfill::ControlStore& store, Side side);
+
+// As ControlStore::glance, until it is answered: so many times at most, every 10 ms.
+std::optional<backfill::ControlRecord> glance(backfill::ControlStore& store, int times_max);
 
 // `to` has its own record beside everything that a follower or an authority of `epoch` says.
 backfill::ControlRecord as_told(const backfill::ControlRecord& own,

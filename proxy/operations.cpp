@@ -67,6 +67,7 @@ bool Operations::recover() {
         return false;
     }
     follower_behind_ = round.follower_behind;
+    others_to_follow_ = own_change_unread_ = false;
     publish(round.record);
     parts_.change.journal.set_durable(round.record.has_value());
     const BoardState state = parts_.board.read();
@@ -122,6 +123,7 @@ bool Operations::tick() {
     if (!parts_.board.read().authority_known) return false;
     if (!copying_or_later()) return true;
     if (superseded()) return false;
+    follow_others();
     if (!mover_started_) start_mover();
     note_mover_failure();
     note_consistent();
@@ -155,8 +157,10 @@ void Operations::note_consistent() {
     // Also where its connections broke right after.
     if (!mover_started_) return;
     if (parts_.change.mover.status().backfill != router::Backfill::consistent) return;
-    const auto written = update_record(
-        [](ControlRecord& record) { record.backfill = router::Backfill::consistent; });
+    const auto written = update_record([](ControlRecord& record) {
+        record.backfill = router::Backfill::consistent;
+        return allowed;
+    });
     if (written) parts_.change.journal.event("backfill", "the databases are consistent");
 }
 
@@ -178,10 +182,10 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     };
     const auto found = verbs.find(verb);
     if (found == verbs.end()) return {2, "unknown verb: " + verb};
-    router::Course before;
+    follow_others();
     parts_.board.update([&](BoardState& state) {
         state.current_verb = verb;
-        before = course_of(state);
+        course_before_ = course_of(state);
     });
     // Status says so as soon as the mover does: a verb that follows it must not meet the older
     // record.
@@ -198,9 +202,10 @@ VerbResult Operations::run(const std::string& verb, const Json& arguments) {
     if (alone) parts_.change.mover.hold_background(false);
     parts_.board.update([&](BoardState& state) {
         state.current_verb.clear();
-        if (course_of(state) != before) ++state.course_changes;
-        result.course_changes = state.course_changes;
+        result.course_changes = course_of(state) != course_before_ ? 1 : 0;
+        state.course_changes += result.course_changes;
     });
+    hold_to_others();
     const std::string who = asked_by(arguments);
     const std::string detail = verb + (who.empty() ? "" : ", asked by " + who) + ": " +
                                (result.exit_code == 0 ? "done" : "refused or failed") +
@@ -244,7 +249,7 @@ Status Operations::connected(std::initializer_list<Side> streams) const {
         parts_.change.mover, streams, change_limits.connect, parts_.change.stopping);
 }
 
-Result<ControlRecord> Operations::update_record(const std::function<void(ControlRecord&)>& change,
+Result<ControlRecord> Operations::update_record(const RecordChange& change,
                                                 std::optional<std::int64_t> lease) {
     const BoardState state = parts_.board.read();
     const Side authority = state.record->authority;
@@ -257,7 +262,8 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
         }
         ControlRecord next = *record;
         next.shift_not_understood = false;
-        change(next);
+        if (std::string refusal = change(next); !refusal.empty())
+            return Error{Errc::refused, std::move(refusal)};
         // A new attempt number for each writing, so that after a lost answer the record tells whose
         // it is.
         next.attempt = record->attempt + 1;
@@ -273,7 +279,10 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
             is_written = *now == next;
         }
         if (!is_written) continue;
-        parts_.board.update([&](BoardState& board) { board.record = next; });
+        parts_.board.update([&](BoardState& board) {
+            note_others(board, *record);
+            board.record = next;
+        });
         return next;
     }
     return Error{Errc::refused, "the control record keeps changing: is another Segue at work?"};
@@ -281,15 +290,19 @@ Result<ControlRecord> Operations::update_record(const std::function<void(Control
 
 VerbResult Operations::pause(const Json&) {
     if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
-    const router::Knobs knobs = parts_.board.read().record->knobs;
-    if (knobs.mirror == Mirror::sync) {
-        return VerbResult::refused(
-            "with mirror sync every commit would wait for ever: run `segue mirror async` first");
-    }
-    if (knobs.shift_percent > 0)
-        return VerbResult::refused("reads are shifted to the follower: run `segue shift 0` first");
-    const auto written = update_record([](ControlRecord& record) { record.knobs.paused = true; });
+    const auto written = update_record([](ControlRecord& record) -> std::string {
+        if (record.knobs.mirror == Mirror::sync)
+            return "with mirror sync every commit would wait for ever: run `segue mirror async` "
+                   "first";
+        if (record.knobs.shift_percent > 0)
+            return "reads are shifted to the follower: run `segue shift 0` first";
+        record.knobs.paused = true;
+        return allowed;
+    });
     if (!written) return VerbResult::refused(written.error().detail);
+    // Also where it was closed for a sync that was in doubt: that is not on record, and never will
+    // be.
+    parts_.change.sessions.set_gate(false);
     parts_.change.mover.set_paused(true);
     return VerbResult::done(
         "paused: the authority retains its log until `segue resume`, at most [limits] "
@@ -298,7 +311,10 @@ VerbResult Operations::pause(const Json&) {
 
 VerbResult Operations::resume(const Json&) {
     if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
-    const auto written = update_record([](ControlRecord& record) { record.knobs.paused = false; });
+    const auto written = update_record([](ControlRecord& record) {
+        record.knobs.paused = false;
+        return allowed;
+    });
     if (!written) return VerbResult::refused(written.error().detail);
     parts_.change.mover.set_paused(false);
     return VerbResult::done("resumed");

@@ -22,6 +22,7 @@
 #include "proxy/state_board.hpp"
 #include "proxy/statement_figures.hpp"
 #include "proxy/traffic.hpp"
+#include "router/autopilot.hpp"
 
 namespace segue::proxy {
 
@@ -49,6 +50,8 @@ inline constexpr const char* copy_invalid =
     "the copy is invalid since a forced rollback: to begin anew run `segue finish`, drop schema "
     "segue on both sides, "
     "empty the target and run `segue start`";
+
+inline constexpr const char* paused_text = "following is paused: run `segue resume` first";
 
 // Who asks for a verb, as far as he says so himself. One line; longer ones are cut.
 inline constexpr std::size_t asked_by_size_max = 200;
@@ -86,7 +89,10 @@ private:
     VerbResult mirror(const Json& arguments);
     Status begin_sync();
     // `given_up_for`: why it is async until that is over; empty: because the operator says so.
-    Status set_mirror(router::Mirror mirror, const std::string& given_up_for = "");
+    // Only where the record still says what `only_if` asks for; empty: whatever it says.
+    Status set_mirror(router::Mirror mirror,
+                      const std::string& given_up_for = "",
+                      const std::function<bool(const router::Knobs&)>& only_if = {});
     // The follower has what was committed before.
     Status wait_for_follower(Side authority, std::chrono::milliseconds time_max);
 
@@ -148,11 +154,14 @@ private:
     // Once something is copied both sides can be reached (else Errc::closed) and hold its record.
     // Without: another database than the one that is moved is configured, or it was made anew.
     Status both_take_part() const;
+    // Changes what it is given, or says why not, by what stands there: another Segue may have put
+    // it on record in this very moment. It may be asked several times.
+    using RecordChange = std::function<std::string(backfill::ControlRecord&)>;
+    static inline const std::string allowed;
     // Changes the authority's record by compare-and-set; on the board when it is written.
     // `lease`: only while it is this process's.
-    Result<backfill::ControlRecord> update_record(
-        const std::function<void(backfill::ControlRecord&)>& change,
-        std::optional<std::int64_t> lease = std::nullopt);
+    Result<backfill::ControlRecord> update_record(const RecordChange& change,
+                                                  std::optional<std::int64_t> lease = std::nullopt);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
     void note_mover_failure();
@@ -162,12 +171,24 @@ private:
     std::optional<backfill::ControlRecord> newest_record(bool& unsettled) const;
     VerbResult overtaken(const std::string& reason);
     void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
+    // Another Segue may be given a verb as well, and this one, which moves the migration, follows.
+    void follow_others();
+    void hold_to_others();  // What they have changed is in force from now on.
+    // The board, which is about to be told more, is told what others have done before.
+    void note_others(BoardState& board, const backfill::ControlRecord& found);
+    void note_difference(BoardState& board, const backfill::ControlRecord& found);
+    void take_on(const backfill::ControlRecord& record);
     void give_way(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
 
     OperationParts parts_;
     std::shared_ptr<const Config> config_;  // Of config().
     bool mover_started_ = false;
     bool follower_behind_ = false;  // The follower's control record is to be settled.
+    // Others have changed what is on the board, and it is not in force yet.
+    bool others_to_follow_ = false;
+    // What a change of authority of ours has left on record could not be read.
+    bool own_change_unread_ = false;
+    router::Course course_before_;  // Before the verb that runs, as others have left it.
     std::string last_waiting_for_;
     std::uint64_t failures_seen_ = 0;  // Of the mover's runs.
     std::optional<backfill::Clock::time_point> schema_stop_since_;

@@ -101,14 +101,18 @@ VerbResult Operations::change_to(Side to, const Json& arguments) {
     const Side authority = report.ending == router::Ending::changed ? to : other(to);
     const auto record = read_record(parts_.change.steps.control(authority), authority);
     parts_.board.update([&](BoardState& state) {
-        if (record) {
-            state.record = *record;
-        } else if (report.ending == router::Ending::changed) {
+        if (report.ending == router::Ending::changed) {
             state.record->authority = to;
             state.record->epoch = parts_.change.traffic.epoch;
+            state.record->attempt = 0;  // The new side has a count of its own.
             state.record->knobs.shadow_percent = state.record->knobs.shift_percent = 0;
             state.record->knobs.shift_scope = {};
         }
+        own_change_unread_ = !record;
+        if (!record) return;
+        // How often this change has written it is not known.
+        note_difference(state, *record);
+        state.record = *record;
     });
     if (record) parts_.change.traffic.epoch = record->epoch;
     follower_behind_ = true;

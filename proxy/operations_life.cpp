@@ -149,6 +149,7 @@ VerbResult Operations::begin_copying(ControlRecord record) {
         const auto copying = update_record([](ControlRecord& next) {
             next.backfill = router::Backfill::copying;
             next.knobs.mirror = router::Mirror::async;
+            return allowed;
         });
         if (!copying) return VerbResult::refused(copying.error().detail);
     }
@@ -190,9 +191,12 @@ VerbResult Operations::finish(const Json& arguments) {
     }
     if (!finished && state.record->backfill != router::Backfill::none) {
         // Durable first: from here on nothing waits for the follower, also after a restart.
-        const auto off =
-            update_record([](ControlRecord& record) { record.knobs = router::Knobs{}; },
-                          parts_.change.mover.lease(state.record->authority));
+        const auto off = update_record(
+            [](ControlRecord& record) {
+                record.knobs = router::Knobs{};
+                return allowed;
+            },
+            parts_.change.mover.lease(state.record->authority));
         if (!off) return VerbResult::refused(off.error().detail);
         publish(*off);
     }

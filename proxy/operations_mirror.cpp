@@ -22,8 +22,7 @@ VerbResult Operations::mirror(const Json& arguments) {
     const bool sync = mode == "sync";
     if (std::string reason = sync ? not_consistent() : not_moving(); !reason.empty())
         return VerbResult::refused(reason);
-    if (sync && parts_.board.read().record->knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
+    if (sync && parts_.board.read().record->knobs.paused) return VerbResult::refused(paused_text);
     if (const Status set = sync ? begin_sync() : set_mirror(Mirror::async); !set)
         return VerbResult::refused(set.error().detail);
     return VerbResult::done(
@@ -37,6 +36,10 @@ VerbResult Operations::mirror(const Json& arguments) {
 Status Operations::begin_sync() {
     const ControlRecord record = *parts_.board.read().record;
     if (record.knobs.mirror == Mirror::sync) return set_mirror(Mirror::sync);
+    if (parts_.change.mover.status().moved_by_another)
+        return Error{Errc::refused,
+                     "another Segue moves this migration, and closes the gate first: run `segue "
+                     "mirror sync` there"};
     const auto deadline = backfill::Clock::now() + sync_wait;
     for (;;) {
         if (const Status there = connected({record.authority}); !there) return there;
@@ -67,7 +70,9 @@ Status Operations::wait_for_follower(Side authority, std::chrono::milliseconds t
 // What is promised of a lost side is read from the record. So sync is on it only while the gate is
 // closed, and once the follower also has what was acknowledged before: whoever died in between
 // leaves a record that says async.
-Status Operations::set_mirror(Mirror mirror, const std::string& given_up_for) {
+Status Operations::set_mirror(Mirror mirror,
+                              const std::string& given_up_for,
+                              const std::function<bool(const router::Knobs&)>& only_if) {
     const ControlRecord record = *parts_.board.read().record;
     Sessions& sessions = parts_.change.sessions;
     const bool closing = mirror == Mirror::sync && record.knobs.mirror != Mirror::sync;
@@ -78,9 +83,15 @@ Status Operations::set_mirror(Mirror mirror, const std::string& given_up_for) {
             return near;
         }
     }
-    const auto written = update_record([&](ControlRecord& next) {
+    const auto written = update_record([&](ControlRecord& next) -> std::string {
+        if (mirror == Mirror::sync && next.knobs.paused) return paused_text;
+        // Here the gate was closed all the time; in the Segue that was told so it is open.
+        const bool reopened = mirror == Mirror::sync && !closing && next.knobs.mirror != mirror;
+        if (reopened || (only_if && !only_if(next.knobs)))
+            return "another Segue has changed the mirror meanwhile: see `segue status`";
         next.knobs.mirror = mirror;
         next.knobs.sync_given_up = given_up_for;
+        return allowed;
     });
     // What may be on record must be kept: then it stays closed.
     const bool in_doubt = !written && written.error().code == Errc::in_doubt;

@@ -81,10 +81,11 @@ VerbResult Operations::set_percent(const Json& arguments,
     const double value = percent.get<double>();
     if (std::string reason = value > 0 ? not_consistent() : not_moving(); !reason.empty())
         return VerbResult::refused(reason);
-    const ControlRecord now = *parts_.board.read().record;
-    if (value > 0 && now.knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
-    const auto written = update_record([&](ControlRecord& record) { change(record.knobs, value); });
+    const auto written = update_record([&](ControlRecord& record) -> std::string {
+        if (value > 0 && record.knobs.paused) return paused_text;
+        change(record.knobs, value);
+        return allowed;
+    });
     if (!written) return VerbResult::refused(written.error().detail);
     Traffic& traffic = parts_.change.traffic;
     traffic.shadow_percent = written->knobs.shadow_percent;
@@ -122,11 +123,12 @@ std::string Operations::refused_scope(const router::ShiftScope& scope) const {
 
 VerbResult Operations::shift(const Json& arguments) {
     if (std::string reason = not_moving(); !reason.empty()) return VerbResult::refused(reason);
-    const auto scope = wanted_scope(arguments, parts_.board.read().record->knobs.shift_scope);
+    auto scope = wanted_scope(arguments, parts_.board.read().record->knobs.shift_scope);
     if (!scope) return {2, scope.error().detail};
     if (std::string reason = refused_scope(*scope); !reason.empty())
         return VerbResult::refused(reason);
     VerbResult result = set_percent(arguments, [&](router::Knobs& knobs, double percent) {
+        scope = wanted_scope(arguments, knobs.shift_scope);  // As it is on record.
         knobs.shift_percent = percent;
         knobs.shift_scope = percent > 0 ? *scope : router::ShiftScope{};
     });

@@ -56,9 +56,10 @@ void Operations::watch_schema_stop() {
 }
 
 void Operations::give_up_sync(const std::string& stop) {
-    Status given_up = set_mirror(Mirror::async, for_the_record(stop));
+    const auto is_sync = [](const router::Knobs& knobs) { return knobs.mirror == Mirror::sync; };
+    Status given_up = set_mirror(Mirror::async, for_the_record(stop), is_sync);
     if (!given_up && given_up.error().code == Errc::server)
-        given_up = set_mirror(Mirror::async, given_up_for_plain);
+        given_up = set_mirror(Mirror::async, given_up_for_plain, is_sync);
     if (!given_up) {
         if (!std::exchange(not_given_up_told_, true)) {
             parts_.change.journal.warning(
@@ -77,7 +78,12 @@ void Operations::sync_again() {
     const backfill::MoverStatus mover = parts_.change.mover.status();
     const backfill::StreamStatus& stream = mover.streams[index(authority)];
     if (!stream.connected || !stream.reverse_ready || state.record->knobs.paused) return;
-    if (!wait_for_follower(authority, near_patience) || !set_mirror(Mirror::sync)) return;
+    // The operator may have said async meanwhile, to another Segue.
+    const auto is_given_up = [](const router::Knobs& knobs) {
+        return !knobs.sync_given_up.empty();
+    };
+    if (!wait_for_follower(authority, near_patience) || !set_mirror(Mirror::sync, "", is_given_up))
+        return;
     parts_.change.journal.event("mirror", "sync again: the stream has gone on");
 }
 

@@ -1,6 +1,10 @@
 // Several Segues on one migration: what follows when another one was at work while this one was
 // frozen or cut off.
 
+#include <tuple>
+#include <utility>
+
+#include "proxy/auto_view.hpp"
 #include "proxy/control_moves.hpp"
 #include "proxy/operations.hpp"
 
@@ -10,8 +14,15 @@ using backfill::ControlRecord;
 
 namespace {
 
+// For 20 ms the operator's thread waits for an answer; a later one is for the next tick.
+constexpr int glances_max = 3;
+
 bool is_settled(const ControlRecord& record) {
     return record.phase == router::Phase::steady || record.phase == router::Phase::finished;
+}
+
+bool is_later(const ControlRecord& one, const ControlRecord& than) {
+    return std::tie(one.epoch, one.attempt) > std::tie(than.epoch, than.attempt);
 }
 
 std::string told(const ControlRecord& known, const ControlRecord& found) {
@@ -59,14 +70,67 @@ bool Operations::superseded() {
         return true;
     }
     // An epoch that was given up is no reason to end anybody's session.
-    if (newest->authority == known.authority) follow_knobs(known, *newest);
+    if (newest->authority == known.authority && newest->side == newest->authority)
+        follow_knobs(known, *newest);
     return false;
 }
 
 void Operations::follow_knobs(const ControlRecord& known, const ControlRecord& found) {
-    if (found.knobs == known.knobs && found.backfill == known.backfill) return;
-    publish(found);
-    parts_.change.mover.set_paused(found.knobs.paused);
+    const bool same = found.knobs == known.knobs && found.backfill == known.backfill;
+    // Also its number: who takes the lease next counts from there what others do.
+    parts_.board.update([&](BoardState& board) { board.record = found; });
+    if (!same) take_on(found);
+}
+
+void Operations::follow_others() {
+    hold_to_others();
+    const BoardState state = parts_.board.read();
+    if (!state.authority_known || !copying_or_later()) return;
+    const backfill::MoverStatus mover = parts_.change.mover.status();
+    if (mover.moved_by_another || mover.superseded) return;  // See superseded().
+    const Side authority = state.record->authority;
+    const auto found = glance(parts_.change.steps.control(authority), glances_max);
+    const bool about_this = found && found->migration_id == state.record->migration_id &&
+                            found->authority == authority && found->phase == router::Phase::steady;
+    if (!about_this || !is_later(*found, *state.record)) return;
+    parts_.board.update([&](BoardState& board) {
+        note_others(board, *found);
+        board.record = *found;
+    });
+    hold_to_others();
+}
+
+// Each writing raises the attempt. One leaves what it has changed; of several, or in a change that
+// was given up, the last may have changed back what the first has changed.
+void Operations::note_others(BoardState& board, const ControlRecord& found) {
+    const ControlRecord& known = *board.record;
+    if (!is_later(found, known)) return;
+    const bool ours = std::exchange(own_change_unread_, false);
+    const bool once = found.epoch == known.epoch && found.attempt == known.attempt + 1;
+    if (!once && !ours && course_of(found) == course_of(known)) ++board.course_changes;
+    note_difference(board, found);
+}
+
+void Operations::note_difference(BoardState& board, const ControlRecord& found) {
+    const ControlRecord& known = *board.record;
+    if (found.knobs != known.knobs || found.backfill != known.backfill) others_to_follow_ = true;
+    if (course_of(found) == course_of(known)) return;
+    ++board.course_changes;
+    course_before_ = course_of(found);
+}
+
+// Not in the middle of a verb, which may have closed the gate for what it is about to put on
+// record.
+void Operations::hold_to_others() {
+    if (!std::exchange(others_to_follow_, false)) return;
+    const BoardState state = parts_.board.read();
+    if (state.authority_known && copying_or_later()) take_on(*state.record);
+}
+
+void Operations::take_on(const ControlRecord& record) {
+    publish(record);
+    parts_.change.mover.set_paused(record.knobs.paused);
+    if (record.knobs.shadow_percent == 0) parts_.change.mover.suspect_none();
     parts_.change.journal.event("superseded", "another Segue has changed what this migration does");
 }
 

@@ -74,8 +74,7 @@ VerbResult Operations::verify(const Json& arguments) {
         return VerbResult::done(rate == 0 ? "no more verification in the background"
                                           : "verifying in the background: see `segue status`");
     }
-    if (parts_.board.read().record->knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
+    if (parts_.board.read().record->knobs.paused) return VerbResult::refused(paused_text);
     if (const Status there = connected({parts_.board.read().record->authority}); !there)
         return VerbResult::refused(there.error().detail);
     if (!verification_loaded_) {
@@ -150,7 +149,7 @@ std::string Operations::refused_passing() const {
                              ? "commits wait for the follower: run `segue mirror async` first"
                          : knobs.shift_percent > 0
                              ? "reads are shifted to the follower: run `segue shift 0` first"
-                         : knobs.paused ? "following is paused: run `segue resume` first"
+                         : knobs.paused ? paused_text
                                         : "";
     if (*remedy == '\0') return "";
     return std::string{"the stream is stopped by a table, and "} + remedy;
@@ -175,8 +174,7 @@ VerbResult Operations::pass_stopped(const Json& arguments) {
 
 // What is not copied yet has nothing to compare: the table begins anew.
 VerbResult Operations::copy_stopped_again() {
-    if (parts_.board.read().record->knobs.paused)
-        return VerbResult::refused("following is paused: run `segue resume` first");
+    if (parts_.board.read().record->knobs.paused) return VerbResult::refused(paused_text);
     const auto again = parts_.change.mover.copy_stopped_again();
     if (!again) return VerbResult::refused(again.error().detail);
     std::string tables;

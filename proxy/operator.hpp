@@ -23,7 +23,7 @@ struct VerbResult {
     int exit_code = 0;
     std::string text;  // For people, on standard output; on standard error when exit_code is not 0.
     nlohmann::json details = nlohmann::json::object();
-    std::uint64_t course_changes = 0;  // When it had ended: see BoardState.
+    std::uint64_t course_changes = 0;  // Its own: see BoardState.
 
     static VerbResult done(std::string text, nlohmann::json details = nlohmann::json::object()) {
         return {0, std::move(text), std::move(details)};

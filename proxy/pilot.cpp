@@ -256,10 +256,10 @@ void Pilot::verb_ended(const AutoView& view) {
     const std::string reason = seen ? reason_of(running_->order.verb, seen->result->text)
                                     : "its result is lost";
     const Running ended = *std::exchange(running_, std::nullopt);
-    // What was changed since it ended was somebody else. When that was is not known where its
-    // result is lost.
+    // What else was changed since it was given was somebody else. What its own is is not known
+    // where its result is lost.
     router::Where where = view.where;
-    if (seen) where.course_changes = std::max(ended.course_changes, seen->result->course_changes);
+    if (seen) where.course_changes = ended.course_changes + seen->result->course_changes;
     machine_->ended(ended.order, done, reason, where, Clock::now());
     now_.verb.clear();
 }

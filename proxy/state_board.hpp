@@ -49,7 +49,8 @@ struct BoardState {
     std::optional<LastChange> last_change;
     VerifyState verify;
     std::string current_verb;  // Empty: none runs.
-    // Verbs of this process that have changed the course (router::Course), whoever asked for them.
+    // Verbs of this process that have changed the course (router::Course), whoever asked for them,
+    // and how often it was found that another Segue has changed it, or may have.
     std::uint64_t course_changes = 0;
     std::string mover_problem;  // Why the mover could not be started.
     // What the follower cannot follow, for which `mirror sync` was given up until it can. Else

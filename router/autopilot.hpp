@@ -36,7 +36,8 @@ struct Course {
 // Where the migration stands.
 struct Where {
     Course course;
-    // How often a verb has changed the course since the program began: also back to what it was.
+    // How often a verb, or another Segue, has changed the course since the program began: also back
+    // to what it was.
     std::uint64_t course_changes = 0;
     bool begun = false;  // Something is being moved, or was.
     bool consistent = false;
@@ -140,7 +141,8 @@ public:
     // Now and then, while no verb of ours runs. An order in the answer is to be run at once, and
     // its end to be told.
     Decision look(const Where& where, const Figures& figures, Moment now);
-    // `reason`: why it was not done. `where.course_changes`: when it had ended.
+    // `reason`: why it was not done. `where.course_changes`: of them those that were known before
+    // it, and its own.
     void ended(
         const Order& order, bool done, const std::string& reason, const Where& where, Moment now);
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "backfill/postgres/glance.hpp"
+#include "backfill/postgres/input_at_hand.hpp"
 #include "backfill/postgres/link.hpp"
 
 namespace segue::backfill::postgres {
@@ -21,6 +22,10 @@ constexpr const char* unique_violation = "23505";
 // An answer that takes longer is counted as lost. Longer than any statement of ours waits for a
 // lock.
 constexpr std::chrono::seconds answer_time_max{15};
+
+// The answer to a glance that nobody has read comes soon, or its connection is given up for another
+// one.
+constexpr std::chrono::milliseconds unread_patience{200};
 
 constexpr const char* columns =
     "migration, migration_id, side, epoch, authority, phase, attempt, since, backfill, paused, "
@@ -175,7 +180,7 @@ public:
           glance_(link_.url(), link_.options(), glance_time_max) {}
 
     Result<std::optional<ControlRecord>> read() override {
-        glanced_ = false;
+        take_unread_glance();
         const auto rows = link_.run(read_sql(), Parameters{}, deadline());
         if (rows) return record_of(*rows);
         const std::string& state = rows.error().sqlstate;
@@ -189,6 +194,7 @@ public:
         std::optional<Rows> answer;
         Connection* const connection = link_.at_hand();
         if (connection != nullptr && usable(*connection)) {
+            glance_.forget();
             glanced_ = PQsendQuery(connection->raw(), read_sql().c_str()) == 1;
             glanced_at_ = std::chrono::steady_clock::now();
         } else {
@@ -311,9 +317,21 @@ private:
     }
     static Deadline deadline() { return std::chrono::steady_clock::now() + answer_time_max; }
 
+    // So that it can take the next statement.
+    void take_unread_glance() {
+        if (!std::exchange(glanced_, false)) return;
+        const Deadline soon = std::chrono::steady_clock::now() + unread_patience;
+        Connection* const connection = link_.at_hand();
+        while (connection != nullptr && connection->good() && !usable(*connection) &&
+               !answer_at_hand(*connection)) {
+            if (std::chrono::steady_clock::now() >= soon) return;
+            wait_for_input(connection->raw(), static_cast<int>(milliseconds_until(soon)));
+        }
+    }
+
     // A dead connection is found by a statement that may be lost without harm.
     Result<Connection*> live_connection() {
-        glanced_ = false;
+        take_unread_glance();
         if (const auto alive = link_.run("SELECT 1", std::nullopt, deadline()); !alive) {
             return alive.error();
         }

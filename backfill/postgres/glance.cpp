@@ -30,7 +30,7 @@ std::optional<Rows> Glance::look(const std::string& sql) {
     }
     auto answer = step(sql);
     // Not by its age: who asks seldom gives each step a long time.
-    if (answer || Clock::now() - got_further_at_ > time_max_) give_up();
+    if (!answer && Clock::now() - got_further_at_ > time_max_) give_up();
     return answer;
 }
 
@@ -39,17 +39,30 @@ std::optional<Rows> Glance::step(const std::string& sql) {
         case Stage::none:
             break;
         case Stage::connecting:
-            if (!connected()) break;
-            stage_ = Stage::asked;
-            if (PQsendQuery(connection_->raw(), sql.c_str()) != 1) give_up();
+            if (connected()) ask(sql);
+            break;
+        case Stage::connected:
+            ask(sql);
             break;
         case Stage::asked: {
             auto answer = answer_at_hand(*connection_);
-            if (!answer && !connection_->good()) give_up();
+            if (answer) stage_ = Stage::connected;
+            if (!connection_->good()) give_up();
             return answer;
         }
     }
     return std::nullopt;
+}
+
+void Glance::ask(const std::string& sql) {
+    stage_ = Stage::asked;
+    got_further_at_ = Clock::now();
+    if (PQsendQuery(connection_->raw(), sql.c_str()) != 1) give_up();
+}
+
+void Glance::forget() {
+    connection_.reset();
+    stage_ = Stage::none;
 }
 
 // PQconnectPoll may only be called when the socket is as it has asked for.
@@ -69,8 +82,7 @@ bool Glance::connected() {
 }
 
 void Glance::give_up() {
-    connection_.reset();
-    stage_ = Stage::none;
+    forget();
     not_before_ = Clock::now() + glance_pause;
 }
 

@@ -23,15 +23,17 @@ public:
     Glance(std::string url, Connection::Options options, std::chrono::milliseconds time_max)
         : url_(std::move(url)), options_(std::move(options)), time_max_(time_max) {}
 
-    // One step further; the answer, once, when it has come. Then, and after a failure, it begins
-    // anew. The same `sql` at each call.
+    // One step further; the answer, once, when it has come. Then it asks again, by the same
+    // connection; after a failure by a new one. The same `sql` at each call.
     std::optional<Rows> look(const std::string& sql);
+    void forget();  // The connection.
 
 private:
     using Clock = std::chrono::steady_clock;
-    enum class Stage { none, connecting, asked };
+    enum class Stage { none, connecting, connected, asked };
 
     std::optional<Rows> step(const std::string& sql);
+    void ask(const std::string& sql);
     bool connected();
     void give_up();
 

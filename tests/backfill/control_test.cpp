@@ -78,6 +78,13 @@ protected:
     bool waits_for(const std::string& wait_event) {
         return test::eventually(10s, [&] { return is_waiting(wait_event); });
     }
+    // When the store has asked what its backend has answered; empty while that is at work.
+    std::string asked_at() {
+        return databases_->value(Side::target,
+                                 "SELECT coalesce(max(query_start)::text, '') FROM"
+                                 " pg_stat_activity WHERE application_name = 'segue control' AND"
+                                 " datname = current_database() AND wait_event = 'ClientRead'");
+    }
     void signal_store(const std::string& function) {
         databases_->run(Side::target,
                         "SELECT " + function +
@@ -119,18 +126,58 @@ TEST_F(PostgresControl, GlancesWithoutWaitingHoweverTheServerStands) {
     EXPECT_TRUE(store_->read());
 }
 
+// Nobody has to look for the answer: what is said next goes by the same connection.
+TEST_F(PostgresControl, AGlanceThatNobodyHasReadCostsNoConnection) {
+    create();
+    const auto record = store_->read();
+    ASSERT_TRUE(record && *record);
+    const auto backends = [&] {
+        return databases_->value(Side::target,
+                                 "SELECT string_agg(pid::text, ' ') FROM pg_stat_activity WHERE"
+                                 " application_name = 'segue control' AND datname ="
+                                 " current_database()");
+    };
+    const std::string before = backends();
+    const auto glance_unread = [&] {
+        const std::string last = asked_at();
+        EXPECT_FALSE(store_->glance());
+        ASSERT_TRUE(test::eventually(30s, [&] {
+            const std::string now = asked_at();
+            return !now.empty() && now != last;
+        }));
+    };
+    glance_unread();
+    EXPECT_TRUE(store_->read());
+    EXPECT_EQ(backends(), before);
+    glance_unread();
+    ControlRecord next = **record;
+    next.attempt += 1;
+    EXPECT_EQ(*store_->compare_and_set(**record, next), Written::yes);
+    EXPECT_EQ(backends(), before);
+}
+
+// Whoever is asked all the time and reads nothing else.
+TEST_F(PostgresControl, GlancesAreOneNewConnectionAndNotAsManyAsThereAre) {
+    create();
+    ASSERT_TRUE(store_->read());
+    signal_store("pg_terminate_backend");
+    const auto backend = [&] {
+        EXPECT_TRUE(test::eventually(30s, [&] { return bool{store_->glance()}; }));
+        return databases_->value(Side::target,
+                                 "SELECT max(pid) FROM pg_stat_activity WHERE application_name ="
+                                 " 'segue control' AND datname = current_database()");
+    };
+    const std::string first = backend();
+    EXPECT_NE(first, "");
+    EXPECT_EQ(backend(), first);
+}
+
 // Who waits for a dead side between two glances asks seldom: no time that passes between them makes
 // an answer too old.
 TEST_F(PostgresControl, AGlanceReadsAnAnswerThatHasWaitedForIt) {
     create();
     store_ = make_control_store(databases_->url(Side::target), 0ms);
     ASSERT_TRUE(store_->read());
-    const auto asked_at = [&] {
-        return databases_->value(Side::target,
-                                 "SELECT coalesce(max(query_start)::text, '') FROM"
-                                 " pg_stat_activity WHERE application_name = 'segue control' AND"
-                                 " datname = current_database() AND wait_event = 'ClientRead'");
-    };
     std::string before;
     ASSERT_TRUE(test::eventually(30s, [&] { return !(before = asked_at()).empty(); }));
     EXPECT_FALSE(store_->glance());

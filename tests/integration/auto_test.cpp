@@ -158,5 +158,24 @@ TEST(AutoLife, FollowsPlansToTheEndAndBack) {
     move.expect_equal_soon();
 }
 
+TEST(AutoLife, IsTakenOverThroughAnySegueOfTheMigration) {
+    SEGUE_NEEDS_POSTGRES();
+    Migration move;
+    ASSERT_TRUE(move.copy());
+    SegueProcess& segue = move.segue();
+    Auto pilot{segue};
+    segue.expect_done({"auto", pilot.plan(watched("shadow", 10, "3600")), "--detach"});
+    ASSERT_TRUE(pilot.wait("step", "shadow 10 %"));
+    ASSERT_TRUE(segue.wait_status("/shadow/percent", 10));
+    SegueProcess another{move.segue_options()};
+    another.run();
+    ASSERT_TRUE(another.wait_status("/authority", "source"));
+    ASSERT_TRUE(another.until_done({"shift", "25"}));
+    EXPECT_TRUE(pilot.wait("paused_because", "taken_over"));
+    EXPECT_TRUE(segue.wait_status("/shift/percent", 25)) << "what is on record holds here, too";
+    ASSERT_TRUE(another.until_done({"shift", "0"}));
+    EXPECT_TRUE(segue.wait_status("/shift/percent", 0));
+}
+
 }  // namespace
 }  // namespace segue::test

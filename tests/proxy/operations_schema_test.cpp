@@ -151,5 +151,30 @@ TEST_F(SchemaStop, TakesUpNothingThatTheOperatorHasPutDown) {
     EXPECT_EQ(on_record(), Mirror::async);
 }
 
+// To another Segue, in this very moment.
+TEST_F(SchemaStop, IsNoReasonAgainstWhatTheOperatorHasPutOnRecord) {
+    const auto say_async = [&] {
+        router::Knobs& knobs = world.records[0]->knobs;
+        knobs.mirror = Mirror::async;
+        knobs.sync_given_up.clear();
+        world.records[0]->attempt += 1;
+        world.glances_in_vain = 1000;
+        desk.operations.tick();
+        EXPECT_EQ(on_record(), Mirror::async);
+        EXPECT_EQ(world.records[0]->knobs.sync_given_up, "");
+        world.glances_in_vain = 0;
+        desk.operations.tick();
+        EXPECT_FALSE(world.gate);
+    };
+    ASSERT_TRUE(desk.operations.recover());
+    world.schema_stop = "ALTER TABLE of app.t cannot be carried";
+    say_async();
+    ASSERT_EQ(desk.run("mirror", {{"mode", "sync"}}).exit_code, 0);
+    desk.operations.tick();
+    ASSERT_NE(given_up(), "");
+    world.schema_stop.clear();
+    say_async();
+}
+
 }  // namespace
 }  // namespace segue::proxy

@@ -74,9 +74,9 @@ struct Life : OperatorWork {
         if (verb == "verify") view.where.verified_equal = true;
         if (verb == "shadow") course.shadow_percent = arguments["percent"];
         if (verb == "shift") course.shift_percent = arguments["percent"];
-        if (course != before) ++view.where.course_changes;
         VerbResult result = VerbResult::done("");
-        result.course_changes = view.where.course_changes;
+        result.course_changes = course != before ? 1 : 0;
+        view.where.course_changes += result.course_changes;
         return result;
     }
     // A look that takes a while: what is done in it is not seen by it.

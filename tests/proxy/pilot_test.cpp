@@ -93,6 +93,19 @@ TEST(Pilot, PausesWhenSomebodyElseChangesTheCourse) {
     ASSERT_TRUE(program.wait("state", "running"));
 }
 
+TEST(Pilot, PausesWhenAnotherSegueChangesTheCourseWhileItsOwnVerbRuns) {
+    Rows rows;
+    Life life;
+    life.during_verb = [&](const std::string& verb) {
+        const std::lock_guard lock{life.mutex};
+        if (verb == "shadow") ++life.view.where.course_changes;
+    };
+    Program program{life, rows};
+    ASSERT_EQ(program.post(short_plan).text, "the plan auto begins");
+    ASSERT_TRUE(program.wait("paused_because", "taken_over"));
+    EXPECT_EQ(life.asked().back(), "shadow by auto");
+}
+
 // There and back within one look of the pilot's, whichever of them it is.
 TEST(Pilot, NoticesAHandThatComesAndGoesWhileItLooks) {
     for (const int look : {1, 2}) {
