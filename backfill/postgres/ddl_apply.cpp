@@ -13,6 +13,7 @@
 #include "backfill/postgres/ddl_kinds.hpp"
 #include "backfill/postgres/ddl_left_out.hpp"
 #include "backfill/postgres/ddl_record.hpp"
+#include "backfill/postgres/ddl_rest.hpp"
 #include "backfill/postgres/ddl_text.hpp"
 #include "backfill/postgres/lock_retry.hpp"
 #include "backfill/postgres/segue_schema.hpp"
@@ -434,11 +435,15 @@ Status DdlApplier::apply(Connection& follower,
                        "a table was renamed before the copy was consistent; rename it back, or"
                        " finish and start anew");
     }
-    if (copying && comes_with_the_rest(record.tag)) return note(follower, stream_, record);
+    const bool rest = copying && comes_with_the_rest(record.tag);
+    const auto changes = rest ? may_change_the_rest(follower, record) : true;
+    if (!changes) return changes.error();
+    if (!*changes) return note(follower, stream_, record);
     std::string why = "its text is missing";
     const auto statement = message == nullptr
                                ? std::nullopt
                                : message->text.statement_at(record.tag, record.place, why);
+    if (!statement && rest) return note(follower, stream_, record);
     if (!statement) return stopped(follower, record, why);
     const Command command{with_its_rows(record, std::string{*statement}, copying), {}, renamed};
     const Status carried = carry(follower, record, command, before);
@@ -463,6 +468,9 @@ Status DdlApplier::after_failure(Connection& follower,
                                  const Error& error) {
     if (!follower.good() || met_a_lock(error)) return error;
     if (auto undone = follower.execute(undo); !undone) return undone.error();
+    if (tried.copying && comes_with_the_rest(record.tag) &&
+        (error.detail == did_nothing || is_left_to_the_rest(error)))
+        return note(follower, stream_, record);
     const auto so = is_so_already(follower, record, error, tried.copying);
     if (!so) return so.error();
     if (*so) return adopt(follower, record, change.start);

@@ -77,6 +77,22 @@ bool is_left_behind(const DumpEntry& entry) {
     return what.starts_with("TRIGGER ") && what.find(" segue_fence ") != std::string_view::npos;
 }
 
+bool tells_that_it_exists(const DumpEntry& entry) {
+    const std::string_view what = entry.what;
+    for (const std::string_view kind : {"INDEX ",
+                                        "CONSTRAINT ",
+                                        "CHECK CONSTRAINT ",
+                                        "FK CONSTRAINT ",
+                                        "STATISTICS ",
+                                        "TRIGGER ",
+                                        "POLICY ",
+                                        "ROW SECURITY ",
+                                        "COMMENT "}) {
+        if (what.starts_with(kind)) return true;
+    }
+    return false;
+}
+
 bool is_key_entry(const DumpEntry& entry, const KeyIndexes& keys) {
     constexpr long long pg_class_oid = 1259, pg_constraint_oid = 2606;
     if (entry.class_oid == pg_class_oid) return keys.indexes.contains(entry.oid);

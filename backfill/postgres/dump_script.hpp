@@ -28,6 +28,10 @@ std::vector<DumpEntry> parse_dump_list(std::string_view list);
 // pull), and extensions, which must be on the target before.
 bool is_left_behind(const DumpEntry& entry);
 
+// Made again it fails because it is there already, or changes nothing. What is known to have been
+// made may be gone since, or be another one of the name.
+bool tells_that_it_exists(const DumpEntry& entry);
+
 // The indexes behind keys, as the source's catalog tells them.
 struct KeyIndexes {
     std::unordered_set<long long> indexes;      // pg_class

@@ -210,8 +210,11 @@ Status restore(const SchemaSettings& settings,
     if (!entries) return entries.error();
     const auto done = marks(*target);
     if (!done) return done.error();
+    // Carried commands may have dropped or changed it since.
+    const bool again = anew && portion == Portion::post_data;
     std::erase_if(*entries, [&](const DumpEntry& entry) {
-        return is_left_behind(entry) || done->contains(entry.what);
+        return is_left_behind(entry) ||
+               (done->contains(entry.what) && !(again && tells_that_it_exists(entry)));
     });
     if (entries->empty()) return Done{};
     const auto script = script_of(*dump, *entries);
