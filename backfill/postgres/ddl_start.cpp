@@ -28,8 +28,10 @@ constexpr std::chrono::seconds carry_wait_max{60};
 constexpr const char* lock_in_carrying = "1s";
 
 // In segue.saved of the target. The first: the description is whole, and everything in segue.ddl of
-// the source comes after it. The second: the commands that have been carried here.
+// the source comes after it; its value: whether the schema was changed meanwhile. The second: the
+// commands that have been carried here.
 constexpr const char* described_kind = "schema_described";
+constexpr const char* changed_meanwhile = "changed meanwhile";
 constexpr const char* carried_kind = "ddl_carried_at_start";
 
 // What names a command there. Numbers alone do not: a crash of the source takes back those that it
@@ -129,7 +131,8 @@ Result<bool> is_marked(Migration& migration, const char* kind) {
 // takes a later one.
 Status is_described(Migration& migration,
                     const Moment& moment,
-                    const std::vector<std::string>& code) {
+                    const std::vector<std::string>& code,
+                    bool changed) {
     const auto target = of_side(migration, Side::target);
     if (!target) return target.error();
     if (const Status known = know_code(**target, Side::source, code); !known)
@@ -141,9 +144,10 @@ Status is_described(Migration& migration,
     crash_point("start.before_described");
     const auto marked = migration.link(Side::target)
                             .run(
-                                "INSERT INTO segue.saved VALUES ($1, '', now()::text) ON CONFLICT"
-                                " DO NOTHING",
-                                Parameters{std::string{described_kind}});
+                                "INSERT INTO segue.saved VALUES ($1, '', $2) ON CONFLICT DO"
+                                " NOTHING",
+                                Parameters{std::string{described_kind},
+                                           std::string{changed ? changed_meanwhile : ""}});
     if (!marked) return on_side(Side::target, marked.error());
     crash_point("start.after_described");
     return Done{};
@@ -380,8 +384,28 @@ Status describe_schema(Migration& migration, const std::function<Status()>& chec
         const bool changed = *now != moment->commands;
         if (changed && taken && ++taken_times < descriptions_max) continue;
         if (changed && !taken && ++failed_times < descriptions_failed_max) continue;
-        return taken ? is_described(migration, *moment, *code) : taken;
+        if (taken) return is_described(migration, *moment, *code, changed);
+        Error error = taken.error();
+        if (changed) {
+            error.detail +=
+                " (the schema was changed each time that it was described; run `segue start` again"
+                " when it is changed less)";
+        }
+        return error;
     }
+}
+
+Error cannot_restore_description(Migration& migration, Error error) {
+    const auto torn = migration.link(Side::target)
+                          .run("SELECT FROM segue.saved WHERE kind = $1 AND previous = $2",
+                               Parameters{std::string{described_kind}, changed_meanwhile});
+    if (!torn || torn->size() == 0) return error;
+    error.detail +=
+        ". The schema was changed each time that it was described, so the description may be of two"
+        " moments at once, and it is not taken again: if that is why, begin anew when the schema is"
+        " changed less: `segue finish`, DROP SCHEMA segue CASCADE on both sides, drop on the target"
+        " what was restored there, `segue start`";
+    return error;
 }
 
 Status capture_ddl_on_target(Migration& migration) {

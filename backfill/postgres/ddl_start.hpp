@@ -33,6 +33,10 @@ Status end_ddl_capture(Migration& migration);
 // has exactly the commands that are not in it. `check_target` is asked at that moment.
 Status describe_schema(Migration& migration, const std::function<Status()>& check_target);
 
+// Restoring what was described has failed. Adds the way out where the description itself may be the
+// reason: the server tells some definitions as they are now, whatever the snapshot.
+Error cannot_restore_description(Migration& migration, Error error);
+
 // The other half of the capture, when the schema is restored.
 Status capture_ddl_on_target(Migration& migration);
 

@@ -314,9 +314,10 @@ Status prepare_capturing(Migration& migration) {
     if (const Status roles = synchronise_roles(migration); !roles) return roles;
     const SchemaSettings settings = schema_settings(migration);
     const Status restored = restore_pre_data(settings, Description::kept);
-    if (!restored) return restored;
+    if (!restored) return cannot_restore_description(migration, restored.error());
     // What a command has named since it names as the description does.
-    if (const Status keys = restore_key_indexes(settings); !keys) return keys;
+    if (const Status keys = restore_key_indexes(settings); !keys)
+        return cannot_restore_description(migration, keys.error());
     if (const Status carried = carry_full_identity(migration, Since::commands); !carried)
         return carried;
     if (const Status fenced = fence_target(migration); !fenced) return fenced;
