@@ -118,6 +118,12 @@ inline constexpr auto finding_texts_roles = std::to_array<FindingText>({
      "Grants on the server's own catalog are not carried, because Segue's role is no superuser.",
      "A monitoring tool may miss them after the cutover.",
      "Repeat them on the target, if an application needs them."},
+    {"ddl_rights",
+     "A role may create schemas, or tables in schema public, on the source and not on the target.",
+     "A carried command is run with the rights of the role that ran it, so one that makes such a "
+     "thing would stop the stream; and after the cutover the application could not do so either. "
+     "Grants on schemas are copied with them, the database's owner and grants are not.",
+     "Run the command that the finding names on the target, before the application does so."},
     {"ddl_not_captured",
      "Segue's role is no superuser and cannot create event triggers.",
      "DDL of applications is not carried to the other side, in either direction, when one role is "

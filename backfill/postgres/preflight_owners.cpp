@@ -48,6 +48,33 @@ constexpr const char* superuser_objects_query = R"sql(
       AND NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = o.oid AND n.nspname = 'segue')
     ORDER BY 1)sql";
 
+// (role, owns the database, may make something in schema public only because of that): who may
+// create schemas. Grants on schemas are copied with them, what belongs to the database is not.
+constexpr const char* creators_query = R"sql(
+    SELECT r.rolname, r.oid = d.datdba,
+           r.oid = d.datdba AND EXISTS (SELECT FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
+                                        WHERE n.nspname = 'public' AND o.rolname = 'pg_database_owner')
+    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba OR r.oid IN (
+        SELECT a.grantee FROM aclexplode(d.datacl) a WHERE a.privilege_type = 'CREATE')
+    WHERE d.datname = current_database() AND NOT r.rolsuper AND r.rolname NOT LIKE 'pg\_%'
+    UNION ALL
+    SELECT '', false, false FROM pg_database d, aclexplode(d.datacl) a
+    WHERE d.datname = current_database() AND a.privilege_type = 'CREATE' AND a.grantee = 0
+    ORDER BY 1)sql";
+
+// Of the target, for a role or, where that is empty, for all: whether it may create schemas, and
+// something in schema public; the database. A role that is not there yet may what all may.
+constexpr const char* may_create_query = R"sql(
+    SELECT coalesce(has_database_privilege(r.oid, d.oid, 'CREATE'), p.database), coalesce(
+               has_schema_privilege(r.oid, n.oid, 'CREATE'), p.public, true), d.datname
+    FROM pg_database d
+    LEFT JOIN pg_roles r ON r.rolname = nullif($1, '')
+    LEFT JOIN pg_namespace n ON n.nspname = 'public'
+    CROSS JOIN LATERAL (SELECT
+        EXISTS (SELECT FROM aclexplode(d.datacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee = 0) AS database,
+        EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee = 0) AS public) p
+    WHERE d.datname = current_database())sql";
+
 std::set<std::string> names_of(const Rows& rows) {
     std::set<std::string> names;
     for (int row = 0; row < rows.size(); ++row) names.insert(rows.text(row, 0));
@@ -174,6 +201,36 @@ void check_forced_row_security(const ServerSettings& settings,
     }
 }
 
+// A command is run there with the rights of the role that ran it here.
+void check_creators(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    const auto creators = source.execute(creators_query);
+    if (!creators) return;  // Said by check_owners.
+    for (int row = 0; row < creators->size(); ++row) {
+        const std::string role = creators->text(row, 0);
+        const auto may = target.execute(may_create_query, {role});
+        if (!may || may->size() != 1) continue;
+        const bool in_public = creators->truth(row, 2) && !may->truth(0, 1);
+        if (may->truth(0, 0) && !in_public) continue;
+        const std::string name = role.empty() ? "PUBLIC" : quote_identifier(role);
+        const std::string database = quote_identifier(may->text(0, 2));
+        findings.push_back(
+            {Severity::warn,
+             "ddl_rights",
+             "target: role " + (role.empty() ? "PUBLIC" : role),
+             std::string{"it may create "} +
+                 (in_public ? may->truth(0, 0) ? "tables in schema public"
+                                               : "schemas, and tables in schema public,"
+                            : "schemas") +
+                 (creators->truth(row, 1) ? " on the source, whose database it owns"
+                                          : " on the source") +
+                 ", and not on the target: such a command stops the stream where DDL is carried,"
+                 " and fails after the cutover",
+             (creators->truth(row, 1) ? "ALTER DATABASE " + database + " OWNER TO " + name
+                                      : "GRANT CREATE ON DATABASE " + database + " TO " + name) +
+                 ";  -- on the target, when the role is there"});
+    }
+}
+
 }  // namespace
 
 void check_owners(const ServerSettings& settings,
@@ -203,6 +260,7 @@ void check_owners(const ServerSettings& settings,
                     our_name,
                     findings);
     }
+    check_creators(source, target, findings);
     check_forced_row_security(settings, source, target, findings);
     if (!there->superuser) check_superuser_objects(source, our_name, findings);
 }

@@ -98,5 +98,37 @@ TEST(PreflightRoles, NamesWhatCannotBePassedOnAndManyRolesByTheirNumber) {
     EXPECT_THAT(said["21 more roles"], HasSubstr("in order"));  // 120 and postgres.
 }
 
+// With such rights their commands are run there.
+TEST(PreflightRoles, NamesWhoMayMakeSchemasOnTheSourceOnly) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source, target;
+    for (const PostgresServer* server : {&source, &target})
+        server->run("CREATE ROLE app LOGIN; CREATE ROLE \"Maker\"; CREATE ROLE reader LOGIN");
+    source.run(
+        "ALTER DATABASE postgres OWNER TO app; GRANT CREATE ON DATABASE postgres TO"
+        " \"Maker\", PUBLIC; CREATE ROLE late; GRANT CREATE ON DATABASE postgres TO late");
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = source.socket_url();
+    settings.url[1] = target.socket_url();
+    const auto remedies = [&] {
+        const auto findings = postgres_preflight(settings);
+        EXPECT_TRUE(findings);
+        std::map<std::string, std::string> found;
+        for (const Finding& finding : *findings)
+            if (finding.code.name() == "ddl_rights") found[finding.object] = finding.remedy;
+        return found;
+    };
+    const auto before = remedies();
+    EXPECT_EQ(before.size(), 4u);
+    for (const auto& [object, remedy] : before) {
+        SCOPED_TRACE(object);
+        EXPECT_THAT(remedy, HasSubstr(";  -- on the target"));
+        if (object != "target: role late") target.run(remedy);
+    }
+    // What all may, a role that is still to come may as well.
+    EXPECT_EQ(remedies(), (std::map<std::string, std::string>{}));
+}
+
 }  // namespace
 }  // namespace segue::backfill
