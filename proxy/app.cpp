@@ -170,7 +170,7 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
 Result<std::vector<std::string>> plan_statement(const Config& config,
                                                 Side side,
                                                 const backfill::postgres::PlanQuestion& question) {
-    auto connection = open_catalog(config, side);
+    auto connection = open_catalog(config, side, /*normalised=*/false);
     if (!connection) return connection.error();
     return backfill::postgres::plan_of(*connection, question);
 }

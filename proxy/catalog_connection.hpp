@@ -11,7 +11,10 @@ namespace segue::proxy {
 
 inline constexpr std::chrono::seconds catalog_connect_max{5};
 
-// Blocks. The error names the server, never the password.
-Result<backfill::postgres::Connection> open_catalog(const Config& config, Side side);
+// Blocks. The error names the server, never the password. Not `normalised`: it keeps the server's
+// settings, as a client's does.
+Result<backfill::postgres::Connection> open_catalog(const Config& config,
+                                                    Side side,
+                                                    bool normalised = true);
 
 }  // namespace segue::proxy

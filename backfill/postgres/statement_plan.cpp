@@ -51,6 +51,11 @@ Result<std::vector<std::string>> plan_lines(Connection& connection, const PlanQu
     const auto begun =
         execute("BEGIN; SET LOCAL lock_timeout = " + std::to_string(plan_lock_wait_max.count()));
     if (!begun) return begun.error();
+    // Where neither the role nor the session has set a path, the server's own tells what a name
+    // means. None of our own names is looked up by it.
+    const auto path = execute("SHOW search_path");
+    if (!path) return path.error();
+    if (const auto ours = execute("SET LOCAL search_path = pg_catalog"); !ours) return ours.error();
     const PlanContext& context = *question.context;
     const auto made =
         make_for_role(connection, context.role, "segue_plan", plan_function(), deadline);
@@ -60,7 +65,7 @@ Result<std::vector<std::string>> plan_lines(Connection& connection, const PlanQu
     auto settings = settings_of_role(connection, context.role, deadline);
     if (!settings) return settings.error();
     settings->insert(settings->end(), context.settings.begin(), context.settings.end());
-    std::vector<std::string> names, values;
+    std::vector<std::string> names{"search_path"}, values{path->text(0, 0)};
     for (const auto& [name, value] : *settings) {
         names.push_back(name);
         values.push_back(value);

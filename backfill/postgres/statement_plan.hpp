@@ -38,8 +38,8 @@ inline constexpr std::chrono::seconds plan_time_max{
 inline constexpr std::chrono::milliseconds plan_lock_wait_max{1000};
 
 // The plan that serves every value (a generic plan), line by line, without string constants. The
-// connection is to be closed afterwards: it is in no known state. An Error tells what the server
-// said.
+// connection keeps the server's settings (Connection::Options::normalised is false), and is to be
+// closed afterwards: it is in no known state. An Error tells what the server said.
 Result<std::vector<std::string>> plan_of(Connection& connection, const PlanQuestion& question);
 
 }  // namespace segue::backfill::postgres

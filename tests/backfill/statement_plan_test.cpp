@@ -33,9 +33,12 @@ struct StatementPlan : testing::Test {
                      std::vector<std::pair<std::string, std::string>> settings = {},
                      std::vector<std::uint32_t> types = {}) {
         PlanContext context{role, std::move(settings)};
-        Connection connection = databases->open(Side::source);
+        auto connection = Connection::open(
+            databases->url(Side::source),
+            {.application_name = "plans", .settings = {}, .normalised = false});
+        if (!connection) return "error: " + connection.error().detail;
         const auto lines = plan_of(
-            connection,
+            *connection,
             {statement, std::move(types), std::make_shared<const PlanContext>(std::move(context))});
         if (!lines) return "error: " + lines.error().sqlstate + " " + lines.error().detail;
         std::string all;
@@ -61,6 +64,9 @@ TEST_F(StatementPlan, IsMadeUnderTheSettingsOfTheSessionAndOfItsRole) {
     EXPECT_NE(plan("SELECT 1 FROM t").find("42P01"), std::string::npos);
     EXPECT_NE(plan("SELECT 1 FROM t", {{"search_path", "own"}}).find("Seq Scan on t"),
               std::string::npos);
+    // As most roles are: nobody has set anything.
+    run("CREATE TABLE public.by_default (id bigint); GRANT SELECT ON public.by_default TO " + role);
+    EXPECT_NE(plan("SELECT 1 FROM by_default").find("Seq Scan on by_default"), std::string::npos);
     run("ALTER ROLE " + role + " SET search_path = nowhere, own");
     EXPECT_NE(plan("SELECT 1 FROM t").find("Seq Scan on t"), std::string::npos);
     const std::string without = plan("SELECT name FROM t WHERE id = $1",

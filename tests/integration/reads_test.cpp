@@ -83,19 +83,19 @@ TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
     SEGUE_NEEDS_POSTGRES();
     Migration move;
     Sql{move.direct(move.source())}.query(
-        "CREATE TABLE app.big AS SELECT g AS id, g % 1000 AS k, repeat('x', 100) AS pad"
+        "CREATE TABLE big AS SELECT g AS id, g % 1000 AS k, repeat('x', 100) AS pad"
         " FROM generate_series(1, 100000) AS g;"
-        "ALTER TABLE app.big ADD PRIMARY KEY (id); CREATE INDEX big_k ON app.big (k);"
-        "ANALYZE app.big");
+        "ALTER TABLE big ADD PRIMARY KEY (id); CREATE INDEX big_k ON big (k);"
+        "ANALYZE big");
     ASSERT_TRUE(move.copy());
-    Sql{move.as_mover(move.target())}.query("DROP INDEX app.big_k");
+    Sql{move.as_mover(move.target())}.query("DROP INDEX big_k");
     move.segue().expect_done({"shadow", "100"});
     Sql web{move.through() + "?application_name=web"};
     Sql reports{move.through() + "?application_name=reports"};
     int value = 0;
     const auto read = [&](Sql& reader) {
         const auto where = " WHERE k = " + std::to_string(++value % 1000);
-        EXPECT_EQ(reader.value("SELECT count(pad) FROM app.big" + where), "100");
+        EXPECT_EQ(reader.value("SELECT count(pad) FROM big" + where), "100");
     };
     ASSERT_TRUE(eventually(120s, [&] {
         read(web);
@@ -105,7 +105,7 @@ TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
     const auto listed =
         nlohmann::json::parse(move.segue().expect_done({"statements", "--slower", "--json"}).out);
     ASSERT_EQ(listed.size(), 1u);
-    EXPECT_EQ(listed[0]["statement"], "SELECT count(pad) FROM app.big WHERE k = $1");
+    EXPECT_EQ(listed[0]["statement"], "SELECT count(pad) FROM big WHERE k = $1");
     const std::string fingerprint = listed[0]["fingerprint"];
     const auto both = nlohmann::json::parse(
         move.segue().expect_done({"statements", "--explain", fingerprint, "--json"}).out);
