@@ -50,7 +50,9 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
     {"materialized_view",
      "The view's rows are computed.",
      "They are computed anew on the target at the end of the copy, and not followed.",
-     "REFRESH MATERIALIZED VIEW on the target before the cutover."},
+     "REFRESH MATERIALIZED VIEW before the cutover: on the source, from where it is carried, or on "
+     "the "
+     "target, where DDL is not carried."},
     {"replica_trigger",
      "A trigger of the table fires for what replication writes, too.",
      "It would fire again for each row that the mover writes: its effects would be there twice.",

@@ -264,10 +264,16 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     }
     if (const Status looked = find_missing_sequences(**migration, from, found); !looked)
         return looked.error();
-    for (const std::string& line :
-         schema_differences(schemas[0], schemas[1], blockers_of_kind_max)) {
-        found.push_back({"schema_differs", line + "; make both sides the same"});
-    }
+    const auto lines = schema_differences(schemas[0], schemas[1], blockers_of_kind_max);
+    if (lines.empty()) return found;
+    const auto id = link.run("SELECT migration_id FROM segue.control");
+    if (!id) return on_side(from, id.error());
+    // The fence lets nobody else change anything there.
+    const std::string by_hand = "; make both sides the same (on the " +
+                                std::string{name(other(from))} +
+                                " as Segue's own role, after SET segue.mover = '" +
+                                (id->size() > 0 ? id->text(0, 0) : "") + "')";
+    for (const std::string& line : lines) found.push_back({"schema_differs", line + by_hand});
     return found;
 }
 

@@ -39,7 +39,8 @@ constexpr std::array rules = {
         FROM all_relations m JOIN pg_class c USING (oid) WHERE c.relkind = 'f')sql"},
     Rule{Where::source, information, "materialized_view", R"sql(
         SELECT m.label, 'materialized views are filled on the target at the end of the copy, not followed',
-               format('REFRESH MATERIALIZED VIEW %s;  -- on the target, before the cutover', m.oid::regclass)
+               format('REFRESH MATERIALIZED VIEW %s;  -- before the cutover: on the source where DDL is carried, else on the target',
+                      m.oid::regclass)
         FROM all_relations m JOIN pg_class c USING (oid) WHERE c.relkind = 'm')sql"},
     Rule{Where::both, fail, "replica_trigger", R"sql(
         SELECT m.label, format('trigger %s is ENABLE %s: it would fire again for rows that the mover writes', t.tgname,

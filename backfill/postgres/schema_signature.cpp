@@ -50,6 +50,16 @@ constexpr const char* signature_end = R"sql()
            pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
     FROM moved m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid)sql";
 
+// They fire again for whoever writes there after a change of authority. Those of partitions come of
+// their table's, and are internal up to PostgreSQL 14.
+constexpr const char* triggers = R"sql(
+    UNION ALL
+    SELECT m.name, 'trigger', t.tgname,
+           pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED'
+                                       WHEN 'A' THEN ' ENABLE ALWAYS' ELSE ' ENABLE REPLICA' END
+    FROM moved m JOIN pg_trigger t ON t.tgrelid = m.oid WHERE NOT t.tgisinternal AND t.tgparentid = 0
+      AND t.tgfoid IS DISTINCT FROM to_regprocedure('segue.fence_guard()'))sql";
+
 std::string label(const SchemaObject& object) {
     return object.kind == "table" ? object.table
                                   : object.table + ": " + object.kind + " " + object.name;
@@ -61,6 +71,19 @@ bool same_object(const SchemaObject& a, const SchemaObject& b) {
 
 bool before(const SchemaObject& a, const SchemaObject& b) {
     return std::tie(a.table, a.kind, a.name) < std::tie(b.table, b.kind, b.name);
+}
+
+const SchemaObject* find(const std::vector<SchemaObject>& objects, const SchemaObject& wanted) {
+    const auto found = std::lower_bound(objects.begin(), objects.end(), wanted, before);
+    return found != objects.end() && same_object(*found, wanted) ? &*found : nullptr;
+}
+
+// How to make it, where one command does. A constraint makes its index itself.
+std::string command(const SchemaObject& object, const std::vector<SchemaObject>& there) {
+    if (object.kind == "trigger") return ": " + object.definition;
+    if (object.kind != "index") return "";
+    return find(there, {object.table, "constraint", object.name, ""}) ? ""
+                                                                      : ": " + object.definition;
 }
 
 // Of the target's tables with these names: schema.table, and quoted where it must be.
@@ -178,7 +201,8 @@ Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
           AND NOT (c.relispartition AND $1::text[] <> '{}' AND EXISTS (
               SELECT FROM pg_partition_ancestors(c.oid) a JOIN pg_class p ON p.oid = a.relid
               JOIN pg_namespace pn ON pn.oid = p.relnamespace
-              WHERE pn.nspname || '.' || p.relname = ANY ($1::text[]))))sql"),
+              WHERE pn.nspname || '.' || p.relname = ANY ($1::text[]))))sql") +
+            triggers,
         {text_array(exclude)});
     if (!rows) return rows.error();
     std::vector<SchemaObject> objects;
@@ -199,7 +223,8 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
     auto s = source.begin(), t = target.begin();
     while ((s != source.end() || t != target.end()) && lines.size() < lines_max) {
         if (t == target.end() || (s != source.end() && before(*s, *t))) {
-            lines.push_back(label(*s++) + " is missing on the target");
+            lines.push_back(label(*s) + " is missing on the target" + command(*s, source));
+            ++s;
         } else if (s == source.end() || before(*t, *s)) {
             lines.push_back(label(*t++) + " is on the target only");
         } else {
@@ -239,14 +264,9 @@ Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
         conflicts.push_back(
             {kind, table, sql == quoted->end() ? table : sql->second, std::move(text)});
     };
-    const auto find = [](const std::vector<SchemaObject>& objects,
-                         const SchemaObject& wanted_object) {
-        const auto found = std::lower_bound(objects.begin(), objects.end(), wanted_object, before);
-        return found != objects.end() && same_object(*found, wanted_object) ? &*found : nullptr;
-    };
     constexpr auto different = TargetConflict::Kind::different;
     for (const SchemaObject& object : *present) {
-        if (!on_source.contains(object.table)) continue;
+        if (!on_source.contains(object.table) || object.kind == "trigger") continue;
         const SchemaObject* original = find(*wanted, object);
         if (!original) {
             add(different, object.table, label(object) + " is not on the source");

@@ -1,6 +1,6 @@
 #pragma once
-// What a database's tables look like, as comparable texts: columns, constraints, indexes. Segue's
-// own objects and what may differ without harm (order of columns, object numbers, replica
+// What a database's tables look like, as comparable texts: columns, constraints, indexes, triggers.
+// Segue's own objects and what may differ without harm (order of columns, object numbers, replica
 // identities) are left out.
 
 #include <compare>
@@ -16,29 +16,30 @@ namespace segue::backfill::postgres {
 
 struct SchemaObject {
     std::string table;       // schema.table
-    std::string kind;        // table, column, constraint, index
+    std::string kind;        // table, column, constraint, index, trigger
     std::string name;        // Empty for the table itself.
     std::string definition;  // As the server prints it, with everything qualified; canonical.
 
     friend auto operator<=>(const SchemaObject&, const SchemaObject&) = default;
 };
 
-// Table, kind, name and definition of everything that tables look like. `which`: a condition on
-// pg_class c and pg_namespace n.
+// Table, kind, name and definition of everything that tables look like, but for triggers. `which`:
+// a condition on pg_class c and pg_namespace n.
 std::string schema_signature_sql(const std::string& which);
 
 // Sorted.
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
                                                         const std::vector<std::string>& exclude);
 
-// One line for each object that is on one side only or different, at most `lines_max`. Pure.
+// One line for each object that is on one side only or different, at most `lines_max`; of an index
+// or trigger that is missing on the target also the command that makes it. Pure.
 std::vector<std::string> schema_differences(const std::vector<SchemaObject>& source,
                                             const std::vector<SchemaObject>& target,
                                             std::size_t lines_max);
 
 // A table of the target that is also on the source and cannot be used as it is: other columns,
 // constraints or indexes that the source does not have, or rows. What is missing on the target is
-// no conflict.
+// no conflict, nor are triggers: the dump makes the source's.
 struct TargetConflict {
     enum class Kind : std::uint8_t { different, filled };
     Kind kind = Kind::different;

@@ -296,6 +296,22 @@ TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
     EXPECT_TRUE(codes().contains("unpublished_table"));
     databases_->run(Side::source, "DROP TABLE made_later");
     EXPECT_EQ(codes(), std::set<std::string>{});
+    // What fires for the application's writes must do so on the other side too.
+    databases_->run(
+        Side::source,
+        "CREATE FUNCTION noted() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'");
+    databases_->run(
+        Side::source,
+        "CREATE TRIGGER note BEFORE INSERT ON keyless FOR EACH ROW EXECUTE FUNCTION noted()");
+    const auto differing = steps_->blockers(Side::source);
+    ASSERT_TRUE(differing && differing->size() == 1);
+    EXPECT_EQ(differing->front().text,
+              "public.keyless: trigger note is missing on the target: CREATE TRIGGER note BEFORE "
+              "INSERT ON public.keyless FOR EACH ROW EXECUTE FUNCTION public.noted(); make both "
+              "sides the same (on the target as Segue's own role, after SET segue.mover = "
+              "'id-1')");
+    databases_->run(Side::source, "DROP TRIGGER note ON keyless");
+    EXPECT_EQ(codes(), std::set<std::string>{});
     databases_->run(Side::source, "ALTER TABLE keyless ADD COLUMN c int");
     EXPECT_EQ(codes(), std::set<std::string>{"schema_differs"});
     databases_->run(Side::source,
