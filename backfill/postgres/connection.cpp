@@ -16,12 +16,19 @@ Number parse_number(std::string_view text) {
     return error == std::errc{} && end == text.data() + text.size() ? value : Number{};
 }
 
-// libpq's messages end with a newline and may span lines; ours are one line.
+// libpq's messages end with a newline and may span lines; ours are one line. Where it has tried
+// with TLS and without, and both have failed for one reason, libpq tells it twice.
 std::string one_line(std::string_view message) {
-    std::string line;
-    for (const char c : message) line.push_back(c == '\n' || c == '\t' ? ' ' : c);
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    return line;
+    std::string all;
+    for (std::string_view last; !message.empty();) {
+        const std::string_view line = message.substr(0, message.find('\n'));
+        message.remove_prefix(std::min(line.size() + 1, message.size()));
+        if (line != last) all.append(all.empty() ? "" : " ").append(line);
+        last = line;
+    }
+    std::replace(all.begin(), all.end(), '\t', ' ');
+    while (!all.empty() && all.back() == ' ') all.pop_back();
+    return all;
 }
 
 // A value inside the `options` startup parameter: blanks and backslashes are escaped.
@@ -120,8 +127,9 @@ Result<Connection> Connection::open(const std::string& url, const Options& optio
     // They may be set for the role or the database. Older servers do not know them and would refuse
     // the login.
     const auto patient = connection.execute(
-        "SELECT set_config(name, '0', false) FROM pg_settings WHERE setting <> '0'"
-        " AND name IN ('idle_session_timeout', 'transaction_timeout')");
+        "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings"
+        " WHERE setting OPERATOR(pg_catalog.<>) '0' AND name OPERATOR(pg_catalog.=)"
+        " ANY ('{idle_session_timeout,transaction_timeout}')");
     if (!patient) return patient.error();
     return connection;
 }
