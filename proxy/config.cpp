@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -59,11 +60,20 @@ bool local(const Address& address) {
     return !address.unix_path.empty() || is_loopback(address.host);
 }
 
+// Empty where the file can be read.
+std::string why_unreadable(const std::string& path) {
+    if (access(path.c_str(), R_OK) != 0) return std::generic_category().message(errno);
+    std::error_code unknown;
+    return std::filesystem::is_directory(path, unknown) ? std::generic_category().message(EISDIR)
+                                                        : "";
+}
+
 // A file that is needed must be there now, not when the first client comes.
 void read_file_name(ConfigReader& reader, std::string_view key, bool needed, std::string& into) {
     into = reader.string(key).value_or("");
-    if (needed && !into.empty() && access(into.c_str(), R_OK) != 0)
-        reader.expected(key, "a file that can be read: " + into);
+    if (!needed || into.empty()) return;
+    if (const std::string why = why_unreadable(into); !why.empty())
+        reader.expected(key, "a file that can be read: " + into + " (" + why + ")");
 }
 
 // Empty after a complaint.
@@ -451,8 +461,8 @@ Result<Config> read_config(const toml::table& root, const std::string& path, Con
 }  // namespace
 
 Result<Config> load_config(const std::string& path, ConfigUse use) {
-    if (access(path.c_str(), R_OK) != 0)
-        return Error{Errc::io, path + ": the configuration file cannot be read"};
+    if (const std::string why = why_unreadable(path); !why.empty())
+        return Error{Errc::io, path + ": the configuration file cannot be read: " + why};
     std::error_code unknown;
     if (std::filesystem::file_size(path, unknown) > config_size_max && !unknown) {
         return Error{Errc::too_large,

@@ -54,6 +54,16 @@ bool has_failure(const std::vector<Finding>& findings) {
     });
 }
 
+std::string failures_line(const std::vector<Finding>& findings) {
+    std::string line;
+    for (const Finding& finding : findings) {
+        if (finding.severity != Severity::fail) continue;
+        line += (line.empty() ? "" : ", ") + std::string{finding.code.name()} + " (" +
+                finding.object + ")";
+    }
+    return line;
+}
+
 std::string findings_text(const std::vector<Finding>& findings, FindingsShown shown, bool colours) {
     std::string text;
     std::size_t counts[3] = {0, 0, 0};

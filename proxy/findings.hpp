@@ -13,6 +13,8 @@ namespace segue::proxy {
 enum class FindingsShown : std::uint8_t { all, failures };
 
 bool has_failure(const std::vector<backfill::Finding>& findings);
+// "connect (target), wal_level (source)": for a log, which takes one line.
+std::string failures_line(const std::vector<backfill::Finding>& findings);
 // Failures first. One finding a paragraph: severity, code, object; reason; remedy.
 std::string findings_text(const std::vector<backfill::Finding>& findings,
                           FindingsShown shown,

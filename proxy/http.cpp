@@ -21,6 +21,8 @@
 #include <utility>
 #include <variant>
 
+#include "proxy/listening_problem.hpp"
+
 namespace segue::proxy {
 
 namespace asio = boost::asio;
@@ -180,7 +182,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::listen(asio::io_context& context
         if (!error) error = open_acceptor(state->tcp, found.begin()->endpoint());
         if (!error) asio::co_spawn(context, accept_all(state, state->tcp), report_end);
     }
-    if (error) return Error{Errc::io, "[admin] address " + shown + ": " + error.message()};
+    if (error) return Error{Errc::io, "[admin] address " + shown + ": " + listening_problem(error)};
     return std::unique_ptr<HttpServer>{new HttpServer{std::move(state)}};
 }
 

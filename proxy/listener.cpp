@@ -15,6 +15,8 @@
 #include <exception>
 #include <utility>
 
+#include "proxy/listening_problem.hpp"
+
 namespace segue::proxy {
 
 namespace asio = boost::asio;
@@ -44,7 +46,7 @@ constexpr std::chrono::milliseconds pause_after_failure{
     100};  // Out of descriptors: others must end first.
 
 Error cannot_listen(const std::string& where, const boost::system::error_code& why) {
-    return {Errc::refused, "cannot listen on " + where + ": " + why.message()};
+    return {Errc::refused, "cannot listen on " + where + ": " + listening_problem(why)};
 }
 
 template <class Acceptor, class Endpoint>

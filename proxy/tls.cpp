@@ -140,11 +140,14 @@ Result<std::unique_ptr<ClientTls>> ClientTls::make(const std::string& certificat
     if (!context) return Error{Errc::io, "TLS: " + openssl_reason()};
     if (SSL_CTX_use_certificate_chain_file(context.get(), certificate_file.c_str()) != 1) {
         return Error{Errc::refused,
-                     "tls_certificate " + certificate_file + ": " + openssl_reason()};
+                     "tls_certificate " + certificate_file +
+                         ": expected a certificate in PEM: " + openssl_reason()};
     }
     if (SSL_CTX_use_PrivateKey_file(context.get(), key_file.c_str(), SSL_FILETYPE_PEM) != 1 ||
         SSL_CTX_check_private_key(context.get()) != 1) {
-        return Error{Errc::refused, "tls_key " + key_file + ": " + openssl_reason()};
+        return Error{Errc::refused,
+                     "tls_key " + key_file +
+                         ": expected the certificate's private key in PEM: " + openssl_reason()};
     }
     if (!client_ca_file.empty()) {
         STACK_OF(X509_NAME)* names = SSL_load_client_CA_file(client_ca_file.c_str());
