@@ -66,7 +66,7 @@ struct Options {
     double percent = 0;
     std::string mode;
     std::int64_t deadline_ms = 0;
-    bool force = false, unfence = false;
+    bool force = false, unfence = false, accept_differences = false;
     std::string confirm;
     std::string code;
     bool anew = false, last = false;
@@ -241,6 +241,9 @@ void add_changes(CLI::App& app, Options& options) {
     finish->add_flag("--unfence",
                      options.unfence,
                      "Opens the other side's fence too, also after an earlier finish");
+    finish->add_flag("--accept-differences",
+                     options.accept_differences,
+                     "Finish although something is known to differ, and keep that on record");
 }
 
 void add_auto(CLI::App& app, Options& options) {
@@ -299,7 +302,10 @@ nlohmann::json arguments_of(const std::string& verb, const Options& options) {
         arguments["force"] = true;
         arguments["confirm"] = options.confirm;
     }
-    if (verb == "finish") arguments["unfence"] = options.unfence;
+    if (verb == "finish") {
+        arguments["unfence"] = options.unfence;
+        arguments["accept_differences"] = options.accept_differences;
+    }
     if (verb == "explain") arguments["code"] = options.code;
     if (verb == "auto") {
         arguments["what"] = options.what;

@@ -7,6 +7,7 @@
 #include "proxy/control_moves.hpp"
 #include "proxy/findings.hpp"
 #include "proxy/operations.hpp"
+#include "proxy/status.hpp"
 
 namespace segue::proxy {
 
@@ -71,9 +72,9 @@ VerbResult Operations::start(const Json&) {
         const auto findings = preflight_of_start();
         if (!findings) return VerbResult::refused(findings.error().detail);
         if (has_failure(*findings)) {
-            return VerbResult::refused(
-                "`segue check` fails:\n" + findings_text(*findings, FindingsShown::failures),
-                findings_json(*findings));
+            return VerbResult::refused("`segue check` fails: " + failures_line(*findings) + "\n" +
+                                           findings_text(*findings, FindingsShown::failures),
+                                       findings_json(*findings));
         }
     }
     ControlRecord record;
@@ -189,6 +190,15 @@ VerbResult Operations::finish(const Json& arguments) {
             "another Segue moves this migration, and its clients would be left where they are: run "
             "`segue finish` there, or stop that one first");
     }
+    const std::string differing = finished ? "" : unmended();
+    const bool accepted = arguments.value("accept_differences", false);
+    if (!differing.empty() && !accepted) {
+        return VerbResult::refused(differing +
+                                   ": nobody compares or mends anything after this. Run `segue "
+                                   "repair`, which copies the rows again from the " +
+                                   std::string{name(state.record->authority)} +
+                                   ", and `segue verify`; or `segue finish --accept-differences`");
+    }
     if (!finished && state.record->backfill != router::Backfill::none) {
         // Durable first: from here on nothing waits for the follower, also after a restart.
         const auto off = update_record(
@@ -211,13 +221,33 @@ VerbResult Operations::finish(const Json& arguments) {
     if (finished && !unfence) return already;
     parts_.change.sessions.drop_other_connections();
     publish(tombstone);
-    parts_.change.journal.event(
-        "finish",
-        "the move is over; the " + std::string{name(tombstone.authority)} + " is the authority");
+    parts_.change.journal.event("finish",
+                                "the move is over; the " + std::string{name(tombstone.authority)} +
+                                    " is the authority" +
+                                    (differing.empty() ? "" : "; accepted: " + differing));
     return VerbResult::done(
         "finished: the " + std::string{name(tombstone.authority)} + " is the authority, " +
         (unfence ? "the other side's fence is open" : "the other side stays fenced") +
-        "; schema segue keeps what happened on both (`segue events`)");
+        "; schema segue keeps what happened on both (`segue events`)" +
+        (differing.empty() ? "" : "; accepted: " + differing));
+}
+
+// What is known to differ, once the other side has answered clients: before that the source has
+// every write, and to finish only gives the target up.
+std::string Operations::unmended() const {
+    const BoardState state = parts_.board.read();
+    if (state.record->epoch == 0) return "";
+    std::string all;
+    const auto add = [&](const std::string& what) { all += (all.empty() ? "" : "; ") + what; };
+    if (state.verify.outcome == VerifyOutcome::different) add("verification found differences");
+    const Side follower = other(state.record->authority);
+    if (parts_.change.mover.strays(follower) > 0)
+        add("somebody else than Segue wrote to the " + std::string{name(follower)});
+    const ShadowReport shadow = parts_.change.sessions.shadow_report();
+    if (statements_that_differ(shadow) > 0)
+        add("reads are answered differently (`segue statements`; `segue statements --forget` "
+            "begins to count anew)");
+    return all;
 }
 
 }  // namespace segue::proxy

@@ -188,9 +188,11 @@ VerbResult Operations::explain_statement(const std::string& text) {
         told += plan_text(plan, side, authority);
         shown["plans"][name(side)] = std::move(plan);
     }
-    told += "\n\nFor any value, as role " + question->context->role +
-            "; nothing was executed. Where a plan is worse, compare indexes, settings and "
-            "statistics (ANALYZE) of both sides.";
+    told +=
+        "\n\nFor any value, as role " + question->context->role +
+        "; nothing was executed. Where a plan is worse, compare indexes, settings and "
+        "statistics (ANALYZE) of both sides: `segue rehearse` names an index that is missing on "
+        "the target, and how to make it there.";
     return VerbResult::done(told, std::move(shown));
 }
 

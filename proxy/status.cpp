@@ -238,14 +238,14 @@ std::string format_time(WallTime time) {
     return std::string{buffer, size} + fraction;
 }
 
-namespace {
-
 std::size_t statements_that_differ(const ShadowReport& shadow) {
     return static_cast<std::size_t>(std::count_if(
         shadow.statements.begin(), shadow.statements.end(), [](const StatementReport& one) {
             return one.different > 0;
         }));
 }
+
+namespace {
 
 // Of the first one whose rows are named, else of the first of which anything is known. Repair is a
 // remedy only for rows.
@@ -319,7 +319,9 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     }
     if (inputs.autopilot && inputs.autopilot->pause == router::Pause::went_back)
         result.push_back({"auto_went_back", "segue auto " + inputs.autopilot->reason});
-    if (const auto differing = statements_that_differ(inputs.shadow); differing > 0) {
+    // After `finish` nothing is compared or mended any more; the figures stay.
+    const bool over = board.record && !moving(inputs);
+    if (const auto differing = statements_that_differ(inputs.shadow); differing > 0 && !over) {
         result.push_back({"reads_differ",
                           std::to_string(differing) +
                               (differing == 1 ? " statement is" : " statements are") +
@@ -329,7 +331,7 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     }
     if (board.record && board.record->shift_not_understood)
         result.push_back({"shift_not_understood", shift_not_understood_text});
-    if (board.verify.outcome == VerifyOutcome::different) {
+    if (board.verify.outcome == VerifyOutcome::different && !over) {
         result.push_back({"different", "verification found differences: `segue repair`"});
     }
     // The mover's own account and that of whoever started it may be the same words.

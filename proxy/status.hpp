@@ -48,6 +48,9 @@ std::vector<std::string> rollback_blockers(const StatusInputs& inputs);
 // After `finish` no session is moved any more, so nothing pins one.
 SessionsReport reported_sessions(const StatusInputs& inputs);
 
+// Confirmed, and not begun to count anew since.
+std::size_t statements_that_differ(const ShadowReport& shadow);
+
 struct Warning {
     std::string code;  // Stable.
     std::string text;  // Names the thing and the remedy.

@@ -29,6 +29,45 @@ TEST(Operations, LetStrayWritesBeOnceAVerificationThatBeganAfterThemFindsAllEqua
     EXPECT_EQ(desk.run("cutover").exit_code, 0);
 }
 
+// There is no way back from it, and nobody compares anything afterwards.
+TEST(Operations, FinishIsRefusedWhileSomethingIsKnownToDifferUnlessThatIsAccepted) {
+    World world = consistent_world(Side::target, 7);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.strays[index(Side::source)] = 2;
+    world.differences = 1;
+    world.shadow.statements.resize(1);
+    world.shadow.statements[0].different = 1;
+    EXPECT_EQ(desk.run("verify").exit_code, 1);
+    const VerbResult refused = desk.run("finish");
+    EXPECT_EQ(refused.exit_code, 1);
+    for (const char* what : {"verification found differences",
+                             "somebody else than Segue wrote to the source",
+                             "reads are answered differently",
+                             "`segue repair`",
+                             "--accept-differences"})
+        EXPECT_NE(refused.text.find(what), std::string::npos) << refused.text;
+    EXPECT_TRUE(world.mover_started);
+    world.shadow.statements.clear();
+    EXPECT_EQ(desk.run("repair").exit_code, 0);
+    world.shadow.statements.resize(1);
+    world.shadow.statements[0].different = 1;
+    EXPECT_EQ(desk.run("finish").exit_code, 1);
+    const VerbResult done = desk.run("finish", {{"accept_differences", true}});
+    EXPECT_EQ(done.exit_code, 0) << done.text;
+    EXPECT_NE(done.text.find("accepted: reads are answered differently"), std::string::npos)
+        << done.text;
+}
+
+// The source has every write, and to finish gives up a target that was never used.
+TEST(Operations, FinishBeforeAnyCutoverLetsDifferencesBe) {
+    World world = consistent_world(Side::source, 0);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.strays[index(Side::target)] = 2;
+    EXPECT_EQ(desk.run("finish").exit_code, 0);
+}
+
 TEST(Operations, VerificationDecidesAboutACutover) {
     World world = consistent_world();
     Desk desk{world};

@@ -354,6 +354,11 @@ TEST(Status, SaysWhatToDoWhenReadsDiffer) {
     EXPECT_EQ(warned(), 0);
     inputs.shadow.statements[0].different = 1;
     EXPECT_EQ(warned(), 1);
+    StatusInputs over = inputs;
+    over.board.verify.outcome = VerifyOutcome::different;
+    over.board.record->phase = router::Phase::finished;
+    for (const Warning& one : warnings(over))
+        ADD_FAILURE() << one.text << ": nothing can be mended any more";
     // Once it is known; the key is a value of the application's.
     RowsFound& rows = inputs.shadow.statements[0].rows.emplace();
     rows.state = RowsState::different;
