@@ -161,15 +161,21 @@ TEST_F(PostgresControl, GlancesAreOneNewConnectionAndNotAsManyAsThereAre) {
     create();
     ASSERT_TRUE(store_->read());
     signal_store("pg_terminate_backend");
-    const auto backend = [&] {
-        EXPECT_TRUE(test::eventually(30s, [&] { return bool{store_->glance()}; }));
+    const auto backends = [&] {
         return databases_->value(Side::target,
-                                 "SELECT max(pid) FROM pg_stat_activity WHERE application_name ="
+                                 "SELECT count(*) || ' ' || coalesce(max(pid), 0) FROM "
+                                 "pg_stat_activity WHERE application_name ="
                                  " 'segue control' AND datname = current_database()");
     };
-    const std::string first = backend();
-    EXPECT_NE(first, "");
-    EXPECT_EQ(backend(), first);
+    ASSERT_TRUE(test::eventually(30s, [&] { return backends() == "0 0"; }));
+    const auto answered = [&] {
+        return test::eventually(30s, [&] { return bool{store_->glance()}; });
+    };
+    EXPECT_TRUE(answered());
+    const std::string first = backends();
+    EXPECT_TRUE(first.starts_with("1 ")) << first;
+    EXPECT_TRUE(answered());
+    EXPECT_EQ(backends(), first);
 }
 
 // Who waits for a dead side between two glances asks seldom: no time that passes between them makes
