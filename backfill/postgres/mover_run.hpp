@@ -88,7 +88,7 @@ private:
     std::optional<Error> first_failure() const;
     std::shared_ptr<MoverStream> stream(Side side) const;
     void close();
-    Status look_at_sequences_once(Side authority);
+    Status look_at_sequences_once(const Told& told);
     // DDL (mover_run_ddl.cpp).
     Status renew_installed();
     Status know_authoritys_code();

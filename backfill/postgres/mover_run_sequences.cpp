@@ -15,20 +15,16 @@ constexpr std::string_view undefined_table = "42P01";
 }  // namespace
 
 Status MoverRun::look_at_sequences() {
-    Side authority;
-    {
-        const std::lock_guard lock{shared_.mutex};
-        authority = shared_.authority;
-    }
+    const Told told = shared_.told();
     // Somebody may hold the lock of one, or drop one between the list and its place.
     return retry_locked(std::chrono::steady_clock::now() + lock_wait_max, [&] {
-        const Status looked = look_at_sequences_once(authority);
+        const Status looked = look_at_sequences_once(told);
         const bool dropped = !looked && looked.error().sqlstate == undefined_table;
-        return dropped ? look_at_sequences_once(authority) : looked;
+        return dropped ? look_at_sequences_once(told) : looked;
     });
 }
 
-Status MoverRun::look_at_sequences_once(Side authority) {
+Status MoverRun::look_at_sequences_once(const Told& told) {
     const std::lock_guard lock{sequence_links_mutex_};
     for (const Side side : {Side::source, Side::target}) {
         auto& kept = sequence_links_[index(side)];
@@ -37,9 +33,10 @@ Status MoverRun::look_at_sequences_once(Side authority) {
         if (!opened) return opened.error();
         kept.emplace(std::move(*opened));
     }
-    Status looked = shared_.sequences.round(**sequence_links_[index(authority)],
-                                            **sequence_links_[index(other(authority))],
-                                            authority,
+    Status looked = shared_.sequences.round(**sequence_links_[index(told.authority)],
+                                            **sequence_links_[index(other(told.authority))],
+                                            told.authority,
+                                            told.epoch,
                                             shared_.identity.migration_id);
     if (!looked) {
         for (auto& kept : sequence_links_) kept.reset();

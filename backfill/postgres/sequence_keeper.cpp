@@ -64,11 +64,13 @@ std::vector<SequenceRaise> SequenceKeeper::look(const std::vector<Sequence>& aut
 Status SequenceKeeper::round(Connection& from,
                              Connection& to,
                              Side authority,
+                             std::uint64_t epoch,
                              const std::string& migration_id) {
     const std::lock_guard working{working_};
     {
         const std::lock_guard lock{mutex_};
-        if (std::exchange(follower_, other(authority)) != other(authority)) {
+        const bool turned = std::exchange(follower_, other(authority)) != other(authority);
+        if (std::exchange(epoch_, epoch) != epoch || turned) {
             seen_.clear();
             set_back_.clear();
         }

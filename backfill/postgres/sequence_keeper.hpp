@@ -31,7 +31,13 @@ public:
     // change begins while they are set, which takes no longer than sequences_set_max, and what the
     // follower hears of only later does nothing any more. After an error neither connection is of
     // further use: one may hold locks, the other may still be at work.
-    Status round(Connection& from, Connection& to, Side authority, const std::string& migration_id);
+    // What was seen in an epoch says nothing in another one: a side that was the authority between
+    // has been set by the application as it likes.
+    Status round(Connection& from,
+                 Connection& to,
+                 Side authority,
+                 std::uint64_t epoch,
+                 const std::string& migration_id);
     // Those that stood behind, set back, when they were last looked at.
     std::set<Name> set_back() const;
     // The next round sets it ahead like one that it sees for the first time.
@@ -56,6 +62,7 @@ private:
     std::mutex working_;
     mutable std::mutex mutex_;  // Of the rest.
     Side follower_ = Side::target;
+    std::uint64_t epoch_ = 0;
     std::map<Name, Seen> seen_;
     std::set<Name> set_back_;
 };

@@ -398,7 +398,7 @@ TEST_F(DdlApply, RestartsSequencesThatAreKeptAhead) {
     Connection to = databases_->open(Side::target, mover_id);
     SequenceKeeper keeper;
     const auto round = [&] {
-        const Status looked = keeper.round(from, to, Side::source, mover_id);
+        const Status looked = keeper.round(from, to, Side::source, 0, mover_id);
         ASSERT_TRUE(looked) << looked.error().detail;
     };
     const std::string places =

@@ -134,9 +134,10 @@ TEST(PostgresSequences, OfTheFollowerAreKeptAheadAndNeverBack) {
     }
     Connection links[] = {databases.open(Side::source, "id"), databases.open(Side::target, "id")};
     SequenceKeeper keeper;
+    std::uint64_t epoch = 0;
     const auto round = [&](Side authority = Side::source) {
-        const Status looked =
-            keeper.round(links[index(authority)], links[index(other(authority))], authority, "id");
+        const Status looked = keeper.round(
+            links[index(authority)], links[index(other(authority))], authority, epoch, "id");
         EXPECT_TRUE(looked) << looked.error().detail;
     };
     const auto place = [&](Side side, const std::string& sequence) {
@@ -169,10 +170,19 @@ TEST(PostgresSequences, OfTheFollowerAreKeptAheadAndNeverBack) {
     // The roles change: what was seen of the other side says nothing about this one.
     for (const Side side : {Side::source, Side::target})
         databases.run(side, "UPDATE segue.control SET authority = 'target'");
+    epoch = 1;
     round(Side::target);
     EXPECT_TRUE(keeper.set_back().empty());
     EXPECT_EQ(place(Side::source, "s"), "2500");
     EXPECT_EQ(place(Side::target, "s"), "1500");
+    // There and back between two looks: the application has set the side back while it was the
+    // authority.
+    databases.run(Side::source, "SELECT setval('s', 600)");
+    databases.run(Side::target, "SELECT setval('s', 1600)");
+    epoch = 3;
+    round(Side::target);
+    EXPECT_TRUE(keeper.set_back().empty());
+    EXPECT_EQ(place(Side::source, "s"), "2600");
 }
 
 // While the authority's record is locked for it, nobody waits longer for it than that; and what the
