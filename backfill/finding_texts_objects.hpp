@@ -21,6 +21,14 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "Updates and deletes do not say which row they meant; once the table is published PostgreSQL "
      "refuses them.",
      "ALTER TABLE ... REPLICA IDENTITY DEFAULT, or FULL where there is no primary key."},
+    {"generated_key",
+     "The table's key contains a generated column.",
+     "Generated columns are not in the change log's stream: updates and deletes do not say which "
+     "row "
+     "they meant, and the stream would stop at the first one.",
+     "Make a unique index of columns that are NOT NULL and not generated and set REPLICA IDENTITY "
+     "USING INDEX, or exclude the table.",
+     Acceptance::none},
     {"full_identity_cost",
      "The table is updated, has REPLICA IDENTITY FULL and no index by which a row could be found.",
      "Each update or delete of a row reads the whole table on the follower, and the log carries "

@@ -187,9 +187,10 @@ inline constexpr auto finding_texts_servers = std::to_array<FindingText>({
      "Text that one encoding has and the other has not cannot be copied, and lengths may change.",
      "Create the target database anew with the source's encoding, from template0."},
     {"collation",
-     "The databases sort text differently.",
-     "ORDER BY, ranges of text and unique indexes under the collation may answer differently after "
-     "the cutover.",
+     "The databases sort text differently, or tell letters from other characters differently.",
+     "ORDER BY, ranges of text and unique indexes under the collation, or upper(), lower(), "
+     "regular "
+     "expressions and citext, may answer differently after the cutover.",
      "Create the target database anew with the source's locale and provider, from template0."},
     {"collation_version",
      "A collation was made with another version of the operating system's or ICU's rules than the "

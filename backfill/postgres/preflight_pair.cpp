@@ -15,7 +15,7 @@ namespace segue::backfill::postgres {
 namespace {
 
 struct Database {
-    std::string identity, encoding, collation;
+    std::string identity, encoding, collation, letters;
 };
 
 Result<Database> read_database(Connection& connection) {
@@ -24,10 +24,19 @@ Result<Database> read_database(Connection& connection) {
         " pg_encoding_to_char(d.encoding), CASE to_jsonb(d)->>'datlocprovider' WHEN 'i' THEN 'icu "
         "' WHEN 'b' THEN 'builtin '"
         " ELSE '' END || coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', "
-        "d.datcollate)"
+        "d.datcollate), d.datctype"
         " FROM pg_database d WHERE d.datname = current_database()");
     if (!rows) return rows.error();
-    return Database{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2)};
+    return Database{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2), rows->text(0, 3)};
+}
+
+// C.UTF-8 and C.utf8 are one.
+std::string plain_locale(const std::string& locale) {
+    std::string plain;
+    for (const char c : locale) {
+        if (c != '-') plain += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+    return plain;
 }
 
 void check_databases(Connection& source, Connection& target, std::vector<Finding>& findings) {
@@ -76,6 +85,15 @@ void check_databases(Connection& source, Connection& target, std::vector<Finding
                             "CREATE DATABASE ... TEMPLATE template0, with the source's LC_COLLATE, "
                             "or LOCALE_PROVIDER and its"
                             " locale"});
+    } else if (plain_locale(from->letters) != plain_locale(to->letters)) {
+        findings.push_back({Severity::warn,
+                            "collation",
+                            "target",
+                            "its LC_CTYPE is " + to->letters + ", the source's " + from->letters +
+                                ": upper, lower, regular expressions and citext may answer "
+                                "differently",
+                            "CREATE DATABASE ... LC_CTYPE " + quote_literal(from->letters) +
+                                " TEMPLATE template0;"});
     }
 }
 

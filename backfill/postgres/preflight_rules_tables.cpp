@@ -17,6 +17,17 @@ constexpr std::array rules = {
                    SELECT FROM pg_index i WHERE i.indrelid = m.oid AND i.indisprimary AND i.indimmediate)
                    THEN 'DEFAULT' ELSE 'FULL' END)
         FROM moved m JOIN pg_class c USING (oid) WHERE c.relreplident = 'n')sql"},
+    // With FULL rows are looked for by the primary key, too.
+    Rule{Where::source, fail, "generated_key", R"sql(
+        SELECT m.label, format('its key %s contains the generated column %s, which is not in the stream: updates and deletes do'
+                               ' not say which row they meant', i.indexrelid::regclass, a.attname),
+               format('CREATE UNIQUE INDEX name ON %s (...);  -- of columns that are NOT NULL and not generated; then'
+                      ' ALTER TABLE %1$s REPLICA IDENTITY USING INDEX name; or name it in [tables] exclude', m.oid::regclass)
+        FROM moved m JOIN pg_class c USING (oid) JOIN pg_index i ON i.indrelid = m.oid AND i.indimmediate
+             AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
+        JOIN pg_attribute a ON a.attrelid = m.oid AND a.attgenerated <> ''
+             AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+        WHERE c.relreplident <> 'n')sql"},
     // Rows are looked for by all their values, of which only some types' lead into an index
     // (change_statement.cpp).
     Rule{Where::source, warn, "full_identity_cost", R"sql(

@@ -154,9 +154,31 @@ void compare_libraries(const ServerState& source,
     }
 }
 
+// The mover is let in all the same where it is a superuser; the application is not.
+void compare_connection_limits(Connection& source,
+                               Connection& target,
+                               std::vector<Finding>& findings) {
+    constexpr const char* query =
+        "SELECT datconnlimit FROM pg_database WHERE datname = current_database()";
+    const auto from = source.execute(query);
+    const auto to = target.execute(query);
+    if (!from || !to) return;
+    const auto limit = to->number(0, 0), of_source = from->number(0, 0);
+    if (limit < 0 || (of_source >= 0 && of_source <= limit)) return;
+    findings.push_back({Severity::warn,
+                        "max_connections",
+                        "target: database " + std::string{PQdb(target.raw())},
+                        "its CONNECTION LIMIT is " + std::to_string(limit) + ", the source's " +
+                            (of_source < 0 ? "none" : std::to_string(of_source)),
+                        "ALTER DATABASE " + quote_identifier(PQdb(target.raw())) +
+                            " CONNECTION LIMIT " + std::to_string(of_source) +
+                            ";  -- on the target"});
+}
+
 void compare_limits(const ServerState& source,
                     const ServerState& target,
                     Connection& sessions_of,
+                    Connection& target_link,
                     std::vector<Finding>& findings) {
     const long long from = number_of(source, "max_connections");
     const long long to = number_of(target, "max_connections");
@@ -176,6 +198,7 @@ void compare_limits(const ServerState& source,
                             "ALTER SYSTEM SET max_connections = " + std::to_string(from) +
                                 ";  -- on the target; takes effect with a restart of it"});
     }
+    compare_connection_limits(sessions_of, target_link, findings);
     const std::string two_phase = value_of(source, "max_prepared_transactions");
     if (two_phase == "0" || number_of(target, "max_prepared_transactions") > 0) return;
     findings.push_back({Severity::warn,
@@ -265,7 +288,7 @@ void check_settings(const ServerSettings& settings,
     if (!from || !to) return;
     compare_values(settings, *from, *to, PQdb(target.raw()), findings);
     compare_libraries(*from, *to, findings);
-    compare_limits(*from, *to, source, findings);
+    compare_limits(*from, *to, source, target, findings);
     compare_money(*from, *to, source, findings);
 }
 

@@ -104,6 +104,39 @@ TEST(Preflight, RefusesTablesWithoutAKeyWhenToldTo) {
     EXPECT_EQ(coded(settings, Severity::fail), (Coded{{"without_key", "source: public.keyless"}}));
 }
 
+TEST(Preflight, RefusesAKeyThatIsNotInTheStreamAndTakesAnotherIdentity) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE doubled (a int NOT NULL, g int GENERATED ALWAYS AS (a * 2) STORED PRIMARY KEY);
+        CREATE TABLE partly (a int, g int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (a, g));
+        ALTER TABLE partly REPLICA IDENTITY FULL;
+        CREATE TABLE beside (a int PRIMARY KEY, g int GENERATED ALWAYS AS (a * 2) STORED UNIQUE);
+        CREATE TABLE carried (a int, g int GENERATED ALWAYS AS (a * 2) STORED, PRIMARY KEY (a) INCLUDE (g)))sql");
+    EXPECT_EQ(coded(settings_of(databases), Severity::fail),
+              (Coded{{"generated_key", "source: public.doubled"},
+                     {"generated_key", "source: public.partly"}}));
+    databases.run(Side::source, R"sql(
+        CREATE UNIQUE INDEX other ON doubled (a); ALTER TABLE doubled REPLICA IDENTITY USING INDEX other;
+        DROP TABLE partly)sql");
+    EXPECT_EQ(coded(settings_of(databases), Severity::fail), Coded{});
+}
+
+TEST(Preflight, ComparesWhatTheDatabasesWereMadeWith) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    const std::string ours = " WHERE datname = current_database()";
+    databases.run(Side::source, "UPDATE pg_database SET datctype = 'C.UTF-8'" + ours);
+    databases.run(Side::target,
+                  "UPDATE pg_database SET datctype = 'C.utf8', datconnlimit = 1000" + ours);
+    const Coded limit = {
+        {"max_connections",
+         "target: database " + databases.value(Side::target, "SELECT current_database()")}};
+    EXPECT_EQ(coded(settings_of(databases), Severity::warn), limit);
+    databases.run(Side::target, "UPDATE pg_database SET datctype = 'C', datconnlimit = -1" + ours);
+    EXPECT_EQ(coded(settings_of(databases), Severity::warn), (Coded{{"collation", "target"}}));
+}
+
 // A key that names no row is none, and a table that inherits one has none.
 TEST(Preflight, SaysWhyATableHasNoKeyAndWhatWouldBeOne) {
     SEGUE_NEEDS_POSTGRES();
