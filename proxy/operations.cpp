@@ -121,7 +121,7 @@ void Operations::start_mover() {
 bool Operations::tick() {
     // A verb was overtaken by another process.
     if (!parts_.board.read().authority_known) return false;
-    if (!copying_or_later()) return true;
+    if (!copying_or_later()) return !begun_by_another();
     if (superseded()) return false;
     follow_others();
     if (!mover_started_) start_mover();

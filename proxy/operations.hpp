@@ -169,6 +169,7 @@ private:
     void note_consistent();
     // operations_superseded.cpp
     bool superseded();  // And has given way.
+    bool begun_by_another();
     std::optional<backfill::ControlRecord> newest_record(bool& unsettled) const;
     VerbResult overtaken(const std::string& reason);
     void follow_knobs(const backfill::ControlRecord& known, const backfill::ControlRecord& found);
@@ -184,6 +185,7 @@ private:
     OperationParts parts_;
     std::shared_ptr<const Config> config_;  // Of config().
     bool mover_started_ = false;
+    unsigned idle_ticks_ = 0;       // While nothing is moved as far as this process knows.
     bool follower_behind_ = false;  // The follower's control record is to be settled.
     // Others have changed what is on the board, and it is not in force yet.
     bool others_to_follow_ = false;

@@ -25,6 +25,9 @@ bool is_later(const ControlRecord& one, const ControlRecord& than) {
     return std::tie(one.epoch, one.attempt) > std::tie(than.epoch, than.attempt);
 }
 
+// A verb of another process is seen by one that has nothing to move after so many ticks.
+constexpr unsigned idle_ticks_per_look = 4;
+
 std::string told(const ControlRecord& known, const ControlRecord& found) {
     const std::string side{name(found.authority)};
     if (found.authority != known.authority) {
@@ -73,6 +76,25 @@ bool Operations::superseded() {
     if (newest->authority == known.authority && newest->side == newest->authority)
         follow_knobs(known, *newest);
     return false;
+}
+
+// This process has not been told of the `start` of another one: its clients would stay on the
+// source for good.
+bool Operations::begun_by_another() {
+    if (idle_ticks_++ % idle_ticks_per_look != 0) return false;
+    const auto known = parts_.board.read().record;
+    const auto found = read_record(parts_.change.steps.control(Side::source), Side::source);
+    if (!found || !is_settled(*found) || found->migration != parts_.config.migration) return false;
+    if (known && known->migration_id == found->migration_id && known->epoch == found->epoch &&
+        known->phase == found->phase && known->backfill == found->backfill)
+        return false;
+    parts_.change.journal.event("superseded", "another Segue has started this migration");
+    parts_.change.traffic.serving = false;
+    parts_.change.traffic.epoch = found->epoch;
+    const Side before = known ? known->authority : Side::source;
+    if (found->authority != before) parts_.change.sessions.end_superseded();
+    parts_.board.update([](BoardState& state) { state.authority_known = false; });
+    return true;
 }
 
 void Operations::follow_knobs(const ControlRecord& known, const ControlRecord& found) {

@@ -7,6 +7,7 @@
 #include <cassert>
 #include <utility>
 
+#include "backfill/postgres/fence_sql.hpp"
 #include "proxy/socket_ring.hpp"
 
 namespace segue::proxy {
@@ -14,6 +15,10 @@ namespace segue::proxy {
 namespace {
 
 constexpr std::uint32_t broken_events = EPOLLHUP | EPOLLERR;
+
+constexpr protocol::postgres::ErrorReport superseded{
+    .sqlstate = "57P01",
+    .message = "terminating connection: another Segue has changed the authority; connect again"};
 
 }  // namespace
 
@@ -234,9 +239,27 @@ void Relay::relay(Bytes from, Turn& turn) {
     if (tap_) [[unlikely]]
         return relay_tapped(from, turn);
     if (acknowledgements_) return relay_gated(from, turn);
+    const Heard before = heard();
     session_->boundary.server(from);
     note_transaction(turn.now);
+    if (fenced_off(from, before)) [[unlikely]]
+        return;
     tell_client(from);
+}
+
+// Another Segue has changed the authority, and this one does not know it yet. The server's words
+// are for who writes beside Segue: a client of ours has lost its connection, as the others on this
+// side are about to. Where more than the refusal is answered here the client is told nothing: what
+// comes before may be a commit.
+bool Relay::fenced_off(Bytes from, const Heard& before) {
+    if (session_->boundary.errors() == before.errors) return false;
+    if (session_->passed_through ||
+        text(from).find(backfill::postgres::fenced_words) == std::string_view::npos)
+        return false;
+    if (before.whole_messages && text(from).front() == 'E' && gate_.empty())
+        tell_client(bytes(protocol::postgres::encode_error_response(superseded)));
+    server_ended();
+    return true;
 }
 
 void Relay::note_transaction(Time now) {
@@ -248,6 +271,7 @@ void Relay::note_transaction(Time now) {
 
 void Relay::relay_gated(Bytes from, Turn& turn) {
     const auto& boundary = session_->boundary;
+    const Heard before_it = heard();
     std::size_t first = from.size();  // Where the first acknowledgement of this slice begins.
     session_->boundary.server(from, [&](const protocol::postgres::ServerEvent& event) {
         if (tap_ && event.tag == 'E') tap_->answered_error();
@@ -255,6 +279,8 @@ void Relay::relay_gated(Bytes from, Turn& turn) {
         if (acknowledges && event.start < first) first = event.start;
     });
     note_transaction(turn.now);
+    if (fenced_off(from, before_it)) [[unlikely]]
+        return;
     const bool doubt = acknowledgements_->take_doubt();
     if (!gate_closed_) first = from.size();  // Only what is held already keeps later bytes back.
     const Bytes before = from.first(first);

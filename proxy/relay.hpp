@@ -174,6 +174,15 @@ public:
     void cancel_shifted(Turn& turn);
 
 private:
+    // Of the server, before a slice of its bytes was counted.
+    struct Heard {
+        std::uint32_t errors;
+        bool whole_messages;
+    };
+    Heard heard() const {
+        const auto& boundary = session_->boundary;
+        return {boundary.errors(), boundary.server_between_messages()};
+    }
     void forward_tapped(Bytes from, Turn& turn);
     void forward_to_authority(Bytes from, Turn& turn);
     void relay_tapped(Bytes from, Turn& turn);
@@ -188,6 +197,7 @@ private:
     void forward_stopped_input(Turn& turn);
     void send_to_server(Bytes from, Turn& turn);
     void relay(Bytes from, Turn& turn);
+    bool fenced_off(Bytes from, const Heard& before);  // And has ended the session.
     void note_transaction(Time now);
     void settle_edits();
     void relay_gated(Bytes from, Turn& turn);

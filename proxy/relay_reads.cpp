@@ -63,10 +63,13 @@ void Relay::relay_tapped(Bytes from, Turn& turn) {
     }
     tap_->answered(from, turn.now);
     if (acknowledgements_) return relay_gated(from, turn);
+    const Heard before = heard();
     session_->boundary.server(from, [this](const protocol::postgres::ServerEvent& event) {
         if (event.tag == 'E') tap_->answered_error();
     });
     note_transaction(turn.now);
+    if (fenced_off(from, before)) [[unlikely]]
+        return;
     tell_client(from);
 }
 

@@ -20,8 +20,8 @@ std::string guard_body(Side side) {
            ")\n     OR pg_catalog.pg_sequence_last_value('segue.fence'::pg_catalog.regclass) = 2 "
            "THEN\n"
            "    RAISE EXCEPTION 'the " +
-           here +
-           " is fenced by Segue: only its mover writes here' USING ERRCODE = '25006',\n"
+           here + std::string{fenced_words} +
+           "' USING ERRCODE = '25006',\n"
            "      HINT = 'Connect through Segue, which knows whether the " +
            here + " or the " + there + " takes the writes; see segue status.';\n  END IF;\n";
 }
@@ -79,7 +79,8 @@ std::string fence_functions_sql(Side side,
         "      FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid\n"
         // Comments of columns, which LIKE takes over, are told by the number of their table.
         "      WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0\n"
-        "        AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND d.schema_name NOT IN ('segue', 'pg_temp')\n"
+        "        AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND d.schema_name NOT IN "
+        "('segue', 'pg_temp')\n"
         "        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid\n"
         "                        AND t.tgname = 'segue_fence') LOOP\n"
         // Not before: `finish` waits for whoever has read it.

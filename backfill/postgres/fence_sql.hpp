@@ -2,10 +2,15 @@
 // The texts of the fence: what runs inside the servers.
 
 #include <string>
+#include <string_view>
 
 #include "router/side.hpp"
 
 namespace segue::backfill::postgres {
+
+// Of what a closed side tells whoever writes there, behind the side's name. The proxy knows by it
+// that a session is on the wrong side.
+inline constexpr std::string_view fenced_words = " is fenced by Segue: only its mover writes here";
 
 // A condition: true for everybody but the mover. Its role alone is not enough, because an
 // application may use the same one.

@@ -318,6 +318,53 @@ TEST_F(OtherSegue, WithTheLeaseIsWhereSyncBegins) {
     EXPECT_EQ(desk.run("mirror", {{"mode", "async"}}).exit_code, 0);
 }
 
+TEST(Operations, LearnThatAnotherSegueHasStartedTheMigration) {
+    World world = consistent_world();
+    const auto records = world.records;
+    world.records = {};
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    const auto ticks = [&] {
+        for (int i = 0; i < 10; ++i) {
+            if (!desk.operations.tick()) return false;
+        }
+        return true;
+    };
+    EXPECT_TRUE(ticks()) << "nothing is moved";
+    world.records = records;
+    world.records[0]->migration = "other";
+    EXPECT_TRUE(ticks()) << "the migration of somebody else";
+    world.records = records;
+    EXPECT_FALSE(ticks());
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_TRUE(desk.program.traffic.serving);
+    EXPECT_TRUE(world.mover_started);
+    EXPECT_EQ(world.sessions_ended, 0) << "they are where they belong";
+    EXPECT_TRUE(ticks()) << "it knows now";
+}
+
+TEST(Operations, EndSessionsOnTheSourceWhereAnotherSegueHasStartedAndCutOverMeanwhile) {
+    World world = consistent_world();
+    const auto records = world.records;
+    world.records = {};
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    ASSERT_TRUE(desk.operations.tick());
+    world.records = records;
+    for (auto& record : world.records) {
+        record->authority = Side::target;
+        record->epoch += 1;
+    }
+    world.fence_closed = {true, false};
+    bool same = true;
+    for (int i = 0; i < 10 && same; ++i) same = desk.operations.tick();
+    EXPECT_FALSE(same);
+    EXPECT_EQ(world.sessions_ended, 1);
+    EXPECT_FALSE(desk.program.traffic.serving);
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.program.traffic.authority.load(), Side::target);
+}
+
 // Frozen while it was fencing, say, and without the lease since then.
 TEST(Operations, EndAChangeThatAnotherSegueHasLeftOpen) {
     World world = consistent_world();

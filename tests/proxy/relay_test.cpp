@@ -31,6 +31,40 @@ TEST(Relay, CarriesBytesBothWaysUnchangedAtEverySplit) {
     }
 }
 
+// Another Segue has changed the authority, and this one will know it in a moment.
+TEST(Relay, EndsASessionThatTheFenceRefusesAsIfItsServerHadEndedIt) {
+    const std::string refusal = message(
+        'E', "SERROR\0C25006\0Mthe source is fenced by Segue: only its mover writes here\0\0"s);
+    struct Row {
+        std::string answer;
+        bool told;
+    };
+    const Row rows[] = {
+        {refusal + ready('I'), true},
+        {complete("COMMIT") + refusal, false},
+        {message('E', "SERROR\0C25006\0Mcannot execute INSERT in a read-only transaction\0\0"s) +
+             ready('I'),
+         false},
+    };
+    for (const Row& row : rows) {
+        SCOPED_TRACE(row.answer);
+        const bool ends = row.answer.find("fenced") != std::string::npos;
+        RelayRig rig;
+        Scene scene = rig.adopt(1);
+        scene.client->say(query("INSERT INTO t VALUES (1)"));
+        rig.settle();
+        scene.server->say(row.answer);
+        rig.settle();
+        const std::string heard = scene.client->heard();
+        EXPECT_EQ(heard.find("57P01") != std::string::npos, row.told);
+        if (!row.told) {
+            EXPECT_EQ(heard, ends ? "" : row.answer);
+        }
+        EXPECT_EQ(scene.client->ended(), ends);
+        EXPECT_EQ(scene.server->ended(), ends);
+    }
+}
+
 TEST(Relay, KeepsWhatASlowReaderDoesNotTakeAndStopsReadingForIt) {
     RelayRig rig;
     Scene scene = rig.adopt(1);
