@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "protocol/postgres/framer.hpp"
 #include "protocol/postgres/messages_client.hpp"
@@ -54,22 +55,26 @@ Step<DescribedStatements> parse_describe_reply(Bytes reply,
                                                std::size_t first,
                                                std::size_t count) {
     ReplyWalk walk{reply, "description of statements"};
-    DescribedStatements all;
-    DescribedStatement next;
+    std::vector<Frame> frames;
     std::optional<Error> refused;
     while (!walk.ended()) {
         const Step<Frame> step = walk.next();
         if (const auto* need = std::get_if<NeedMore>(&step)) return *need;
         if (const auto* broken = std::get_if<Error>(&step)) return *broken;
-        const Frame& frame = std::get<Frame>(step);
+        frames.push_back(std::get<Frame>(step));
         if (walk.refusal() && !refused) refused = walk.refusal();
+    }
+    if (refused) return *refused;
+    // Once all of them are there: who reads asks again and again until then.
+    DescribedStatements all;
+    DescribedStatement next;
+    for (const Frame& frame : frames) {
         take(frame, next);
         if ((frame.tag != 'T' && frame.tag != 'n') || all.size() == count) continue;
         next.name = name_at(state, first + all.size());
         next.text = text_at(state, first + all.size());
         all.push_back(std::exchange(next, {}));
     }
-    if (refused) return *refused;
     if (all.size() < count)
         return Error{Errc::bad_value, "fewer descriptions of statements than were asked for"};
     return all;

@@ -27,7 +27,7 @@ std::string response(char tag, const std::string& severity, const std::string& s
 struct MoveSession : testing::Test {
     Pair pair;
     boost::asio::io_context context;
-    MoveDeadline in_time = std::chrono::steady_clock::now() + std::chrono::seconds{60};
+    MoveDeadline in_time = std::chrono::steady_clock::now() + std::chrono::seconds{10};
 
     // What the server has said already is all that it says.
     Probed probe() {
