@@ -192,25 +192,10 @@ BEGIN
   RETURN computed;
 END)sql";
 
-// Why the rows of such a table cannot be written once more; NULL where they can, or there are none.
+// Why the rows of such a table cannot be written once more; NULL where they can.
 const char* const ddl_obstacle_body = R"sql(
   SELECT CASE
     WHEN c.relreplident = 'f' THEN 'the table has no key, or its REPLICA IDENTITY is FULL'
-    -- Of a key's columns what this command has made or rewritten, so that each side has its own. What was made before
-    -- in the transaction is older than the last command that it has on record. The same number in another type, as
-    -- the text says it, is the same on both sides.
-    WHEN EXISTS (
-      SELECT FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey::int2[])
-      WHERE i.indrelid = c.oid AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
-        AND age(a.xmin) <= 0 AND a.cmin::text::bigint > coalesce((
-          SELECT max(d.cmin::text::bigint) FROM segue.ddl d WHERE d.at = now() AND age(d.xmin) <= 0), -1)
-        AND NOT (current_query() !~ ';\s*\S' AND a.attname ~ '^\w+$'
-          AND NOT EXISTS (SELECT FROM pg_cast k WHERE k.castfunc >= 16384 AND k.casttarget = a.atttypid)
-          AND current_query() ~* format(
-            '\yalter\s+(column\s+)?"?%1$s"?\s+(set\s+data\s+)?type\s+%2$s(\s+using\s+"?%1$s"?\s*::\s*%2$s)?\s*(,|;|$)', a.attname,
-            '(smallint|int2|int|int4|integer|bigint|int8|numeric|text|varchar|character\s+varying|uuid)(\s*\([0-9, ]+\))?'))) THEN
-      'the key that names the table''s rows is computed by it as well: the next time add the column first, and make it'
-      ' the key by a command of its own'
     WHEN pg_relation_size(c.oid) > %REWRITE_MAX% THEN
       'the table is larger than %REWRITE_MAX% bytes'
     WHEN current_setting('transaction_isolation') <> 'read committed' THEN
@@ -228,7 +213,7 @@ const char* const ddl_obstacle_body = R"sql(
       'the table has large values, which the stream would leave out'
     WHEN segue.ddl_plain_column(c.oid) IS NULL THEN 'the table has no column that may be updated'
     END
-  FROM pg_class c WHERE c.oid = ANY (computed) AND pg_relation_size(c.oid) > 0
+  FROM pg_class c WHERE c.oid = ANY (computed)
   ORDER BY 1 LIMIT 1)sql";
 
 const char* const ddl_plain_column_body = R"sql(
@@ -245,7 +230,7 @@ BEGIN
   FOR made IN SELECT format('%I.%I', n.nspname, c.relname) AS name, pg_get_userbyid(c.relowner) AS owner,
         segue.ddl_plain_column(c.oid) AS col
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      WHERE c.oid = ANY (computed) AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0 LOOP
+      WHERE c.oid = ANY (computed) AND c.relkind = 'r' LOOP
     PERFORM segue.ddl_as(made.owner, '{}', 'UPDATE', format('UPDATE ONLY %s SET %I = %I', made.name, made.col, made.col));
   END LOOP;
   -- Of a table that was made from a query: rows that were written before it was published. They are

@@ -54,49 +54,5 @@ TEST_F(DdlIdentity, NamesNoRowsByAKeyThatTheCommandItselfComputes) {
                 ::testing::HasSubstr("the table has no key"));
 }
 
-// The old key is gone by then, and the new one differs on the two sides.
-TEST_F(DdlIdentity, NamesNoRowsByAKeyThatIsComputedWhereTheTableHadAnother) {
-    struct Case {
-        std::string table, command;
-    };
-    const Case cases[] = {
-        {"id int PRIMARY KEY, v int",
-         "DROP CONSTRAINT t_pkey, ADD COLUMN id2 float DEFAULT random(), ADD PRIMARY KEY (id2)"},
-        {"id int PRIMARY KEY, v int", "DROP COLUMN id, ADD COLUMN id2 bigserial PRIMARY KEY"},
-        {"id int PRIMARY KEY, v int", "ALTER id TYPE bigint USING (random() * 1000000000)::bigint"},
-        {"id int PRIMARY KEY, v int", "ALTER id TYPE bigint USING v::bigint"},
-        {"id int NOT NULL, v int, CONSTRAINT named UNIQUE (id)",
-         "ALTER id TYPE bigint USING (random() * 1000000000)::bigint"}};
-    for (const Case& each : cases) {
-        SCOPED_TRACE(each.command);
-        EXPECT_EQ(both("CREATE TABLE app.t (" + each.table + ")"), "");
-        if (each.table.find("named") != std::string::npos) {
-            EXPECT_EQ(both("ALTER TABLE app.t REPLICA IDENTITY USING INDEX named"), "");
-        }
-        EXPECT_EQ(both("INSERT INTO app.t VALUES (1, 1), (2, 2)"), "");
-        EXPECT_THAT(both("ALTER TABLE app.t " + each.command),
-                    ::testing::HasSubstr("the key that names the table's rows is computed"));
-        EXPECT_EQ(both("DROP TABLE app.t"), "");
-    }
-}
-
-// Neither another command's new key, nor one of a table without rows.
-TEST_F(DdlIdentity, NamesRowsByAKeyThatTheSameTransactionHasMadeBefore) {
-    EXPECT_EQ(
-        both("CREATE TABLE app.t (id int PRIMARY KEY, v int); INSERT INTO app.t VALUES (1, 1)"),
-        "");
-    EXPECT_EQ(both("BEGIN; ALTER TABLE app.t ADD COLUMN id2 uuid DEFAULT gen_random_uuid();"
-                   " ALTER TABLE app.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (id2);"
-                   " ALTER TABLE app.t ADD COLUMN w float DEFAULT random(); COMMIT"),
-              "");
-    // As Django writes it.
-    EXPECT_EQ(both("CREATE TABLE app.w (id serial PRIMARY KEY); INSERT INTO app.w VALUES (1)"), "");
-    EXPECT_EQ(both("ALTER TABLE app.w ALTER COLUMN \"id\" TYPE bigint USING \"id\"::bigint"), "");
-    EXPECT_EQ(both("CREATE TABLE app.u (v int)"), "");
-    EXPECT_EQ(
-        both("ALTER TABLE app.u ADD COLUMN id uuid DEFAULT gen_random_uuid(), ADD PRIMARY KEY (v)"),
-        "");
-}
-
 }  // namespace
 }  // namespace segue::backfill::postgres
