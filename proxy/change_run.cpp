@@ -240,10 +240,19 @@ Outcome ChangeRun::perform(const router::Hold&) {
 
 Outcome ChangeRun::perform(const router::Fence&) {
     fenced_ = true;
-    const Status closed = parts_.steps.close_fence(from_, deadline_);
+    const auto end_the_others = [&] {
+        return parts_.steps.terminate_stale_backends(from_, parts_.sessions.backend_pids(from_));
+    };
+    // Ours have ended. Another proxy may have been frozen in the middle of one, and nobody would
+    // end it.
+    const auto patience = std::min<Clock::duration>(limits_.drain, (deadline_ - Clock::now()) / 2);
+    Status closed = parts_.steps.close_fence(from_, Clock::now() + patience);
+    if (!closed && closed.error().code == Errc::timed_out && Clock::now() < deadline_) {
+        if (const Status ended = end_the_others(); !ended) return failed(ended.error().detail);
+        closed = parts_.steps.close_fence(from_, deadline_);
+    }
     if (!closed) return failed(closed.error().detail);
-    return outcome(
-        parts_.steps.terminate_stale_backends(from_, parts_.sessions.backend_pids(from_)));
+    return outcome(end_the_others());
 }
 
 Outcome ChangeRun::perform(const router::CatchUp&) {

@@ -227,6 +227,11 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
     ASSERT_TRUE(move.copy());
     Sql asleep{move.through()};
     asleep.query("INSERT INTO app.keyed VALUES (-70, 'before')");
+    // Where the fence is armed: an open transaction is in the way of that as well.
+    ASSERT_TRUE(move.segue().change("rehearse"));
+    Sql amid{move.through()};
+    amid.query("BEGIN");
+    amid.query("INSERT INTO app.keyed VALUES (-69, 'never ends by itself')");
     ASSERT_EQ(::kill(move.segue().pid(), SIGSTOP), 0);
     {
         SegueProcess second{move.segue_options()};
@@ -236,6 +241,7 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
         ASSERT_EQ(::kill(move.segue().pid(), SIGCONT), 0);
         // Refused by the fence, or ended already.
         EXPECT_FALSE(asleep.attempt("INSERT INTO app.keyed VALUES (-71, 'frozen')").ok);
+        EXPECT_FALSE(amid.attempt("COMMIT").ok);
         const auto right = [&] {
             Sql client{move.through()};
             return client.attempt("INSERT INTO app.keyed VALUES (-72, 'thawed')").ok;
@@ -254,7 +260,7 @@ TEST(TwoSegues, OneThatWasFrozenAcrossACutoverOfTheOtherWritesNothingAndFindsIts
     move.expect_equal_soon();
     EXPECT_EQ(
         move.source().value("SELECT string_agg(id::text, ' ' ORDER BY id DESC) FROM app.keyed "
-                            "WHERE id < -69",
+                            "WHERE id < -68",
                             "shop"),
         "-70 -72 -73");
 }
