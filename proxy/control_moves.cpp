@@ -85,6 +85,8 @@ Outcome ask_epoch(backfill::ChangeSteps& steps, Side new_side, std::uint64_t epo
 }
 
 Status settle_follower(backfill::ChangeSteps& steps, const ControlRecord& authority) {
+    if (authority.authority != authority.side)
+        return Error{Errc::bad_value, "the record of the follower tells nothing of the authority's"};
     const Side follower = other(authority.side);
     backfill::ControlStore& store = steps.control(follower);
     const auto record = read_record(store, follower);

@@ -130,7 +130,7 @@ bool Operations::tick() {
     note_background();
     note_slower();
     watch_schema_stop();
-    if (follower_behind_) {
+    if (follower_behind_ && !own_change_unread_) {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
     return true;

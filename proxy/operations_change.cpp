@@ -102,7 +102,7 @@ VerbResult Operations::change_to(Side to, const Json& arguments) {
     const auto record = read_record(parts_.change.steps.control(authority), authority);
     parts_.board.update([&](BoardState& state) {
         if (report.ending == router::Ending::changed) {
-            state.record->authority = to;
+            state.record->side = state.record->authority = to;
             state.record->epoch = parts_.change.traffic.epoch;
             state.record->attempt = 0;  // The new side has a count of its own.
             state.record->knobs.shadow_percent = state.record->knobs.shift_percent = 0;

@@ -275,6 +275,10 @@ TEST_F(OtherSegue, IsNobodyWhereTheEndOfAChangeCouldNotBeRead) {
     EXPECT_EQ(desk.run("cutover").exit_code, 0);
     ASSERT_EQ(desk.board.read().record->attempt, 0u) << "it was read";
     const std::uint64_t before = changes();
+    look_away();
+    EXPECT_TRUE(desk.operations.tick());
+    EXPECT_EQ(world.records[1]->authority, Side::target) << "taken for the follower";
+    look_again();
     EXPECT_TRUE(desk.operations.tick());
     EXPECT_EQ(changes(), before);
     put_on_record(world, [](router::Knobs& knobs) { knobs.shift_percent = 5; });
