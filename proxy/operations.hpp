@@ -105,7 +105,7 @@ private:
     std::string refused_scope(const router::ShiftScope& scope) const;
     VerbResult statements(const Json& arguments);
     VerbResult explain_statement(const std::string& text);
-    std::string unmended() const;              // What `finish` would leave different; may be empty.
+    std::string unmended();              // What `finish` would leave different; may be empty.
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
     void note_different(const StatementReport& one);

@@ -59,8 +59,8 @@ VerbResult Operations::start(const Json&) {
     const BoardState state = parts_.board.read();
     if (state.record && state.record->phase == router::Phase::finished) {
         return VerbResult::refused(
-            "this migration is finished; to begin another one drop schema segue on both sides "
-            "first");
+            "this migration is finished; to begin another one stop `segue run`, drop schema segue "
+            "on both sides, and start it again");
     }
     if (state.record && state.record->epoch > 0 &&
         state.record->backfill == router::Backfill::none) {
@@ -232,13 +232,18 @@ VerbResult Operations::finish(const Json& arguments) {
         (differing.empty() ? "" : "; accepted: " + differing));
 }
 
-// What is known to differ, once the other side has answered clients: before that the source has
-// every write, and to finish only gives the target up.
-std::string Operations::unmended() const {
-    const BoardState state = parts_.board.read();
-    if (state.record->epoch == 0) return "";
+// What is known to differ, where the target is to stay the truth. Otherwise to finish gives the
+// target up.
+std::string Operations::unmended() {
+    if (parts_.board.read().record->authority == Side::source) return "";
     std::string all;
     const auto add = [&](const std::string& what) { all += (all.empty() ? "" : "; ") + what; };
+    if (!verification_loaded_) {
+        const Status there = connected({Side::target});
+        const Status loaded = there ? load_verification() : there;
+        if (!loaded) add("what was verified is not known: " + loaded.error().detail);
+    }
+    const BoardState state = parts_.board.read();
     if (state.verify.outcome == VerifyOutcome::different) add("verification found differences");
     const Side follower = other(state.record->authority);
     if (parts_.change.mover.strays(follower) > 0)

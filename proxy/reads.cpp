@@ -111,7 +111,8 @@ ShadowReport Reads::shadow_report() const {
     report.compared = report.equal + report.different + report.unconfirmed;
     report.timed = timed_.load();
     report.shed = shed_.load();
-    figures_.report(report);
+    const std::lock_guard lock{figures_mutex_};
+    if (figures_of_ == traffic_.authority.load()) figures_.report(report);
     return report;
 }
 

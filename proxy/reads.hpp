@@ -90,7 +90,7 @@ private:
     mutable std::mutex mutex_;  // Of the demotions.
     protocol::postgres::Demotions demotions_;
 
-    std::mutex figures_mutex_;
+    mutable std::mutex figures_mutex_;
     Side figures_of_ = Side::source;  // The authority that they compare with.
     StatementFigures figures_;
 
