@@ -306,8 +306,8 @@ Status refuse_uncarried(Migration& migration) {
                      " SET segue.mover = '" +
                      migration.id() +
                      "'), then for each INSERT INTO segue.ddl_handled VALUES ('source', <number>)"
-                     " there; or begin anew: `segue finish`, then DROP SCHEMA segue CASCADE on"
-                     " both sides"};
+                     " there; or begin anew: `segue finish`, stop `segue run`, DROP SCHEMA segue"
+                     " CASCADE on both sides"};
 }
 
 }  // namespace
@@ -365,8 +365,8 @@ Status describe_schema(Migration& migration, const std::function<Status()>& chec
         return Error{Errc::refused,
                      "an earlier start, which did not capture DDL, has restored a part of the"
                      " schema: what was changed since then nobody knows. Set [ddl] carry = false to"
-                     " go on with it, or begin anew: `segue finish`, then DROP SCHEMA segue CASCADE"
-                     " on both sides"};
+                     " go on with it, or begin anew: `segue finish`, stop `segue run`, DROP SCHEMA"
+                     " segue CASCADE on both sides"};
     }
     const auto source = of_side(migration, Side::source);
     if (!source) return source.error();
@@ -403,8 +403,8 @@ Error cannot_restore_description(Migration& migration, Error error) {
     error.detail +=
         ". The schema was changed each time that it was described, so the description may be of two"
         " moments at once, and it is not taken again: if that is why, begin anew when the schema is"
-        " changed less: `segue finish`, DROP SCHEMA segue CASCADE on both sides, drop on the target"
-        " what was restored there, `segue start`";
+        " changed less: `segue finish`, stop `segue run`, DROP SCHEMA segue CASCADE on both sides,"
+        " drop on the target what was restored there, `segue run` again, `segue start`";
     return error;
 }
 

@@ -225,9 +225,9 @@ void check_creators(Connection& source, Connection& target, std::vector<Finding>
                                           : " on the source") +
                  ", and not on the target: such a command stops the stream where DDL is carried,"
                  " and fails after the cutover",
-             (creators->truth(row, 1) ? "ALTER DATABASE " + database + " OWNER TO " + name
-                                      : "GRANT CREATE ON DATABASE " + database + " TO " + name) +
-                 ";  -- on the target, when the role is there"});
+             (may->truth(0, 0) ? "" : "GRANT CREATE ON DATABASE " + database + " TO " + name + "; ") +
+                 (in_public ? "GRANT CREATE ON SCHEMA public TO " + name + "; " : "") +
+                 " -- on the target, when the role is there"});
     }
 }
 

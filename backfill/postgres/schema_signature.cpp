@@ -5,10 +5,12 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
 #include "backfill/postgres/text_array.hpp"
+#include "protocol/postgres/redacted.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -78,12 +80,26 @@ const SchemaObject* find(const std::vector<SchemaObject>& objects, const SchemaO
     return found != objects.end() && same_object(*found, wanted) ? &*found : nullptr;
 }
 
+constexpr std::string_view invalid = " INVALID", disabled = " DISABLED";
+
+// A trigger's arguments may be an address with its secret: they are compared, and not told.
+std::string told(const SchemaObject& object) {
+    return object.kind == "trigger" ? protocol::postgres::without_strings(object.definition)
+                                    : object.definition;
+}
+
 // How to make it, where one command does. A constraint makes its index itself.
 std::string command(const SchemaObject& object, const std::vector<SchemaObject>& there) {
-    if (object.kind == "trigger") return ": " + object.definition;
-    if (object.kind != "index") return "";
-    return find(there, {object.table, "constraint", object.name, ""}) ? ""
-                                                                      : ": " + object.definition;
+    const std::string& whole = object.definition;
+    if (object.kind == "trigger") {
+        if (told(object) != whole) return " (its text is not told: it has constants)";
+        if (!whole.ends_with(disabled)) return ": " + whole;
+        return ": " + whole.substr(0, whole.size() - disabled.size()) + ", and disable it";
+    }
+    if (object.kind != "index" || find(there, {object.table, "constraint", object.name, ""}))
+        return "";
+    if (whole.ends_with(invalid)) return ", and invalid where it is: drop it there";
+    return ": " + whole;
 }
 
 // Of the target's tables with these names: schema.table, and quoted where it must be.
@@ -229,8 +245,8 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
             lines.push_back(label(*t++) + " is on the target only");
         } else {
             if (s->definition != t->definition) {
-                lines.push_back(label(*s) + " differs: source " + s->definition + "; target " +
-                                t->definition);
+                lines.push_back(label(*s) + " differs: source " + told(*s) + "; target " +
+                                told(*t) + (told(*s) == told(*t) ? " (in its constants)" : ""));
             }
             ++s;
             ++t;

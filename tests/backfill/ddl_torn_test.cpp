@@ -67,8 +67,8 @@ TEST_F(DdlTorn, IsRefusedWithTheWayOutWhereItsDescriptionMayBeTheReason) {
     ASSERT_FALSE(prepared);
     EXPECT_THAT(prepared.error().detail,
                 AllOf(HasSubstr("cannot create VIEW public v"),
-                      HasSubstr("begin anew when the schema is changed less: `segue finish`, DROP"
-                                " SCHEMA segue CASCADE on both sides")));
+                      HasSubstr("begin anew when the schema is changed less: `segue finish`, stop"
+                                " `segue run`, DROP SCHEMA segue CASCADE on both sides")));
 }
 
 TEST_F(DdlTorn, IsRefusedInPlainWordsWhereItsDescriptionIsOfOneMoment) {

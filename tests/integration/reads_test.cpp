@@ -88,7 +88,7 @@ TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
         "ALTER TABLE big ADD PRIMARY KEY (id); CREATE INDEX big_k ON big (k);"
         "ANALYZE big");
     ASSERT_TRUE(move.copy());
-    Sql{move.as_mover(move.target())}.query("DROP INDEX big_k");
+    Sql{move.as_mover(move.target())}.query("DROP INDEX app.big_k");
     move.segue().expect_done({"shadow", "100"});
     Sql web{move.through() + "?application_name=web"};
     Sql reports{move.through() + "?application_name=reports"};
