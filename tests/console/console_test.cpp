@@ -53,6 +53,8 @@ TEST(Console, ChangesTheAuthorityBehindAConfirmationAndShowsWhatDiffers) {
     Sql{move.as_mover(move.source())}.query("DELETE FROM app.quiet WHERE id IN (7, 8)");
     EXPECT_EQ(move.segue().verb({"verify"}).exit_code, 1);
     page("differences");
+    // Until then `finish` is refused.
+    move.segue().expect_done({"repair"});
     page("finish");
     EXPECT_TRUE(move.segue().wait_status("/finished", true));
     EXPECT_EQ(client.value("SELECT count(*) FROM app.quiet"), "100");
