@@ -40,6 +40,34 @@ TEST(SchemaSignature, ListsOfVarcharReadTheSameHoweverTheyWereWritten) {
               canonical_definition(dumped) + " AND " + canonical_definition(dumped));
 }
 
+// They may be an address with its secret.
+TEST(SchemaSignature, TheConstantsOfATriggerAreComparedAndNotTold) {
+    const std::string hook = "CREATE TRIGGER h AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f(";
+    const SchemaObject secret{"t", "trigger", "h", hook + "'secret', 'it''s')"};
+    const SchemaObject other{"t", "trigger", "h", hook + "'other')"};
+    const SchemaObject plain{"t", "trigger", "p", hook + ")"};
+    const SchemaObject quiet{"t", "trigger", "p", hook + ") DISABLED"};
+    EXPECT_EQ(schema_differences({secret}, {}, 9),
+              (std::vector<std::string>{"t: trigger h is missing on the target (its text is not "
+                                        "told: it has constants)"}));
+    const auto differs = schema_differences({secret}, {other}, 9);
+    ASSERT_EQ(differs.size(), 1u);
+    EXPECT_EQ(differs[0].find("secret"), std::string::npos) << differs[0];
+    EXPECT_EQ(differs[0].find("other"), std::string::npos) << differs[0];
+    EXPECT_EQ(schema_differences({plain}, {}, 9),
+              (std::vector<std::string>{"t: trigger p is missing on the target: " + hook + ")"}));
+    EXPECT_EQ(schema_differences({quiet}, {}, 9),
+              (std::vector<std::string>{"t: trigger p is missing on the target: " + hook +
+                                        "), and disable it"}));
+}
+
+TEST(SchemaSignature, AnInvalidIndexIsToBeDropped) {
+    const SchemaObject index{"t", "index", "i", "CREATE INDEX i ON t USING btree (a) INVALID"};
+    EXPECT_EQ(schema_differences({index}, {}, 9),
+              (std::vector<std::string>{
+                  "t: index i is missing on the target, and invalid where it is: drop it there"}));
+}
+
 // What was typed on the source, and what a dump of it makes.
 TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
     SEGUE_NEEDS_POSTGRES();

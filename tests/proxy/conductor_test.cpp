@@ -322,6 +322,15 @@ TEST(Conductor, WaitsForNoOldSideThatDiesAfterTheCommit) {
     EXPECT_EQ(world.waited_while_held, 0);
 }
 
+// A proxy that is frozen in the middle of one never ends it.
+TEST(Conductor, EndsTransactionsOfOthersThatTheFenceWaitsFor) {
+    World world = consistent_world();
+    Program program{world};
+    world.others_open = true;
+    const ChangeReport report = change_authority(parts(program), quick(), Side::target);
+    EXPECT_EQ(report.ending, router::Ending::changed) << report.reason;
+}
+
 // And to go back needs the old side only.
 TEST(Conductor, WaitsForNoNewSideThatDiesBeforeTheCommit) {
     World world = consistent_world();

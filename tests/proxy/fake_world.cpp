@@ -164,6 +164,7 @@ Status FakeSteps::close_fence(Side side, backfill::Clock::time_point) {
     if (trouble == Trouble::lost_written) world_.fence_closed[index(side)] = true;
     if (trouble != Trouble::none) return broken();
     world_.fence_closed[index(side)] = true;
+    if (world_.others_open) return Error{Errc::timed_out, "transactions are still open"};
     world_.lock_held = true;
     return Done{};
 }

@@ -58,6 +58,7 @@ struct World {
     std::string mover_failure;
     router::Backfill mover_backfill = router::Backfill::consistent;
     std::array<std::uint64_t, 2> strays = {0, 0};
+    bool others_open = false;  // Transactions that the fence waits for, and that nobody ends.
     std::uint64_t differences = 0;
     std::string schema_stop, schema_work;
     std::chrono::seconds schema_work_for{0};
@@ -137,6 +138,7 @@ public:
     Result<Position> commit_ticket(Side side) override;
     Status sequences_ahead(Side, Side) override { return simple("sequences"); }
     Status terminate_stale_backends(Side, const std::vector<int>&) override {
+        world_.others_open = false;
         return simple("terminate");
     }
     backfill::ControlStore& control(Side side) override { return stores_[index(side)]; }

@@ -59,6 +59,26 @@ TEST(Operations, FinishIsRefusedWhileSomethingIsKnownToDifferUnlessThatIsAccepte
         << done.text;
 }
 
+TEST(Operations, FinishKnowsAfterARestartWhatWasFound) {
+    World world = consistent_world(Side::target, 7);
+    world.found_meanwhile = true;
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    const VerbResult refused = desk.run("finish");
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_NE(refused.text.find("verification found differences"), std::string::npos)
+        << refused.text;
+}
+
+// Another epoch alone is no cutover: one was given up.
+TEST(Operations, FinishGivesUpATargetThatNeverBecameTheAuthority) {
+    World world = consistent_world(Side::source, 1);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.strays[index(Side::target)] = 2;
+    EXPECT_EQ(desk.run("finish").exit_code, 0);
+}
+
 // The source has every write, and to finish gives up a target that was never used.
 TEST(Operations, FinishBeforeAnyCutoverLetsDifferencesBe) {
     World world = consistent_world(Side::source, 0);

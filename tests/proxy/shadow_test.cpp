@@ -217,6 +217,9 @@ TEST_F(ShadowTest, AStatementThatWasConfirmedToDifferIsNotAskedAgainForAWhile) {
     EXPECT_EQ(twins_opened, 1);
     EXPECT_EQ(differs("SELECT b FROM t", true).different, 2u) << "another one is asked";
     EXPECT_EQ(twins_opened, 2);
+    EXPECT_EQ(reads.shadow_report().statements.size(), 2u);
+    traffic.authority = Side::target;
+    EXPECT_TRUE(reads.shadow_report().statements.empty()) << "compared with another authority";
 }
 
 TEST_F(ShadowTest, WhatCannotBeComparedIsTimed) {
