@@ -1,14 +1,14 @@
 #!/bin/bash
 # Segue beside PgBouncer and, where it is installed, HAProxy on this machine: throughput and CPU time of the proxy's process,
-# latency of one client, a large COPY (interleaved rounds, medians of their ratios); memory per idle session; longest client wait
-# of a change of authority. Needs build/segue; prints tables. Not a quick thing: about 20 minutes with three rounds.
+# latency of one client, a large COPY (in turns, medians of their ratios); memory per idle session; longest client wait
+# of a change of authority. Needs build/segue; prints tables. About half an hour with three rounds.
 #
 #   tests/bench/bench.sh [--rounds N] [--seconds S] [--only throughput|latency|copy|memory|change]
 #                        [--clients 8,64] [--modes simple,extended,prepared] [--tls 0,1] [--copy-mb 1000] [--look-us 100]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-rounds=3 seconds=6 only= idle=500 changes=3 clients=8,64 modes=simple,extended,prepared tls=0,1 copy_mb=1000 look_us=100
+rounds=3 seconds=12 only= idle=500 changes=3 clients=8,64 modes=simple,extended,prepared tls=0,1 copy_mb=1000 look_us=100
 while [ $# -gt 0 ]; do
     case $1 in
         --rounds) rounds=${2:?}; shift ;;

@@ -1,14 +1,16 @@
 #!/usr/bin/python3
 """The relay beside other proxies: throughput, CPU time of the proxy's process, latency of one client, a large COPY.
 
-Knows only ports and process ids. Every comparison is made in interleaved rounds; what is printed is the median of the
-rounds and the median of the rounds' ratios to the first proxy that is named. The first seconds of a run do not count:
-a pooler's server connections are warm already, those of the others begin with empty caches and page tables.
+Knows only ports and process ids. Latency and COPY are measured in interleaved rounds. For the throughput the loads of all
+proxies stand ready at once and run in short turns, all others stopped: a machine whose speed changes from second to second
+slows all of them alike. What is printed is the median of the rounds and the median of the rounds' ratios to the first proxy
+that is named.
 """
 import argparse
 import glob
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -17,7 +19,9 @@ import time
 
 MODES = ("simple", "extended", "prepared")
 COPY_ROW = 1000  # Bytes a row, about.
-WARM_UP = 2  # Seconds of each run before those that count.
+WARM_UP = 2  # Seconds of a run for latency before those that count: server connections begin with empty caches.
+TURN = 0.4  # Seconds.
+LOGIN = 1  # Seconds of a load's own, first, for all its logins.
 
 
 class Proxy:
@@ -40,15 +44,59 @@ def environment(tls):
     return dict(os.environ, PGSSLMODE="require" if tls else "disable", PGGSSENCMODE="disable")
 
 
-def pgbench(args, proxy, tls, *options):
-    command = ["pgbench", "-n", "-S", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", args.user, "-P", "1",
-               "-T", str(WARM_UP + args.seconds), *options, args.database]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(tls), check=False)
-    found = re.search(r"actually processed: (\d+)", done.stdout)
-    if done.returncode != 0 or found is None:
-        sys.exit(f"pgbench through {proxy.name}: {done.stderr.strip() or done.stdout.strip()}")
-    seconds = [float(tps) for tps in re.findall(r"^progress: [\d.]+ s, ([\d.]+) tps", done.stderr, re.M)]
-    return int(found.group(1)), statistics.fmean(seconds[WARM_UP:])
+def pgbench(args, proxy, seconds, *options):
+    return ["pgbench", "-n", "-S", "-h", "127.0.0.1", "-p", str(proxy.port), "-U", args.user, "-T", str(seconds), *options, args.database]
+
+
+class Load:
+    """A pgbench that is stopped but for its turns."""
+
+    def __init__(self, args, proxy, tls, *options):
+        self.proxy, self.ran, self.cpu = proxy, 0.0, 0.0
+        at_most = 60 + 2 * args.seconds * len(args.proxies)  # It ends when it is told to.
+        self.process = subprocess.Popen(pgbench(args, proxy, at_most, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True, env=environment(tls))
+        self.turn(LOGIN, stopped=False)
+
+    def turn(self, seconds, stopped=True):
+        before, began = self.proxy.cpu_seconds(), time.monotonic()
+        if stopped:
+            self.process.send_signal(signal.SIGCONT)
+        time.sleep(seconds)
+        self.process.send_signal(signal.SIGSTOP)
+        self.ran += time.monotonic() - began
+        time.sleep(0.003)  # The last answers are still on their way.
+        self.cpu += self.proxy.cpu_seconds() - before
+
+    def end(self):
+        """Transactions a second, and seconds of the proxy's processor time for 100,000 of them."""
+        self.process.send_signal(signal.SIGALRM)
+        self.process.send_signal(signal.SIGCONT)
+        output, errors = self.process.communicate()
+        found = re.search(r"actually processed: (\d+)", output)
+        if self.process.returncode != 0 or found is None:
+            sys.exit(f"pgbench through {self.proxy.name}: {errors.strip() or output.strip()}")
+        count = int(found.group(1))
+        return count / self.ran, self.cpu / count * 1e5
+
+
+def in_turns(args, proxies, tls, *options):
+    """{proxy: [(transactions a second, processor time) of each round]}."""
+    results = {proxy: [] for proxy in proxies}
+    for number in range(args.rounds):
+        loads = []
+        try:
+            for proxy in proxies if number % 2 == 0 else reversed(proxies):
+                loads.append(Load(args, proxy, tls, *options))
+            for _ in range(round(args.seconds / TURN)):
+                for load in loads:
+                    load.turn(TURN)
+            for load in loads:
+                results[load.proxy].append(load.end())
+        finally:
+            for load in loads:
+                load.process.kill()
+    return results
 
 
 def interleaved(proxies, rounds, measure):
@@ -72,11 +120,7 @@ def throughput(args, proxies):
         able = [proxy for proxy in proxies if proxy.pid and not (tls and proxy.name in args.plain)]
         for mode in args.modes:
             for clients in args.clients:
-                def measure(proxy):
-                    before = proxy.cpu_seconds()
-                    count, tps = pgbench(args, proxy, tls, "-M", mode, "-c", str(clients), "-j", str(min(2, clients)))
-                    return tps, (proxy.cpu_seconds() - before) / count * 1e5
-                results = interleaved(able, args.rounds, measure)
+                results = in_turns(args, able, tls, "-M", mode, "-c", str(clients), "-j", str(min(2, clients)))
                 for proxy in able:
                     tps, cpu = (statistics.median(one[i] for one in results[proxy]) for i in (0, 1))
                     label = f"{mode}, {clients} clients, TLS {'on' if tls else 'off'}" if proxy is able[0] else ""
@@ -92,7 +136,8 @@ def latency(args, proxies):
         def measure(proxy):
             with tempfile.TemporaryDirectory() as folder:
                 prefix = os.path.join(folder, "log")
-                pgbench(args, proxy, tls, "-M", "prepared", "-c", "1", "-l", f"--log-prefix={prefix}")
+                command = pgbench(args, proxy, WARM_UP + args.seconds, "-M", "prepared", "-c", "1", "-l", f"--log-prefix={prefix}")
+                subprocess.run(command, check=True, capture_output=True, env=environment(tls))
                 with open(glob.glob(prefix + "*")[0]) as file:
                     entries = [line.split() for line in file]
                 began = int(entries[0][4]) + WARM_UP
@@ -143,7 +188,7 @@ def main():
     parser.add_argument("part", choices=("throughput", "latency", "copy"))
     parser.add_argument("proxies", nargs="+", type=Proxy, metavar="name:port[:pid]", help="without a pid: the server itself")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--seconds", type=int, default=12)
     parser.add_argument("--clients", type=numbers, default=[8, 64])
     parser.add_argument("--modes", type=lambda text: text.split(","), default=list(MODES))
     parser.add_argument("--tls", type=numbers, default=[0, 1], help="0, 1 or 0,1")
