@@ -102,10 +102,20 @@ say "testing"
 export SEGUE_FAULT_ROUNDS=$faults SEGUE_RANDOM_LIVES=$lives ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 export TSAN_OPTIONS=halt_on_error=1
 export GTEST_BRIEF=1  # Of a failed program the failed tests are what one looks for.
+# A thousand servers are made and removed: in memory, where there is plenty. What a failed test leaves stays there for a look.
+memory=/dev/shm
+room=$(df --output=avail -k $memory 2>/dev/null | tail -1)
+[ "${room:-0}" -le $((8 * 1024 * 1024)) ] || export TMPDIR=${TMPDIR:-$memory}
+TMPDIR=$(mktemp -d -t segue-tests-XXXXXX)
+export TMPDIR
+ended() {
+    if [ $? = 8 ]; then echo "what the failed tests have left is in $TMPDIR" >&2; else rm -rf "$TMPDIR"; fi  # 8: ctest's
+}
+trap ended EXIT
+chmod 1777 "$TMPDIR"
 # All servers begin as copies of this one.
-SEGUE_SERVER_TEMPLATE=$(mktemp -d)
-trap 'rm -rf "$SEGUE_SERVER_TEMPLATE"' EXIT
-chmod 755 "$SEGUE_SERVER_TEMPLATE"
-export SEGUE_SERVER_TEMPLATE
+export SEGUE_SERVER_TEMPLATE=$TMPDIR/template
+mkdir "$SEGUE_SERVER_TEMPLATE"
 build/tests/support/support_tests --gtest_also_run_disabled_tests --gtest_filter=ServerTemplate.DISABLED_Make
-ctest --test-dir build --output-on-failure -j "$jobs" "${select[@]}"
+# Tests that take two processors for themselves (PROCESSORS) wait now and then: one more runs beside them.
+ctest --test-dir build --output-on-failure -j $((jobs + 1)) "${select[@]}"

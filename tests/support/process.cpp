@@ -13,6 +13,7 @@
 
 #include <atomic>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <set>
@@ -84,7 +85,7 @@ bool read_some(int fd, std::string& into) {
 // One byte of it for each port: locked by the process that has it, until that one ends. -1 where
 // there can be no such file; then only bind says whether a port is free.
 int open_port_book() {
-    const std::string path = std::filesystem::temp_directory_path() / "segue-test-ports";
+    const std::string path = P_tmpdir "/segue-test-ports";  // The same one whatever TMPDIR is.
     // Some kernels let nobody create again, in such a folder, what somebody else has created.
     int book = open(path.c_str(), O_RDWR | O_CLOEXEC);
     if (book < 0) book = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "tests/support/compare.hpp"
@@ -30,8 +31,8 @@ TEST(FreePort, IsNobodyElsesWhileThisProcessLives) {
     const std::string taken = std::to_string(free_port());
     const std::string other = std::to_string(std::stoi(taken) + 40000);
     const char* take =
-        "import fcntl, sys, tempfile\n"
-        "book = open(tempfile.gettempdir() + '/segue-test-ports', 'r+b')\n"
+        "import fcntl, sys\n"
+        "book = open('" P_tmpdir "/segue-test-ports', 'r+b')\n"
         "fcntl.lockf(book, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, int(sys.argv[1]))";
     EXPECT_EQ(run_command({{"python3", "-c", take, other}}).exit_code, 0);
     EXPECT_EQ(run_command({{"python3", "-c", take, taken}}).exit_code, 1);
