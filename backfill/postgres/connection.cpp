@@ -54,7 +54,9 @@ struct NamedSetting {
     const char *name, *value;
 };
 
-// One text of a value means the same on both servers, whatever their own settings are.
+// One text of a value means the same on both servers, whatever the settings of server, database and
+// role are; what a server prints of itself is the same text; and a transaction sees what was
+// committed before each of its statements.
 constexpr NamedSetting normalised_settings[] = {{"DateStyle", "ISO"},
                                                 {"IntervalStyle", "postgres"},
                                                 {"TimeZone", "UTC"},
@@ -62,6 +64,10 @@ constexpr NamedSetting normalised_settings[] = {{"DateStyle", "ISO"},
                                                 {"extra_float_digits", "3"},
                                                 {"xmloption", "content"},
                                                 {"lc_monetary", "C"},
+                                                {"array_nulls", "on"},
+                                                {"quote_all_identifiers", "off"},
+                                                {"default_transaction_isolation", "read committed"},
+                                                {"default_transaction_deferrable", "off"},
                                                 {"search_path", "pg_catalog"}};
 constexpr const char* no_timeouts =
     " -c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
@@ -69,7 +75,8 @@ constexpr const char* no_timeouts =
 std::string normalised_options() {
     std::string options;
     for (const NamedSetting& one : normalised_settings)
-        options += std::string{options.empty() ? "-c " : " -c "} + one.name + "=" + one.value;
+        options += std::string{options.empty() ? "-c " : " -c "} + one.name + "=" +
+                   escape_option(one.value);
     return options + no_timeouts;
 }
 
