@@ -47,6 +47,9 @@ constexpr const char* signature_end = R"sql()
     UNION ALL
     SELECT m.name, 'constraint', o.conname, pg_get_constraintdef(o.oid)
     FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid WHERE o.contype NOT IN ('n', 't')
+      -- A foreign key to a partitioned table has one more for each partition, which the server numbers
+      -- in the order in which it meets them.
+      AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = o.conparentid AND p.confrelid <> o.confrelid)
     UNION ALL
     SELECT m.name, 'index', x.relname,
            pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
@@ -133,77 +136,91 @@ Result<std::vector<std::string>> not_empty(Connection& target,
     return filled;
 }
 
-// The end of the literal that begins at `at`; npos when there is none.
-std::size_t literal_end(std::string_view text, std::size_t at) {
-    if (text.substr(at).starts_with("E'")) ++at;  // Backslashes are doubled in it, as quotes are.
-    if (at >= text.size() || text[at] != '\'') return std::string_view::npos;
+// Behind the literal or quoted name that begins at `at`: each quote inside is doubled.
+std::size_t quoted_end(std::string_view text, std::size_t at) {
+    const char quote = text[at];
     for (++at; at < text.size(); ++at) {
-        if (text[at] != '\'') continue;
-        if (at + 1 < text.size() && text[at + 1] == '\'') {
-            ++at;
+        if (text[at] != quote) continue;
+        if (at + 1 == text.size() || text[at + 1] != quote) return at + 1;
+        ++at;
+    }
+    return text.size();
+}
+
+// Where the element of a list that begins at `at` ends: at a comma or bracket of the list's own.
+std::size_t element_end(std::string_view text, std::size_t at) {
+    int depth = 0;
+    while (at < text.size()) {
+        const char c = text[at];
+        if (c == '\'' || c == '"') {
+            at = quoted_end(text, at);
             continue;
         }
-        return at + 1;
+        if (depth == 0 && (c == ',' || c == ']' || c == ')')) return at;
+        if (c == '(' || c == '[') ++depth;
+        if (c == ')' || c == ']') --depth;
+        ++at;
     }
     return std::string_view::npos;
 }
 
-constexpr std::string_view array_begin = "ARRAY[", varchar_cast = "::character varying";
+constexpr std::string_view array_begin = "ARRAY[";
 
-// Of "'a'::character varying, 'b'::character varying])::text[]", where the list is nothing else:
-// "'a'::text, 'b'::text]", and how much of the text that was.
-std::optional<std::pair<std::string, std::size_t>> typed_list(std::string_view text) {
-    std::string list;
-    for (std::size_t at = 0;;) {
-        const std::size_t end = literal_end(text, at);
-        if (end == std::string_view::npos || !text.substr(end).starts_with(varchar_cast))
+// Of "ARRAY['a'::character varying, b])::text[]", as it follows an opening parenthesis:
+// "ARRAY[('a'::character varying)::text, (b)::text]", and how much of the text that was.
+std::optional<std::pair<std::string, std::size_t>> cast_list(std::string_view text) {
+    std::vector<std::string_view> elements;
+    std::size_t at = array_begin.size();
+    for (;;) {
+        const std::size_t end = element_end(text, at);
+        if (end == std::string_view::npos) return std::nullopt;
+        elements.push_back(text.substr(at, end - at));
+        if (elements.back().empty() || elements.back().starts_with(array_begin))
             return std::nullopt;
-        list += std::string{text.substr(at, end - at)} + "::text";
-        at = end + varchar_cast.size();
-        constexpr std::string_view rest = "])::text[]";
-        if (text.substr(at).starts_with(rest)) return std::pair{list + "]", at + rest.size()};
+        at = end;
+        if (text.substr(at).starts_with("])::")) break;
         if (!text.substr(at).starts_with(", ")) return std::nullopt;
-        list += ", ";
         at += 2;
     }
-}
-
-// The same of "('a'::character varying)::text, ('b'::character varying)::text]".
-std::optional<std::pair<std::string, std::size_t>> dumped_list(std::string_view text) {
-    std::string list;
-    for (std::size_t at = 0;;) {
-        if (!text.substr(at).starts_with("(")) return std::nullopt;
-        const std::size_t end = literal_end(text, ++at);
-        constexpr std::string_view cast = "::character varying)::text";
-        if (end == std::string_view::npos || !text.substr(end).starts_with(cast))
-            return std::nullopt;
-        list += std::string{text.substr(at, end - at)} + "::text";
-        at = end + cast.size();
-        if (text.substr(at).starts_with("]")) return std::pair{list + "]", at + 1};
-        if (!text.substr(at).starts_with(", ")) return std::nullopt;
-        list += ", ";
-        at += 2;
+    at += std::string_view{"])::"}.size();
+    const std::size_t type_end = element_end(text, at);
+    std::string_view type = text.substr(at, type_end - at);
+    const std::size_t brackets = type.find("[]");
+    if (brackets == std::string_view::npos) return std::nullopt;
+    type = type.substr(0, brackets);
+    std::string list{array_begin};
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        list.append(i > 0 ? ", (" : "(").append(canonical_definition(elements[i]));
+        list.append(")::").append(type);
     }
+    return std::pair{list + "]", at + brackets + 2};
 }
 
 }  // namespace
 
 std::string canonical_definition(std::string_view definition) {
     std::string text;
-    for (;;) {
-        const std::size_t found = definition.find(array_begin);
-        if (found == std::string_view::npos) return text.append(definition);
-        const std::string_view list = definition.substr(found + array_begin.size());
-        text.append(definition.substr(0, found));
-        auto known = dumped_list(list);
-        if (!known && text.ends_with("(")) {
-            known = typed_list(list);
-            if (known) text.pop_back();
+    for (std::size_t at = 0; at < definition.size();) {
+        const char c = definition[at];
+        if (c == '\'' || c == '"') {
+            const std::size_t end = quoted_end(definition, at);
+            text.append(definition.substr(at, end - at));
+            at = end;
+            continue;
         }
-        text.append(array_begin);
-        if (known) text.append(known->first);
-        definition = list.substr(known ? known->second : 0);
+        const std::string_view rest = definition.substr(at);
+        if (text.ends_with('(') && rest.starts_with(array_begin)) {
+            if (const auto list = cast_list(rest)) {
+                text.pop_back();
+                text.append(list->first);
+                at += list->second;
+                continue;
+            }
+        }
+        text.push_back(c);
+        ++at;
     }
+    return text;
 }
 
 std::string schema_signature_sql(const std::string& which) {

@@ -51,8 +51,9 @@ Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
                                                      Connection& target,
                                                      const std::vector<std::string>& exclude);
 
-// A definition as it reads when it has been written down and read again: PostgreSQL prints
-// varchar IN ('a') in one way when it was typed, and in another when it came from pg_dump. Pure.
+// A definition as it reads when it has been written down and read again: PostgreSQL prints a list
+// whose elements it converts, such as varchar IN ('a', NULL), in one way when it was typed, and in
+// another when it came from pg_dump. Pure.
 std::string canonical_definition(std::string_view definition);
 
 }  // namespace segue::backfill::postgres

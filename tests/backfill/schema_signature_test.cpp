@@ -3,41 +3,50 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 
 #include "tests/backfill/databases.hpp"
 
 namespace segue::backfill::postgres {
 namespace {
 
-TEST(SchemaSignature, ListsOfVarcharReadTheSameHoweverTheyWereWritten) {
-    const char* const typed =
-        "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'it''s, ])'::character "
-        "varying])::text[])))";
-    const char* const dumped =
-        "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('it''s, ])'::character "
-        "varying)::text])))";
-    EXPECT_EQ(canonical_definition(typed), canonical_definition(dumped));
-    EXPECT_EQ(canonical_definition(dumped),
-              "CHECK (((s)::text = ANY (ARRAY['a'::text, 'it''s, ])'::text])))");
-    EXPECT_EQ(canonical_definition(R"((ARRAY[E'\\'::character varying])::text[])"),
-              R"(ARRAY[E'\\'::text])");
-    // Lists that are something else stay as they are, as does everything around them.
+TEST(SchemaSignature, ListsReadTheSameHoweverTheyWereWritten) {
+    const std::pair<const char*, const char*> typed_and_dumped[] = {
+        {"CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'it''s, ])'::character "
+         "varying])::text[])))",
+         "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('it''s, ])'::character "
+         "varying)::text])))"},
+        {R"((ARRAY[E'\\'::character varying])::text[])",
+         R"(ARRAY[(E'\\'::character varying)::text])"},
+        {"(ARRAY['a'::character varying, NULL::character varying])::text[]",
+         "ARRAY[('a'::character varying)::text, (NULL::character varying)::text]"},
+        {"ANY ((ARRAY['a'::character varying(20), b, f(c, d)])::text[])",
+         "ANY (ARRAY[('a'::character varying(20))::text, (b)::text, (f(c, d))::text])"},
+        {R"x((ARRAY["odd, ]) name", (g((ARRAY[1, 2])::bigint[]))])::public."T, (x)"[])x",
+         R"x(ARRAY[("odd, ]) name")::public."T, (x)", ((g(ARRAY[(1)::bigint, (2)::bigint])))::public."T, (x)"])x"},
+    };
+    for (const auto& [typed, dumped] : typed_and_dumped) {
+        EXPECT_EQ(canonical_definition(typed), dumped);
+        EXPECT_EQ(canonical_definition(dumped), dumped);
+        const std::string twice = std::string{typed} + " AND " + dumped;
+        EXPECT_EQ(canonical_definition(twice), std::string{dumped} + " AND " + dumped);
+    }
+    // What is something else stays as it is.
     for (const char* other : {"",
                               "int DEFAULT 1",
                               "ARRAY[",
                               "(ARRAY[",
                               "(ARRAY['a",
                               "(ARRAY['a'::character varying",
-                              "(ARRAY['a'::character varying, 5])::text[]",
-                              "(ARRAY['a'::character varying])::character varying(1)[]",
+                              "(ARRAY['a'::character varying])",
+                              "(ARRAY['a'::character varying])::text",
+                              "(ARRAY[])::text[]",
+                              "(ARRAY[ARRAY[1, 2], ARRAY[3, 4]])::bigint[]",
+                              "'(ARRAY[1, 2])::bigint[]'::text",
                               "ARRAY['a'::character varying, 'b'::character varying]",
-                              "ARRAY[('a'::character varying)::text, b]",
                               "ANY (ARRAY['a'::bpchar, 'b'::bpchar])"}) {
         EXPECT_EQ(canonical_definition(other), other);
     }
-    const std::string twice = std::string{typed} + " AND " + dumped;
-    EXPECT_EQ(canonical_definition(twice),
-              canonical_definition(dumped) + " AND " + canonical_definition(dumped));
 }
 
 // They may be an address with its secret.
@@ -73,11 +82,14 @@ TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
     SEGUE_NEEDS_POSTGRES();
     const test::Databases databases;
     databases.run(Side::source, R"sql(
-        CREATE TABLE t (i int PRIMARY KEY, s varchar(9) DEFAULT 'a' CHECK (s IN ('a', 'b')));
+        CREATE TABLE t (i int PRIMARY KEY, s varchar(9) DEFAULT 'a' CHECK (s IN ('a', 'b')),
+            CONSTRAINT nulls CHECK (s IN ('a', NULL)), CONSTRAINT cut CHECK (s IN ('a'::varchar(9), 'b')));
         CREATE INDEX ON t (i) WHERE s NOT IN ('a', 'c'))sql");
     databases.run(Side::target, R"sql(
         CREATE TABLE t (i int PRIMARY KEY, s character varying(9) DEFAULT 'a'::character varying,
-            CONSTRAINT t_s_check CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))));
+            CONSTRAINT t_s_check CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b'::character varying])::text[]))),
+            CONSTRAINT nulls CHECK (((s)::text = ANY ((ARRAY['a'::character varying, NULL::character varying])::text[]))),
+            CONSTRAINT cut CHECK (((s)::text = ANY ((ARRAY['a'::character varying(9), 'b'::character varying])::text[]))));
         CREATE INDEX t_i_idx ON t USING btree (i)
             WHERE ((s)::text <> ALL ((ARRAY['a'::character varying, 'c'::character varying])::text[])))sql");
     Connection source = databases.open(Side::source), target = databases.open(Side::target);
@@ -89,6 +101,36 @@ TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
     const auto different = target_conflicts(source, target, {});
     ASSERT_TRUE(different);
     EXPECT_EQ(different->size(), 1u);
+}
+
+// The server makes a constraint of its own for each partition that is referenced, and numbers them
+// as they come; in a dump they all come at once, in the order of their bounds.
+TEST(SchemaSignature, AForeignKeyToPartitionsIsTheSameInWhateverOrderTheyWereMade) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    const std::string first = "CREATE TABLE p_1 PARTITION OF p FOR VALUES IN (1);",
+                      second =
+                          "CREATE TABLE p_2 PARTITION OF p FOR VALUES IN (2)"
+                          " PARTITION BY LIST (i);"
+                          "CREATE TABLE p_22 PARTITION OF p_2 FOR VALUES IN (2);",
+                      table = "CREATE TABLE p (i int PRIMARY KEY) PARTITION BY LIST (i);",
+                      key =
+                          "CREATE TABLE t (i int, CONSTRAINT t_fk FOREIGN KEY (i) REFERENCES p);"
+                          "CREATE TABLE h (i int REFERENCES p) PARTITION BY LIST (i);"
+                          "CREATE TABLE h_1 PARTITION OF h FOR VALUES IN (1)";
+    databases.run(Side::source, table + second + key + ";" + first);
+    databases.run(Side::target, table + first + second + key);
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    const auto there = read_schema_signature(source, {});
+    const auto here = read_schema_signature(target, {});
+    ASSERT_TRUE(there && here);
+    EXPECT_EQ(schema_differences(*there, *here, 9), std::vector<std::string>{});
+    databases.run(Side::target,
+                  "ALTER TABLE t DROP CONSTRAINT t_fk,"
+                  " ADD CONSTRAINT t_fk FOREIGN KEY (i) REFERENCES p ON DELETE CASCADE");
+    const auto cascades = read_schema_signature(target, {});
+    ASSERT_TRUE(cascades);
+    EXPECT_EQ(schema_differences(*there, *cascades, 9).size(), 1u);
 }
 
 // Up to PostgreSQL 16 only a table that is attached can have one, from 17 on every partition has
