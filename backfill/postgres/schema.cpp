@@ -222,15 +222,23 @@ Status restore(const SchemaSettings& settings,
     return restore_script(*target, *script, *entries);
 }
 
-// A view that reads another one must wait for it: whoever can be filled is, until nothing changes
-// any more.
+// One that nobody has filled on the source stays so: it may be one that cannot be. A view that
+// reads another one must wait for it: whoever can be filled is, until nothing changes any more.
 Status refresh_materialized_views(const SchemaSettings& settings) {
+    auto source = open_source(settings);
+    if (!source) return source.error();
+    const auto empty = source->execute(R"sql(
+        SELECT coalesce(array_agg(n.nspname || '.' || c.relname), '{}')
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND NOT c.relispopulated)sql");
+    if (!empty) return empty.error();
     auto target = open_target(settings);
     if (!target) return target.error();
     for (;;) {
-        const auto views = target->execute(R"sql(
-            SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind = 'm' AND NOT c.relispopulated AND n.nspname <> 'segue')sql");
+        const auto views = target->execute(
+            R"sql(SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+            WHERE c.relkind = 'm' AND NOT c.relispopulated AND n.nspname <> 'segue'
+              AND n.nspname || '.' || c.relname <> ALL ($1::text[]))sql",
+            {empty->text(0, 0)});
         if (!views) return views.error();
         int filled = 0;
         std::optional<Error> failure;

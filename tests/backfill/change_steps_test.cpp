@@ -227,6 +227,23 @@ TEST_F(PostgresChangeSteps, UseTablesThatTheOperatorCreatedEqualAndEmpty) {
               std::vector<std::string>{});
 }
 
+// It may be one that cannot be filled, and whoever looks at it is told the same on both sides.
+TEST_F(PostgresChangeSteps, LeaveAViewUnfilledThatIsSoOnTheSource) {
+    databases_->run(
+        Side::source,
+        "CREATE MATERIALIZED VIEW filled AS SELECT 1 AS i;"
+        " CREATE MATERIALIZED VIEW bare AS SELECT 1 / (i - 1) FROM filled WITH NO DATA");
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        const Status restored = portion(schema_settings());
+        ASSERT_TRUE(restored) << restored.error().detail;
+    }
+    EXPECT_EQ(value(Side::target,
+                    "SELECT string_agg(matviewname, ' ') FROM pg_matviews WHERE ispopulated AND"
+                    " matviewname IN ('filled', 'bare')"),
+              "filled");
+}
+
 TEST_F(PostgresChangeSteps, RefuseTablesThatAreDifferentOrNotEmptyByName) {
     databases_->run(Side::target,
                     "CREATE TABLE keyless (a int, b varchar); INSERT INTO keyless VALUES (1);"
