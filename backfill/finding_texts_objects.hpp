@@ -128,6 +128,14 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "are still empty: if it reads tables, or finds its own helpers by search_path, the copy "
      "stops.",
      "ALTER FUNCTION ... SET search_path = ..., and do not read other tables in it."},
+    {"function_path",
+     "A constraint, generated column, index or materialized view calls a function whose body finds "
+     "others, or types or tables, by the application's search_path.",
+     "The mover writes rows, makes indexes and fills views with search_path pg_catalog on either "
+     "server, as pg_restore does: the function fails there, and the copy never ends.",
+     "ALTER FUNCTION ... SET search_path = ..., with the schemas that it needs. Of an extension's "
+     "function (ll_to_earth of earthdistance before 1.2) on both servers.",
+     Acceptance::none},
     {"money_locale",
      "The table has a money column, and the servers format money differently.",
      "The application would read and write other texts, and amounts with another number of "

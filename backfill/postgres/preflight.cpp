@@ -13,6 +13,7 @@
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/pg_tools.hpp"
 #include "backfill/postgres/preflight_excluded.hpp"
+#include "backfill/postgres/preflight_functions.hpp"
 #include "backfill/postgres/preflight_keys.hpp"
 #include "backfill/postgres/preflight_live.hpp"
 #include "backfill/postgres/preflight_pair.hpp"
@@ -282,6 +283,7 @@ Result<std::vector<Finding>> postgres_preflight(const ServerSettings& settings) 
     auto& [source, target] = connections;
     if (source) {
         check_keys(settings, *source, findings);
+        check_functions(settings, *source, findings);
         check_tools(settings, *source, findings);
         check_statements(*source, findings);
         tell_size(*source, findings);

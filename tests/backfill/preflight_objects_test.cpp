@@ -104,7 +104,7 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
         CREATE TABLE padded (i char(8), PRIMARY KEY (i) DEFERRABLE); CREATE TABLE led (i int, PRIMARY KEY (i) DEFERRABLE);
         INSERT INTO padded SELECT i FROM generate_series(1, 20000) i; INSERT INTO led SELECT i FROM generate_series(1, 20000) i;
         DELETE FROM padded WHERE i = '1'; DELETE FROM led WHERE i = 1; ANALYZE padded; ANALYZE led;
-        CREATE FUNCTION known(int) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM parent WHERE i = $1) OR $1 > 0';
+        CREATE FUNCTION known(int) RETURNS bool LANGUAGE sql STABLE AS 'SELECT EXISTS (SELECT FROM public.parent WHERE i = $1) OR $1 > 0';
         CREATE TABLE careful (i int PRIMARY KEY CHECK (known(i)));
         CREATE SEQUENCE blocks CACHE 50;
         CREATE TABLE flyway_schema_history (installed_rank int PRIMARY KEY);
@@ -147,6 +147,44 @@ TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
                   {information, "session_state", "source: function public.last()"},
                   {information, "event_trigger", "source: event trigger audit"},
                   {information, "other_consumers", "source: publication theirs"}});
+}
+
+// As ll_to_earth of earthdistance did up to PostgreSQL 15: the copy would never end.
+TEST(PreflightObjects, TriesTheFunctionsThatTheMoverHasToRun) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE FUNCTION helper(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 + 1';
+        CREATE FUNCTION lost(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT helper($1)';
+        CREATE FUNCTION lost_late(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN helper($1); END';
+        CREATE FUNCTION found(int) RETURNS int IMMUTABLE LANGUAGE plpgsql SET search_path = public
+            AS 'BEGIN RETURN helper($1); END';
+        CREATE FUNCTION errs(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN 1 / ($1 - $1); END';
+        CREATE TABLE indexed (i int PRIMARY KEY); CREATE INDEX lost_index ON indexed (lost(i)) WHERE found(i) > 0;
+        CREATE TABLE checked (i int PRIMARY KEY CHECK (lost_late(i) > 0)); INSERT INTO checked VALUES (1);
+        CREATE TABLE made (i int PRIMARY KEY, j int GENERATED ALWAYS AS (lost_late(i)) STORED); INSERT INTO made VALUES (1);
+        CREATE TABLE "Part ed" (i int PRIMARY KEY) PARTITION BY RANGE (i);
+        CREATE TABLE part PARTITION OF "Part ed" FOR VALUES FROM (0) TO (9);
+        CREATE INDEX part_index ON "Part ed" (i) WHERE lost(i) > 3;
+        CREATE TABLE sound (i int PRIMARY KEY CHECK (found(i) > 0)); INSERT INTO sound VALUES (1);
+        CREATE INDEX ON sound (helper(i), abs(i)); CREATE TABLE odd (i int PRIMARY KEY); CREATE INDEX ON odd (errs(i)) WHERE i > 5;
+        INSERT INTO odd VALUES (1);
+        CREATE DOMAIN kind AS int CHECK (lost(VALUE) > 0); CREATE TABLE kinds (k kind PRIMARY KEY); INSERT INTO kinds VALUES (1);
+        CREATE MATERIALIZED VIEW seen AS SELECT lost(i) FROM checked;
+        CREATE MATERIALIZED VIEW never_seen AS SELECT lost(i) FROM checked WITH NO DATA)sql");
+    auto settings = settings_of(databases);
+    expect_failures(settings,
+                    {{fail, "function_path", "source: public.indexed"},
+                     {fail, "function_path", "source: public.checked"},
+                     {fail, "function_path", "source: public.made"},
+                     {fail, "function_path", "source: public.Part ed"},
+                     {fail, "function_path", "source: public.part"},
+                     {fail, "function_path", "source: public.kinds"},
+                     {fail, "function_path", "source: public.seen"}});
+    databases.run(Side::source,
+                  "ALTER FUNCTION lost SET search_path = public; ALTER FUNCTION lost_late SET "
+                  "search_path = public");
+    expect_failures(settings, {});
 }
 
 // What has just been filled, or begun to be counted, would be told to be written all the time.
