@@ -1,6 +1,7 @@
 #include "backfill/postgres/applier.hpp"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "backfill/crash_point.hpp"
@@ -36,9 +37,9 @@ Applier::Applier(StreamPipe& pipe,
                  Settings settings)
     : pipe_(pipe),
       follower_(follower),
-      tables_(std::move(tables)),
-      writer_(tables_),
-      batch_(tables_, writer_),
+      tables_(std::move(tables), shared.settings.exclude),
+      writer_(tables_.tables()),
+      batch_(tables_.tables(), writer_),
       progress_(std::move(progress)),
       shared_(shared),
       twins_(twins),
@@ -126,7 +127,7 @@ bool Applier::group_is_full() const {
 Status Applier::begin(StatementPipeline& pipeline) {
     if (begun_) return Done{};
     if (tables_are_stale_.exchange(false)) {
-        if (const Status read = read_tables_anew(pipeline); !read) return read;
+        if (const Status forgotten = forget_tables(pipeline); !forgotten) return forgotten;
     }
     begun_ = true;
     return pipeline.execute(begin_statement, {}, {{}, "BEGIN"});
@@ -138,6 +139,7 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
         in_transaction_ = true;
         if (const Status begun = begin(pipeline); !begun) return begun;
         if (const Status sent = batch_.flush(pipeline); !sent) return sent;
+        if (const Status known = know_tables(pipeline, item); !known) return known;
         return writer_.forget(pipeline, what);
     };
     return std::visit(
@@ -146,6 +148,7 @@ Status Applier::process(StatementPipeline& pipeline, ApplyItem& item) {
                 in_transaction_ = true;
                 ++group_changes_;
                 if (const Status begun = begin(pipeline); !begun) return begun;
+                if (const Status known = know_tables(pipeline, item); !known) return known;
                 for (std::size_t i = 0; i < change.truncated_size(); ++i) {
                     twins_.cancel({change.truncated(i).schema, change.truncated(i).name});
                 }
@@ -221,14 +224,19 @@ void Applier::note_passed_over(const Change& change) {
     for (std::string& key : writer_.keys_of(change)) keys.note(std::move(key));
 }
 
-Status Applier::read_tables_anew(StatementPipeline& pipeline) {
-    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
-    auto tables = read_follower_tables(*follower_, shared_.settings.exclude);
-    if (!tables) return tables.error();
-    tables_ = std::move(*tables);
-    if (const Status resumed = pipeline.resume(); !resumed) return resumed;
+// Whatever has been changed: see KnownTables.
+Status Applier::forget_tables(StatementPipeline& pipeline) {
+    tables_.forget();
     if (const Status forgotten = batch_.forget_statements(pipeline); !forgotten) return forgotten;
     return writer_.forget_statements(pipeline);
+}
+
+// Those of what is queued behind `item`, which is the next one, in the same go.
+Status Applier::know_tables(StatementPipeline& pipeline, const ApplyItem& item) {
+    if (tables_.knows(item)) return Done{};
+    if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
+    if (const Status known = tables_.learn(*follower_, items_, next_); !known) return known;
+    return pipeline.resume();
 }
 
 bool Applier::is_copying() const {
@@ -280,7 +288,7 @@ Status Applier::try_to_change(const SchemaChange& change, bool copying) {
             follower_->execute("TRUNCATE ONLY " + qualified(table.schema, table.name));
         if (!emptied) return emptied.error();
     }
-    return ddl_.apply(*follower_, change, tables_, copying);
+    return ddl_.apply(*follower_, change, tables_.tables(), copying);
 }
 
 Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& change) {
@@ -289,6 +297,12 @@ Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& c
     if (const Status sent = batch_.flush(pipeline); !sent) return sent;
     if (const Status suspended = pipeline.suspend(); !suspended) return suspended;
     const bool copying = is_copying();
+    // What a command makes of a table that it alters is compared with what that was.
+    if (change.what.starts_with("ALTER ")) {
+        std::set<TableName> altered;
+        for (const auto& table : change.tables) altered.emplace(table.schema, table.name);
+        if (const Status known = tables_.learn(*follower_, altered); !known) return known;
+    }
     const Status changed = change_patiently_noted(change, copying);
     if (!changed && follower_->good() && met_a_lock(changed.error())) {
         ended_ = true;  // Whoever waits for us in turn goes on; and then we.
@@ -305,7 +319,7 @@ Status Applier::change_schema(StatementPipeline& pipeline, const SchemaChange& c
     if (const Status resumed = pipeline.resume(); !resumed) return resumed;
     group_changed_schema_ = true;
     if (copying && !change.emptied.empty()) group_altered_ = true;
-    return read_tables_anew(pipeline);
+    return forget_tables(pipeline);
 }
 
 bool Applier::checkpoint_due() const {

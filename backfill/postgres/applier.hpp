@@ -15,6 +15,7 @@
 #include "backfill/applied_position.hpp"
 #include "backfill/postgres/change_batch.hpp"
 #include "backfill/postgres/ddl_apply.hpp"
+#include "backfill/postgres/known_tables.hpp"
 #include "backfill/postgres/mover_link.hpp"
 #include "backfill/postgres/mover_shared.hpp"
 #include "backfill/postgres/row_writer.hpp"
@@ -47,7 +48,7 @@ public:
         bool alone = false;
         Visibility::Open open_authority;
     };
-    // Everything referred to outlives it. `tables` are read anew whenever it changes one.
+    // Everything referred to outlives it. `tables`: all of them, as they are now.
     Applier(StreamPipe& pipe,
             MoverLink& follower,
             FollowerTables tables,
@@ -69,7 +70,7 @@ public:
     Position durable() const { return Position{durable_.load()}; }
     // Of a watched stream only what is durable is published: that is what proves the way back.
     void publish_durable_only(bool only) { durable_only_.store(only); }
-    // Any thread. The other direction's applier has changed tables: they are read before the next
+    // Any thread. The other direction's applier has changed tables: each is read before its next
     // change is applied.
     void reread_tables() { tables_are_stale_.store(true); }
     // The table whose change could not be applied; set before the pipe fails.
@@ -91,7 +92,8 @@ private:
     void note_passed_over(const Change& change);
     bool is_copying() const;  // The follower has no indexes and constraints but keys yet.
     void begin_anew_if_due();
-    Status read_tables_anew(StatementPipeline& pipeline);
+    Status forget_tables(StatementPipeline& pipeline);
+    Status know_tables(StatementPipeline& pipeline, const ApplyItem& item);
     Status begin(StatementPipeline& pipeline);
     Status finish(StatementPipeline& pipeline);
     Status write_progress(StatementPipeline& pipeline);
@@ -104,7 +106,7 @@ private:
 
     StreamPipe& pipe_;
     MoverLink& follower_;
-    FollowerTables tables_;
+    KnownTables tables_;
     RowWriter writer_;
     ChangeBatch batch_;
     Progress progress_;

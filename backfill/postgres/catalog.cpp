@@ -38,14 +38,35 @@ Identity identity_of(std::string_view relreplident, bool has_identity_index) {
     return Identity::nothing;
 }
 
+// Which of the tables are read: what follows SELECT, and its parameters.
+struct Which {
+    std::string tables;
+    Parameters parameters;
+};
+
+Which all_moved(const std::vector<std::string>& exclude) {
+    return {moved_tables, {text_array(exclude)}};
+}
+
+Which moved_of(const std::vector<std::string>& exclude, const std::vector<std::string>& oids) {
+    return {std::string{moved_tables} + " AND c.oid = ANY ($2::oid[])",
+            {text_array(exclude), text_array(oids)}};
+}
+
+Result<Rows> query_tables_as(Connection& connection, const Which& which, const std::string& rows) {
+    return connection.execute(
+        "SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relispartition, " + rows +
+            which.tables + " ORDER BY n.nspname, c.relname",
+        which.parameters);
+}
+
 // What the server knows without looking at the files, when they cannot be looked at.
-Result<Rows> query_tables(Connection& connection, const std::string& exclude) {
+Result<Rows> query_tables(Connection& connection, const Which& which) {
     const auto query = [&](const std::string& bytes) {
-        return connection.execute(
-            "SELECT c.oid, n.nspname, c.relname, c.relreplident, c.relispartition,"
-            " greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint, " +
-                bytes + moved_tables + " ORDER BY n.nspname, c.relname",
-            {exclude});
+        return query_tables_as(
+            connection,
+            which,
+            "greatest(c.reltuples, pg_stat_get_live_tuples(c.oid), 0)::bigint, " + bytes);
     };
     // What is rolled back is the limit: the connection's own one, by which others rely on it not to
     // be in their way, is as it was, and so is the transaction that it may be in.
@@ -62,10 +83,10 @@ Result<Rows> query_tables(Connection& connection, const std::string& exclude) {
     return rows;
 }
 
-Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
+Result<Rows> query_columns(Connection& connection, const Which& which) {
     return connection.execute(std::string{R"sql(
         WITH moved AS MATERIALIZED (SELECT c.oid )sql"} +
-                                  moved_tables + R"sql(),
+                                  which.tables + R"sql(),
         plain AS MATERIALIZED (
             SELECT l.oid FROM pg_collation l WHERE l.collprovider = 'c' AND l.collcollate IN ('C', 'POSIX')
             UNION ALL SELECT 100 FROM pg_database d  -- From 15 on its order may be ICU's, whatever datcollate says.
@@ -77,23 +98,23 @@ Result<Rows> query_columns(Connection& connection, const std::string& exclude) {
         FROM pg_attribute a JOIN moved m ON m.oid = a.attrelid
         WHERE a.attnum > 0 AND NOT a.attisdropped
         ORDER BY a.attrelid, a.attnum)sql",
-                              {exclude});
+                              which.parameters);
 }
 
 // The index by which the stream names a row: the replica identity index where one is set, else the
 // primary key. Only indexes that the server accepts for it: a deferrable primary key identifies
 // nothing.
-Result<Rows> query_keys(Connection& connection, const std::string& exclude) {
+Result<Rows> query_keys(Connection& connection, const Which& which) {
     return connection.execute(std::string{R"sql(
         WITH moved AS MATERIALIZED (SELECT c.oid, c.relreplident )sql"} +
-                                  moved_tables + R"sql()
+                                  which.tables + R"sql()
         SELECT i.indrelid, x.relname, k.attnum
         FROM moved m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid
         CROSS JOIN LATERAL unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(attnum, place)
         WHERE i.indisvalid AND i.indisunique AND i.indimmediate AND i.indpred IS NULL
           AND CASE m.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END
         ORDER BY i.indrelid, k.place)sql",
-                              {exclude});
+                              which.parameters);
 }
 
 int column_index(const Table& table, int number) {
@@ -103,37 +124,25 @@ int column_index(const Table& table, int number) {
     return -1;
 }
 
-}  // namespace
-
-std::string unpublished_tables_sql() {
-    return std::string{"SELECT n.nspname || '.' || c.relname"} + moved_tables +
-           " AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p"
-           " ON p.oid = r.prpubid WHERE p.pubname = ANY ($2::text[]) AND r.prrelid = c.oid) ORDER "
-           "BY 1";
-}
-
-Result<std::vector<Table>> read_tables(Connection& connection,
-                                       const std::vector<std::string>& exclude) {
-    const std::string excluded = text_array(exclude);
-    const auto rows = query_tables(connection, excluded);
-    if (!rows) return rows.error();
-    const auto columns = query_columns(connection, excluded);
+// Those of `rows`, which are their names and figures.
+Result<std::vector<Table>> described(Connection& connection, const Which& which, const Rows& rows) {
+    const auto columns = query_columns(connection, which);
     if (!columns) return columns.error();
-    const auto keys = query_keys(connection, excluded);
+    const auto keys = query_keys(connection, which);
     if (!keys) return keys.error();
 
     std::vector<Table> tables;
     std::unordered_map<long long, std::size_t>
         by_oid;  // A table dropped between the queries is in one only.
-    for (int row = 0; row < rows->size(); ++row) {
+    for (int row = 0; row < rows.size(); ++row) {
         Table table;
-        table.oid = static_cast<std::uint32_t>(rows->number(row, 0));
-        table.schema = rows->text(row, 1);
-        table.name = rows->text(row, 2);
-        table.is_partition = rows->truth(row, 4);
-        table.rows_estimate = static_cast<std::uint64_t>(rows->number(row, 5));
-        table.bytes = static_cast<std::uint64_t>(rows->number(row, 6));
-        by_oid.emplace(rows->number(row, 0), tables.size());
+        table.oid = static_cast<std::uint32_t>(rows.number(row, 0));
+        table.schema = rows.text(row, 1);
+        table.name = rows.text(row, 2);
+        table.is_partition = rows.truth(row, 4);
+        table.rows_estimate = static_cast<std::uint64_t>(rows.number(row, 5));
+        table.bytes = static_cast<std::uint64_t>(rows.number(row, 6));
+        by_oid.emplace(rows.number(row, 0), tables.size());
         tables.push_back(std::move(table));
     }
     for (int row = 0; row < columns->size(); ++row) {
@@ -159,11 +168,37 @@ Result<std::vector<Table>> read_tables(Connection& connection,
         table.identity_index = keys->text(row, 1);
         table.key.push_back(column);
     }
-    for (int row = 0; row < rows->size(); ++row) {
+    for (int row = 0; row < rows.size(); ++row) {
         Table& table = tables[static_cast<std::size_t>(row)];
-        table.identity = identity_of(rows->at(row, 3), !table.key.empty());
+        table.identity = identity_of(rows.at(row, 3), !table.key.empty());
     }
     return tables;
+}
+
+}  // namespace
+
+std::string unpublished_tables_sql() {
+    return std::string{"SELECT n.nspname || '.' || c.relname"} + moved_tables +
+           " AND NOT EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p"
+           " ON p.oid = r.prpubid WHERE p.pubname = ANY ($2::text[]) AND r.prrelid = c.oid) ORDER "
+           "BY 1";
+}
+
+Result<std::vector<Table>> read_tables(Connection& connection,
+                                       const std::vector<std::string>& exclude) {
+    const Which which = all_moved(exclude);
+    const auto rows = query_tables(connection, which);
+    if (!rows) return rows.error();
+    return described(connection, which, *rows);
+}
+
+Result<std::vector<Table>> read_tables_of(Connection& connection,
+                                          const std::vector<std::string>& exclude,
+                                          const std::vector<std::string>& oids) {
+    const Which which = moved_of(exclude, oids);
+    const auto rows = query_tables_as(connection, which, "0, 0");
+    if (!rows) return rows.error();
+    return described(connection, which, *rows);
 }
 
 Result<std::map<std::pair<std::string, std::string>, std::string>> read_tables_left_out(

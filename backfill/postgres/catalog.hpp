@@ -63,6 +63,10 @@ struct Sequence {
 // extensions.
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude);
+// Of those the ones that are meant, without estimates and sizes: nothing is locked for it.
+Result<std::vector<Table>> read_tables_of(Connection& connection,
+                                          const std::vector<std::string>& exclude,
+                                          const std::vector<std::string>& oids);
 // The same, as "schema.table" in order, that no publication of ours has. $1: `exclude` as an
 // array's text, $2: the publications' names, likewise.
 std::string unpublished_tables_sql();

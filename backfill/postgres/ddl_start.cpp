@@ -215,7 +215,9 @@ public:
 
 private:
     Status in_transaction(const SchemaChange& change, const std::string& mark) {
-        const auto tables = read_follower_tables(target_, exclude_);
+        std::vector<TableName> names;
+        for (const auto& table : change.tables) names.emplace_back(table.schema, table.name);
+        const auto tables = read_follower_tables(target_, exclude_, names);
         if (!tables) return tables.error();
         const auto limited =
             target_.execute("SET LOCAL lock_timeout = " + quote_literal(lock_in_carrying));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "backfill/postgres/text_array.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
@@ -19,6 +21,27 @@ constexpr const char* foreign_equality = R"sql(
     JOIN pg_operator o ON o.oid = op.amopopr JOIN pg_namespace p ON p.oid = o.oprnamespace
     WHERE i.indisunique AND i.indisvalid AND i.indpred IS NULL AND c.relkind = 'r'
       AND p.nspname <> 'pg_catalog' AND n.nspname NOT LIKE 'pg\_%')sql";
+
+// Of the server's own type, or it would not look them up in its index.
+constexpr const char* numbers_of_names = R"sql(
+    SELECT c.oid FROM unnest($1::name[], $2::name[]) AS t(s, n)
+    JOIN pg_namespace n ON n.nspname = t.s JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.n)sql";
+
+FollowerTables with_operators(std::vector<Table> tables, const Rows& operators) {
+    FollowerTables result;
+    for (Table& table : tables) {
+        const TableName name{table.schema, table.name};
+        result.emplace(name, FollowerTable{std::move(table), {}});
+    }
+    for (int row = 0; row < operators.size(); ++row) {
+        const auto found = result.find({operators.text(row, 0), operators.text(row, 1)});
+        if (found == result.end()) continue;
+        found->second.equality[operators.text(row, 2)] = "OPERATOR(" +
+                                                         quote_identifier(operators.at(row, 3)) +
+                                                         "." + operators.text(row, 4) + ")";
+    }
+    return result;
+}
 
 }  // namespace
 
@@ -81,19 +104,27 @@ Result<FollowerTables> read_follower_tables(Connection& follower,
     if (!tables) return tables.error();
     const auto operators = follower.execute(foreign_equality);
     if (!operators) return operators.error();
-    FollowerTables result;
-    for (Table& table : *tables) {
-        const TableName name{table.schema, table.name};
-        result.emplace(name, FollowerTable{std::move(table), {}});
+    return with_operators(std::move(*tables), *operators);
+}
+
+Result<FollowerTables> read_follower_tables(Connection& follower,
+                                            const std::vector<std::string>& exclude,
+                                            const std::vector<TableName>& names) {
+    std::vector<std::string> schemas, plain, oids;
+    for (const auto& [schema, name] : names) {
+        schemas.push_back(schema);
+        plain.push_back(name);
     }
-    for (int row = 0; row < operators->size(); ++row) {
-        const auto found = result.find({operators->text(row, 0), operators->text(row, 1)});
-        if (found == result.end()) continue;
-        found->second.equality[operators->text(row, 2)] = "OPERATOR(" +
-                                                          quote_identifier(operators->at(row, 3)) +
-                                                          "." + operators->text(row, 4) + ")";
-    }
-    return result;
+    const auto found = follower.execute(numbers_of_names, {text_array(schemas), text_array(plain)});
+    if (!found) return found.error();
+    for (int row = 0; row < found->size(); ++row) oids.push_back(found->text(row, 0));
+    if (oids.empty()) return FollowerTables{};
+    auto tables = read_tables_of(follower, exclude, oids);
+    if (!tables) return tables.error();
+    const auto operators = follower.execute(
+        std::string{foreign_equality} + " AND i.indrelid = ANY ($1::oid[])", {text_array(oids)});
+    if (!operators) return operators.error();
+    return with_operators(std::move(*tables), *operators);
 }
 
 }  // namespace segue::backfill::postgres

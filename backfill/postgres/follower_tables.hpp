@@ -34,5 +34,9 @@ using FollowerTables = std::map<TableName, FollowerTable>;
 
 Result<FollowerTables> read_follower_tables(Connection& follower,
                                             const std::vector<std::string>& exclude);
+// Those of these names that there are, without their sizes.
+Result<FollowerTables> read_follower_tables(Connection& follower,
+                                            const std::vector<std::string>& exclude,
+                                            const std::vector<TableName>& names);
 
 }  // namespace segue::backfill::postgres

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <sstream>
+
 #include "tests/backfill/mover_fixture.hpp"
 #include "tests/support/sql.hpp"
 
@@ -90,6 +92,83 @@ TEST_F(MoverSchemaTest, ATableThatWasDroppedBeforeItWasCopiedIsLeftAlone) {
                    " UPDATE public.t SET v = 2");
     start();
     wait_consistent();
+    catch_up();
+    EXPECT_EQ(mover->status().runs_failed, 0u) << mover->status().last_failure;
+    expect_same();
+}
+
+// Few commands say whose rows are others after them.
+TEST_F(MoverSchemaTest, RowsFitTheirTableBehindWhateverCommandHasChangedIt) {
+    carry_ddl = true;
+    databases->run(Side::source, R"sql(
+        CREATE TYPE public.mood AS ENUM ('glad', 'sad'); CREATE DOMAIN public.small AS int;
+        CREATE SCHEMA kinds; CREATE TYPE kinds.hue AS ENUM ('red', 'blue');
+        CREATE TABLE public.feels (id int PRIMARY KEY, v text, mood public.mood DEFAULT 'sad');
+        CREATE TABLE public.holds (id int PRIMARY KEY, v text, held public.small DEFAULT 3);
+        CREATE TABLE public.coloured (id int PRIMARY KEY, v text, hue kinds.hue DEFAULT 'blue');
+        CREATE TABLE public.parent (id int PRIMARY KEY, v text);
+        CREATE TABLE public.child (PRIMARY KEY (id)) INHERITS (public.parent);
+        CREATE TABLE public.split (id int PRIMARY KEY, v text) PARTITION BY RANGE (id);
+        CREATE TABLE public.split_low PARTITION OF public.split FOR VALUES FROM (0) TO (100000);
+        CREATE TABLE public.meant (id int PRIMARY KEY, v text, code int UNIQUE);
+        CREATE TABLE public.means (id int PRIMARY KEY, v text, code int);
+        CREATE TABLE public.named (id int NOT NULL, v text); CREATE UNIQUE INDEX named_id ON public.named (id);
+        ALTER TABLE public.named REPLICA IDENTITY USING INDEX named_id)sql");
+    prepare();
+    start();
+    wait_consistent();
+    const char* const commands[] = {
+        "ALTER TYPE public.mood RENAME TO humour",
+        "ALTER TYPE public.humour ADD VALUE 'calm'",
+        "ALTER TYPE kinds.hue SET SCHEMA public",
+        "ALTER TYPE public.hue SET SCHEMA kinds",
+        "DROP TYPE public.humour CASCADE",
+        "DROP DOMAIN public.small CASCADE",
+        "DROP SCHEMA kinds CASCADE",
+        "ALTER TABLE public.parent ADD COLUMN extra int DEFAULT 3",
+        "CREATE TABLE public.grandchild (own int DEFAULT 4, PRIMARY KEY (id)) INHERITS "
+        "(public.child)",
+        "ALTER TABLE public.parent ALTER COLUMN extra TYPE bigint",
+        "ALTER TABLE public.means ADD FOREIGN KEY (code) REFERENCES public.meant (code)",
+        "ALTER TABLE public.meant DROP COLUMN code CASCADE",
+        "CREATE TABLE public.split_high (id int PRIMARY KEY, v text)",
+        "ALTER TABLE public.split ATTACH PARTITION public.split_high FOR VALUES FROM (100000) TO "
+        "(200000)",
+        "ALTER TABLE public.split ADD COLUMN extra text DEFAULT 'more'",
+        "ALTER TABLE public.split DETACH PARTITION public.split_high",
+        "DROP INDEX public.named_id",
+        "ALTER TABLE public.named ADD PRIMARY KEY (id)",
+        "CREATE INDEX ON public.named (v)",
+        "DROP TABLE public.meant CASCADE; CREATE TABLE public.meant (v text, id bigint PRIMARY "
+        "KEY)"};
+    int next = 1;
+    // Of each table alone and of several together, as they are applied in different ways.
+    const auto write = [&] {
+        const std::string tables = databases->value(
+            Side::source,
+            "SELECT string_agg(oid::regclass::text, ' ') FROM pg_class WHERE relnamespace ="
+            " 'public'::regnamespace AND relkind = 'r'");
+        std::string sql;
+        std::istringstream names{tables};
+        for (std::string table; names >> table;) {
+            const std::string from = table.ends_with("_high") ? "100000 + " : "";
+            const auto id = [&](int i) { return from + std::to_string(i); };
+            sql += "INSERT INTO " + table + " (id, v) VALUES (" + id(next) + ", 'a'), (" +
+                   id(next + 1) + ", 'b'), (" + id(next + 2) + ", 'c'); UPDATE " + table +
+                   " SET v = v || 'd' WHERE id IN (" + id(next) + ", " + id(next + 1) +
+                   "); DELETE FROM " + table + " WHERE id = " + id(next + 2) + "; ";
+        }
+        databases->run(Side::source, sql);
+        databases->run(Side::source,
+                       "UPDATE public.feels SET v = 'last' WHERE id = " + std::to_string(next));
+        next += 3;
+    };
+    write();
+    for (const char* const command : commands) {
+        SCOPED_TRACE(command);
+        databases->run(Side::source, command);
+        write();
+    }
     catch_up();
     EXPECT_EQ(mover->status().runs_failed, 0u) << mover->status().last_failure;
     expect_same();
