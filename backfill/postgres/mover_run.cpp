@@ -13,6 +13,9 @@ namespace segue::backfill::postgres {
 namespace {
 
 constexpr std::chrono::milliseconds keep_interval{250};
+// Where there are many tables, describing them keeps the authority busy: so much longer it is left
+// alone afterwards.
+constexpr int tables_rest = 9;
 constexpr std::chrono::seconds good_run{10};
 constexpr std::chrono::milliseconds nudge_time_max{2000};
 constexpr std::chrono::milliseconds nudge_step{20};
@@ -301,7 +304,8 @@ Status MoverRun::yield_to_waiters(Side authority) {
 // What stands in segue.ddl has reached both sides.
 Status MoverRun::read_changed_tables() {
     const std::uint64_t changes = shared_.schema_changes.load();
-    if (changes == schema_changes_seen_) return Done{};
+    const auto begun = std::chrono::steady_clock::now();
+    if (changes == schema_changes_seen_ || begun < next_tables_read_) return Done{};
     Side authority;
     {
         const std::lock_guard lock{shared_.mutex};
@@ -314,6 +318,8 @@ Status MoverRun::read_changed_tables() {
         if (!read) return of_side(authority, read.error());
         tables = std::move(*read);
     }
+    const auto ended = std::chrono::steady_clock::now();
+    next_tables_read_ = ended + tables_rest * (ended - begun);
     std::map<TableName, TableFigures> figures;
     const auto copied_from = stream(Side::source);
     const std::lock_guard lock{shared_.mutex};

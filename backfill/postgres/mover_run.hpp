@@ -3,6 +3,7 @@
 // derived from what is durable, so whatever goes wrong, the answer is a new run.
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -118,6 +119,7 @@ private:
     FollowerTables tables_[2];
     std::vector<Table> authority_tables_;  // Guarded by mutex_ once copying is over.
     std::uint64_t schema_changes_seen_ = 0;
+    std::chrono::steady_clock::time_point next_tables_read_;
     bool captures_ddl_ = false;
     std::atomic<bool> followers_code_known_{false};
     TwinGuard twins_;
