@@ -116,8 +116,11 @@ Status run_in_sandbox(Connection& follower, const DdlRecord& record, const std::
                          {record.role, text_array(record.settings), record.tag, statement});
     if (!done) return done.error();
     const auto wrote = follower.execute(
-        "SELECT FROM jsonb_each_text(segue.ddl_written()) now"
-        " WHERE now.value <> coalesce($1::jsonb->>now.key, '0') LIMIT 1",
+        "WITH now AS MATERIALIZED (SELECT segue.ddl_written() AS written), before AS (SELECT"
+        " $1::jsonb AS written), tables AS (SELECT jsonb_object_keys(written) AS number FROM now"
+        " UNION SELECT jsonb_object_keys(written) FROM before) SELECT FROM tables t, now, before"
+        " WHERE coalesce(now.written->>t.number, '0') <> coalesce(before.written->>t.number, '0')"
+        " AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.number::oid) LIMIT 1",
         {*before});
     if (!wrote) return wrote.error();
     const auto did = follower.execute(
@@ -250,6 +253,12 @@ Status note_copied(Connection& follower, const DdlRecord& record, Position start
     return Done{};
 }
 
+// What names the rows of a table may have gone with something else.
+bool may_take_keys(const DdlRecord& record) {
+    return !record.tag.starts_with("CREATE ") && record.tag != "COMMENT" && record.tag != "GRANT" &&
+           record.tag != "REVOKE" && record.tag != "REFRESH MATERIALIZED VIEW";
+}
+
 bool renames(const DdlRecord& record, const SchemaChange& change, const FollowerTables& before) {
     return record.tag.starts_with("ALTER ") &&
            std::any_of(change.tables.begin(), change.tables.end(), [&](const auto& table) {
@@ -338,9 +347,10 @@ Status DdlApplier::adopt(Connection& follower, const DdlRecord& record, Position
         " = c.relname), true)",
         {text_array(record.schemas), text_array(record.names)});
     if (!adopted) return adopted.error();
-    // What named the rows of a table may have gone with something else.
-    const auto named = follower.execute("SELECT segue.ddl_adopt(segue.ddl_nameless(), true)");
-    if (!named) return named.error();
+    if (by_hand_ || may_take_keys(record)) {
+        const auto named = follower.execute("SELECT segue.ddl_adopt(segue.ddl_nameless(), true)");
+        if (!named) return named.error();
+    }
     // The command may have disabled or dropped the fence's triggers with others.
     const auto armed =
         follower.execute("SELECT segue.ddl_arm($1::text[])", {text_array(plain_names(record))});

@@ -6,6 +6,7 @@
 #include "backfill/postgres/connection.hpp"
 #include "backfill/postgres/ddl_rows_sql.hpp"
 #include "backfill/postgres/ddl_sandbox_sql.hpp"
+#include "backfill/postgres/ddl_touched_sql.hpp"
 #include "backfill/postgres/fence_sql.hpp"
 #include "backfill/postgres/text_array.hpp"
 
@@ -86,10 +87,10 @@ BEGIN
   END;
 END)sql";
 
-// A function of its own, because its settings are a superuser's: where Segue's role is none any
-// more, calling it fails.
+// A function of its own: where Segue's role is no superuser any more, calling it fails.
 constexpr const char* caught_body = R"sql(
 BEGIN
+  IF NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN RAISE insufficient_privilege; END IF;
   IF event = 'ddl_command_end' THEN
     PERFORM segue.ddl_made(tag, settings, nested, lent);
   ELSIF event = 'sql_drop' THEN
@@ -207,76 +208,16 @@ BEGIN
     why;
 END)sql";
 
-// The moved tables that a command has made or changed, with those of what inherits from them that
-// it has locked: what it has not, others change at the same time, and what it looks like then is
-// nothing to compare. So ATTACH and DETACH tell of the parent and of that partition. NULL: none; an
-// empty list: only such that are not moved.
-constexpr const char* touched_body = R"sql(
-  WITH RECURSIVE direct AS (
-    SELECT CASE d.classid
-      WHEN 'pg_class'::regclass THEN coalesce(
-        (SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = d.objid), d.objid)
-      WHEN 'pg_trigger'::regclass THEN (SELECT t.tgrelid FROM pg_trigger t WHERE t.oid = d.objid)
-      WHEN 'pg_policy'::regclass THEN (SELECT p.polrelid FROM pg_policy p WHERE p.oid = d.objid)
-      WHEN 'pg_rewrite'::regclass THEN (SELECT r.ev_class FROM pg_rewrite r WHERE r.oid = d.objid)
-      WHEN 'pg_constraint'::regclass THEN (SELECT o.conrelid FROM pg_constraint o WHERE o.oid = d.objid)
-      WHEN 'pg_statistic_ext'::regclass THEN (SELECT x.stxrelid FROM pg_statistic_ext x WHERE x.oid = d.objid)
-      END AS oid FROM pg_event_trigger_ddl_commands() d),
-  family AS (
-    SELECT d.oid FROM direct d
-    UNION SELECT h.inhrelid FROM pg_inherits h JOIN family f ON h.inhparent = f.oid),
-  locked AS MATERIALIZED (
-    SELECT l.relation AS oid, l.mode FROM pg_locks l
-    WHERE l.locktype = 'relation' AND l.granted AND l.pid = pg_backend_pid()
-      AND l.database = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
-      AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock')),
-  -- Nothing else tells which one was detached. The other form leaves a check behind that is not the same
-  -- text on both sides where it is of a hash.
-  detached AS (
-    SELECT l.oid FROM locked l JOIN pg_class c ON c.oid = l.oid AND NOT c.relispartition
-    WHERE (SELECT EXISTS (SELECT FROM direct d JOIN pg_class p ON p.oid = d.oid AND p.relkind = 'p')
-                  AND current_query() ~* '\ydetach\y' AND current_query() !~* '\yconcurrently\y')
-      AND l.mode = 'AccessExclusiveLock')
-  SELECT CASE WHEN count(*) > 0 THEN
-    coalesce(array_agg(c.oid) FILTER (WHERE n.nspname || '.' || c.relname <> ALL (%EXCLUDE%)), '{}') END
-  FROM (SELECT f.oid FROM family f
-        WHERE f.oid IN (SELECT d.oid FROM direct d) OR f.oid IN (SELECT l.oid FROM locked l)
-        UNION SELECT d.oid FROM detached d) AS f
-  JOIN pg_class c ON c.oid = f.oid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'segue')
-    AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = 'pg_class'::regclass
-                    AND x.objid = c.oid AND x.deptype = 'e'))sql";
-
-// Of those tables the ones that stay as they are until the end of the transaction, because the
-// command has locked them. Others it knows nothing of, and a look at them may wait: who comments on
-// an index has not locked its table. An index that was built concurrently is the last thing that
-// its transaction does, so a lock for it holds nobody up.
-constexpr const char* steady_body = R"sql(
-DECLARE
-  made record;
-  steady oid[] := tables;
+// A command of ours. As the replica role, for an event trigger of somebody else's, and whatever it
+// writes to, would run as we do. No more than that is: whoever changes the role has all that the
+// application's session has planned planned anew.
+constexpr const char* run_body = R"sql(
 BEGIN
-  FOR made IN
-    SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.oid = ANY (tables) AND NOT EXISTS (
-      SELECT FROM pg_locks l WHERE l.locktype = 'relation' AND l.relation = c.oid AND l.granted AND l.pid = pg_backend_pid()
-        AND l.database = (SELECT b.oid FROM pg_database b WHERE b.datname = current_database())
-        AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
-  LOOP
-    BEGIN
-      IF tag <> 'CREATE INDEX' THEN RAISE lock_not_available; END IF;
-      EXECUTE 'LOCK TABLE ONLY ' || made.name || ' IN ACCESS SHARE MODE NOWAIT';
-    EXCEPTION WHEN lock_not_available THEN
-      steady := array_remove(steady, made.oid);
-    END;
-  END LOOP;
-  RETURN steady;
+  EXECUTE command;
 END)sql";
 
 // Why a command cannot be carried, whatever it does to rows. Empty where it can.
-constexpr const char* refusal_body = R"sql(
+constexpr const char* refusal_query = R"sql(
   SELECT CASE
     WHEN tag = 'REFRESH MATERIALIZED VIEW' OR tag LIKE '% EXTENSION' THEN ''
     WHEN lent THEN 'it was run with the rights of another role than its session''s, and no server tells its text'
@@ -306,9 +247,9 @@ BEGIN
   touched := segue.ddl_touched();
   IF touched = '{}' THEN RETURN; END IF;
   -- Before as well: a key that the command itself has given may be what it has computed.
-  obstacle := segue.ddl_obstacle(computed);
+  IF computed IS NOT NULL THEN obstacle := segue.ddl_obstacle(computed); END IF;
   fresh := segue.ddl_adopt(touched, false);
-  obstacle := coalesce(obstacle, segue.ddl_obstacle(computed));
+  IF computed IS NOT NULL THEN obstacle := coalesce(obstacle, segue.ddl_obstacle(computed)); END IF;
   -- A table's size is read under a lock, which others may have on any but these.
   IF EXISTS (SELECT FROM unnest(fresh) AS f(oid) WHERE pg_relation_size(f.oid) >
              CASE WHEN tag = 'CREATE TABLE AS' THEN %REWRITE_MAX% ELSE 0 END) THEN
@@ -331,7 +272,7 @@ BEGIN
               JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY (touched)), '{}')::text[],
     coalesce((SELECT array_agg(c.relname ORDER BY c.oid) FROM pg_class c
               WHERE c.oid = ANY (touched)), '{}')::text[], place, why);
-  IF why = '' THEN
+  IF why = '' AND (computed IS NOT NULL OR tag = 'CREATE TABLE AS') THEN
     PERFORM segue.ddl_show(computed, CASE WHEN tag = 'CREATE TABLE AS' THEN fresh END);
   END IF;
 END)sql";
@@ -351,8 +292,12 @@ BEGIN
     FROM pg_event_trigger_dropped_objects() d
     WHERE d.object_type = 'table' AND NOT d.is_temporary;
   END IF;
-  -- What named the rows of a table may be gone, also by CASCADE.
-  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index' AND NOT d.is_temporary) THEN
+  -- What named the rows of a table may be gone, also by CASCADE. The indexes of tables that are gone
+  -- themselves named none: so it is where tables are dropped, and nothing else but what is theirs
+  -- (and defaults, as those from their own sequences).
+  IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'index' AND NOT d.is_temporary)
+     AND EXISTS (SELECT FROM pg_event_trigger_dropped_objects() d WHERE d.object_type = 'table column'
+       OR d.normal AND d.object_type <> 'default value' OR d.original AND d.object_type <> 'table') THEN
     PERFORM segue.ddl_adopt(segue.ddl_nameless(), false);
   END IF;
 END)sql";
@@ -369,6 +314,10 @@ std::string ddl_filled(std::string text,
         }
     }
     return text;
+}
+
+std::string ddl_answer(const std::string& query) {
+    return "\nBEGIN\n  RETURN (" + query + ");\nEND";
 }
 
 std::string ddl_function_sql(const std::string& head,
@@ -392,7 +341,8 @@ const char* const ddl_function_names =
     "text),"
     " segue.ddl_computed(), segue.ddl_rewritten(), segue.ddl_obstacle(oid[]), "
     "segue.ddl_plain_column(oid),"
-    " segue.ddl_show(oid[], oid[]), segue.ddl_touched(), segue.ddl_refusal(text, boolean, boolean)";
+    " segue.ddl_run(text), segue.ddl_show(oid[], oid[]), segue.ddl_touched(), "
+    "segue.ddl_refusal(text, boolean, boolean)";
 
 const char* const ddl_event_triggers_sql = R"sql(DO $$ DECLARE made record; BEGIN
   FOR made IN SELECT * FROM (VALUES
@@ -433,14 +383,16 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         " 'hex' SET quote_all_identifiers = off SET standard_conforming_strings = on"
         " SET lock_timeout = " +
         std::to_string(ddl_queue_ms_max);
-    const std::string ours = " SET session_replication_role = replica" + same;
+    const std::string as_replica = " SET session_replication_role = replica";
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     const std::string query = " LANGUAGE sql SET search_path = pg_catalog, pg_temp";
     struct Function {
         const char* head;
         std::string attributes;
-        const char* body;
+        std::string body;
     };
+    const std::string touched = ddl_answer(ddl_touched_query), refusal = ddl_answer(refusal_query),
+                      nameless = ddl_answer(ddl_nameless_query);
     const Function functions[] = {
         {"ddl_context()", "RETURNS event_trigger LANGUAGE plpgsql", context_body},
         {"ddl_objects(event text, tag text)", "RETURNS text[]" + code, objects_body},
@@ -451,7 +403,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
          "RETURNS void" + code + " SET quote_all_identifiers = off",
          told_body},
         {"ddl_place(tag text, ends boolean)", "RETURNS int" + code, place_body},
-        {"ddl_nameless()", "RETURNS oid[] STABLE" + query, ddl_nameless_body},
+        {"ddl_nameless()", "RETURNS oid[] STABLE" + code + ddl_planned_once, nameless},
         {"ddl_publication(tried text[])", "RETURNS text" + code, ddl_publication_body},
         {"ddl_publish(name text, ends timestamptz, patient boolean)",
          "RETURNS void" + code,
@@ -468,12 +420,15 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
         {"ddl_computed()", "RETURNS oid[]" + code, ddl_computed_body},
         {"ddl_plain_column(relation oid)", "RETURNS name STABLE" + query, ddl_plain_column_body},
         {"ddl_obstacle(computed oid[])", "RETURNS text STABLE" + query, ddl_obstacle_body},
-        {"ddl_show(computed oid[], filled oid[])", "RETURNS void" + code, ddl_show_body},
-        {"ddl_touched()", "RETURNS oid[]" + query, touched_body},
-        {"ddl_steady(tag text, tables oid[])", "RETURNS oid[]" + code, steady_body},
+        {"ddl_run(command text)", "RETURNS void" + code + as_replica, run_body},
+        {"ddl_show(computed oid[], filled oid[])",
+         "RETURNS void" + code + as_replica,
+         ddl_show_body},
+        {"ddl_touched()", "RETURNS oid[]" + code + ddl_planned_once, touched},
+        {"ddl_steady(tag text, tables oid[])", "RETURNS oid[]" + code, ddl_steady_body},
         {"ddl_refusal(tag text, nested boolean, lent boolean)",
-         "RETURNS text" + query,
-         refusal_body},
+         "RETURNS text" + code + ddl_planned_once,
+         refusal},
         {"ddl_made(tag text, settings text[], nested boolean, lent boolean)",
          "RETURNS void" + code,
          made_body},
@@ -481,7 +436,7 @@ std::string ddl_functions_sql(const DdlCapture& capture) {
          "RETURNS void" + code,
          dropped_body},
         {"ddl_caught(event text, tag text, settings text[], nested boolean, lent boolean)",
-         "RETURNS void" + code + ours,
+         "RETURNS void" + code + same,
          caught_body},
         {"ddl_event()", "RETURNS event_trigger LANGUAGE plpgsql" + definer, event_body}};
     std::string sql = ddl_sandbox_functions_sql(capture.role, capture.migration_id);

@@ -51,6 +51,13 @@ extern const char* const ddl_event_triggers_sql;
 // A text with %NAME% replaced by values. Pure.
 std::string ddl_filled(std::string text,
                        const std::vector<std::pair<std::string, std::string>>& values);
+// The body of a function in PL/pgSQL that returns what this query gives: a session plans it once,
+// with the setting even before it has seen any values. One in SQL is planned for each call, which
+// takes longer than to run it. Pure.
+std::string ddl_answer(const std::string& query);
+inline constexpr const char* ddl_planned_once =
+    " SET plan_cache_mode = force_generic_plan SET max_parallel_workers_per_gather = 0"
+    " SET enable_seqscan = on SET enable_bitmapscan = on";
 // CREATE OR REPLACE FUNCTION segue.<head>. Pure.
 std::string ddl_function_sql(const std::string& head,
                              const std::string& attributes,

@@ -7,12 +7,11 @@ namespace segue::backfill::postgres {
 // is immutable. Of the stable ones only times are known to depend on nothing but the time zone.
 // Objects below 16384 are the server's; languages 12 and 13 are internal and C. What a transaction
 // has made use of, but its snapshot does not show, is not known either.
-const char* const ddl_code_body = R"sql(
+const char* const ddl_code_query = R"sql(
   WITH RECURSIVE tables AS (
     SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\_%'
-      AND n.nspname NOT IN ('information_schema', 'segue')
-      AND (n.nspname || '.' || c.relname = ANY (names)) <> others
+      AND n.nspname NOT IN ('information_schema', 'segue') AND %WHICH%
     UNION SELECT h.inhparent FROM pg_inherits h JOIN tables t ON h.inhrelid = t.oid),
   table_trees AS (
     SELECT o.conrelid AS relation, format('constraint %I', o.conname) AS what, o.conbin::text AS tree
@@ -97,5 +96,22 @@ const char* const ddl_code_body = R"sql(
   SELECT coalesce(array_agg(DISTINCT s.what || ' of ' || format('%I.%I', n.nspname, c.relname)
                             || ' #' || md5(concat(s.relation, ' ', s.key))), '{}')
   FROM things s JOIN pg_class c ON c.oid = s.relation JOIN pg_namespace n ON n.oid = c.relnamespace)sql";
+
+const char* const ddl_more_than_columns_query = R"sql(
+  WITH RECURSIVE tables AS (
+    SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND %WHICH%
+    UNION SELECT h.inhparent FROM pg_inherits h JOIN tables t ON h.inhrelid = t.oid)
+  SELECT EXISTS (SELECT FROM tables t WHERE
+    EXISTS (SELECT FROM pg_constraint o WHERE o.conrelid = t.oid AND o.contype IN ('c', 'x'))
+    OR EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = t.oid)
+    OR EXISTS (SELECT FROM pg_statistic_ext s WHERE s.stxrelid = t.oid)
+    OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = t.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL
+      OR EXISTS (SELECT FROM unnest(i.indclass::oid[]) k WHERE k >= 16384)))
+    OR EXISTS (SELECT FROM pg_attribute a LEFT JOIN pg_type y ON y.oid = a.atttypid AND y.oid < 16384
+      LEFT JOIN pg_type e ON e.oid = y.typelem
+      WHERE a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.attgenerated <> '' OR y.oid IS NULL OR y.typtype NOT IN ('b', 'r', 'm')
+          OR y.typelem <> 0 AND (e.oid IS NULL OR e.oid >= 16384 OR e.typtype NOT IN ('b', 'r', 'm'))))))sql";
 
 }  // namespace segue::backfill::postgres

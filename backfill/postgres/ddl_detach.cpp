@@ -6,6 +6,7 @@ namespace segue::backfill::postgres {
 
 Result<std::vector<Partition>> read_partitions(Connection& follower,
                                                const std::vector<std::string>& names) {
+    if (names.empty()) return std::vector<Partition>{};
     const auto rows = follower.execute(
         "SELECT c.oid, format('%I.%I', n.nspname, c.relname), pg_get_partition_constraintdef(c.oid)"
         " FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid JOIN pg_namespace n ON n.oid ="

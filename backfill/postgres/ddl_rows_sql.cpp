@@ -9,7 +9,7 @@ const char* const ddl_nameless_condition = R"sql(
           AND i.indimmediate AND i.indpred IS NULL
           AND CASE c.relreplident WHEN 'i' THEN i.indisreplident ELSE i.indisprimary END) END)sql";
 
-const char* const ddl_nameless_body = R"sql(
+const char* const ddl_nameless_query = R"sql(
   SELECT coalesce(array_agg(c.oid), '{}') FROM pg_class c
   WHERE c.relkind = 'r' AND c.relreplident <> 'f' AND %NAMELESS%
     AND EXISTS (SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
@@ -39,7 +39,7 @@ BEGIN
       IF NOT patient THEN EXECUTE 'LOCK TABLE ONLY ' || name || ' IN SHARE UPDATE EXCLUSIVE MODE NOWAIT'; END IF;
       found := segue.ddl_publication(tried);
       IF found IS NOT NULL THEN
-        EXECUTE format('ALTER PUBLICATION %I ADD TABLE ONLY ', found) || name;
+        PERFORM segue.ddl_run(format('ALTER PUBLICATION %I ADD TABLE ONLY ', found) || name);
         RETURN;
       END IF;
     EXCEPTION WHEN lock_not_available THEN
@@ -89,7 +89,7 @@ BEGIN
     WHERE c.oid = ANY (tables) AND c.relkind = 'r' AND c.relpersistence = 'p'
   LOOP
     IF made.has_key_now THEN
-      EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY DEFAULT';
+      PERFORM segue.ddl_run('ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY DEFAULT');
       DELETE FROM segue.saved WHERE (kind = 'replica_identity_of' AND object = made.oid::text)
         OR (kind = 'replica_identity' AND object = made.name);
       made.virtual := false;
@@ -102,7 +102,7 @@ BEGIN
         INSERT INTO segue.saved VALUES ('replica_identity', made.name, made.identity),
                                        ('replica_identity_of', made.oid::text, made.identity)
           ON CONFLICT DO NOTHING;
-        EXECUTE 'ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY FULL';
+        PERFORM segue.ddl_run('ALTER TABLE ONLY ' || made.name || ' REPLICA IDENTITY FULL');
       EXCEPTION WHEN lock_not_available THEN
         IF patient THEN RAISE; END IF;
         why := 'its rows have no name by which they could be followed, and others used it';
@@ -137,7 +137,7 @@ BEGIN
         IF NOT FOUND THEN RAISE lock_not_available; END IF;
         EXECUTE 'LOCK TABLE ONLY ' || name || ' IN SHARE UPDATE EXCLUSIVE MODE NOWAIT';
       END IF;
-      EXECUTE drops;
+      PERFORM segue.ddl_run(drops);
       EXIT;
     EXCEPTION WHEN lock_not_available THEN
       IF patient THEN RAISE; END IF;

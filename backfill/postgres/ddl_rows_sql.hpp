@@ -7,8 +7,9 @@ namespace segue::backfill::postgres {
 
 // A condition on pg_class c: the stream could not name its rows.
 extern const char* const ddl_nameless_condition;
+// The query of segue.ddl_nameless().
+extern const char* const ddl_nameless_query;
 // Bodies of the functions of these names.
-extern const char* const ddl_nameless_body;
 extern const char* const ddl_publication_body;
 extern const char* const ddl_publish_body;
 extern const char* const ddl_adopt_body;

@@ -50,6 +50,24 @@ BEGIN
   EXECUTE 'DROP TABLE ' || room;
 END)sql";
 
+// Of pg_class c and pg_namespace n: one of `names` (schema.table). Found by an index, however many
+// tables there are: whatever stands behind a dot may be its name.
+constexpr const char* named_condition =
+    "c.relname = ANY (ARRAY(SELECT substr(u.name, d.at + 1)::name FROM unnest(names) AS u(name),"
+    " generate_series(1, length(u.name)) AS d(at) WHERE substr(u.name, d.at, 1) = '.'))"
+    " AND n.nspname || '.' || c.relname = ANY (names)";
+
+// Each planned for itself: for few tables, or for all.
+std::string code_body() {
+    const auto of = [](const char* query, const char* which) {
+        return "(" + ddl_filled(query, {{"WHICH", which}}) + ")";
+    };
+    return "\nBEGIN\n  IF others THEN RETURN " +
+           of(ddl_code_query, "NOT n.nspname || '.' || c.relname = ANY (names)") +
+           "; END IF;\n  IF NOT " + of(ddl_more_than_columns_query, named_condition) +
+           " THEN RETURN '{}'; END IF;\n  RETURN " + of(ddl_code_query, named_condition) + ";\nEND";
+}
+
 constexpr const char* look_body = R"sql(
   SELECT coalesce(array_agg(concat_ws(' | ', t.name, t.kind, t.object, t.definition)
                             ORDER BY t.name, t.kind, t.object), '{}')
@@ -63,7 +81,7 @@ BEGIN
     SELECT format('%I.%I', n.nspname, c.relname) AS name, t.oid IS NULL AS missing
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = 'segue_fence'
-    WHERE n.nspname || '.' || c.relname = ANY (names) AND c.relkind IN ('r', 'p')
+    WHERE %NAMED% AND c.relkind IN ('r', 'p')
       AND t.tgenabled IS DISTINCT FROM 'A'
   LOOP
     IF made.missing THEN EXECUTE %BEFORE% || made.name || %AFTER%; END IF;
@@ -80,14 +98,19 @@ constexpr const char* fires_body = R"sql(
         UNION ALL
         SELECT r.ev_class, format('rule %I', r.rulename) FROM pg_rewrite r
         WHERE r.ev_enabled IN ('A', 'R') AND r.ev_type <> '1') AS f(oid, what) ON f.oid = c.oid
-  WHERE n.nspname || '.' || c.relname = ANY (names)
+  WHERE %NAMED%
   ORDER BY 1 LIMIT 1)sql";
 
-// By table what this transaction has written. One that is dropped is in it no more.
+// By table what this transaction has written, where that is anything. One that is dropped is in it
+// no more.
 constexpr const char* written_body = R"sql(
-  SELECT coalesce(jsonb_object_agg(s.relid, s.n_tup_ins + s.n_tup_upd + s.n_tup_del), '{}')
-  FROM pg_stat_xact_user_tables s JOIN pg_class c ON c.oid = s.relid
-  WHERE s.schemaname <> 'segue' AND c.relkind = 'r')sql";
+  SELECT coalesce(jsonb_object_agg(s.oid, s.rows), '{}') FROM (
+    SELECT c.oid, pg_stat_get_xact_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_updated(c.oid)
+      + pg_stat_get_xact_tuples_deleted(c.oid) AS rows
+    FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace <> ALL (ARRAY(
+      SELECT n.oid FROM pg_namespace n WHERE n.nspname IN ('segue', 'pg_catalog', 'information_schema')))
+    OFFSET 0) AS s
+  WHERE s.rows <> 0)sql";
 
 }  // namespace
 
@@ -99,17 +122,17 @@ const char* const ddl_public_function_names =
 
 std::string ddl_sandbox_functions_sql(const std::string& role, const std::string& migration_id) {
     const FenceTriggerSql trigger = fence_trigger_sql(role, migration_id);
-    const std::string look = ddl_filled(
-        look_body,
-        {{"SIGNATURE", schema_signature_sql("n.nspname || '.' || c.relname = ANY (names)")}});
-    const std::string arm = ddl_filled(arm_body,
-                                       {{"BEFORE", quote_literal(trigger.before_table)},
-                                        {"AFTER", quote_literal(trigger.after_table)}});
+    const auto filled = [&](const char* body) {
+        return ddl_filled(body,
+                          {{"SIGNATURE", schema_signature_sql("%NAMED%")},
+                           {"NAMED", named_condition},
+                           {"BEFORE", quote_literal(trigger.before_table)},
+                           {"AFTER", quote_literal(trigger.after_table)}});
+    };
     const std::string code = " LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp";
     // Compiling them takes a hundred times as long as running them.
     const std::string query =
-        " LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off"
-        " SET quote_all_identifiers = off";
+        code + " STABLE SET jit = off SET quote_all_identifiers = off" + ddl_planned_once;
     return ddl_function_sql("ddl_execute(settings text[], pairs int, tag text, command text)",
                             "RETURNS text LANGUAGE plpgsql",
                             execute_body) +
@@ -119,14 +142,16 @@ std::string ddl_sandbox_functions_sql(const std::string& role, const std::string
            ddl_function_sql("ddl_as(who name, settings text[], tag text, command text)",
                             "RETURNS void" + code + " SET lc_messages = 'C'",
                             as_body) +
-           ddl_function_sql("ddl_look(names text[])", "RETURNS text[]" + query, look) +
-           ddl_function_sql("ddl_arm(names text[])", "RETURNS void" + code, arm) +
-           ddl_function_sql("ddl_fires(names text[])", "RETURNS text" + query, fires_body) +
            ddl_function_sql(
-               "ddl_code(names text[], others boolean)", "RETURNS text[]" + query, ddl_code_body) +
+               "ddl_look(names text[])", "RETURNS text[]" + query, ddl_answer(filled(look_body))) +
+           ddl_function_sql("ddl_arm(names text[])", "RETURNS void" + code, filled(arm_body)) +
+           ddl_function_sql(
+               "ddl_fires(names text[])", "RETURNS text" + query, ddl_answer(filled(fires_body))) +
+           ddl_function_sql(
+               "ddl_code(names text[], others boolean)", "RETURNS text[]" + query, code_body()) +
            ddl_function_sql("ddl_written()",
-                            "RETURNS jsonb LANGUAGE sql SET search_path = pg_catalog, pg_temp",
-                            written_body) +
+                            "RETURNS jsonb" + code + ddl_planned_once,
+                            ddl_answer(written_body)) +
            "REVOKE ALL ON FUNCTION " + ddl_sandbox_function_names + " FROM PUBLIC;\n" +
            "GRANT EXECUTE ON FUNCTION " + ddl_public_function_names + " TO PUBLIC;\n";
 }

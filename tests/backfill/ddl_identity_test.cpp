@@ -17,6 +17,14 @@ TEST_F(DdlIdentity, NamesRowsByTheirWholeOnTheFollowerToo) {
     EXPECT_EQ(on_target("SELECT relreplident FROM pg_class WHERE oid = 'app.t'::regclass"), "f");
 }
 
+// Of which the drop of another table says nothing but that it is not all its own.
+TEST_F(DdlIdentity, NamesRowsByTheirWholeWhereTheirNameGoesWithAnotherTable) {
+    app("CREATE TABLE app.other (i int); CREATE TABLE app.t (id app.other NOT NULL, v int);"
+        " CREATE UNIQUE INDEX t_id ON app.t (id);"
+        " ALTER TABLE app.t REPLICA IDENTITY USING INDEX t_id; DROP TABLE app.other CASCADE");
+    EXPECT_EQ(on_source("SELECT relreplident FROM pg_class WHERE oid = 'app.t'::regclass"), "f");
+}
+
 TEST_F(DdlIdentity, NamesRowsByTheKeyThatTheirTableIsGivenLater) {
     const std::string identity =
         "SELECT string_agg(relname || relreplident::text, ' ' ORDER BY relname)"
