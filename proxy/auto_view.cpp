@@ -34,6 +34,8 @@ router::Where where_of(const StatusInputs& inputs, WallTime now) {
     const bool recent = verify.at && *verify.at >= now - required_verdict_age_max;
     where.verified_equal = verify.outcome == VerifyOutcome::equal && recent;
     where.verified_different = verify.outcome == VerifyOutcome::different;
+    where.stray_writes = inputs.mover.stray_writes;
+    where.differing_statements = statements_that_differ(inputs.shadow);
     return where;
 }
 

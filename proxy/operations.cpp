@@ -48,9 +48,13 @@ std::string told_by(const std::string& verb, const VerbResult& result) {
 
 }  // namespace
 
+std::string line_argument(const nlohmann::json& arguments, const char* key) {
+    const nlohmann::json value = arguments.value(key, nlohmann::json{});
+    return line_of(value.is_string() ? value.get<std::string>() : "", line_argument_size_max);
+}
+
 std::string asked_by(const nlohmann::json& arguments) {
-    const nlohmann::json value = arguments.value("asked_by", nlohmann::json{});
-    return line_of(value.is_string() ? value.get<std::string>() : "", asked_by_size_max);
+    return line_argument(arguments, "asked_by");
 }
 
 bool Operations::recover() {

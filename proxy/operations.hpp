@@ -53,8 +53,10 @@ inline constexpr const char* copy_invalid =
 
 inline constexpr const char* paused_text = "following is paused: run `segue resume` first";
 
-// Who asks for a verb, as far as he says so himself. One line; longer ones are cut.
-inline constexpr std::size_t asked_by_size_max = 200;
+// An argument that goes on record. One line; longer ones are cut. Empty: there is none.
+inline constexpr std::size_t line_argument_size_max = 200;
+std::string line_argument(const nlohmann::json& arguments, const char* key);
+// Who asks for a verb, as far as he says so himself.
 std::string asked_by(const nlohmann::json& arguments);
 // What a verb's event tells of its answer.
 inline constexpr std::size_t event_answer_size_max = 300;
@@ -105,7 +107,13 @@ private:
     std::string refused_scope(const router::ShiftScope& scope) const;
     VerbResult statements(const Json& arguments);
     VerbResult explain_statement(const std::string& text);
-    std::string unmended();              // What `finish` would leave different; may be empty.
+    struct Unmended {
+        std::string rows, reads;  // May be empty.
+        std::string text() const {
+            return rows + (rows.empty() || reads.empty() ? "" : "; ") + reads;
+        }
+    };
+    Unmended unmended();                       // What `finish` would leave different.
     std::string slowness_of_follower() const;  // What `shift` has to say of it; may be empty.
     void note_slower();  // An event for each statement that has become slower.
     void note_different(const StatementReport& one);

@@ -190,8 +190,11 @@ VerbResult Operations::finish(const Json& arguments) {
             "another Segue moves this migration, and its clients would be left where they are: run "
             "`segue finish` there, or stop that one first");
     }
-    const std::string differing = finished ? "" : unmended();
-    const bool accepted = arguments.value("accept_differences", false);
+    const Unmended unmended_now = finished ? Unmended{} : unmended();
+    const std::string differing = unmended_now.text();
+    const bool all_accepted = arguments.value("accept_differences", false);
+    const std::string why = line_argument(arguments, "accept_differing_reads");
+    const bool accepted = all_accepted || (unmended_now.rows.empty() && !why.empty());
     if (!differing.empty() && !accepted) {
         return VerbResult::refused(differing +
                                    ": nobody compares or mends anything after this. Run `segue "
@@ -215,29 +218,32 @@ VerbResult Operations::finish(const Json& arguments) {
     ControlRecord tombstone = *parts_.board.read().record;
     tombstone.phase = router::Phase::finished;
     if (const Status done = parts_.change.steps.finish(tombstone, unfence); !done) {
-        return VerbResult::refused(done.error().detail +
-                                   "\nRun `segue finish` again when that is mended.");
+        return VerbResult::refused(done.error().detail + "\nRun `segue finish" +
+                                   (differing.empty() ? "" : " --accept-differences") +
+                                   (unfence ? " --unfence" : "") + "` again when that is mended.");
     }
     if (finished && !unfence) return already;
     parts_.change.sessions.drop_other_connections();
     publish(tombstone);
+    const std::string of_what =
+        differing.empty() ? "" : "; accepted: " + differing + (why.empty() ? "" : " (" + why + ")");
     parts_.change.journal.event("finish",
                                 "the move is over; the " + std::string{name(tombstone.authority)} +
-                                    " is the authority" +
-                                    (differing.empty() ? "" : "; accepted: " + differing));
+                                    " is the authority" + of_what);
     return VerbResult::done(
         "finished: the " + std::string{name(tombstone.authority)} + " is the authority, " +
         (unfence ? "the other side's fence is open" : "the other side stays fenced") +
-        "; schema segue keeps what happened on both (`segue events`)" +
-        (differing.empty() ? "" : "; accepted: " + differing));
+        "; schema segue keeps what happened on both (`segue events`)" + of_what);
 }
 
 // What is known to differ, where the target is to stay the truth. Otherwise to finish gives the
 // target up.
-std::string Operations::unmended() {
-    if (parts_.board.read().record->authority == Side::source) return "";
-    std::string all;
-    const auto add = [&](const std::string& what) { all += (all.empty() ? "" : "; ") + what; };
+Operations::Unmended Operations::unmended() {
+    if (parts_.board.read().record->authority == Side::source) return {};
+    Unmended all;
+    const auto add = [&](const std::string& what) {
+        all.rows += (all.rows.empty() ? "" : "; ") + what;
+    };
     if (!verification_loaded_) {
         const Status there = connected({Side::target});
         const Status loaded = there ? load_verification() : there;
@@ -250,8 +256,9 @@ std::string Operations::unmended() {
         add("somebody else than Segue wrote to the " + std::string{name(follower)});
     const ShadowReport shadow = parts_.change.sessions.shadow_report();
     if (statements_that_differ(shadow) > 0)
-        add("reads are answered differently (`segue statements`; `segue statements --forget` "
-            "begins to count anew)");
+        all.reads =
+            "reads are answered differently (`segue statements`; `segue statements --forget` "
+            "begins to count anew)";
     return all;
 }
 

@@ -26,6 +26,8 @@ json arguments_of(const Order& order) {
     json arguments = {{"asked_by", who_we_are}};
     if (order.percent) arguments["percent"] = *order.percent;
     if (order.verb == "mirror") arguments["mode"] = "sync";
+    if (!order.accept_differing_reads.empty())
+        arguments["accept_differing_reads"] = order.accept_differing_reads;
     return arguments;
 }
 
@@ -253,8 +255,8 @@ bool Pilot::verb_is_over() const {
 void Pilot::verb_ended(const AutoView& view) {
     const auto seen = parts_.verbs.view(running_->number);
     const bool done = seen && seen->result->exit_code == 0;
-    const std::string reason = seen ? reason_of(running_->order.verb, seen->result->text)
-                                    : "its result is lost";
+    const std::string reason =
+        seen ? reason_of(running_->order.verb, seen->result->text) : "its result is lost";
     const Running ended = *std::exchange(running_, std::nullopt);
     // What else was changed since it was given was somebody else. What its own is is not known
     // where its result is lost.

@@ -85,6 +85,15 @@ void read_step(ConfigReader& reader, PlanStep& step) {
     }
     step.deed = deeds[*deed];
     step.confirm = reader.boolean("confirm").value_or(false);
+    if (step.deed == Deed::finish) {
+        if (auto why = reader.string("accept_differing_reads")) {
+            if (why->empty() || why->size() > router::acceptance_size_max)
+                reader.expected("accept_differing_reads",
+                                "a reason of 1 to " + std::to_string(router::acceptance_size_max) +
+                                    " characters");
+            step.accept_differing_reads = std::move(*why);
+        }
+    }
     if (is_watched(step.deed)) {
         const bool soak = step.deed == Deed::soak;
         const auto percent = reader.number("percent", 0, 100);

@@ -89,6 +89,39 @@ std::optional<Order> way_back(const PlanStep& step) {
     return std::nullopt;
 }
 
+// A plan may accept reads that differ, as its limits do, and nothing else: rows can be mended.
+std::string known_to_differ(const PlanStep& step, const Where& where) {
+    const char* const by_hand = "; or `segue finish --accept-differences` by hand";
+    if (where.verified_different)
+        return std::string{"verification found differences: `segue repair`"} + by_hand;
+    if (where.stray_writes > 0) {
+        return std::string{
+                   "somebody else than Segue wrote to the follower: `segue verify`, then "
+                   "`segue repair`"} +
+               by_hand;
+    }
+    if (where.differing_statements == 0 || !step.accept_differing_reads.empty()) return "";
+    return std::string{
+               "reads are answered differently: `segue statements` names them, `segue "
+               "statements --forget` begins to count anew"} +
+           by_hand +
+           ". A plan that is to go on then says why, by `accept_differing_reads` of its finish";
+}
+
+// What a finish will ask for that lets differences pass by its plan's own limits. Empty: nothing.
+std::string finish_condition(const AutoPlan& plan, const PlanStep& step) {
+    if (step.deed != Deed::finish) return "";
+    if (!step.accept_differing_reads.empty())
+        return "although reads differ, because: " + step.accept_differing_reads;
+    std::uint64_t allowed = 0;
+    for (const PlanStep& one : plan.steps) {
+        if (one.deed == Deed::soak) allowed = std::max(allowed, one.guardrails.differences_max);
+    }
+    if (allowed == 0) return "";
+    return "holds once a read differs, of which the soak allows " + std::to_string(allowed) +
+           ", unless it has an `accept_differing_reads`";
+}
+
 // What is in the way of every step but the first. Empty: nothing.
 std::string in_the_way(const PlanStep& step, const Where& where) {
     if (step.deed == Deed::start) return "";
@@ -97,6 +130,7 @@ std::string in_the_way(const PlanStep& step, const Where& where) {
     if (where.course.paused) return "following is paused: `segue resume`";
     if (step.deed == Deed::verify && where.verified_different)
         return "verification found differences: `segue repair`";
+    if (step.deed == Deed::finish) return known_to_differ(step, where);
     const bool changes = step.deed == Deed::cutover || step.deed == Deed::rehearse;
     return changes && !where.blockers.empty() ? where.blockers.front() : "";
 }
@@ -193,8 +227,9 @@ Order Autopilot::order_of(const PlanStep& step) const {
         case Deed::mirror:
         case Deed::rehearse:
         case Deed::cutover:
-        case Deed::finish:
             return {std::string{name(step.deed)}, std::nullopt};
+        case Deed::finish:
+            return {std::string{name(step.deed)}, std::nullopt, step.accept_differing_reads};
     }
     return {};
 }
@@ -417,9 +452,13 @@ std::vector<Forecast> dry_run(
                                                                    : Direction::hold;
             forecast.reason = judged.reason;
         }
-        if (step.confirm)
-            forecast.reason +=
-                std::string{forecast.reason.empty() ? "" : "; "} + "asks for a word first";
+        const auto add = [&](const std::string& what) {
+            forecast.reason += (forecast.reason.empty() ? "" : "; ") + what;
+        };
+        if (const std::string condition = finish_condition(plan, step);
+            forecast.order && !condition.empty())
+            add(condition);
+        if (step.confirm) add("asks for a word first");
         forecasts.push_back(std::move(forecast));
     }
     return forecasts;

@@ -44,7 +44,9 @@ struct Where {
     bool mirror_sync = false;
     bool verified_equal = false;  // By a verdict that is recent enough.
     bool verified_different = false;
-    std::vector<std::string> blockers;  // Why a change of authority could not be made now.
+    std::uint64_t stray_writes = 0;
+    std::size_t differing_statements = 0;  // Reads that are confirmed to differ.
+    std::vector<std::string> blockers;     // Why a change of authority could not be made now.
 };
 
 enum class Direction : std::uint8_t { advance, hold, go_back };
@@ -63,7 +65,8 @@ constexpr std::string_view name(Direction outcome) {
 // A verb to be run, as an operator would.
 struct Order {
     std::string verb;
-    std::optional<double> percent;  // shadow, shift
+    std::optional<double> percent;            // shadow, shift
+    std::string accept_differing_reads = {};  // finish
 
     friend bool operator==(const Order&, const Order&) = default;
 };

@@ -81,6 +81,8 @@ struct PlanStep {
     double percent = 0;    // shadow, shift; of a soak: reads compared meanwhile.
     Seconds watch{0};      // At least so long, where it is watched.
     bool confirm = false;  // Begins only when the operator says so.
+    // Of a finish: why it is done although reads differ. Empty: it is not.
+    std::string accept_differing_reads = {};
     Guardrails guardrails;
 
     friend bool operator==(const PlanStep&, const PlanStep&) = default;
@@ -101,6 +103,7 @@ struct AutoPlan {
 };
 
 inline constexpr std::size_t plan_steps_max = 50;
+inline constexpr std::size_t acceptance_size_max = 200;  // Of accept_differing_reads.
 // In terms of the interval: every look of the window is remembered.
 inline constexpr int window_looks_max = 2000;
 

@@ -59,6 +59,38 @@ TEST(Operations, FinishIsRefusedWhileSomethingIsKnownToDifferUnlessThatIsAccepte
         << done.text;
 }
 
+// A plan says why; rows that differ can be mended, and no plan accepts them.
+TEST(Operations, AFinishThatAcceptsReadsAcceptsNoRowsAndKeepsTheReason) {
+    World world = consistent_world(Side::target, 7);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.shadow.statements.resize(1);
+    world.shadow.statements[0].different = 1;
+    world.strays[index(Side::source)] = 2;
+    const json accepted = {{"accept_differing_reads", "a report without\nan order"}};
+    EXPECT_EQ(desk.run("finish", accepted).exit_code, 1);
+    world.strays[index(Side::source)] = 0;
+    EXPECT_EQ(desk.run("finish").exit_code, 1);
+    const VerbResult done = desk.run("finish", accepted);
+    EXPECT_EQ(done.exit_code, 0) << done.text;
+    EXPECT_NE(done.text.find("accepted: reads are answered differently"), std::string::npos);
+    EXPECT_NE(done.text.find("(a report without?an order)"), std::string::npos) << done.text;
+}
+
+TEST(Operations, AFinishThatFailedInTheMiddleNamesTheWordsToSayAgain) {
+    World world = consistent_world(Side::target, 7);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    world.shadow.statements.resize(1);
+    world.shadow.statements[0].different = 1;
+    world.troubled = "finish";
+    const VerbResult failed = desk.run("finish", {{"accept_differences", true}, {"unfence", true}});
+    EXPECT_EQ(failed.exit_code, 1);
+    EXPECT_NE(failed.text.find("Run `segue finish --accept-differences --unfence` again"),
+              std::string::npos)
+        << failed.text;
+}
+
 TEST(Operations, FinishKnowsAfterARestartWhatWasFound) {
     World world = consistent_world(Side::target, 7);
     world.found_meanwhile = true;

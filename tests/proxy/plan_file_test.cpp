@@ -44,7 +44,8 @@ TEST(PlanFile, TakesEveryKey) {
         "fallback_rate_max = 0.14\nlatency_ratio_max = 15\nlatency_slack_ms = 16\n"
         "lag_seconds_max = 17\nrate_samples_min = 18\n"
         "[[step]]\ndo = \"cutover\"\nconfirm = true\n"
-        "[[step]]\ndo = \"soak\"\npercent = 5.5\nwatch_seconds = 60\nlag_seconds_max = 1\n",
+        "[[step]]\ndo = \"soak\"\npercent = 5.5\nwatch_seconds = 60\nlag_seconds_max = 1\n"
+        "[[step]]\ndo = \"finish\"\naccept_differing_reads = \"no order\"\n",
         "p");
     ASSERT_TRUE(plan) << plan.error().detail;
     EXPECT_EQ(plan->name, "n");
@@ -53,7 +54,8 @@ TEST(PlanFile, TakesEveryKey) {
     EXPECT_EQ(plan->breaches_max, 4);
     EXPECT_EQ(plan->retry.count(), 7);
     EXPECT_EQ(plan->attempts_max, 9u);
-    ASSERT_EQ(plan->steps.size(), 2u);
+    ASSERT_EQ(plan->steps.size(), 3u);
+    EXPECT_EQ(plan->steps[2].accept_differing_reads, "no order");
     EXPECT_TRUE(plan->steps[0].confirm);
     const router::PlanStep& soak = plan->steps[1];
     EXPECT_EQ(soak.deed, Deed::soak);

@@ -448,5 +448,49 @@ TEST(DryRun, TellsOfEachStepWhatWouldBeDecidedAndDoesNothing) {
     EXPECT_EQ(told[7].reason, "the stream of the source lags behind");
 }
 
+// The limits of a plan may let reads pass that differ; what a finish would be refused for is not
+// tried.
+TEST(Autopilot, FinishesOverDifferingReadsWhereThePlanSaysWhyAndOverNothingElse) {
+    const auto finishing = [](const std::string& why, auto spoil) {
+        AutoPlan plan = whole_plan();
+        plan.steps.back().accept_differing_reads = why;
+        Flight flight{plan};
+        flight.reach("soak");
+        spoil(flight.world.where);
+        Decision last = flight.look_for(100);
+        const bool finished = flight.orders.back() == "finish";
+        EXPECT_EQ(finished, flight.machine.done());
+        return finished ? "finished" : last.code + ": " + last.reason;
+    };
+    const auto reads = [](Where& where) { where.differing_statements = 1; };
+    EXPECT_EQ(finishing("", [](Where&) {}), "finished");
+    EXPECT_EQ(finishing("no order", reads), "finished");
+    const std::string held = finishing("", reads);
+    EXPECT_TRUE(held.starts_with("not_ready: reads are answered differently")) << held;
+    EXPECT_NE(held.find("--accept-differences"), std::string::npos) << held;
+    EXPECT_NE(held.find("accept_differing_reads"), std::string::npos) << held;
+    EXPECT_TRUE(finishing("no order", [](Where& where) {
+                    where.verified_different = true;
+                }).starts_with("not_ready: verification found differences"));
+    EXPECT_TRUE(finishing("no order", [](Where& where) {
+                    where.stray_writes = 1;
+                }).starts_with("not_ready: somebody else than Segue wrote"));
+}
+
+TEST(DryRun, TellsOfAFinishThatMayMeetDifferencesThatItsPlanAllows) {
+    const auto told = [](const AutoPlan& plan) {
+        World world;
+        world.where.begun = world.where.consistent = true;
+        world.where.course.authority = Side::target;
+        return dry_run(plan, world.where, world.figures, world.now, world.now).back().reason;
+    };
+    AutoPlan plan = whole_plan();
+    EXPECT_EQ(told(plan), "");
+    plan.steps[8].guardrails.differences_max = 3;
+    EXPECT_NE(told(plan).find("of which the soak allows 3"), std::string::npos) << told(plan);
+    plan.steps.back().accept_differing_reads = "a report without an order";
+    EXPECT_EQ(told(plan), "although reads differ, because: a report without an order");
+}
+
 }  // namespace
 }  // namespace segue::router
