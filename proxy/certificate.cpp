@@ -8,6 +8,7 @@
 #include "backfill/postgres/connection.hpp"
 #include "protocol/crypto.hpp"
 #include "proxy/status.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -99,8 +100,8 @@ std::string build_text() {
 
 std::string verification_text(const Verification& verification) {
     std::string text = (verification.verdict == Verdict::equal ? "equal: " : "different: ") +
-                       std::to_string(verification.rows()) + " rows compared, " +
-                       std::to_string(verification.differences()) + " differences";
+                       counted(verification.rows(), "row", "rows") + " compared, " +
+                       counted(verification.differences(), "difference", "differences");
     if (verification.verdict == Verdict::equal) return text;
     if (verification.verdict == Verdict::mended)
         return text + "; rows were repaired and not compared again yet: run `segue verify`";
@@ -134,7 +135,7 @@ json verification_details(const Verification& verification,
 }
 
 std::string repair_text(const backfill::RepairReport& report) {
-    std::string text = "repaired " + std::to_string(report.rows) + " rows";
+    std::string text = "repaired " + counted(report.rows, "row", "rows");
     for (const RepairRecord& one : report.tables) {
         text += "\n  " + one.schema + "." + one.name + ": " + std::to_string(one.missing) +
                 " missing, " + std::to_string(one.extra) + " extra, " +

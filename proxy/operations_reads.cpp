@@ -5,6 +5,7 @@
 
 #include "proxy/operations.hpp"
 #include "proxy/status_reads.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -203,9 +204,7 @@ std::string Operations::slowness_of_follower() const {
         return "\nWARNING: no statement has been timed on both sides yet: `segue shadow P` tells "
                "which are slower on the follower before a client waits for them";
     if (report.slower_count == 0) return "";
-    const std::string what = report.slower_count == 1
-                                 ? "1 statement takes"
-                                 : std::to_string(report.slower_count) + " statements take";
+    const std::string what = counted(report.slower_count, "statement takes", "statements take");
     return "\nWARNING: " + what +
            " longer on the follower than on the authority: `segue statements` lists them, "
            "`segue statements --explain FINGERPRINT` shows both plans";

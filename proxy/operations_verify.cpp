@@ -3,6 +3,7 @@
 
 #include "proxy/certificate.hpp"
 #include "proxy/operations.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -60,7 +61,8 @@ void Operations::note_background() {
     if (!known && now.differences > background_differences_) {
         parts_.change.journal.warning(
             "verify",
-            std::to_string(now.differences) + " differences were found in the background");
+            counted(now.differences, "difference was", "differences were") +
+                " found in the background");
     }
     background_rounds_ = now.rounds;
     background_differences_ = now.differences;
@@ -102,8 +104,8 @@ VerbResult Operations::verify(const Json& arguments) {
                           (*standing)->verdict != Verdict::equal;
     note_verification(outdated ? **standing : *verified);
     parts_.change.journal.event("verify",
-                                std::to_string(verified->rows()) + " rows compared, " +
-                                    std::to_string(verified->differences()) + " differences");
+                                counted(verified->rows(), "row", "rows") + " compared, " +
+                                    counted(verified->differences(), "difference", "differences"));
     if (verified->verdict != Verdict::equal) return tell_verification(*verified);
     if (!standing) {
         parts_.board.update([&](BoardState& state) { state.verify = before; });
@@ -164,8 +166,9 @@ VerbResult Operations::pass_stopped(const Json& arguments) {
     if (!passed) return VerbResult::refused(passed.error().detail);
     std::string tables;
     for (const std::string& table : passed->tables) tables += (tables.empty() ? "" : ", ") + table;
-    const std::string text = "the stream goes on; " + std::to_string(passed->changes) +
-                             " changes were passed over that did not fit " + tables;
+    const std::string text = "the stream goes on; " +
+                             counted(passed->changes, "change was", "changes were") +
+                             " passed over that did not fit " + tables;
     parts_.change.journal.warning("repair", text);
     VerbResult verified = verify(arguments);
     verified.text = text + "\n" + verified.text;
@@ -212,7 +215,7 @@ VerbResult Operations::repair_differences(const Json& arguments) {
     }
     const auto repaired = parts_.change.mover.repair(asked_by(arguments));
     if (!repaired) return VerbResult::refused(repaired.error().detail);
-    parts_.change.journal.event("repair", std::to_string(repaired->rows) + " rows");
+    parts_.change.journal.event("repair", counted(repaired->rows, "row", "rows"));
     if (repaired->tables.empty() && !repaired->failed.empty())
         return VerbResult::refused(repair_text(*repaired));
     // Mended is only what a comparison says is equal: of the tables that were written to.

@@ -6,6 +6,7 @@
 
 #include "proxy/status.hpp"
 #include "proxy/status_reads.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -69,6 +70,9 @@ std::string scaled(double number, double step, const std::vector<const char*>& u
     return buffer;
 }
 std::string count(double number) { return scaled(number, 1000, {"", " k", " M", " G", " T"}); }
+std::string count(double number, const char* one, const char* many) {
+    return count(number) + " " + (number == 1 ? one : many);
+}
 std::string size(double bytes) { return scaled(bytes, 1024, {" B", " kB", " MB", " GB", " TB"}); }
 
 std::string duration(double seconds) {
@@ -116,7 +120,8 @@ std::string table_progress(const json& table, std::optional<double> rate) {
         const double part = std::min(1.0, copied / total.get<double>());
         text = bar(part) + percent(part) + "  ";
     }
-    text += count(copied) + " of ~" + or_unknown(total, count) + " rows";
+    const auto estimate = [](double number) { return count(number); };
+    text += count(copied) + " of ~" + or_unknown(total, estimate) + (total == 1 ? " row" : " rows");
     if (table["state"] == "loaded") return text + ", waits for its indexes";
     if (table["state"] == "indexing") return text + ", building its indexes";
     if (!rate || *rate <= 0) return text;
@@ -153,7 +158,7 @@ void tables(Screen& screen, const json& all, const TableRates* rates) {
                         table_progress(*table, rate));
     }
     std::string rest =
-        std::to_string(done) + " tables done, " + std::to_string(waiting) + " waiting";
+        counted(done, "table", "tables") + " done, " + std::to_string(waiting) + " waiting";
     if (busy > shown.size()) rest += ", " + std::to_string(busy - shown.size()) + " more at work";
     screen.line("", screen.paint(Tone::faint, rest));
 }
@@ -169,9 +174,9 @@ void backfill(Screen& screen, const json& state, const TableRates* rates) {
         if (total.is_number() && total.get<double>() > 0) {
             const double part = std::min(1.0, copied / total.get<double>());
             text += "  " + bar(part) + percent(part) + "  " + count(copied) + " of ~" +
-                    count(total.get<double>()) + " rows";
+                    count(total.get<double>(), "row", "rows");
         } else {
-            text += "  " + count(copied) + " rows";
+            text += "  " + count(copied, "row", "rows");
         }
         text += ", " + size(state["bytes_copied"].get<double>());
         const json& eta = state["eta_seconds"];
@@ -323,8 +328,8 @@ void last(Screen& screen, const json& status) {
     if (verify["state"] != "never") {
         std::string text = verify["state"];
         if (text == "different") text = screen.paint(Tone::bad, text);
-        text += ", " + count(verify["rows_compared"].get<double>()) + " rows compared, " +
-                count(verify["differences"].get<double>()) + " differences";
+        text += ", " + count(verify["rows_compared"].get<double>(), "row", "rows") + " compared, " +
+                count(verify["differences"].get<double>(), "difference", "differences");
         if (verify["at"].is_string()) text += ", at " + verify["at"].get<std::string>();
         // A process that was started before an upgrade does not tell it.
         const auto since = verify.find("every_row_verified_since");

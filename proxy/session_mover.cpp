@@ -10,6 +10,8 @@
 #include <mutex>
 #include <utility>
 
+#include "router/counted.hpp"
+
 namespace segue::proxy {
 
 namespace asio = boost::asio;
@@ -91,10 +93,10 @@ std::vector<MoveOutcome> SessionMover::run(const std::vector<std::uint64_t>& ids
     const std::lock_guard lock{batch->mutex};
     std::vector<MoveOutcome> outcomes = batch->outcomes;
     if (batch->running > 0) {
-        outcomes.push_back(
-            {0,
-             MoveEnd::failed,
-             std::to_string(batch->running) + " sessions: the other side did not answer in time"});
+        outcomes.push_back({0,
+                            MoveEnd::failed,
+                            counted(batch->running, "session", "sessions") +
+                                ": the other side did not answer in time"});
     }
     return outcomes;
 }

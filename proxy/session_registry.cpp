@@ -7,6 +7,7 @@
 
 #include "protocol/postgres/messages_server.hpp"
 #include "proxy/parcel.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -34,8 +35,8 @@ Error not_at_rest(const std::vector<Pin>& sessions, const std::string& remedy) {
     if (sessions.size() > sessions_named_max)
         named += "; and " + std::to_string(sessions.size() - sessions_named_max) + " more";
     return {Errc::timed_out,
-            std::to_string(sessions.size()) + " sessions did not come to rest in time (" + named +
-                "): " + remedy};
+            counted(sessions.size(), "session", "sessions") + " did not come to rest in time (" +
+                named + "): " + remedy};
 }
 
 constexpr protocol::postgres::ErrorReport shutting_down{
@@ -221,7 +222,7 @@ Status SessionRegistry::judge(const std::vector<MoveOutcome>& outcomes) {
     if (refused > sessions_named_max)
         named += "; and " + std::to_string(refused - sessions_named_max) + " more";
     return Error{Errc::refused,
-                 std::to_string(refused) + " sessions cannot be moved (" + named +
+                 counted(refused, "session", "sessions") + " cannot be moved (" + named +
                      "): let them finish or end them (pg_terminate_backend), then try again"};
 }
 

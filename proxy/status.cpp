@@ -6,6 +6,7 @@
 
 #include "backfill/postgres/connection.hpp"
 #include "proxy/status_reads.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -203,8 +204,8 @@ void session_warnings(const StatusInputs& inputs, std::vector<Warning>& result) 
     const SessionsReport& sessions = inputs.sessions;
     if (sessions.longest_answer_wait >= answer_wait_warned) {
         result.push_back({"answers_waiting",
-                          std::to_string(sessions.answers_waiting) +
-                              " clients wait for an answer until the follower has all that the "
+                          counted(sessions.answers_waiting, "client waits", "clients wait") +
+                              " for an answer until the follower has all that the "
                               "authority has, the longest for " +
                               seconds_text(sessions.longest_answer_wait) +
                               " (mirror sync): `segue mirror async` lets them go on at once"});
@@ -323,8 +324,7 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
     const bool over = board.record && !moving(inputs);
     if (const auto differing = statements_that_differ(inputs.shadow); differing > 0 && !over) {
         result.push_back({"reads_differ",
-                          std::to_string(differing) +
-                              (differing == 1 ? " statement is" : " statements are") +
+                          counted(differing, "statement is", "statements are") +
                               " answered differently by the follower, confirmed: " +
                               rows_that_differ(inputs.shadow) +
                               "`segue statements --forget` begins to count anew"});

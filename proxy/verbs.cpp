@@ -20,6 +20,7 @@
 #include "proxy/table_rates.hpp"
 #include "proxy/verb_answer.hpp"
 #include "proxy/verb_auto.hpp"
+#include "router/counted.hpp"
 
 namespace segue::proxy {
 
@@ -109,7 +110,8 @@ int statements(const Invocation& invocation, const AdminClient& client) {
             shown.push_back(one);
     }
     if (shown.empty() && !all.empty() && !invocation.json) {
-        std::cout << "None of " << all.size() << " statements is slower on the follower.\n";
+        std::cout << "None of " << counted(all.size(), "statement", "statements")
+                  << " is slower on the follower.\n";
         return 0;
     }
     std::cout << (invocation.json ? shown.dump(2) + "\n" : statements_text(shown));

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <utility>
 
+#include "router/counted.hpp"
+
 namespace segue::router {
 
 namespace {
@@ -380,8 +382,8 @@ void Autopilot::ended(
                                ++refusals_ >= plan_.attempts_max;
         if (too_often) {
             stop(Pause::refused,
-                 refusal_ + "; tried " + std::to_string(refusals_) +
-                     " times, `segue auto resume` tries again");
+                 refusal_ + "; tried " + counted(refusals_, "time", "times") +
+                     ", `segue auto resume` tries again");
         }
         return;
     }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "router/counted.hpp"
+
 namespace segue::router {
 
 namespace {
@@ -111,9 +113,9 @@ private:
             return unknown("errors", "how many errors clients are sent is not known");
         if (!seen || seen->value() <= rails_.error_rate_max) return;
         breach("errors",
-               "clients were sent " + whole(seen->count) + " errors in answer to " +
-                   whole(seen->of) + " requests, " + percent(seen->value()) + " (at most " +
-                   percent(rails_.error_rate_max) + ")");
+               "clients were sent " + counted(seen->count, "error", "errors") + " in answer to " +
+                   counted(seen->of, "request", "requests") + ", " + percent(seen->value()) +
+                   " (at most " + percent(rails_.error_rate_max) + ")");
     }
 
     void look_at_fallbacks() {
@@ -124,9 +126,9 @@ private:
             return unknown("fallbacks", "how many reads the follower fails to answer is not known");
         if (!seen || seen->value() <= rails_.fallback_rate_max) return;
         breach("fallbacks",
-               "the follower did not answer " + whole(seen->count) + " of " + whole(seen->of) +
-                   " reads chosen for it, " + percent(seen->value()) + " (at most " +
-                   percent(rails_.fallback_rate_max) + ")");
+               "the follower did not answer " + whole(seen->count) + " of " +
+                   counted(seen->of, "read", "reads") + " chosen for it, " +
+                   percent(seen->value()) + " (at most " + percent(rails_.fallback_rate_max) + ")");
     }
 
     struct Rate {
@@ -159,7 +161,7 @@ private:
         read("differences", static_cast<double>(different), limit);
         if (different <= rails_.differences_max) return;
         breach("differences",
-               whole(different) + " reads were confirmed to differ (at most " +
+               counted(different, "read was", "reads were") + " confirmed to differ (at most " +
                    whole(rails_.differences_max) + "): `segue verify` lists what does");
     }
 
@@ -222,11 +224,11 @@ private:
 
     Judgement look_at_samples_and_time() const {
         const bool shifted = step_.deed == Deed::shift, soaks = step_.deed == Deed::soak;
-        const char* const what = shifted ? "reads answered by the follower"
-                                 : soaks ? "transactions"
-                                         : "comparisons";
         const auto [watched, samples, different] = progress(step_, watch_, now_counters_);
-        const std::string so_far = whole(samples) + " " + what;
+        const std::string so_far =
+            shifted ? counted(samples, "read", "reads") + " answered by the follower"
+            : soaks ? counted(samples, "transaction", "transactions")
+                    : counted(samples, "comparison", "comparisons");
         if (samples < rails_.samples_min) {
             return {Finding::waiting,
                     "samples",

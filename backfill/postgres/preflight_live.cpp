@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string>
 
+#include "router/counted.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
@@ -203,9 +205,10 @@ void tell_size(Connection& source,
     findings.push_back({Severity::information,
                         "size",
                         "source",
-                        rows->text(0, 0) + " with indexes, " + rows->text(0, 1) + " tables (" +
-                            rows->text(0, 3) + " of them partitions), about " + rows->text(0, 2) +
-                            " rows" + rate +
+                        rows->text(0, 0) + " with indexes, " +
+                            counted(rows->number(0, 1), "table", "tables") +
+                            " (partitions: " + rows->text(0, 3) + "), about " +
+                            counted(rows->number(0, 2), "row", "rows") + rate +
                             "; the target needs as much room, "
                             "and more for its log meanwhile",
                         "df -h  # on the target's host, for its data directory"});
@@ -223,7 +226,8 @@ void check_statements(Connection& source, std::vector<Finding>& findings) {
         findings.push_back({kind.severity,
                             kind.code,
                             std::string{"source: "} + kind.object,
-                            "seen in " + rows->text(0, 0) + " statements: " + kind.reason,
+                            "seen in " + counted(rows->number(0, 0), "statement", "statements") +
+                                ": " + kind.reason,
                             kind.remedy});
     }
 }

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <utility>
 
+#include "router/counted.hpp"
+
 namespace segue::backfill::postgres {
 
 namespace {
@@ -188,15 +190,15 @@ void compare_limits(const ServerState& source,
             " AND backend_type = 'client backend' AND application_name NOT LIKE 'segue%'");
         const long long now = rows ? rows->number(0, 0) : 0;
         const bool too_few = to < now + spare_connections;
-        findings.push_back({too_few ? Severity::fail : Severity::warn,
-                            "max_connections",
-                            "target",
-                            "max_connections is " + std::to_string(to) + ", the source's " +
-                                std::to_string(from) + "; " + std::to_string(now) +
-                                " sessions are connected there now, and Segue needs up to " +
-                                std::to_string(spare_connections),
-                            "ALTER SYSTEM SET max_connections = " + std::to_string(from) +
-                                ";  -- on the target; takes effect with a restart of it"});
+        findings.push_back(
+            {too_few ? Severity::fail : Severity::warn,
+             "max_connections",
+             "target",
+             "max_connections is " + std::to_string(to) + ", the source's " + std::to_string(from) +
+                 "; " + counted(now, "session is", "sessions are") +
+                 " connected there now, and Segue needs up to " + std::to_string(spare_connections),
+             "ALTER SYSTEM SET max_connections = " + std::to_string(from) +
+                 ";  -- on the target; takes effect with a restart of it"});
     }
     compare_connection_limits(sessions_of, target_link, findings);
     const std::string two_phase = value_of(source, "max_prepared_transactions");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "backfill/postgres/input_at_hand.hpp"
+#include "router/counted.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -148,9 +149,10 @@ void StatementPipeline::take_result(PGresult* result) {
         const Expect& expect = outstanding_.front();
         if (!expect.rows || rows.affected() == *expect.rows) return;
         failed_subject_ = expect.subject;
-        failure_ = Error{Errc::bad_value,
-                         failed_subject_ + ": a change hit " + std::to_string(rows.affected()) +
-                             " rows instead of " + std::to_string(*expect.rows)};
+        failure_ =
+            Error{Errc::bad_value,
+                  failed_subject_ + ": a change hit " + counted(rows.affected(), "row", "rows") +
+                      " instead of " + std::to_string(*expect.rows)};
         return;
     }
     failed_subject_ = outstanding_.empty() ? "" : outstanding_.front().subject;

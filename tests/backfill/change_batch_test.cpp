@@ -118,7 +118,7 @@ TEST_F(ChangeBatchTest, IsAsStrictAsOneStatementAChange) {
     update({"2", "x", "b", "1"});  // Not there.
     const Status missed = apply();
     ASSERT_FALSE(missed);
-    EXPECT_EQ(missed.error().detail, "public.t: a change hit 1 rows instead of 2");
+    EXPECT_EQ(missed.error().detail, "public.t: a change hit 1 row instead of 2");
     remove({"1", "x", std::nullopt, std::nullopt});
     remove({"7", "x", std::nullopt, std::nullopt});
     EXPECT_FALSE(apply());

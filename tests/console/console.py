@@ -132,10 +132,13 @@ def plan(browser):
     press(browser, "resume")
     browser.click("#yes")
     browser.wait("it goes on", lambda: browser.text("#auto-state") == "desk: running")
+    percentages(browser)
     # By hand: what it goes on with then is not what it was at.
     browser.type("#shadow-percent", "3")
     browser.click("[data-verb=shadow]")
     browser.wait("it was taken over", lambda: "taken over by hand" in browser.text("#auto-reason"))
+    value = lambda: browser.script("return document.getElementById('shadow-percent').value")
+    browser.wait("it is in force", lambda: value() == "3")
     browser.wait("it can be resumed", lambda: enabled(browser, "[data-auto=resume]"))
     browser.click("[data-auto=resume]")
     assert not enabled(browser, "#yes"), "a plan that was taken over goes on without the migration's name"
@@ -146,6 +149,17 @@ def plan(browser):
     browser.click("#yes")
     browser.wait("it is gone", lambda: browser.script("return document.getElementById('auto').hidden"))
     browser.wait("the outcome is told", lambda: "nothing is undone" in browser.text("#outcome"))
+
+
+def percentages(browser):
+    """What is no percentage is not posted: nothing would be 0, and end what is in force."""
+    for wrong in ("", "101", "-1"):
+        browser.type("#shadow-percent", wrong)
+        browser.click("[data-verb=shadow]")
+        told = browser.text("#outcome")
+        assert told == "shadow: not asked for: expected a percentage from 0 to 100", f"{wrong!r}: {told}"
+        browser.script("document.getElementById('outcome').textContent = ''")
+    assert browser.text("#auto-state") == "desk: running", browser.text("#auto-state")
 
 
 def differences(browser):

@@ -386,7 +386,7 @@ TEST(Status, ScreenShowsHowFarEachTableIs) {
               std::string::npos)
         << screen;
     EXPECT_NE(screen.find("app.stuck  STOPPED"), std::string::npos) << screen;
-    EXPECT_NE(screen.find("1 tables done, 1 waiting"), std::string::npos) << screen;
+    EXPECT_NE(screen.find("1 table done, 1 waiting"), std::string::npos) << screen;
     status["backfill"]["tables"].push_back(status["backfill"]["tables"][1]);
     status["backfill"]["tables"][4].update(
         {{"name", "whole"}, {"state", "indexing"}, {"rows_copied", 500}});
