@@ -29,6 +29,7 @@
 #include "proxy/session_registry.hpp"
 #include "proxy/setting_names.hpp"
 #include "proxy/settings.hpp"
+#include "proxy/standing_blockers.hpp"
 #include "proxy/tls.hpp"
 #include "proxy/type_map.hpp"
 
@@ -100,6 +101,7 @@ private:
     Result<Reload> read_again();
     boost::asio::awaitable<void> keep_history();
     PilotParts pilot_parts();
+    StandingBlockers::Sources blockers_of_databases();
 
     const Config& config_;  // As it was at the start.
     CurrentConfig current_;
@@ -120,6 +122,7 @@ private:
     RoleSecrets secrets_;
     Operations operations_;
     Operator operator_;
+    StandingBlockers standing_blockers_;
     Pilot pilot_;
     std::unique_ptr<Listener> listener_;
     History history_;  // Of the control thread.
@@ -164,7 +167,15 @@ App::App(const Config& config, std::unique_ptr<Dialer> dialer, ControlPlane& con
       secrets_(config.source, config.target),
       operations_(parts()),
       operator_(operations_),
+      standing_blockers_(blockers_of_databases()),
       pilot_(pilot_parts()) {}
+
+// The authority that a change would leave, once the databases are consistent.
+std::optional<Side> to_be_left(const BoardState& board, const backfill::MoverStatus& mover) {
+    const bool steady = board.record && board.record->phase == router::Phase::steady &&
+                        board.record->backfill == router::Backfill::consistent;
+    return steady && mover.running ? std::optional{board.record->authority} : std::nullopt;
+}
 
 // On a connection of its own, which is left in no known state.
 Result<std::vector<std::string>> plan_statement(const Config& config,
@@ -217,6 +228,15 @@ PilotParts App::pilot_parts() {
         backfill::make_postgres_plan_store(config_.source.connection, config_.target.connection)};
 }
 
+StandingBlockers::Sources App::blockers_of_databases() {
+    const auto authority = [this] { return to_be_left(board_.read(), mover_->status()); };
+    const auto may_look = [this] {
+        const std::string verb = operator_.current_verb();
+        return verb != "rehearse" && verb != "cutover" && verb != "rollback" && verb != "finish";
+    };
+    return {backfill::make_postgres_change_steps(server_settings(config_)), authority, may_look};
+}
+
 StatusInputs App::inputs() const {
     StatusInputs inputs;
     inputs.board = board_.read();
@@ -231,6 +251,8 @@ StatusInputs App::inputs() const {
     inputs.accepted = current_.get()->accepted;
     inputs.migration = config_.migration;
     inputs.autopilot = pilot_.report();
+    inputs.standing_blockers =
+        standing_blockers_.against_leaving(to_be_left(inputs.board, inputs.mover));
     if (inputs.board.verify.outcome == VerifyOutcome::running) {
         inputs.board.verify.rows_compared = mover_->verify_rows_so_far();
     }
@@ -269,6 +291,7 @@ Status App::start(std::unique_ptr<ClientTls> tls, const AdminTokens& tokens) {
             });
     });
     operator_.start();
+    standing_blockers_.start();
     pilot_.start();
     return Done{};
 }
@@ -315,6 +338,7 @@ void App::stop() {
         http_->stop();
     });
     pilot_.stop();
+    standing_blockers_.stop();
     const std::string verb = operator_.current_verb();
     if (verb == "verify" || verb == "repair" || verb == "start") mover_->stop();
     operator_.stop();

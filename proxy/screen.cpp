@@ -18,6 +18,7 @@ constexpr std::size_t bar_width = 30;
 constexpr std::size_t tables_shown_max = 12;
 constexpr std::size_t pins_shown_max = 5;
 constexpr std::size_t slower_shown_max = 5;
+constexpr std::size_t blockers_shown_max = 10;
 
 enum class Tone : std::uint8_t { good, bad, care, faint };
 
@@ -283,8 +284,15 @@ void way_back(Screen& screen, const json& status) {
         return screen.line("way back", screen.paint(Tone::good, "open"));
     if (status["finished"] == true) return;
     screen.line("way back", screen.paint(Tone::care, "not ready"));
-    for (const json& blocker : status["rollback_blockers"])
+    std::size_t shown = 0;
+    for (const json& blocker : status["rollback_blockers"]) {
+        if (++shown > blockers_shown_max) {
+            const std::size_t more = status["rollback_blockers"].size() - blockers_shown_max;
+            screen.line("", "and " + std::to_string(more) + " more: `segue status --json`");
+            break;
+        }
         screen.line("", blocker.get<std::string>());
+    }
 }
 
 void autopilot(Screen& screen, const json& status) {

@@ -2,6 +2,7 @@
 // What the operator's thread knows of the migration, for everybody who asks (status, metrics):
 // written by that thread, copied out by any.
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -40,6 +41,10 @@ inline constexpr const char* shift_not_understood_text =
     "a newer build of Segue has limited the shift of reads in a way that this one does not know: "
     "shift is 0 percent instead, `segue shift P` sets it anew";
 
+inline constexpr const char* out_of_reach_means(Side side) {
+    return side == Side::source ? "clients are refused until it answers" : "`segue start` needs it";
+}
+
 struct BoardState {
     bool authority_known = false;  // Recovery has ended; until then clients wait.
     std::string waiting_for;       // Why it has not; names the side.
@@ -53,6 +58,8 @@ struct BoardState {
     // and how often it was found that another Segue has changed it, or may have.
     std::uint64_t course_changes = 0;
     std::string mover_problem;  // Why the mover could not be started.
+    // By index(side), as long as nothing is being moved: why it cannot be reached. Empty: it can.
+    std::array<std::string, 2> out_of_reach;
     // What the follower cannot follow, for which `mirror sync` was given up until it can. Else
     // empty.
     std::string sync_given_up() const {

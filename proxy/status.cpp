@@ -194,6 +194,26 @@ void mover_warnings(const StatusInputs& inputs, std::vector<Warning>& result) {
     }
 }
 
+// The mover tells of both servers, or the move is over.
+bool moving_data(const BoardState& board) {
+    return board.record && (board.record->phase == router::Phase::finished ||
+                            board.record->backfill != router::Backfill::none);
+}
+
+// It was refused in the middle, or its process is gone. (After a forced rollback the epoch is not
+// 0.)
+bool is_start_unfinished(const BoardState& board) {
+    return board.record && board.record->phase == router::Phase::steady &&
+           board.record->backfill == router::Backfill::none && board.record->epoch == 0 &&
+           board.current_verb != "start";
+}
+
+constexpr const char* start_not_ended =
+    "an earlier `segue start` did not come to its end, and what it had begun is still there: "
+    "schema "
+    "segue, slots, publications, and on the source triggers that record each change of the schema, "
+    "which takes room. `segue start` goes on with it, `segue finish` takes it back";
+
 std::string seconds_text(std::chrono::milliseconds time) {
     char buffer[32];
     std::snprintf(buffer, sizeof buffer, "%.1f s", static_cast<double>(time.count()) / 1000.0);
@@ -295,6 +315,10 @@ std::vector<std::string> rollback_blockers(const StatusInputs& inputs) {
     for (const std::string& problem : inputs.mover.problems) blockers.push_back(problem);
     if (inputs.mover.stray_writes > 0)
         blockers.push_back("somebody else than Segue wrote to the follower");
+    if (inputs.board.verify.outcome == VerifyOutcome::different)
+        blockers.push_back("verification found differences: `segue repair`, then `segue verify`");
+    blockers.insert(
+        blockers.end(), inputs.standing_blockers.begin(), inputs.standing_blockers.end());
     return blockers;
 }
 
@@ -318,6 +342,14 @@ std::vector<Warning> warnings(const StatusInputs& inputs) {
         mover_warnings(inputs, result);
         session_warnings(inputs, result);
     }
+    for (const Side side : {Side::source, Side::target}) {
+        const std::string& problem = board.out_of_reach[index(side)];
+        if (problem.empty() || moving_data(board)) continue;
+        result.push_back({"out_of_reach",
+                          "the " + std::string{name(side)} + " cannot be reached: " + problem +
+                              "; " + out_of_reach_means(side)});
+    }
+    if (is_start_unfinished(board)) result.push_back({"start_not_ended", start_not_ended});
     if (inputs.autopilot && inputs.autopilot->pause == router::Pause::went_back)
         result.push_back({"auto_went_back", "segue auto " + inputs.autopilot->reason});
     // After `finish` nothing is compared or mended any more; the figures stay.

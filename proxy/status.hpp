@@ -31,6 +31,8 @@ struct StatusInputs {
     std::uint64_t retained_log_bytes_max = 0;
     std::vector<backfill::AcceptedFinding> accepted;
     std::optional<AutoReport> autopilot;  // Empty: no plan.
+    // What the databases themselves have against a change of authority, each with its remedy.
+    std::vector<std::string> standing_blockers;
 };
 
 // Above these a change of authority is not offered as ready.

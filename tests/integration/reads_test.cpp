@@ -89,6 +89,14 @@ TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
         "ANALYZE big");
     ASSERT_TRUE(move.copy());
     Sql{move.as_mover(move.target())}.query("DROP INDEX app.big_k");
+    // A cutover, or a rollback, would be refused: nobody is told that the way is open.
+    const auto missing = [&] {
+        const auto status = move.segue().status();
+        return status && (*status)["rollback_ready"] == false &&
+               (*status)["rollback_blockers"].dump().find(
+                   "index big_k is missing on the target: CREATE INDEX big_k") != std::string::npos;
+    };
+    EXPECT_TRUE(eventually(60s, missing)) << move.segue().status().value_or(nullptr);
     move.segue().expect_done({"shadow", "100"});
     Sql web{move.through() + "?application_name=web"};
     Sql reports{move.through() + "?application_name=reports"};
@@ -128,6 +136,8 @@ TEST(Statements, AMissingIndexIsSeenBeforeAnyReadIsShifted) {
     move.segue().expect_done({"shift", "100", "--user", "nobody"});
     for (int i = 0; i < 10; ++i) read(reports);
     EXPECT_EQ(counter(move.segue(), "/shift/served_by_follower"), before);
+    Sql{move.as_mover(move.target())}.query("CREATE INDEX big_k ON app.big USING btree (k)");
+    EXPECT_TRUE(move.segue().wait_status("/rollback_ready", true));
 }
 
 TEST(Shift, EveryoneReadsWhatTheyAndOthersWrote) {

@@ -167,29 +167,6 @@ TEST(Status, SaysNullWhileTheAuthorityIsNotKnown) {
     EXPECT_NE(warnings(inputs).front().text.find("are being read"), std::string::npos);
 }
 
-TEST(Status, NamesEveryReasonWhyTheWayBackIsNotOpen) {
-    const auto blocked = [](auto spoil) {
-        StatusInputs inputs = busy();
-        spoil(inputs);
-        return rollback_blockers(inputs).size();
-    };
-    EXPECT_EQ(blocked([](StatusInputs&) {}), 0u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].connected = false; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[1].reverse_ready = false; }), 1u);
-    EXPECT_EQ(
-        blocked([](StatusInputs& i) { i.mover.streams[1].lag_bytes = ready_lag_bytes_max + 1; }),
-        1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].lag_seconds = 60; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].retained_log_bytes = 1000; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.streams[0].problem = "slot lost"; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.stray_writes = 1; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.mover.running = false; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->knobs.paused = true; }), 1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record->phase = router::Phase::finished; }),
-              1u);
-    EXPECT_EQ(blocked([](StatusInputs& i) { i.board.record.reset(); }), 1u);
-}
-
 TEST(Status, TellsWhoWaitsForTheGateAndWhoKeepsAChangeWaiting) {
     StatusInputs inputs = busy();
     inputs.sessions.answers_waiting = 7;

@@ -1,0 +1,94 @@
+#include "proxy/standing_blockers.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace segue::proxy {
+
+namespace {
+
+constexpr std::chrono::milliseconds authority_poll{500};
+// The steps make it good by themselves.
+constexpr const char* made_good = "unfenced_table";
+
+bool contains(const std::vector<std::string>& list, const std::string& text) {
+    return std::find(list.begin(), list.end(), text) != list.end();
+}
+
+}  // namespace
+
+bool SeenBlockers::note(std::vector<std::string> found) {
+    std::vector<std::string> standing;
+    for (const std::string& one : found) {
+        if (!known_ || contains(seen_, one)) standing.push_back(one);
+    }
+    known_ = true;
+    standing_ = std::move(standing);
+    seen_ = std::move(found);
+    return standing_.size() < seen_.size();
+}
+
+void StandingBlockers::start() {
+    thread_ = std::thread{[this] { loop(); }};
+}
+
+void StandingBlockers::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+    }
+    changed_.notify_all();
+    if (thread_.joinable()) thread_.join();
+}
+
+std::vector<std::string> StandingBlockers::against_leaving(std::optional<Side> authority) const {
+    if (!authority) return {};
+    const std::lock_guard lock{mutex_};
+    if (authority_ == authority && seen_.known()) return seen_.standing();
+    return {"whether both databases allow it is not known yet" +
+            (problem_.empty() ? "" : ": " + problem_)};
+}
+
+void StandingBlockers::loop() {
+    auto next = Clock::now();
+    std::unique_lock lock{mutex_};
+    while (!stopping_) {
+        lock.unlock();
+        const std::optional<Side> authority = sources_.authority();
+        const bool may_look = authority && sources_.may_look();
+        lock.lock();
+        if (authority != authority_) {
+            authority_ = authority;
+            seen_ = {};
+            problem_.clear();
+            next = Clock::now();
+        }
+        if (may_look && Clock::now() >= next) {
+            lock.unlock();
+            const Clock::duration pause = look();
+            lock.lock();
+            next = Clock::now() + pause;
+        }
+        changed_.wait_for(lock, authority_poll, [&] { return stopping_; });
+    }
+}
+
+StandingBlockers::Clock::duration StandingBlockers::look() {
+    const auto begun = Clock::now();
+    const auto blockers = sources_.steps->blockers(*authority_);
+    const auto took = Clock::now() - begun;
+    std::vector<std::string> found;
+    if (blockers) {
+        for (const backfill::Blocker& one : *blockers) {
+            if (one.code != made_good) found.push_back(one.text);
+        }
+    }
+    const std::lock_guard lock{mutex_};
+    problem_ = blockers ? "" : blockers.error().detail;
+    if (!blockers) return blockers_retry;
+    const bool doubt = seen_.note(std::move(found));
+    return doubt ? Clock::duration{blockers_doubt}
+                 : std::max<Clock::duration>(blockers_look_every, blockers_look_share * took);
+}
+
+}  // namespace segue::proxy

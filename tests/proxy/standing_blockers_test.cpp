@@ -1,0 +1,53 @@
+#include "proxy/standing_blockers.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+
+#include "tests/proxy/fake_world.hpp"
+
+namespace segue::proxy {
+namespace {
+
+using namespace std::chrono_literals;
+using Texts = std::vector<std::string>;
+
+TEST(SeenBlockers, CountAtOnceAtFirstAndThenWhenTheyWereSeenTwiceInARow) {
+    SeenBlockers seen;
+    EXPECT_FALSE(seen.known());
+    EXPECT_FALSE(seen.note({"index"}));
+    EXPECT_EQ(seen.standing(), Texts{"index"});
+    EXPECT_TRUE(seen.note({"index", "prepared"})) << "it may be gone in a moment";
+    EXPECT_EQ(seen.standing(), Texts{"index"});
+    EXPECT_TRUE(seen.note({"index", "another"}));
+    EXPECT_EQ(seen.standing(), Texts{"index"});
+    EXPECT_FALSE(seen.note({"index", "another"}));
+    EXPECT_EQ(seen.standing(), (Texts{"index", "another"}));
+    EXPECT_FALSE(seen.note({}));
+    EXPECT_TRUE(seen.standing().empty());
+}
+
+TEST(StandingBlockers, AreNotKnownBeforeTheyWereLookedForAndLeaveOutWhatTheChangeMakesGood) {
+    test::World world = test::consistent_world();
+    world.blockers = {{"unfenced_table", "t has no trigger"}, {"schema_differs", "i is missing"}};
+    std::array<backfill::AppliedPosition, 2> applied;
+    std::atomic<bool> may_look = false;
+    StandingBlockers blockers{{std::make_unique<test::FakeSteps>(world, applied),
+                               [] { return std::optional{Side::source}; },
+                               [&] { return may_look.load(); }}};
+    EXPECT_TRUE(blockers.against_leaving(std::nullopt).empty()) << "nobody is to be left";
+    EXPECT_NE(blockers.against_leaving(Side::source).at(0).find("not known yet"),
+              std::string::npos);
+    blockers.start();
+    may_look = true;
+    const auto deadline = std::chrono::steady_clock::now() + 30s;
+    while (blockers.against_leaving(Side::source) != Texts{"i is missing"} &&
+           std::chrono::steady_clock::now() < deadline)
+        std::this_thread::yield();
+    EXPECT_EQ(blockers.against_leaving(Side::source), Texts{"i is missing"});
+    EXPECT_NE(blockers.against_leaving(Side::target).at(0).find("not known yet"), std::string::npos)
+        << "another one was asked";
+}
+
+}  // namespace
+}  // namespace segue::proxy
