@@ -186,13 +186,11 @@ HttpAnswer Admin::show(const std::string& number, bool of_pilot) {
 
 Result<std::string> read_token(const std::string& key, const std::string& file) {
     auto token = first_line(file);
-    if (!token) {
-        return Error{Errc::io,
-                     "[admin] " + key + " " + file +
-                         ": expected a token in its first line, of at most " +
-                         std::to_string(first_line_max) + " bytes"};
-    }
-    return *token;
+    if (token) return std::move(*token);
+    return Error{Errc::io,
+                 "[admin] " + key + " " + file +
+                     ": expected a token in its first line, of at most " +
+                     std::to_string(first_line_max) + " bytes: " + token.error().detail};
 }
 
 }  // namespace segue::proxy

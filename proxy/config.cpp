@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -58,14 +57,6 @@ bool same(const Address& a, const Address& b) {
 
 bool local(const Address& address) {
     return !address.unix_path.empty() || is_loopback(address.host);
-}
-
-// Empty where the file can be read.
-std::string why_unreadable(const std::string& path) {
-    if (access(path.c_str(), R_OK) != 0) return std::generic_category().message(errno);
-    std::error_code unknown;
-    return std::filesystem::is_directory(path, unknown) ? std::generic_category().message(EISDIR)
-                                                        : "";
 }
 
 // A file that is needed must be there now, not when the first client comes.
@@ -193,8 +184,11 @@ void read_server(ConfigReader& reader,
     if (!variable.empty() && needed) secrets.password = password_in(reader, variable);
     if (!variable.empty() && !secrets.passfile.empty())
         reader.expected("passfile", "passfile or password_env, not both");
-    if (needed && !secrets.passfile.empty() && access(secrets.passfile.c_str(), R_OK) != 0) {
-        reader.expected("passfile", "a file that can be read: " + secrets.passfile);
+    if (const std::string why =
+            needed && !secrets.passfile.empty() ? why_unreadable(secrets.passfile) : std::string{};
+        !why.empty()) {
+        reader.expected("passfile",
+                        "a file that can be read: " + secrets.passfile + " (" + why + ")");
     }
     if (!secrets.passfile.empty()) config.secret_files.push_back(secrets.passfile);
     if (!url) return;
@@ -265,12 +259,12 @@ std::string read_mapped_password(ConfigReader& reader, ConfigUse use, Config& co
     if (use == ConfigUse::admin) return {};
     if (!variable.empty()) return password_in(reader, variable);
     config.secret_files.push_back(file);
-    std::string password = first_line(file).value_or("");
-    if (password.empty()) {
-        reader.expected("password_file",
-                        "a file that can be read, with the password as its first line: " + file);
-    }
-    return password;
+    auto password = first_line(file);
+    if (password) return std::move(*password);
+    reader.expected("password_file",
+                    "a file that can be read, with the password as its first line: " + file + " (" +
+                        password.error().detail + ")");
+    return {};
 }
 
 void read_credentials(ConfigReader& reader, ConfigUse use, Config& config) {

@@ -28,7 +28,11 @@ std::optional<ControlRecord> glance(backfill::ControlStore& store, int times_max
 
 Result<ControlRecord> read_record(backfill::ControlStore& store, Side side) {
     auto read = store.read();
-    if (!read) return read.error();
+    if (!read) {
+        Error named = read.error();
+        named.detail = "the " + std::string{name(side)} + ": " + named.detail;
+        return named;
+    }
     if (!*read) {
         return Error{Errc::refused,
                      "the " + std::string{name(side)} +

@@ -1,15 +1,19 @@
 #pragma once
-// Files that hold one secret as their first line.
+// Files that hold one secret as their first line, and why a file cannot be read.
 
 #include <cstddef>
-#include <optional>
 #include <string>
+
+#include "protocol/result.hpp"
 
 namespace segue::proxy {
 
 inline constexpr std::size_t first_line_max = 4096;
 
-// Empty when the file cannot be read, or its first line is empty or longer than first_line_max.
-std::optional<std::string> first_line(const std::string& file);
+// Empty where the file can be read.
+std::string why_unreadable(const std::string& file);
+
+// An Error tells why, and nothing of what is in the file.
+Result<std::string> first_line(const std::string& file);
 
 }  // namespace segue::proxy

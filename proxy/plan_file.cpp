@@ -1,11 +1,11 @@
 #include "proxy/plan_file.hpp"
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <optional>
 
 #include "proxy/config_reader.hpp"
+#include "proxy/first_line.hpp"
 
 namespace segue::proxy {
 
@@ -154,9 +154,9 @@ Result<AutoPlan> parse_plan(const std::string& text, const std::string& file) {
 }
 
 Result<std::string> read_plan_file(const std::string& file) {
+    if (const std::string why = why_unreadable(file); !why.empty())
+        return Error{Errc::io, file + ": the plan cannot be read: " + why};
     std::ifstream input{file, std::ios::binary};
-    if (!input || std::filesystem::is_directory(file))
-        return Error{Errc::io, file + ": the plan cannot be read"};
     std::string text(plan_size_max + 1, '\0');
     input.read(text.data(), static_cast<std::streamsize>(text.size()));
     text.resize(static_cast<std::size_t>(input.gcount()));

@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <iostream>
+#include <system_error>
 #include <thread>
 
 #include "proxy/admin.hpp"
@@ -14,6 +16,7 @@
 #include "proxy/events.hpp"
 #include "proxy/explain.hpp"
 #include "proxy/findings.hpp"
+#include "proxy/first_line.hpp"
 #include "proxy/preflight.hpp"
 #include "proxy/screen.hpp"
 #include "proxy/status_reads.hpp"
@@ -126,7 +129,7 @@ void show_progress(const AdminClient& client) {
     const json rows = body.value("/verify/rows_compared"_json_pointer, json{});
     const json total = body.value("/backfill/rows_total_estimate"_json_pointer, json{});
     if (!rows.is_number()) return;
-    std::cerr << "\r\033[K" << rows << " rows compared";
+    std::cerr << "\r\033[K" << rows << (rows == 1 ? " row" : " rows") << " compared";
     if (total.is_number()) std::cerr << " of ~" << total;
     std::cerr << std::flush;
 }
@@ -170,17 +173,22 @@ Status write_certificate(const std::string& file, const json& ended) {
     const json document = ended.value("details", json::object()).value("certificate", json{});
     if (!document.is_object()) return Error{Errc::refused, "there is nothing to certify"};
     const std::string text = file + ".txt";
+    errno = 0;
     std::ofstream json_file{file}, text_file{text};
     json_file << document.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
     text_file << certificate_text(document);
     json_file.close();
     text_file.close();
-    if (!json_file || !text_file)
-        return Error{Errc::io, file + " or " + text + " could not be written"};
+    if (!json_file || !text_file) {
+        const std::string why = errno == 0 ? "" : ": " + std::generic_category().message(errno);
+        return Error{Errc::io, file + " or " + text + " could not be written" + why};
+    }
     return Done{};
 }
 
 int check_file(const Invocation& invocation) {
+    if (const std::string why = why_unreadable(invocation.check_file); !why.empty())
+        return fail(invocation, invocation.check_file + ": it cannot be read: " + why);
     std::ifstream input{invocation.check_file};
     const json document = json::parse(input, nullptr, false);
     if (const Status good = check_certificate(document); !good)

@@ -21,8 +21,9 @@ Number parse_number(std::string_view text) {
 std::string one_line(std::string_view message) {
     std::string all;
     for (std::string_view last; !message.empty();) {
-        const std::string_view line = message.substr(0, message.find('\n'));
+        std::string_view line = message.substr(0, message.find('\n'));
         message.remove_prefix(std::min(line.size() + 1, message.size()));
+        line.remove_prefix(std::min(line.find_first_not_of('\t'), line.size()));
         if (line != last) all.append(all.empty() ? "" : " ").append(line);
         last = line;
     }

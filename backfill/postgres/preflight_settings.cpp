@@ -21,19 +21,66 @@ struct Setting {
 using ServerState = std::map<std::string, Setting>;
 
 // Those that change what a statement means or answers, and those whose difference is looked at
-// below. A session of Segue's own kind would see its own values.
-constexpr const char* settings_query = R"sql(
-    SELECT name, setting, source FROM pg_settings WHERE name IN (
-        'TimeZone', 'DateStyle', 'IntervalStyle', 'lc_monetary', 'lc_numeric', 'lc_time', 'default_text_search_config',
-        'standard_conforming_strings', 'backslash_quote', 'array_nulls', 'bytea_output', 'extra_float_digits',
-        'transform_null_equals', 'xmlbinary', 'xmloption', 'search_path', 'row_security', 'default_transaction_isolation',
-        'default_transaction_deferrable', 'statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout',
-        'idle_session_timeout', 'transaction_timeout', 'timezone_abbreviations', 'lo_compat_privileges', 'quote_all_identifiers',
-        'shared_preload_libraries', 'session_preload_libraries', 'max_connections', 'max_prepared_transactions',
-        'server_version_num', 'random_page_cost', 'seq_page_cost', 'effective_cache_size', 'work_mem', 'hash_mem_multiplier',
-        'jit', 'jit_above_cost', 'default_statistics_target', 'join_collapse_limit', 'from_collapse_limit', 'plan_cache_mode',
-        'cursor_tuple_fraction', 'constraint_exclusion', 'geqo', 'geqo_threshold', 'max_parallel_workers_per_gather')
-        OR name LIKE 'enable\_%')sql";
+// below; and enable_*.
+constexpr std::string_view settings_read[] = {"TimeZone",
+                                              "DateStyle",
+                                              "IntervalStyle",
+                                              "lc_monetary",
+                                              "lc_numeric",
+                                              "lc_time",
+                                              "default_text_search_config",
+                                              "standard_conforming_strings",
+                                              "backslash_quote",
+                                              "array_nulls",
+                                              "bytea_output",
+                                              "extra_float_digits",
+                                              "transform_null_equals",
+                                              "xmlbinary",
+                                              "xmloption",
+                                              "search_path",
+                                              "row_security",
+                                              "default_transaction_isolation",
+                                              "default_transaction_deferrable",
+                                              "statement_timeout",
+                                              "lock_timeout",
+                                              "idle_in_transaction_session_timeout",
+                                              "idle_session_timeout",
+                                              "transaction_timeout",
+                                              "timezone_abbreviations",
+                                              "lo_compat_privileges",
+                                              "quote_all_identifiers",
+                                              "shared_preload_libraries",
+                                              "session_preload_libraries",
+                                              "max_connections",
+                                              "max_prepared_transactions",
+                                              "server_version_num",
+                                              "random_page_cost",
+                                              "seq_page_cost",
+                                              "effective_cache_size",
+                                              "work_mem",
+                                              "hash_mem_multiplier",
+                                              "jit",
+                                              "jit_above_cost",
+                                              "default_statistics_target",
+                                              "join_collapse_limit",
+                                              "from_collapse_limit",
+                                              "plan_cache_mode",
+                                              "cursor_tuple_fraction",
+                                              "constraint_exclusion",
+                                              "geqo",
+                                              "geqo_threshold",
+                                              "max_parallel_workers_per_gather"};
+
+bool is_read(std::string_view name) {
+    return name.starts_with("enable_") ||
+           std::find(std::begin(settings_read), std::end(settings_read), name) !=
+               std::end(settings_read);
+}
+
+// A session of Segue's own kind would see its own values. What is asked on the path of the
+// database is all qualified, and no operator is looked up by it: who may make some could act as
+// Segue's role.
+constexpr const char* settings_query = "SELECT name, setting, source FROM pg_catalog.pg_settings";
 
 // They decide how an answer is found, not what it is.
 bool is_of_the_planner(const std::string& name) {
@@ -77,8 +124,10 @@ std::optional<ServerState> read_settings(const std::string& url, std::vector<Fin
         return std::nullopt;
     }
     ServerState state;
-    for (int row = 0; row < rows->size(); ++row)
-        state[rows->text(row, 0)] = {rows->text(row, 1), rows->text(row, 2)};
+    for (int row = 0; row < rows->size(); ++row) {
+        if (is_read(rows->at(row, 0)))
+            state[rows->text(row, 0)] = {rows->text(row, 1), rows->text(row, 2)};
+    }
     return state;
 }
 

@@ -83,6 +83,18 @@ TEST(PostgresConnection, ShowsWhatSeguesOwnFunctionsSay) {
 }
 
 // Money is a number that each locale writes in its own way.
+// libpq tells each attempt on lines of its own, and hints behind a tab; a log has one line.
+TEST(PostgresConnection, TellsInOneLineWhyItCannotBeMade) {
+    const auto nobody = Connection::open("postgresql://a@127.0.0.1:1,127.0.0.1:2/d", {});
+    ASSERT_FALSE(nobody);
+    const std::string& told = nobody.error().detail;
+    EXPECT_EQ(told.find_first_of("\n\t"), std::string::npos) << told;
+    EXPECT_FALSE(told.ends_with(' ')) << told;
+    for (const char* what : {"port 1 failed: Connection refused Is the server running on that host",
+                             "port 2 failed: Connection refused"})
+        EXPECT_NE(told.find(what), std::string::npos) << told;
+}
+
 TEST(PostgresConnection, WritesMoneyTheSameForEveryDatabase) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;

@@ -11,6 +11,7 @@
 #include "backfill/change_steps.hpp"
 #include "backfill/postgres/preflight_extensions.hpp"
 #include "backfill/preflight.hpp"
+#include "tests/backfill/preflight_support.hpp"
 #include "tests/support/postgres_server.hpp"
 
 namespace segue::backfill {
@@ -145,6 +146,29 @@ TEST(PreflightServers, SeesWhatRuns) {
                               "warn target_session of target: role postgres from 127.0.0.1"}));
     EXPECT_THAT(told(source, target),
                 Not(Contains("warn direct_session of source: role postgres from 127.0.0.1")));
+}
+
+// Whoever may make a view somewhere on the database's path would else have his functions called by
+// Segue's own role.
+TEST(PreflightServers, LooksUpNoNameByThePathOfTheDatabase) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    databases.run(
+        Side::source,
+        "CREATE SCHEMA mine; CREATE TABLE mine.ran (what text);"
+        "CREATE FUNCTION mine.run(what text) RETURNS text LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO mine.ran VALUES (what); RETURN what; END $$;"
+        "CREATE VIEW mine.pg_settings AS SELECT mine.run(name) AS name, setting, source"
+        " FROM pg_catalog.pg_settings;"
+        "CREATE FUNCTION mine.like_or_equal(text, text) RETURNS boolean LANGUAGE plpgsql AS"
+        " $$ BEGIN INSERT INTO mine.ran VALUES ($1); RETURN true; END $$;"
+        "CREATE OPERATOR mine.= (FUNCTION = mine.like_or_equal, LEFTARG = text, RIGHTARG = text);"
+        "CREATE OPERATOR mine.~~ (FUNCTION = mine.like_or_equal, LEFTARG = text, RIGHTARG = text)");
+    databases.run(
+        Side::source,
+        "ALTER DATABASE \"" + databases.database() + "\" SET search_path = mine, pg_catalog");
+    EXPECT_TRUE(postgres_preflight(test::settings_of(databases)));
+    EXPECT_EQ(databases.value(Side::source, "SELECT count(*) FROM mine.ran"), "0");
 }
 
 TEST(PreflightServers, OrderVersionsAsNumbers) {

@@ -209,6 +209,10 @@ TEST_F(VerifyLife, RaisesNoAlarmHoweverLongTheLoadLastsAndItsCertificateCanBeRep
     forged["rows_compared"] = 1;
     std::ofstream{file()} << forged;
     EXPECT_EQ(move.segue().verb({"verify", "--check", file()}).exit_code, 1);
+    const CommandResult none = move.segue().verb({"verify", "--check", "/nowhere"});
+    EXPECT_EQ(none.exit_code, 1);
+    EXPECT_NE(none.err.find("/nowhere: it cannot be read: No such file"), std::string::npos)
+        << none.err;
 }
 
 TEST_F(VerifyLife, InTheBackgroundFindsWhatIsCorruptedAndTellsSinceWhenEveryRowIsEqual) {

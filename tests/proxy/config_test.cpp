@@ -154,7 +154,8 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
         {servers + "[[credentials]]\nrole = \"a\"\n",
          "[credentials] password_env: expected either password_env or"},
         {servers + "[[credentials]]\nrole = \"a\"\npassword_file = \"/none\"\n",
-         ":7: [credentials] password_file: expected a file"},
+         ":7: [credentials] password_file: expected a file that can be read, with the password as "
+         "its first line: /none (No such file or directory)"},
         {servers + "[[credentials]]\nrole = \"a\"\npassword_env = \"NO_SUCH\"\nside = \"both\"\n",
          ":7: [credentials] password_env: expected an environment variable that is set"},
         {servers + "[[credentials]]\nrole = \"a\"\npasword_env = \"HOME\"\n",
@@ -228,7 +229,9 @@ TEST(Config, RefusesWithFileLineKeyAndWhatWasExpected) {
         {servers + "roles = \"copy\"\n", ":5: [target] roles: expected \"sync\" or \"keep\""},
         {servers + "password_env = \"SEGUE_NOT_SET\"\n",
          ":5: [target] password_env: expected an environment variable"},
-        {servers + "passfile = \"/nowhere\"\n", ":5: [target] passfile: expected a file"},
+        {servers + "passfile = \"/nowhere\"\n",
+         ":5: [target] passfile: expected a file that can be read: /nowhere (No such file or "
+         "directory)"},
         {servers + "[tables]\nexclude = [\"junk\"]\n",
          ":6: [tables] exclude: expected \"schema.table\""},
         {servers + "[tables]\nexclude = \"a.b\"\n", ":6: [tables] exclude: expected a list"},

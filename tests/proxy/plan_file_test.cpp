@@ -109,8 +109,13 @@ TEST(PlanFile, RefusesWithFileLineKeyAndWhatWasExpected) {
 }
 
 TEST(PlanFile, IsReadUpToItsLimit) {
-    EXPECT_FALSE(read_plan_file("/nowhere/plan.toml"));
-    EXPECT_FALSE(read_plan_file("/tmp"));
+    const auto why = [](const std::string& file) {
+        const auto text = read_plan_file(file);
+        return text ? "" : text.error().detail;
+    };
+    EXPECT_EQ(why("/nowhere/plan.toml"),
+              "/nowhere/plan.toml: the plan cannot be read: No such file or directory");
+    EXPECT_EQ(why("/tmp"), "/tmp: the plan cannot be read: Is a directory");
 }
 
 }  // namespace

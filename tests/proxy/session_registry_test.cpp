@@ -314,7 +314,7 @@ TEST_F(SessionRegistryTest, APrestageWaitsForAnOpenTransactionNoLongerThanItMayA
         registry->prestage(Side::target, in_time(), std::chrono::milliseconds{100});
     EXPECT_LT(Sessions::Clock::now() - begun, patience / 2);
     ASSERT_FALSE(refused);
-    EXPECT_THAT(refused.error().detail, HasSubstr("1 sessions"));
+    EXPECT_THAT(refused.error().detail, HasSubstr("1 session "));
     EXPECT_THAT(refused.error().detail,
                 HasSubstr("pid " + std::to_string(PQbackendPID(busy.raw())) +
                           ": open transaction, for 0."));
@@ -377,7 +377,7 @@ TEST_F(SessionRegistryTest, AClientThatWasLetInDuringAHoldGoesOnAfterItsAbort) {
     newer.ask("begin");
     change.join();
     ASSERT_FALSE(held);
-    EXPECT_THAT(held.error().detail, HasSubstr("1 sessions"));
+    EXPECT_THAT(held.error().detail, HasSubstr("1 session "));
     EXPECT_THAT(held.error().detail, HasSubstr(std::to_string(PQbackendPID(older.raw()))));
     registry->release();
     EXPECT_EQ(newer.ask("select 'goes on'"), "goes on");
