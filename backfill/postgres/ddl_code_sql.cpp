@@ -57,7 +57,7 @@ const char* const ddl_code_query = R"sql(
         'VAR', 'CONST', 'FUNCEXPR', 'OPEXPR', 'DISTINCTEXPR', 'NULLIFEXPR', 'SCALARARRAYOPEXPR', 'BOOLEXPR', 'RELABELTYPE',
         'COERCEVIAIO', 'ARRAYCOERCEEXPR', 'COLLATE', 'COLLATEEXPR', 'CASE', 'CASEEXPR', 'WHEN', 'CASEWHEN', 'CASETESTEXPR',
         'ARRAY', 'ARRAYEXPR', 'COALESCE', 'COALESCEEXPR', 'MINMAX', 'MINMAXEXPR', 'NULLTEST', 'BOOLEANTEST', 'NAMEDARGEXPR',
-        'COERCETODOMAINVALUE', 'SQLVALUEFUNCTION'))
+        'COERCETODOMAINVALUE', 'SQLVALUEFUNCTION', 'SUBSCRIPTINGREF'))
       OR EXISTS (SELECT FROM regexp_matches(e.tree, ':(funcid|opno) (\d+)', 'g') m
         WHERE CASE m[1] WHEN 'funcid' THEN m[2]::oid ELSE coalesce((SELECT r.oprcode::oid FROM pg_operator r WHERE r.oid = m[2]::oid), 0) END
           NOT IN (SELECT f.oid FROM functions f))

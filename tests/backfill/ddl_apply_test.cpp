@@ -95,6 +95,8 @@ TEST_F(DdlApply, RefusesCodeThatTheMoverWouldRunWithItsOwnRights) {
     EXPECT_EQ(both("CREATE TYPE app.ints AS RANGE (subtype = int)"), "");
     EXPECT_EQ(both("CREATE DOMAIN app.around AS text CHECK (VALUE::app.d[] IS NOT NULL)"), "");
     EXPECT_EQ(both("CREATE DOMAIN app.deep AS app.around[]"), "");
+    EXPECT_EQ(both("CREATE TABLE app.known (i int[] CHECK (i[1] IN (1, 2) AND i[1:2] <> '{}'))"),
+              "");
     const std::pair<const char*, const char*> commands[] = {
         {"CREATE TABLE app.a (i int, CONSTRAINT c CHECK (app.ok(i)))", "constraint c of app.a"},
         {"CREATE TABLE app.a (i xml CHECK (query_to_xml('SELECT 1', true, true, '') IS NULL))",
@@ -116,7 +118,9 @@ TEST_F(DdlApply, RefusesCodeThatTheMoverWouldRunWithItsOwnRights) {
         {"CREATE TABLE app.a (i text CHECK (i::app.d[] IS NOT NULL))", "constraint a_i_check"},
         {"CREATE TABLE app.a (i app.around)", "column i of app.a"},
         {"CREATE TABLE app.a (i app.deep)", "column i of app.a"},
-        {"CREATE TABLE app.a (i int, CHECK (ROW(i, 1) IS DISTINCT FROM NULL))", "of app.a"}};
+        {"CREATE TABLE app.a (i int, CHECK (ROW(i, 1) IS DISTINCT FROM NULL))", "of app.a"},
+        {"CREATE TABLE app.a (i int[] CHECK (i[app.ok(1)::int] > 0))", "of app.a"},
+        {"CREATE TABLE app.a (i int[] CHECK (app.ok(i[1])))", "of app.a"}};
     for (const auto& [command, what] : commands) {
         SCOPED_TRACE(command);
         EXPECT_THAT(both(command), HasSubstr(what));
