@@ -7,6 +7,7 @@
 #include "backfill/event_log.hpp"
 #include "backfill/postgres/ddl_capture_sql.hpp"
 #include "backfill/postgres/ddl_code.hpp"
+#include "backfill/postgres/ddl_computed_key.hpp"
 #include "backfill/postgres/ddl_default.hpp"
 #include "backfill/postgres/ddl_detach.hpp"
 #include "backfill/postgres/ddl_extension.hpp"
@@ -189,6 +190,8 @@ Status run_with_its_values(Connection& follower,
                            const Command& command,
                            const FollowerTables& before) {
     if (const Status ran = run(follower, record, command); !ran) return ran;
+    const Status named = refuse_computed_key(follower, record, command.statement, before);
+    if (!named) return named;
     auto values = other_values(follower, record, before);
     if (!values) return values.error();
     if (values->empty()) return Done{};

@@ -62,5 +62,41 @@ TEST_F(DdlIdentity, NamesNoRowsByAKeyThatTheCommandItselfComputes) {
                 ::testing::HasSubstr("the table has no key"));
 }
 
+// The table had another key, so the stream can tell of its rows; but by values that differ.
+TEST_F(DdlIdentity, TakesNoKeyThatEachSideWouldComputeForItself) {
+    for (const char* command :
+         {"DROP CONSTRAINT t_pkey, ADD COLUMN c uuid DEFAULT gen_random_uuid(), ADD PRIMARY KEY "
+          "(c)",
+          "DROP CONSTRAINT t_pkey, ADD COLUMN c serial PRIMARY KEY",
+          "DROP COLUMN id, ADD COLUMN c bigint GENERATED ALWAYS AS IDENTITY primary key"}) {
+        SCOPED_TRACE(command);
+        EXPECT_EQ(both("CREATE TABLE app.t (id int PRIMARY KEY, v int)"), "");
+        app("INSERT INTO app.t VALUES (1, 1), (2, 2)");
+        follow("INSERT INTO app.t VALUES (1, 1), (2, 2)");
+        EXPECT_THAT(
+            both("ALTER TABLE app.t " + std::string{command}),
+            ::testing::HasSubstr("it computes column c, by which the rows of app.t are named from"
+                                 " then on, and each side would compute its own values"));
+        EXPECT_EQ(
+            on_target("SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.t'::regclass AND"
+                      " attname = 'c'"),
+            "0");
+        EXPECT_EQ(both("DROP TABLE app.t"), "");
+    }
+    // Where there are no rows, where they have the values already, and where all have the same one.
+    EXPECT_EQ(both("CREATE TABLE app.t (id int PRIMARY KEY, v int)"), "");
+    EXPECT_EQ(both("ALTER TABLE app.t DROP CONSTRAINT t_pkey, ADD COLUMN c serial PRIMARY KEY"),
+              "");
+    app("INSERT INTO app.t VALUES (1, 1)");
+    follow("INSERT INTO app.t VALUES (1, 1)");
+    EXPECT_EQ(both("ALTER TABLE app.t ADD COLUMN d uuid DEFAULT gen_random_uuid()"), "");
+    EXPECT_EQ(both("ALTER TABLE app.t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (d)"), "");
+    EXPECT_EQ(
+        both("ALTER TABLE app.t DROP CONSTRAINT t_pkey, ADD COLUMN e timestamptz DEFAULT now(),"
+             " ADD PRIMARY KEY (e)"),
+        "");
+    EXPECT_EQ(on_target("SELECT e FROM app.t"), on_source("SELECT e FROM app.t"));
+}
+
 }  // namespace
 }  // namespace segue::backfill::postgres
