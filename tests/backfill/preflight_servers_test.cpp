@@ -44,6 +44,29 @@ std::set<std::string> told(const PostgresServer& source,
     return said;
 }
 
+// A server that was made of another one's files has its identity.
+TEST(PreflightServers, TellsOneServerFromTheCopyOfItsFiles) {
+    SEGUE_NEEDS_POSTGRES();
+    PostgresServer source, target;
+    EXPECT_TRUE(told(source, source).contains("fail same_database of target"));
+    const std::string settings = test::read_file(target.data() / "postgresql.conf");
+    target.stop();
+    source.stop();
+    for (const std::vector<std::string>& command :
+         {std::vector<std::string>{"rm", "-rf", target.data()},
+          {"cp", "-a", source.data(), target.data()}}) {
+        ASSERT_EQ(test::run_command({command}).exit_code, 0);
+    }
+    test::write_file(target.data() / "postgresql.conf", settings);
+    source.start();
+    target.start();
+    EXPECT_EQ(source.value("SELECT system_identifier FROM pg_control_system()"),
+              target.value("SELECT system_identifier FROM pg_control_system()"));
+    EXPECT_FALSE(told(source, target).contains("fail same_database of target"));
+    EXPECT_TRUE(told(target, target).contains("fail same_database of target"));
+    EXPECT_EQ(source.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), "0");
+}
+
 TEST(PreflightServers, ComparesHowTheyAreSetUp) {
     SEGUE_NEEDS_POSTGRES();
     const PostgresServer source{{.settings = {"max_prepared_transactions=5",
