@@ -124,6 +124,17 @@ inline constexpr auto finding_texts_roles = std::to_array<FindingText>({
      "thing would stop the stream; and after the cutover the application could not do so either. "
      "Grants on schemas are copied with them, the database's owner and grants are not.",
      "Run the command that the finding names on the target, before the application does so."},
+    {"database_owner",
+     "The database belongs to another role on the target than on the source.",
+     "Its owner may change its settings, grants and name, and drop it. That is no part of what is "
+     "moved.",
+     "ALTER DATABASE ... OWNER TO ... on the target, if the application's role is to have it."},
+    {"database_grants",
+     "A right on the database (CONNECT, TEMPORARY), or on schema public where Segue's role may not "
+     "grant it, is not the same on both sides.",
+     "After the cutover a role could not connect or make temporary tables, or one could that "
+     "shall not. Grants on what is in the database are carried, those on the database are not.",
+     "Run the command that the finding names on the target, before the cutover."},
     {"ddl_not_captured",
      "Segue's role is no superuser and cannot create event triggers.",
      "DDL of applications is not carried to the other side, in either direction, when one role is "

@@ -75,6 +75,24 @@ constexpr const char* may_create_query = R"sql(
         EXISTS (SELECT FROM aclexplode(n.nspacl) a WHERE a.privilege_type = 'CREATE' AND a.grantee = 0) AS public) p
     WHERE d.datname = current_database())sql";
 
+// (grantee, empty for all; privilege), without what the owner has by owning it, and our own.
+constexpr const char* database_grants_query = R"sql(
+    SELECT coalesce(r.rolname, ''), a.privilege_type
+    FROM pg_database d CROSS JOIN LATERAL aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+    LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE d.datname = current_database() AND a.grantee <> d.datdba AND a.privilege_type <> 'CREATE'
+      AND (a.grantee = 0 OR r.rolname <> current_user)
+    GROUP BY 1, 2 ORDER BY 1, 2)sql";
+
+// The same of schema public. Other schemas are made with theirs.
+constexpr const char* public_grants_query = R"sql(
+    SELECT coalesce(r.rolname, ''), a.privilege_type
+    FROM pg_namespace n CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+    LEFT JOIN pg_roles r ON r.oid = a.grantee
+    WHERE n.nspname = 'public' AND a.grantee <> n.nspowner AND a.privilege_type <> 'CREATE'
+      AND (a.grantee = 0 OR r.rolname <> current_user)
+    GROUP BY 1, 2 ORDER BY 1, 2)sql";
+
 std::set<std::string> names_of(const Rows& rows) {
     std::set<std::string> names;
     for (int row = 0; row < rows.size(); ++row) names.insert(rows.text(row, 0));
@@ -201,6 +219,77 @@ void check_forced_row_security(const ServerSettings& settings,
     }
 }
 
+using Grants = std::set<std::pair<std::string, std::string>>;  // (grantee, privilege)
+
+Result<Grants> read_grants(Connection& connection, const char* query) {
+    const auto rows = connection.execute(query);
+    if (!rows) return rows.error();
+    Grants grants;
+    for (int row = 0; row < rows->size(); ++row)
+        grants.emplace(rows->text(row, 0), rows->text(row, 1));
+    return grants;
+}
+
+// `what` in words, and `sql` as GRANT names it on the target.
+void compare_grants(const Grants& source,
+                    const Grants& target,
+                    const std::string& what,
+                    const std::string& sql,
+                    std::vector<Finding>& findings) {
+    const auto name = [](const std::string& role) {
+        return role.empty() ? std::string{"PUBLIC"} : quote_identifier(role);
+    };
+    for (const auto& [role, privilege] : source) {
+        if (target.contains({role, privilege}) || target.contains({"", privilege})) continue;
+        findings.push_back(
+            {Severity::warn,
+             "database_grants",
+             "target: role " + (role.empty() ? "PUBLIC" : role),
+             "it is granted " + privilege + " on " + what + " on the source, and not on the target",
+             "GRANT " + privilege + " ON " + sql + " TO " + name(role) +
+                 ";  -- on the target, when the role is there"});
+    }
+    for (const auto& [role, privilege] : target) {
+        if (source.contains({role, privilege}) || source.contains({"", privilege})) continue;
+        findings.push_back(
+            {Severity::warn,
+             "database_grants",
+             "target: role " + (role.empty() ? "PUBLIC" : role),
+             "it is granted " + privilege + " on " + what + " on the target, and not on the source",
+             "REVOKE " + privilege + " ON " + sql + " FROM " + name(role) + ";  -- on the target"});
+    }
+}
+
+// What belongs to the database as a whole is in no dump of its contents. CREATE is check_creators'.
+void check_database(Connection& source, Connection& target, std::vector<Finding>& findings) {
+    constexpr const char* query =
+        "SELECT d.datname, pg_get_userbyid(d.datdba),"
+        " pg_has_role(n.nspowner, 'USAGE') FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname"
+        " = 'public' WHERE d.datname = current_database()";
+    const auto from = source.execute(query), to = target.execute(query);
+    if (!from || !to || from->size() != 1 || to->size() != 1) return;  // Said by check_databases.
+    const std::string database = quote_identifier(to->text(0, 0));
+    if (from->text(0, 1) != to->text(0, 1)) {
+        findings.push_back(
+            {Severity::information,
+             "database_owner",
+             "target: database " + to->text(0, 0),
+             "it belongs to role " + to->text(0, 1) + ", on the source to " + from->text(0, 1) +
+                 ", which may not alter its settings and grants on the target",
+             "ALTER DATABASE " + database + " OWNER TO " + quote_identifier(from->text(0, 1)) +
+                 ";  -- on the target, when the role is there"});
+    }
+    const auto wanted = read_grants(source, database_grants_query),
+               found = read_grants(target, database_grants_query);
+    if (wanted && found)
+        compare_grants(*wanted, *found, "the database", "DATABASE " + database, findings);
+    // Who owns the schema, or is superuser, restores them with it.
+    if (to->null(0, 2) || to->truth(0, 2)) return;
+    const auto here = read_grants(source, public_grants_query),
+               there = read_grants(target, public_grants_query);
+    if (here && there) compare_grants(*here, *there, "schema public", "SCHEMA public", findings);
+}
+
 // A command is run there with the rights of the role that ran it here.
 void check_creators(Connection& source, Connection& target, std::vector<Finding>& findings) {
     const auto creators = source.execute(creators_query);
@@ -225,7 +314,8 @@ void check_creators(Connection& source, Connection& target, std::vector<Finding>
                                           : " on the source") +
                  ", and not on the target: such a command stops the stream where DDL is carried,"
                  " and fails after the cutover",
-             (may->truth(0, 0) ? "" : "GRANT CREATE ON DATABASE " + database + " TO " + name + "; ") +
+             (may->truth(0, 0) ? ""
+                               : "GRANT CREATE ON DATABASE " + database + " TO " + name + "; ") +
                  (in_public ? "GRANT CREATE ON SCHEMA public TO " + name + "; " : "") +
                  " -- on the target, when the role is there"});
     }
@@ -261,6 +351,7 @@ void check_owners(const ServerSettings& settings,
                     findings);
     }
     check_creators(source, target, findings);
+    check_database(source, target, findings);
     check_forced_row_security(settings, source, target, findings);
     if (!there->superuser) check_superuser_objects(source, our_name, findings);
 }

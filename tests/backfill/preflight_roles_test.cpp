@@ -130,5 +130,62 @@ TEST(PreflightRoles, NamesWhoMayMakeSchemasOnTheSourceOnly) {
     EXPECT_EQ(remedies(), (std::map<std::string, std::string>{}));
 }
 
+// Nobody carries them.
+TEST(PreflightRoles, NamesTheDatabasesOwnerAndWhoHasRightsOnItOnOneSideOnly) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source, target;
+    for (const PostgresServer* server : {&source, &target}) {
+        server->run(
+            "CREATE ROLE mover LOGIN REPLICATION; CREATE ROLE app LOGIN; CREATE ROLE \"Reader\""
+            " LOGIN");
+        server->run("CREATE DATABASE shop");
+    }
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = source.socket_url("shop");
+    settings.url[1] = target.socket_url("shop");
+    const auto found = [&] {
+        const auto findings = postgres_preflight(settings);
+        EXPECT_TRUE(findings);
+        std::map<std::string, std::string> remedies;
+        for (const Finding& finding : *findings) {
+            if (finding.code.name().starts_with("database_") && finding.code != "database_setting")
+                remedies[finding.object + ": " + finding.reason] = finding.remedy;
+        }
+        return remedies;
+    };
+    EXPECT_EQ(found(), (std::map<std::string, std::string>{}));
+    source.run(
+        "ALTER DATABASE shop OWNER TO app; REVOKE ALL ON DATABASE shop FROM PUBLIC;"
+        " GRANT CONNECT ON DATABASE shop TO app, \"Reader\"; CREATE ROLE late LOGIN;"
+        " GRANT CONNECT, TEMPORARY ON DATABASE shop TO late");
+    source.run(
+        "REVOKE USAGE ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO \"Reader\"",
+        "shop");
+    const auto said = found();
+    EXPECT_TRUE(
+        said.contains("target: database shop: it belongs to role postgres, on the source to"
+                      " app, which may not alter its settings and grants on the target"));
+    // What all may there, nobody lacks.
+    EXPECT_EQ(said.size(), 3u);
+    for (const auto& [what, remedy] : said) {
+        SCOPED_TRACE(what);
+        target.run(remedy, "shop");
+    }
+    const auto after = found();
+    EXPECT_EQ(after.size(), 3u) << "late is not there, and has two rights; Reader may connect";
+    for (const auto& [what, remedy] : after) {
+        EXPECT_THAT(remedy, testing::StartsWith("GRANT "));
+        if (what.find("role late") == std::string::npos) target.run(remedy, "shop");
+    }
+    target.run("CREATE ROLE late LOGIN");
+    for (const auto& [what, remedy] : found()) target.run(remedy, "shop");
+    EXPECT_EQ(found(), (std::map<std::string, std::string>{}));
+    // Those on schema public come with the schema where our role may grant them.
+    target.run("GRANT CONNECT ON DATABASE shop TO mover");
+    settings.url[1] = target.socket_url("shop", "mover");
+    EXPECT_EQ(found().size(), 1u) << "PUBLIC may look into the schema";
+}
+
 }  // namespace
 }  // namespace segue::backfill
