@@ -116,6 +116,15 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "REINDEX INDEX CONCURRENTLY ..., or DROP INDEX. Where the finding names a server process the "
      "index is still being built: wait for its end (pg_stat_progress_create_index), and `start` "
      "then."},
+    {"disabled_constraint",
+     "A foreign key or deferrable constraint is not looked after, because its triggers are "
+     "disabled.",
+     "pg_dump does not carry that. At the end of the copy the target checks all rows, and one that "
+     "breaks the constraint ends the copy there; where none does, the schemas differ, which "
+     "refuses the cutover.",
+     "Mend the rows, and ALTER TABLE ... ENABLE TRIGGER, or drop the constraint. Where it must "
+     "stay so: accept it, and disable the same triggers on the target before the cutover, as "
+     "Segue's own role, with the rights of a superuser."},
     {"not_valid_constraint",
      "A constraint is NOT VALID: rows that break it may exist.",
      "On the follower such a row cannot be written again, by an update or by `segue repair`.",
@@ -165,7 +174,8 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      Acceptance::none},
     {"table_different",
      "A table that exists on the target differs from the source's.",
-     "Rows would be refused, cut, or mean something else.",
+     "Rows would be refused, cut, or mean something else; other triggers would do something else "
+     "after the cutover, which is refused for that.",
      "Drop it there; Segue creates it. Or make it equal.",
      Acceptance::none},
     {"table_not_empty",

@@ -87,15 +87,45 @@ bool has_moved_rows(const DdlRecord& record, const SchemaChange::TableId& table)
     });
 }
 
+namespace {
+
+// "table | kind | name | definition". A name may have the mark in it: then the line is what it is.
+struct LookLine {
+    std::string_view object, kind, definition;
+};
+
+LookLine parse_look_line(std::string_view line) {
+    constexpr std::string_view mark = " | ";
+    std::size_t ends[3] = {};
+    for (std::size_t i = 0, from = 0; i < 3; from = ends[i++] + mark.size()) {
+        ends[i] = line.find(mark, from);
+        if (ends[i] == std::string_view::npos) return {line, "", ""};
+    }
+    const std::size_t kind = ends[0] + mark.size();
+    return {line.substr(0, ends[2]),
+            line.substr(kind, ends[1] - kind),
+            line.substr(ends[2] + mark.size())};
+}
+
+bool has_line(const std::vector<std::string>& lines, const std::string& wanted) {
+    if (std::find(lines.begin(), lines.end(), wanted) != lines.end()) return true;
+    const LookLine one = parse_look_line(wanted);
+    return std::any_of(lines.begin(), lines.end(), [&](const std::string& line) {
+        const LookLine other = parse_look_line(line);
+        return other.object == one.object &&
+               same_definition(one.kind, one.definition, other.definition);
+    });
+}
+
+}  // namespace
+
 std::string first_difference(const std::vector<std::string>& wanted,
                              const std::vector<std::string>& found) {
     for (const std::string& line : wanted) {
-        if (std::find(found.begin(), found.end(), line) == found.end())
-            return "it is without " + line;
+        if (!has_line(found, line)) return "it is without " + line;
     }
     for (const std::string& line : found) {
-        if (std::find(wanted.begin(), wanted.end(), line) == wanted.end())
-            return "it still has " + line;
+        if (!has_line(wanted, line)) return "it still has " + line;
     }
     return "";
 }

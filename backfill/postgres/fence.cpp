@@ -126,11 +126,18 @@ Status Fence::arm(Deadline deadline) {
         "",
         deadline);
     if (!cleared) return cleared;
-    return each_table(
-        unarmed_tables,
-        trigger.before_table + "%T",
-        trigger.after_table + "; ALTER TABLE ONLY %T ENABLE ALWAYS TRIGGER segue_fence",
-        deadline);
+    const Status armed =
+        each_table(unarmed_tables,
+                   trigger.before_table + "%T",
+                   trigger.after_table + "; ALTER TABLE ONLY %T ENABLE ALWAYS TRIGGER segue_fence",
+                   deadline);
+    if (armed || armed.error().code != Errc::timed_out) return armed;
+    Error error = armed.error();
+    error.detail +=
+        ". The fence's trigger is put on each table once, by the first `segue rehearse` or change,"
+        " and not while a transaction is open that has written to the table: wait for its end, or"
+        " pg_terminate_backend it, and repeat";
+    return error;
 }
 
 Status Fence::flip(bool closed, Deadline deadline) {

@@ -161,6 +161,15 @@ constexpr std::array rules = {
               AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
             LIMIT 1) w (verb, pid, view) ON true
         WHERE NOT (i.indisvalid AND i.indisready))sql"},
+    Rule{Where::source, fail, "disabled_constraint", R"sql(
+        SELECT m.label, format('constraint %s is not looked after: triggers of it are disabled (ALTER TABLE ... DISABLE TRIGGER'
+                               ' ALL); a dump does not carry that, so its rows are checked on the target, and then the schemas differ',
+                               o.conname),
+               string_agg(format('ALTER TABLE %s ENABLE TRIGGER %I; ', t.tgrelid::regclass, t.tgname), '' ORDER BY t.oid)
+                   || '-- when the rows that break it are mended'
+        FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid
+        JOIN pg_trigger t ON t.tgconstraint = o.oid AND t.tgisinternal AND t.tgenabled = 'D'
+        GROUP BY m.label, o.conname ORDER BY 1, 2)sql"},
     Rule{Where::source, warn, "not_valid_constraint", R"sql(
         SELECT m.label, format('constraint %s is NOT VALID: a row that breaks it cannot be written again on the follower', o.conname),
                format('ALTER TABLE %s VALIDATE CONSTRAINT %I;', m.oid::regclass, o.conname)

@@ -11,6 +11,7 @@
 
 #include "backfill/postgres/text_array.hpp"
 #include "protocol/postgres/redacted.hpp"
+#include "protocol/postgres/same_print.hpp"
 
 namespace segue::backfill::postgres {
 
@@ -45,7 +46,11 @@ constexpr const char* signature_end = R"sql()
     JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
-    SELECT m.name, 'constraint', o.conname, pg_get_constraintdef(o.oid)
+    SELECT m.name, 'constraint', o.conname,
+           -- By ALTER TABLE ... DISABLE TRIGGER ALL, of a foreign key on either table.
+           concat_ws(' DISABLED ', pg_get_constraintdef(o.oid), CASE WHEN o.contype = 'f' OR o.condeferrable THEN (
+               SELECT string_agg(DISTINCT p.proname, ', ') FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+               WHERE t.tgconstraint = o.oid AND t.tgenabled = 'D') END)
     FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid WHERE o.contype NOT IN ('n', 't')
       -- A foreign key to a partitioned table has one more for each partition, which the server numbers
       -- in the order in which it meets them.
@@ -55,19 +60,37 @@ constexpr const char* signature_end = R"sql()
            pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
     FROM moved m JOIN pg_index i ON i.indrelid = m.oid JOIN pg_class x ON x.oid = i.indexrelid)sql";
 
-// They fire again for whoever writes there after a change of authority. Those of partitions come of
-// their table's, and are internal up to PostgreSQL 14.
-constexpr const char* triggers = R"sql(
+// What concerns the application after a change of authority, and not the mover. Triggers of
+// partitions come of their table's, are internal up to PostgreSQL 14, and may be disabled by
+// themselves. Of policies what they ask is left out: with whole queries in it, every version prints
+// it anew.
+constexpr const char* for_writers = R"sql(
     UNION ALL
     SELECT m.name, 'trigger', t.tgname,
-           pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED'
-                                       WHEN 'A' THEN ' ENABLE ALWAYS' ELSE ' ENABLE REPLICA' END
-    FROM moved m JOIN pg_trigger t ON t.tgrelid = m.oid WHERE NOT t.tgisinternal AND t.tgparentid = 0
-      AND t.tgfoid IS DISTINCT FROM to_regprocedure('segue.fence_guard()'))sql";
+           CASE WHEN t.tgparentid = 0 THEN pg_get_triggerdef(t.oid) ELSE 'the partitioned table''s' END ||
+           CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN ' DISABLED'
+                            WHEN 'A' THEN ' ENABLE ALWAYS' ELSE ' ENABLE REPLICA' END
+    FROM moved m JOIN pg_trigger t ON t.tgrelid = m.oid
+    WHERE (NOT t.tgisinternal OR t.tgparentid <> 0)
+      AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.oid = t.tgconstraint AND o.contype <> 't')
+      AND t.tgfoid IS DISTINCT FROM to_regprocedure('segue.fence_guard()')
+    UNION ALL
+    SELECT m.name, 'policy', p.polname, concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END,
+           p.polcmd, (SELECT string_agg(coalesce(r.rolname, 'PUBLIC'), ' ' ORDER BY r.rolname)
+                      FROM unnest(p.polroles) x LEFT JOIN pg_roles r ON r.oid = x))
+    FROM moved m JOIN pg_policy p ON p.polrelid = m.oid
+    UNION ALL
+    SELECT m.name, 'row security', '', CASE WHEN c.relrowsecurity THEN 'enabled' ELSE 'disabled' END
+           || CASE WHEN c.relforcerowsecurity THEN ', forced' ELSE '' END
+    FROM moved m JOIN pg_class c USING (oid) WHERE c.relrowsecurity OR c.relforcerowsecurity
+    UNION ALL
+    SELECT m.name, 'statistics', n.nspname || '.' || s.stxname, pg_get_statisticsobjdef(s.oid)
+    FROM moved m JOIN pg_statistic_ext s ON s.stxrelid = m.oid JOIN pg_namespace n ON n.oid = s.stxnamespace)sql";
 
 std::string label(const SchemaObject& object) {
-    return object.kind == "table" ? object.table
-                                  : object.table + ": " + object.kind + " " + object.name;
+    return object.kind == "table"
+               ? object.table
+               : object.table + ": " + object.kind + (object.name.empty() ? "" : " ") + object.name;
 }
 
 bool same_object(const SchemaObject& a, const SchemaObject& b) {
@@ -83,7 +106,9 @@ const SchemaObject* find(const std::vector<SchemaObject>& objects, const SchemaO
     return found != objects.end() && same_object(*found, wanted) ? &*found : nullptr;
 }
 
-constexpr std::string_view invalid = " INVALID", disabled = " DISABLED";
+constexpr std::string_view invalid = " INVALID", disabled = " DISABLED", only = " ON ONLY ",
+                           always = " ENABLE ALWAYS", replica = " ENABLE REPLICA";
+constexpr std::string_view inherited = "the partitioned table's";  // A trigger.
 
 // A trigger's arguments may be an address with its secret: they are compared, and not told.
 std::string told(const SchemaObject& object) {
@@ -91,18 +116,47 @@ std::string told(const SchemaObject& object) {
                                     : object.definition;
 }
 
+// Of an index of a partitioned table: as it makes those of the partitions too, or takes them where
+// they are there already.
+std::string with_partitions(std::string definition) {
+    bool quoted = false;
+    for (std::size_t at = 0; at < definition.size(); ++at) {
+        if (definition[at] == '"') quoted = !quoted;
+        if (quoted || !std::string_view{definition}.substr(at).starts_with(only)) continue;
+        return definition.replace(at, only.size(), " ON ");
+    }
+    return definition;
+}
+
 // How to make it, where one command does. A constraint makes its index itself.
 std::string command(const SchemaObject& object, const std::vector<SchemaObject>& there) {
     const std::string& whole = object.definition;
     if (object.kind == "trigger") {
+        if (whole.starts_with(inherited)) return "";
         if (told(object) != whole) return " (its text is not told: it has constants)";
         if (!whole.ends_with(disabled)) return ": " + whole;
         return ": " + whole.substr(0, whole.size() - disabled.size()) + ", and disable it";
     }
+    if (object.kind == "statistics") return ": " + whole;
     if (object.kind != "index" || find(there, {object.table, "constraint", object.name, ""}))
         return "";
     if (whole.ends_with(invalid)) return ", and invalid where it is: drop it there";
+    if (const std::string all = with_partitions(whole); all != whole)
+        return ": " + all + " (after those of its partitions, which it takes)";
     return ": " + whole;
+}
+
+// How to mend an index there.
+std::string mending(const SchemaObject& wanted,
+                    const SchemaObject& found,
+                    const std::vector<SchemaObject>& there) {
+    if (wanted.kind != "index" || wanted.definition.ends_with(invalid) ||
+        find(there, {wanted.table, "constraint", wanted.name, ""}))
+        return "";
+    const bool partitioned = with_partitions(wanted.definition) != wanted.definition;
+    if (partitioned && found.definition == wanted.definition + std::string{invalid})
+        return ": ALTER INDEX ... ATTACH PARTITION ... there, for the one of each partition";
+    return ": drop it there, then " + command(wanted, there).substr(2);
 }
 
 // Of the target's tables with these names: schema.table, and quoted where it must be.
@@ -196,6 +250,34 @@ std::optional<std::pair<std::string, std::size_t>> cast_list(std::string_view te
     return std::pair{list + "]", at + brackets + 2};
 }
 
+// The part of a definition that holds expressions, as a statement; and the part that does not.
+std::pair<std::string, std::string> as_statement(std::string_view kind,
+                                                 std::string_view definition) {
+    const auto cut = [&](std::size_t at) {
+        return definition.substr(std::min(at, definition.size()));
+    };
+    const auto before = [&](std::size_t at) { return std::string{definition.substr(0, at)}; };
+    if (kind == "column") {
+        constexpr std::string_view mark = " default ";
+        const std::size_t at = definition.find(mark);
+        return {"SELECT " + std::string{cut(at == std::string_view::npos ? at : at + mark.size())},
+                before(at)};
+    }
+    if (kind == "table") {
+        const std::size_t at = definition.find('(');
+        return {"SELECT ROW" + std::string{cut(at)}, before(at)};
+    }
+    std::size_t end = definition.size();
+    for (const std::string_view state : {invalid, disabled, always, replica}) {
+        if (definition.ends_with(state)) end = definition.size() - state.size();
+    }
+    if (kind == "constraint") {
+        end = std::min(end, definition.rfind(std::string{disabled} + " "));
+        return {"ALTER TABLE t ADD " + before(end), std::string{cut(end)}};
+    }
+    return {before(end), std::string{cut(end)}};
+}
+
 }  // namespace
 
 std::string canonical_definition(std::string_view definition) {
@@ -223,6 +305,14 @@ std::string canonical_definition(std::string_view definition) {
     return text;
 }
 
+bool same_definition(std::string_view kind, std::string_view one, std::string_view other) {
+    // Columns are told in the table's order there, which may be another.
+    if (one == other || kind == "statistics") return true;
+    const auto [statement, rest] = as_statement(kind, one);
+    const auto [other_statement, other_rest] = as_statement(kind, other);
+    return rest == other_rest && protocol::postgres::same_print(statement, other_statement);
+}
+
 std::string schema_signature_sql(const std::string& which) {
     return signature_begin + which + signature_end;
 }
@@ -235,7 +325,7 @@ Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
               SELECT FROM pg_partition_ancestors(c.oid) a JOIN pg_class p ON p.oid = a.relid
               JOIN pg_namespace pn ON pn.oid = p.relnamespace
               WHERE pn.nspname || '.' || p.relname = ANY ($1::text[]))))sql") +
-            triggers,
+            for_writers,
         {text_array(exclude)});
     if (!rows) return rows.error();
     std::vector<SchemaObject> objects;
@@ -261,9 +351,10 @@ std::vector<std::string> schema_differences(const std::vector<SchemaObject>& sou
         } else if (s == source.end() || before(*t, *s)) {
             lines.push_back(label(*t++) + " is on the target only");
         } else {
-            if (s->definition != t->definition) {
+            if (!same_definition(s->kind, s->definition, t->definition)) {
                 lines.push_back(label(*s) + " differs: source " + told(*s) + "; target " +
-                                told(*t) + (told(*s) == told(*t) ? " (in its constants)" : ""));
+                                told(*t) + (told(*s) == told(*t) ? " (in its constants)" : "") +
+                                mending(*s, *t, source));
             }
             ++s;
             ++t;
@@ -299,15 +390,16 @@ Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
     };
     constexpr auto different = TargetConflict::Kind::different;
     for (const SchemaObject& object : *present) {
-        if (!on_source.contains(object.table) || object.kind == "trigger") continue;
+        if (!on_source.contains(object.table)) continue;
         const SchemaObject* original = find(*wanted, object);
         if (!original) {
             add(different, object.table, label(object) + " is not on the source");
-        } else if (original->definition != object.definition) {
+        } else if (!same_definition(object.kind, original->definition, object.definition)) {
             add(different,
                 object.table,
-                label(object) + " differs from the source: " + object.definition + " instead of " +
-                    original->definition);
+                label(object) + " differs from the source: " + told(object) + " instead of " +
+                    told(*original) +
+                    (told(object) == told(*original) ? " (in its constants)" : ""));
         }
     }
     for (const SchemaObject& object : *wanted) {

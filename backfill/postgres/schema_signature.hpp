@@ -1,5 +1,6 @@
 #pragma once
-// What a database's tables look like, as comparable texts: columns, constraints, indexes, triggers.
+// What a database's tables look like, as comparable texts: columns, constraints, indexes, triggers,
+// policies, extended statistics.
 // Segue's own objects and what may differ without harm (order of columns, object numbers, replica
 // identities) are left out.
 
@@ -16,30 +17,34 @@ namespace segue::backfill::postgres {
 
 struct SchemaObject {
     std::string table;       // schema.table
-    std::string kind;        // table, column, constraint, index, trigger
+    std::string kind;        // table, column, constraint, index, trigger, policy ...
     std::string name;        // Empty for the table itself.
     std::string definition;  // As the server prints it, with everything qualified; canonical.
 
     friend auto operator<=>(const SchemaObject&, const SchemaObject&) = default;
 };
 
-// Table, kind, name and definition of everything that tables look like, but for triggers. `which`:
-// a condition on pg_class c and pg_namespace n.
+// Table, kind, name and definition of everything that tables look like to who writes rows as the
+// mover does. `which`: a condition on pg_class c and pg_namespace n.
 std::string schema_signature_sql(const std::string& which);
 
 // Sorted.
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
                                                         const std::vector<std::string>& exclude);
 
-// One line for each object that is on one side only or different, at most `lines_max`; of an index
-// or trigger that is missing on the target also the command that makes it. Pure.
+// Of one kind, on servers of any two versions: some print an expression in another way. Pure.
+bool same_definition(std::string_view kind, std::string_view one, std::string_view other);
+
+// One line for each object that is on one side only or different, at most `lines_max`; of
+// indexes, triggers and statistics that are missing on the target also the command that makes them.
+// Pure.
 std::vector<std::string> schema_differences(const std::vector<SchemaObject>& source,
                                             const std::vector<SchemaObject>& target,
                                             std::size_t lines_max);
 
 // A table of the target that is also on the source and cannot be used as it is: other columns,
-// constraints or indexes that the source does not have, or rows. What is missing on the target is
-// no conflict, nor are triggers: the dump makes the source's.
+// constraints, indexes or triggers that the source does not have so, or rows. What is missing on
+// the target is no conflict: the dump makes the source's.
 struct TargetConflict {
     enum class Kind : std::uint8_t { different, filled };
     Kind kind = Kind::different;

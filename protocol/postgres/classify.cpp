@@ -61,18 +61,6 @@ Statement classify_tree(Node* node) {
     }
 }
 
-// The parser's memory, given back when the tree is no longer needed.
-class ParserMemory {
-public:
-    ParserMemory() : context_(pg_query_enter_memory_context()) {}
-    ~ParserMemory() { pg_query_exit_memory_context(context_); }
-    ParserMemory(const ParserMemory&) = delete;
-    ParserMemory& operator=(const ParserMemory&) = delete;
-
-private:
-    MemoryContext context_;
-};
-
 }  // namespace
 
 Statement classify(std::string_view text) {

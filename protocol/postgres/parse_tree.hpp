@@ -22,6 +22,18 @@ static_assert(PG_VERSION_NUM / 10000 == 15,
 
 namespace segue::protocol::postgres {
 
+// The parser's memory, given back when the tree is no longer needed.
+class ParserMemory {
+public:
+    ParserMemory() : context_(pg_query_enter_memory_context()) {}
+    ~ParserMemory() { pg_query_exit_memory_context(context_); }
+    ParserMemory(const ParserMemory&) = delete;
+    ParserMemory& operator=(const ParserMemory&) = delete;
+
+private:
+    MemoryContext context_;
+};
+
 // As a number: the server's enumeration has hundreds of tags that are none of our business.
 inline int tag(const Node* node) { return static_cast<int>(nodeTag(node)); }
 

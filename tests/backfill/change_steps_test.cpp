@@ -348,6 +348,58 @@ TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
     session.query("DROP SUBSCRIPTION s");
 }
 
+// Rows that one shall not see would be seen there.
+TEST_F(PostgresChangeSteps, NamePoliciesAndStatisticsThatAreOnOneSideOnly) {
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        ASSERT_TRUE(portion(schema_settings()));
+    }
+    ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
+    databases_->run(Side::source, "CREATE STATISTICS pairs ON a, b FROM keyless");
+    databases_->run(Side::target,
+                    "SET segue.mover = 'id-1'; DROP POLICY everybody ON keyless;"
+                    " ALTER TABLE keyless DISABLE ROW LEVEL SECURITY");
+    const auto blockers = steps_->blockers(Side::source);
+    ASSERT_TRUE(blockers);
+    std::string told;
+    for (const Blocker& blocker : *blockers)
+        told += blocker.text.substr(0, blocker.text.find(';')) + "\n";
+    EXPECT_EQ(told,
+              "public.keyless: policy everybody is missing on the target\n"
+              "public.keyless: row security is missing on the target\n"
+              "public.keyless: statistics public.pairs is missing on the target: CREATE STATISTICS"
+              " public.pairs ON a, b FROM public.keyless\n");
+}
+
+// What is told to be run there mends it.
+TEST_F(PostgresChangeSteps, TellHowToMakeTheIndexesOfAPartitionedTable) {
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        ASSERT_TRUE(portion(schema_settings()));
+    }
+    ASSERT_TRUE(steps_->arm_fence(Side::source, Clock::now() + 10s));
+    databases_->run(Side::source, "CREATE INDEX named ON event (at, what)");
+    databases_->run(Side::source, "ALTER INDEX event_old_at_what_idx RENAME TO own_name");
+    auto operator_ = databases_->open(Side::target, "id-1");
+    const auto told = [&] {
+        const auto blockers = steps_->blockers(Side::source);
+        EXPECT_TRUE(blockers) << blockers.error().detail;
+        std::vector<std::string> texts;
+        for (const Blocker& blocker : *blockers) texts.push_back(blocker.text);
+        return texts;
+    };
+    const auto first = told();
+    EXPECT_EQ(first.size(), 4u);
+    for (auto text = first.rbegin(); text != first.rend(); ++text) {  // Partitions first.
+        const std::size_t at = text->find("CREATE INDEX");
+        const std::size_t end = std::min(text->find(" (after ", at), text->find(';', at));
+        const std::string command = text->substr(std::min(at, text->size()), end - at);
+        const auto done = operator_.execute(command);
+        EXPECT_TRUE(done) << *text << ": " << done.error().detail;
+    }
+    EXPECT_EQ(told(), std::vector<std::string>{});
+}
+
 TEST_F(PostgresChangeSteps, WaitForTablesThatAreLockedWhenTheyReadWhatBlocks) {
     prepare();
     for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {

@@ -93,6 +93,27 @@ TEST(PreflightObjects, TellsOfColumnsAndExpressionsThatMeanNothingElsewhere) {
                   {information, "transaction_id_code", "source: function public.stamps()"}});
 }
 
+// No dump carries that, and a cutover is refused for it.
+TEST(PreflightObjects, TellsOfConstraintsThatNobodyLooksAfter) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE up (i int PRIMARY KEY); CREATE TABLE "Down" (i int PRIMARY KEY REFERENCES up);
+        CREATE TABLE kept (i int PRIMARY KEY REFERENCES up, j int UNIQUE DEFERRABLE))sql");
+    expect_failures(settings_of(databases), {});
+    databases.run(Side::source, "ALTER TABLE \"Down\" DISABLE TRIGGER ALL");
+    expect_failures(settings_of(databases), {{fail, "disabled_constraint", "source: public.Down"}});
+    const auto findings = postgres_preflight(settings_of(databases));
+    ASSERT_TRUE(findings);
+    for (const Finding& finding : *findings) {
+        if (finding.code == "disabled_constraint") databases.run(Side::source, finding.remedy);
+    }
+    expect_failures(settings_of(databases), {});
+    databases.run(Side::source,
+                  "ALTER TABLE kept DISABLE TRIGGER ALL; INSERT INTO kept VALUES (1, 1), (2, 1)");
+    expect_found(settings_of(databases), {{fail, "disabled_constraint", "source: public.kept"}});
+}
+
 TEST(PreflightObjects, TellsWhatIsCarriedWithACost) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;

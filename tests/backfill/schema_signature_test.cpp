@@ -77,6 +77,122 @@ TEST(SchemaSignature, AnInvalidIndexIsToBeDropped) {
                   "t: index i is missing on the target, and invalid where it is: drop it there"}));
 }
 
+TEST(SchemaSignature, AnIndexOfAPartitionedTableIsMadeWithThoseOfItsPartitions) {
+    const SchemaObject index{
+        "t", "index", "i", "CREATE INDEX \"i ON ONLY x\" ON ONLY public.t USING btree (a)"};
+    EXPECT_EQ(schema_differences({index}, {}, 9),
+              (std::vector<std::string>{
+                  "t: index i is missing on the target: CREATE INDEX \"i ON ONLY x\" ON public.t"
+                  " USING btree (a) (after those of its partitions, which it takes)"}));
+    SchemaObject unattached = index;
+    unattached.definition += " INVALID";
+    const auto differs = schema_differences({index}, {unattached}, 9);
+    ASSERT_EQ(differs.size(), 1u);
+    EXPECT_TRUE(differs[0].ends_with("ATTACH PARTITION ... there, for the one of each partition"))
+        << differs[0];
+}
+
+TEST(SchemaSignature, DefinitionsAreTheSameHoweverTheServersVersionPrintsThem) {
+    struct Case {
+        const char *kind, *older, *newer;
+    };
+    const Case cases[] = {
+        {"column",
+         "timestamp without time zone default timezone('utc'::text, now())",
+         "timestamp without time zone default (now() AT TIME ZONE 'utc'::text)"},
+        {"table",
+         "p p RANGE (timezone('utc'::text, a))",
+         "p p RANGE (((a AT TIME ZONE 'utc'::text)))"},
+        {"constraint",
+         "CHECK ((date_part('month'::text, a) > (1)::double precision))",
+         "CHECK ((EXTRACT(month FROM a) > (1)::numeric))"},
+        {"index",
+         "CREATE INDEX i ON public.t USING btree (timezone('utc'::text, a)) INVALID",
+         "CREATE INDEX i ON public.t USING btree (((a AT TIME ZONE 'utc'::text))) INVALID"},
+        {"trigger",
+         "CREATE TRIGGER g BEFORE INSERT ON public.t FOR EACH ROW WHEN ((btrim(new.a) <> ''::text))"
+         " EXECUTE FUNCTION public.f() DISABLED",
+         "CREATE TRIGGER g BEFORE INSERT ON public.t FOR EACH ROW WHEN ((TRIM(BOTH FROM new.a) <>"
+         " ''::text)) EXECUTE FUNCTION public.f() DISABLED"}};
+    for (const Case& each : cases) {
+        EXPECT_TRUE(same_definition(each.kind, each.older, each.newer)) << each.older;
+        EXPECT_FALSE(same_definition(each.kind, each.older, std::string{each.newer} + " x"));
+        EXPECT_EQ(schema_differences(
+                      {{"t", each.kind, "n", each.older}}, {{"t", each.kind, "n", each.newer}}, 9),
+                  std::vector<std::string>{});
+    }
+    EXPECT_FALSE(same_definition("index",
+                                 cases[3].older,
+                                 "CREATE INDEX i ON public.t USING btree "
+                                 "(((a AT TIME ZONE 'utc'::text)))"));
+    EXPECT_FALSE(same_definition("column", "integer default 1", "bigint default 1"));
+    EXPECT_FALSE(same_definition("column", "integer", "integer default 1"));
+    EXPECT_FALSE(same_definition("constraint",
+                                 "FOREIGN KEY (a) REFERENCES u(a) DISABLED RI_FKey_check_ins",
+                                 "FOREIGN KEY (a) REFERENCES u(a)"));
+}
+
+// They would fire after a change of authority, which refuses them.
+TEST(SchemaSignature, TriggersThatStandOnTheTargetMustBeTheSources) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    const std::string tables =
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+        "CREATE TABLE t (i int PRIMARY KEY); CREATE TABLE u (i int PRIMARY KEY REFERENCES t);"
+        "CREATE TABLE p (i int PRIMARY KEY) PARTITION BY RANGE (i);"
+        "CREATE TABLE p_1 PARTITION OF p DEFAULT;"
+        "CREATE TRIGGER same BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f('secret');"
+        "CREATE TRIGGER rows AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f();"
+        "CREATE CONSTRAINT TRIGGER later AFTER INSERT ON p DEFERRABLE FOR EACH ROW EXECUTE "
+        "FUNCTION f();";
+    for (const Side side : {Side::source, Side::target}) databases.run(side, tables);
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    const auto told = [&] {
+        std::string all;
+        const auto conflicts = target_conflicts(source, target, {});
+        EXPECT_TRUE(conflicts);
+        for (const TargetConflict& conflict : *conflicts) all += conflict.text + "\n";
+        return all;
+    };
+    EXPECT_EQ(told(), "");
+    // The dump makes them.
+    databases.run(Side::target, "DROP TRIGGER same ON t");
+    EXPECT_EQ(told(), "");
+    struct Case {
+        const char *command, *text;
+    };
+    const Case cases[] = {
+        {"CREATE TRIGGER same BEFORE INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION "
+         "public.f('other')",
+         "public.t: trigger same differs from the source: CREATE TRIGGER same BEFORE INSERT ON "
+         "public.t FOR EACH ROW EXECUTE FUNCTION public.f('?') instead of CREATE TRIGGER same "
+         "BEFORE"
+         " INSERT ON public.t FOR EACH ROW EXECUTE FUNCTION public.f('?') (in its constants)\n"},
+        {"ALTER TABLE public.p DISABLE TRIGGER rows",
+         "public.p: trigger rows differs from the source"},
+        {"ALTER TABLE public.p_1 DISABLE TRIGGER rows",
+         "public.p_1: trigger rows differs from the source"},
+        {"CREATE TRIGGER more BEFORE INSERT ON public.u FOR EACH ROW EXECUTE FUNCTION public.f()",
+         "public.u: trigger more is not on the source"},
+        {"ALTER TABLE public.t DISABLE TRIGGER ALL",
+         "public.u: constraint u_i_fkey differs from the source"},
+        {"ALTER TABLE public.u DISABLE TRIGGER ALL",
+         "public.u: constraint u_i_fkey differs from the source"}};
+    for (const Case& each : cases) {
+        ASSERT_TRUE(target.execute("BEGIN"));
+        ASSERT_TRUE(target.execute(each.command)) << each.command;
+        EXPECT_NE(told().find(each.text), std::string::npos) << each.command << "\n" << told();
+        EXPECT_EQ(told().find("secret"), std::string::npos);
+        ASSERT_TRUE(target.execute("ROLLBACK"));
+    }
+    EXPECT_EQ(told(), "");
+    for (const char* command :
+         {"ALTER TABLE t DISABLE TRIGGER ALL", "ALTER TABLE p_1 DISABLE TRIGGER rows"}) {
+        for (const Side side : {Side::source, Side::target}) databases.run(side, command);
+        EXPECT_EQ(told(), "") << command;
+    }
+}
+
 // What was typed on the source, and what a dump of it makes.
 TEST(SchemaSignature, TablesThatWereDumpedAreEqualToWhatWasTyped) {
     SEGUE_NEEDS_POSTGRES();
