@@ -222,8 +222,33 @@ Status restore(const SchemaSettings& settings,
     return restore_script(*target, *script, *entries);
 }
 
+// Those to be filled: not what is empty on the source ($1), unless another one is filled from it.
+constexpr const char* unfilled_views = R"sql(
+    WITH RECURSIVE of AS (
+        SELECT c.oid, n.nspname, c.relname, n.nspname || '.' || c.relname = ANY ($1::text[]) AS lent,
+               c.relkind = 'm' AS kept, c.relkind = 'm' AND NOT c.relispopulated AS unfilled
+        FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('m', 'v') AND n.nspname <> 'segue'),
+    wanted AS (
+        SELECT oid FROM of WHERE unfilled AND NOT lent
+        UNION
+        SELECT of.oid FROM wanted w JOIN pg_rewrite r ON r.ev_class = w.oid
+        JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+                        AND d.refclassid = 'pg_class'::regclass
+        JOIN of ON of.oid = d.refobjid AND (of.unfilled OR NOT of.kept))
+    SELECT nspname, relname, lent FROM of JOIN wanted USING (oid) WHERE unfilled)sql";
+
+Status empty_again(Connection& target, const std::vector<std::string>& views) {
+    for (const std::string& view : views) {
+        const auto emptied = target.execute("REFRESH MATERIALIZED VIEW " + view + " WITH NO DATA");
+        if (!emptied) return emptied.error();
+    }
+    return Done{};
+}
+
 // One that nobody has filled on the source stays so: it may be one that cannot be. A view that
-// reads another one must wait for it: whoever can be filled is, until nothing changes any more.
+// reads another one must wait for it: whoever can be filled is, until nothing changes any more. The
+// other one may have been emptied on the source since, and is then filled only meanwhile.
 Status refresh_materialized_views(const SchemaSettings& settings) {
     auto source = open_source(settings);
     if (!source) return source.error();
@@ -233,12 +258,9 @@ Status refresh_materialized_views(const SchemaSettings& settings) {
     if (!empty) return empty.error();
     auto target = open_target(settings);
     if (!target) return target.error();
+    std::vector<std::string> lent;
     for (;;) {
-        const auto views = target->execute(
-            R"sql(SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-            WHERE c.relkind = 'm' AND NOT c.relispopulated AND n.nspname <> 'segue'
-              AND n.nspname || '.' || c.relname <> ALL ($1::text[]))sql",
-            {empty->text(0, 0)});
+        const auto views = target->execute(unfilled_views, {empty->text(0, 0)});
         if (!views) return views.error();
         int filled = 0;
         std::optional<Error> failure;
@@ -247,13 +269,16 @@ Status refresh_materialized_views(const SchemaSettings& settings) {
             const auto refreshed = target->execute("REFRESH MATERIALIZED VIEW " + view);
             if (refreshed) {
                 ++filled;
+                if (views->truth(row, 2)) lent.push_back(view);
             } else {
                 failure = refreshed.error();
                 failure->detail = "target: cannot refresh " + view + ": " + failure->detail;
             }
         }
-        if (!failure) return Done{};
-        if (filled == 0) return *failure;
+        if (failure && filled > 0) continue;
+        if (Status emptied = empty_again(*target, lent); !emptied) return emptied;
+        if (failure) return *failure;
+        return Done{};
     }
 }
 

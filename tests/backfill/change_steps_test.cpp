@@ -244,6 +244,24 @@ TEST_F(PostgresChangeSteps, LeaveAViewUnfilledThatIsSoOnTheSource) {
               "filled");
 }
 
+// What reads it has its rows on the source all the same.
+TEST_F(PostgresChangeSteps, FillAViewFromOneThatWasEmptiedOnTheSourceSince) {
+    databases_->run(Side::source,
+                    "CREATE MATERIALIZED VIEW below AS SELECT 1 AS i;"
+                    " CREATE VIEW middle AS SELECT i FROM below;"
+                    " CREATE MATERIALIZED VIEW above AS SELECT i FROM middle;"
+                    " REFRESH MATERIALIZED VIEW below WITH NO DATA");
+    prepare();
+    for (const auto portion : {postgres::restore_key_indexes, postgres::restore_post_data}) {
+        const Status restored = portion(schema_settings());
+        ASSERT_TRUE(restored) << restored.error().detail;
+    }
+    EXPECT_EQ(value(Side::target, "SELECT i FROM above"), "1");
+    EXPECT_EQ(value(Side::target,
+                    "SELECT ispopulated FROM pg_matviews WHERE matviewname = 'below'"),
+              "f");
+}
+
 TEST_F(PostgresChangeSteps, RefuseTablesThatAreDifferentOrNotEmptyByName) {
     databases_->run(Side::target,
                     "CREATE TABLE keyless (a int, b varchar); INSERT INTO keyless VALUES (1);"
