@@ -50,33 +50,34 @@ std::vector<std::string> StandingBlockers::against_leaving(std::optional<Side> a
 }
 
 void StandingBlockers::loop() {
-    auto next = Clock::now();
     std::unique_lock lock{mutex_};
     while (!stopping_) {
         lock.unlock();
-        const std::optional<Side> authority = sources_.authority();
-        const bool may_look = authority && sources_.may_look();
+        turn();
         lock.lock();
-        if (authority != authority_) {
-            authority_ = authority;
-            seen_ = {};
-            problem_.clear();
-            next = Clock::now();
-        }
-        if (may_look && Clock::now() >= next) {
-            lock.unlock();
-            const Clock::duration pause = look();
-            lock.lock();
-            next = Clock::now() + pause;
-        }
         changed_.wait_for(lock, authority_poll, [&] { return stopping_; });
     }
 }
 
+void StandingBlockers::turn() {
+    const std::optional<Side> authority = sources_.authority();
+    const bool may_look = authority && sources_.may_look();
+    if (authority != authority_) {
+        const std::lock_guard lock{mutex_};
+        authority_ = authority;
+        seen_ = {};
+        problem_.clear();
+        next_ = sources_.now();
+    }
+    if (!may_look || sources_.now() < next_) return;
+    const Clock::duration pause = look();
+    next_ = sources_.now() + pause;
+}
+
 StandingBlockers::Clock::duration StandingBlockers::look() {
-    const auto begun = Clock::now();
+    const auto begun = sources_.now();
     const auto blockers = sources_.steps->blockers(*authority_);
-    const auto took = Clock::now() - begun;
+    const Clock::duration took = sources_.now() - begun;
     std::vector<std::string> found;
     if (blockers) {
         for (const backfill::Blocker& one : *blockers) {
@@ -85,9 +86,9 @@ StandingBlockers::Clock::duration StandingBlockers::look() {
     }
     const std::lock_guard lock{mutex_};
     problem_ = blockers ? "" : blockers.error().detail;
-    if (!blockers) return blockers_retry;
+    if (!blockers) return std::max<Clock::duration>(blockers_retry, blockers_look_share * took);
     const bool doubt = seen_.note(std::move(found));
-    return doubt ? Clock::duration{blockers_doubt}
+    return doubt ? std::max<Clock::duration>(blockers_doubt, blockers_doubt_share * took)
                  : std::max<Clock::duration>(blockers_look_every, blockers_look_share * took);
 }
 

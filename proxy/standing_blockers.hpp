@@ -19,13 +19,14 @@
 
 namespace segue::proxy {
 
-// Between two looks; where one takes long, so many times as long as it took.
+// Between two looks.
 inline constexpr std::chrono::seconds blockers_look_every{15};
-inline constexpr int blockers_look_share = 20;
 // After one that was in vain.
 inline constexpr std::chrono::seconds blockers_retry{3};
 // What is seen for the first time is looked at again after so long.
 inline constexpr std::chrono::seconds blockers_doubt{1};
+// Where a look takes long the pause is at least so many times as long as it took.
+inline constexpr int blockers_look_share = 20, blockers_doubt_share = 4;
 
 // Which of them stand. A change of the schema is there on one side a moment before the other one,
 // and a prepared transaction is usual for a moment: but for the first look of all, what is new
@@ -44,23 +45,27 @@ private:
 
 class StandingBlockers {
 public:
+    using Clock = std::chrono::steady_clock;
     struct Sources {
         std::unique_ptr<backfill::ChangeSteps> steps;  // Its own: nobody else asks by them.
         // The authority that would be left; empty: there is none to be left now.
         std::function<std::optional<Side>()> authority;
         std::function<bool()> may_look;  // False: a change is under way.
+        std::function<Clock::time_point()> now = Clock::now;
     };
-    explicit StandingBlockers(Sources sources) : sources_(std::move(sources)) {}
+    explicit StandingBlockers(Sources sources)
+        : sources_(std::move(sources)), next_(sources_.now()) {}
     ~StandingBlockers() { stop(); }
     void start();
     void stop();
+    // Looks if it is time to; what the thread does again and again.
+    void turn();
 
     // Any thread. Against leaving that authority, if any: as long as another one was looked at
     // nothing is known, which is a reason as well.
     std::vector<std::string> against_leaving(std::optional<Side> authority) const;
 
 private:
-    using Clock = std::chrono::steady_clock;
     void loop();
     Clock::duration look();  // Until the next one.
 
@@ -71,6 +76,7 @@ private:
     SeenBlockers seen_;
     std::string problem_;  // Why nothing could be found out.
     bool stopping_ = false;
+    Clock::time_point next_;  // Of whoever takes the turns.
     std::thread thread_;
 };
 

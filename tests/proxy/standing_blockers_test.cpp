@@ -49,5 +49,47 @@ TEST(StandingBlockers, AreNotKnownBeforeTheyWereLookedForAndLeaveOutWhatTheChang
         << "another one was asked";
 }
 
+// Takes its time by a clock that only it moves.
+class SlowSteps : public test::FakeSteps {
+public:
+    SlowSteps(test::World& world,
+              std::array<backfill::AppliedPosition, 2>& applied,
+              StandingBlockers::Clock::time_point& now,
+              int& looks)
+        : FakeSteps(world, applied), now_(now), looks_(looks) {}
+    Result<std::vector<backfill::Blocker>> blockers(Side side) override {
+        now_ += 10s;
+        ++looks_;
+        if (looks_ == 1) return Error{Errc::timed_out, "a table is locked"};
+        return FakeSteps::blockers(side);
+    }
+
+private:
+    StandingBlockers::Clock::time_point& now_;
+    int& looks_;
+};
+
+// Whatever comes of it, a look that takes long is not most of what the databases do.
+TEST(StandingBlockers, AreLookedForTheMoreSeldomTheLongerItTakes) {
+    test::World world = test::consistent_world();
+    std::array<backfill::AppliedPosition, 2> applied;
+    StandingBlockers::Clock::time_point now{};
+    int looks = 0;
+    StandingBlockers blockers{{std::make_unique<SlowSteps>(world, applied, now, looks),
+                               [] { return std::optional{Side::source}; },
+                               [] { return true; },
+                               [&] { return now; }}};
+    const auto seconds_until_the_next = [&] {
+        const auto ended = now;
+        for (const int before = looks; looks == before; blockers.turn()) now += 1s;
+        return (now - 10s - ended) / 1s;
+    };
+    blockers.turn();
+    EXPECT_EQ(seconds_until_the_next(), 200) << "after a failure";
+    world.blockers = {{"prepared_transaction", "p"}};
+    EXPECT_EQ(seconds_until_the_next(), 200);
+    EXPECT_EQ(seconds_until_the_next(), 40) << "in doubt";
+}
+
 }  // namespace
 }  // namespace segue::proxy
