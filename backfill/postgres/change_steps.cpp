@@ -1,5 +1,6 @@
 #include "backfill/change_steps.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "backfill/postgres/catalog.hpp"
@@ -19,7 +20,7 @@ namespace {
 using namespace postgres;
 
 // Of each kind, what a refused change names at most.
-constexpr std::size_t blockers_of_kind_max = 20;
+constexpr int blockers_of_kind_max = 20;
 // The ticket is one row that others update too, each for a moment; clients may be held meanwhile.
 constexpr std::chrono::seconds ticket_wait_max{1};
 // A sequence may be locked by DDL of the application for a moment.
@@ -192,7 +193,7 @@ Status find_unpublished(Migration& migration, Side side, std::vector<Blocker>& f
                                  Parameters{text_array(settings.exclude),
                                             text_array(publication_names(settings.migration))});
     if (!tables) return on_side(side, tables.error());
-    for (int row = 0; row < tables->size() && found.size() < blockers_of_kind_max; ++row) {
+    for (int row = 0; row < std::min(tables->size(), blockers_of_kind_max); ++row) {
         found.push_back({"unpublished_table",
                          std::string{name(side)} + ": " + tables->text(row, 0) +
                              " was created after the start and is not moved; drop it on both sides"
@@ -228,7 +229,7 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
     const auto prepared =
         link.run("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()");
     if (!prepared) return on_side(from, prepared.error());
-    for (int row = 0; row < prepared->size(); ++row) {
+    for (int row = 0; row < std::min(prepared->size(), blockers_of_kind_max); ++row) {
         found.push_back({"prepared_transaction",
                          side + ": prepared transaction " + prepared->text(row, 0) +
                              " is open; COMMIT PREPARED or ROLLBACK PREPARED it"});
@@ -237,7 +238,7 @@ Result<std::vector<Blocker>> PostgresChangeSteps::blockers(Side from) {
         "SELECT subname FROM pg_subscription WHERE subenabled AND subdbid = (SELECT oid FROM"
         " pg_database WHERE datname = current_database())");
     if (!subscriptions) return on_side(from, subscriptions.error());
-    for (int row = 0; row < subscriptions->size(); ++row) {
+    for (int row = 0; row < std::min(subscriptions->size(), blockers_of_kind_max); ++row) {
         found.push_back({"subscription",
                          side + ": subscription " + subscriptions->text(row, 0) +
                              " writes past the fence; ALTER SUBSCRIPTION ... DISABLE it"});

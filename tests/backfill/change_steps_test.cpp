@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <future>
@@ -310,6 +311,25 @@ TEST_F(PostgresChangeSteps, PrepareResumesWhereItWasCutOff) {
     }
     EXPECT_EQ(test::compare_catalogs(settings_.url[0], settings_.url[1]),
               std::vector<std::string>{});
+}
+
+// Before the first change the fence has no trigger anywhere, which is no reason for anybody to see.
+TEST_F(PostgresChangeSteps, NameWhatIsNotMovedHoweverManyTablesHaveNoFenceYet) {
+    databases_->run(Side::source,
+                    "DO $$ BEGIN FOR i IN 1 .. 25 LOOP"
+                    " EXECUTE 'CREATE TABLE many_' || i || ' (i int PRIMARY KEY)';"
+                    " END LOOP; END $$");
+    prepare();
+    databases_->run(Side::source, "CREATE TABLE made_later (i int)");
+    const auto blockers = steps_->blockers(Side::source);
+    ASSERT_TRUE(blockers) << blockers.error().detail;
+    const auto count = [&](const std::string& code) {
+        return std::count_if(blockers->begin(), blockers->end(), [&](const Blocker& one) {
+            return one.code == code;
+        });
+    };
+    EXPECT_EQ(count("unfenced_table"), 20);
+    EXPECT_EQ(count("unpublished_table"), 1);
 }
 
 TEST_F(PostgresChangeSteps, NameWhatBlocksAChangeOfAuthority) {
