@@ -35,6 +35,7 @@ router::Where where_of(const StatusInputs& inputs, WallTime now) {
     where.verified_equal = verify.outcome == VerifyOutcome::equal && recent;
     where.verified_different = verify.outcome == VerifyOutcome::different;
     where.stray_writes = inputs.mover.stray_writes;
+    where.rows_in_question = rows_in_question(inputs.shadow, verify);
     where.differing_statements = statements_that_differ(inputs.shadow);
     return where;
 }

@@ -244,17 +244,17 @@ Operations::Unmended Operations::unmended() {
     const auto add = [&](const std::string& what) {
         all.rows += (all.rows.empty() ? "" : "; ") + what;
     };
-    if (!verification_loaded_) {
-        const Status there = connected({Side::target});
-        const Status loaded = there ? load_verification() : there;
-        if (!loaded) add("what was verified is not known: " + loaded.error().detail);
-    }
+    // Read anew: the background may have found something since the last tick.
+    const Status there = connected({Side::target});
+    const Status loaded = there ? load_verification() : there;
+    if (!loaded) add("what was verified is not known: " + loaded.error().detail);
     const BoardState state = parts_.board.read();
     if (state.verify.outcome == VerifyOutcome::different) add("verification found differences");
     const Side follower = other(state.record->authority);
     if (parts_.change.mover.strays(follower) > 0)
         add("somebody else than Segue wrote to the " + std::string{name(follower)});
     const ShadowReport shadow = parts_.change.sessions.shadow_report();
+    if (const std::string rows = rows_in_question(shadow, state.verify); !rows.empty()) add(rows);
     if (statements_that_differ(shadow) > 0)
         all.reads =
             "reads are answered differently (`segue statements`; `segue statements --forget` "

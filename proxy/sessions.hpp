@@ -70,6 +70,10 @@ struct ShadowReport {
     std::uint64_t slower_count = 0;                // All of them.
     std::uint64_t unmeasured = 0;  // Reads of statements beyond statements_measured_max.
     std::vector<backfill::Suspect> suspects = {};  // Tables that such reads read.
+    std::uint64_t rows_different = 0;              // Statements of which rows are named, of all.
+    // Statements that differ, of all, and nobody knows whether rows do; when the last one has.
+    std::uint64_t rows_unknown = 0;
+    backfill::WallTime rows_unknown_at = {};
 };
 struct ShiftReport {
     std::uint64_t served_by_follower = 0, fallbacks = 0;

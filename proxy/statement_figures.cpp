@@ -80,6 +80,8 @@ void StatementFigures::add(const MeasuredRead& read) {
     figures->compared += compared ? 1 : 0;
     figures->timed += compared ? 0 : 1;
     figures->different += read.outcome == Comparison::different ? 1 : 0;
+    if (read.outcome == Comparison::different)
+        figures->different_at = std::max(figures->different_at, read.found_at);
     figures->unconfirmed += read.outcome == Comparison::unconfirmed ? 1 : 0;
     if (read.context && size_of(*read.context) <= plan_context_bytes_max)
         figures->question.context = read.context;
@@ -172,8 +174,26 @@ std::vector<StatementSums> StatementFigures::sums() const {
     return sums;
 }
 
+// Of all of them, also of those that are not reported.
+void StatementFigures::count_rows(const std::vector<StatementReport>& all,
+                                  ShadowReport& report) const {
+    const std::lock_guard lock{mutex_};
+    for (const StatementReport& one : all) {
+        const RowsState state = one.rows ? one.rows->state : RowsState::waiting;
+        if (state == RowsState::different) ++report.rows_different;
+        const bool known = state == RowsState::different || state == RowsState::equal ||
+                           state == RowsState::mended;
+        if (known || one.different == 0) continue;
+        ++report.rows_unknown;
+        const auto figures = figures_.find(one.fingerprint);
+        if (figures != figures_.end())
+            report.rows_unknown_at = std::max(report.rows_unknown_at, figures->second.different_at);
+    }
+}
+
 void StatementFigures::report(ShadowReport& report) const {
     report.statements = all();
+    count_rows(report.statements, report);
     if (suspects_) report.suspects = suspects_();
     for (const StatementReport& one : report.statements) {
         if (!one.slower) break;

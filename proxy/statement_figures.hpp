@@ -63,6 +63,7 @@ struct MeasuredRead {
     std::shared_ptr<const backfill::postgres::PlanContext> context = nullptr;
     std::vector<std::uint32_t> parameter_types = {};
     std::optional<SuspectedRead> suspected = std::nullopt;
+    backfill::WallTime found_at = std::chrono::system_clock::now();
 };
 
 class StatementFigures {
@@ -106,7 +107,9 @@ private:
         // Of all its executions that were suspected, and since when.
         backfill::ReadTables reads;
         std::optional<backfill::WallTime> suspected_since;
+        backfill::WallTime different_at;  // Last.
     };
+    void count_rows(const std::vector<StatementReport>& all, ShadowReport& report) const;
     // With the mutex held; null beyond the limit.
     Figures* find(std::uint64_t fingerprint, const MeasuredRead& read);
     void add_answers(Figures& figures,

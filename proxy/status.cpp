@@ -266,6 +266,19 @@ std::size_t statements_that_differ(const ShadowReport& shadow) {
         }));
 }
 
+std::string rows_in_question(const ShadowReport& shadow, const VerifyState& verified) {
+    if (shadow.rows_different > 0)
+        return "rows of reads that differ are different (`segue statements` names them)";
+    const bool compared_since = verified.outcome == VerifyOutcome::equal &&
+                                verified.every_row_since &&
+                                *verified.every_row_since > shadow.rows_unknown_at;
+    if (shadow.rows_unknown == 0 || compared_since) return "";
+    return "rows of reads that differ are not compared yet (" +
+           counted(shadow.rows_unknown, "statement", "statements") +
+           "; `segue statements` tells how far that is, and a `segue verify --anew` that finds all "
+           "equal and began after them says it as well)";
+}
+
 namespace {
 
 // Of the first one whose rows are named, else of the first of which anything is known. Repair is a

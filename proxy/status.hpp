@@ -52,6 +52,8 @@ SessionsReport reported_sessions(const StatusInputs& inputs);
 
 // Confirmed, and not begun to count anew since.
 std::size_t statements_that_differ(const ShadowReport& shadow);
+// What is not known to be equal of the rows behind them. Empty: the difference is not in rows.
+std::string rows_in_question(const ShadowReport& shadow, const VerifyState& verified);
 
 struct Warning {
     std::string code;  // Stable.

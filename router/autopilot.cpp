@@ -102,6 +102,7 @@ std::string known_to_differ(const PlanStep& step, const Where& where) {
                    "`segue repair`"} +
                by_hand;
     }
+    if (!where.rows_in_question.empty()) return where.rows_in_question + by_hand;
     if (where.differing_statements == 0 || !step.accept_differing_reads.empty()) return "";
     return std::string{
                "reads are answered differently: `segue statements` names them, `segue "

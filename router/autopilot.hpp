@@ -46,6 +46,7 @@ struct Where {
     bool verified_different = false;
     std::uint64_t stray_writes = 0;
     std::size_t differing_statements = 0;  // Reads that are confirmed to differ.
+    std::string rows_in_question;          // Why rows of theirs may differ; empty: they are equal.
     std::vector<std::string> blockers;     // Why a change of authority could not be made now.
 };
 

@@ -68,6 +68,20 @@ TEST(AutoView, TrustsNoVerdictOfLastWeek) {
     EXPECT_TRUE(auto_view(inputs, {}, now).where.verified_different);
 }
 
+TEST(AutoView, AsksWhetherRowsDifferUntilAllWereComparedSince) {
+    StatusInputs inputs = healthy();
+    inputs.shadow.rows_unknown = 2;
+    inputs.shadow.rows_unknown_at = now - std::chrono::hours{1};
+    EXPECT_EQ(auto_view(inputs, {}, now).where.rows_in_question, "") << "verified since";
+    inputs.shadow.rows_unknown_at = now;
+    EXPECT_NE(auto_view(inputs, {}, now).where.rows_in_question, "");
+    inputs.board.verify.every_row_since.reset();
+    inputs.shadow.rows_unknown_at = {};
+    EXPECT_NE(auto_view(inputs, {}, now).where.rows_in_question, "");
+    inputs.shadow.rows_unknown = 0;
+    EXPECT_EQ(auto_view(inputs, {}, now).where.rows_in_question, "");
+}
+
 TEST(AutoView, IsClosedWhereAnotherMovesOrTheAuthorityIsNotKnown) {
     StatusInputs inputs = healthy();
     inputs.board.authority_known = false;

@@ -70,11 +70,32 @@ TEST(Operations, AFinishThatAcceptsReadsAcceptsNoRowsAndKeepsTheReason) {
     const json accepted = {{"accept_differing_reads", "a report without\nan order"}};
     EXPECT_EQ(desk.run("finish", accepted).exit_code, 1);
     world.strays[index(Side::source)] = 0;
+    // Whether rows differ is not known yet.
+    world.shadow.rows_unknown = 1;
+    world.shadow.rows_unknown_at = std::chrono::system_clock::now() + std::chrono::hours{1};
+    EXPECT_EQ(desk.run("verify").exit_code, 0);
+    const VerbResult unknown = desk.run("finish", accepted);
+    EXPECT_EQ(unknown.exit_code, 1);
+    EXPECT_NE(unknown.text.find("not compared yet (1 statement;"), std::string::npos)
+        << unknown.text;
+    world.shadow.rows_different = 1;
+    EXPECT_NE(desk.run("finish", accepted).text.find("are different"), std::string::npos);
+    world.shadow.rows_different = 0;
+    world.shadow.rows_unknown_at -= std::chrono::hours{24};  // Verified since then.
     EXPECT_EQ(desk.run("finish").exit_code, 1);
     const VerbResult done = desk.run("finish", accepted);
     EXPECT_EQ(done.exit_code, 0) << done.text;
     EXPECT_NE(done.text.find("accepted: reads are answered differently"), std::string::npos);
     EXPECT_NE(done.text.find("(a report without?an order)"), std::string::npos) << done.text;
+}
+
+TEST(Operations, AFinishThatAcceptsReadsKnowsWhatWasFoundSinceTheLastTick) {
+    World world = consistent_world(Side::target, 7);
+    Desk desk{world};
+    ASSERT_TRUE(desk.operations.recover());
+    EXPECT_EQ(desk.run("verify").exit_code, 0);
+    world.found_meanwhile = true;
+    EXPECT_EQ(desk.run("finish", {{"accept_differing_reads", "no order"}}).exit_code, 1);
 }
 
 TEST(Operations, AFinishThatFailedInTheMiddleNamesTheWordsToSayAgain) {

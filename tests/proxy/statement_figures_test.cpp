@@ -93,6 +93,39 @@ TEST_F(FiguresTest, TellsWhatHasComeOfTheTablesOfAReadThatDiffers) {
     EXPECT_EQ(rows()->state, RowsState::waiting) << "that was before";
 }
 
+TEST_F(FiguresTest, CountsAllStatementsOfWhichItIsNotKnownWhetherRowsDiffer) {
+    std::vector<backfill::Suspect> suspects;
+    StatementFigures followed{{}, [&] { return suspects; }};
+    const backfill::WallTime noon{1'000'000s};
+    const auto told = [&] {
+        ShadowReport report;
+        followed.report(report);
+        return report;
+    };
+    for (std::size_t i = 0; i <= statements_reported_max; ++i) {
+        const std::string text = "SELECT " + std::string(i + 1, 'a');
+        MeasuredRead read = read_of(text, Comparison::different, 1us, 1us);
+        read.found_at = noon + std::chrono::seconds{i};
+        followed.add(read);  // It is not followed up, as with name_rows = false.
+        read.suspected = SuspectedRead{
+            std::make_shared<const backfill::ReadTables>(backfill::ReadTables{{{"one", "t"}}, {}}),
+            noon};
+        if (i == 0) followed.add(read);
+    }
+    EXPECT_EQ(told().rows_unknown, statements_reported_max + 1);
+    EXPECT_EQ(told().rows_unknown_at, noon + std::chrono::seconds{statements_reported_max});
+    backfill::Suspect t;
+    t.name = {"one", "t"};
+    t.begun_at = t.ended_at = noon + 1s;
+    t.verdict = backfill::TableVerdict::equal;
+    suspects = {t};
+    EXPECT_EQ(told().rows_unknown, statements_reported_max);
+    EXPECT_EQ(told().rows_different, 0u);
+    suspects[0].differences = 1;
+    EXPECT_EQ(told().rows_unknown, statements_reported_max);
+    EXPECT_EQ(told().rows_different, 1u);
+}
+
 TEST_F(FiguresTest, ReportsWhatDiffersThenWhatIsInDoubtThenWhatTheFollowerIsSlowAt) {
     add("SELECT faster", Comparison::equal, 50us, 10us);
     add("SELECT slower", Comparison::equal, 50us, 900us);

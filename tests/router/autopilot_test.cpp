@@ -473,6 +473,10 @@ TEST(Autopilot, FinishesOverDifferingReadsWhereThePlanSaysWhyAndOverNothingElse)
                     where.verified_different = true;
                 }).starts_with("not_ready: verification found differences"));
     EXPECT_TRUE(finishing("no order", [](Where& where) {
+                    where.differing_statements = 1;
+                    where.rows_in_question = "rows are not compared yet";
+                }).starts_with("not_ready: rows are not compared yet; or `segue finish"));
+    EXPECT_TRUE(finishing("no order", [](Where& where) {
                     where.stray_writes = 1;
                 }).starts_with("not_ready: somebody else than Segue wrote"));
 }
