@@ -54,7 +54,8 @@ constexpr const char* signature_end = R"sql()
     FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid WHERE o.contype NOT IN ('n', 't')
       -- A foreign key to a partitioned table has one more for each partition, which the server numbers
       -- in the order in which it meets them.
-      AND NOT EXISTS (SELECT FROM pg_constraint p WHERE p.oid = o.conparentid AND p.confrelid <> o.confrelid)
+      AND (o.conparentid = 0 OR (SELECT p.confrelid FROM pg_constraint p WHERE p.oid = o.conparentid)
+           IS NOT DISTINCT FROM o.confrelid)
     UNION ALL
     SELECT m.name, 'index', x.relname,
            pg_get_indexdef(i.indexrelid) || CASE WHEN i.indisvalid THEN '' ELSE ' INVALID' END
