@@ -46,11 +46,7 @@ constexpr const char* signature_end = R"sql()
     JOIN pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
-    SELECT m.name, 'constraint', o.conname,
-           -- By ALTER TABLE ... DISABLE TRIGGER ALL, of a foreign key on either table.
-           concat_ws(' DISABLED ', pg_get_constraintdef(o.oid), CASE WHEN o.contype = 'f' OR o.condeferrable THEN (
-               SELECT string_agg(DISTINCT p.proname, ', ') FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-               WHERE t.tgconstraint = o.oid AND t.tgenabled = 'D') END)
+    SELECT m.name, 'constraint', o.conname, pg_get_constraintdef(o.oid)
     FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid WHERE o.contype NOT IN ('n', 't')
       -- A foreign key to a partitioned table has one more for each partition, which the server numbers
       -- in the order in which it meets them.
@@ -75,6 +71,14 @@ constexpr const char* for_writers = R"sql(
     WHERE (NOT t.tgisinternal OR t.tgparentid <> 0)
       AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.oid = t.tgconstraint AND o.contype <> 't')
       AND t.tgfoid IS DISTINCT FROM to_regprocedure('segue.fence_guard()')
+    UNION ALL
+    -- By ALTER TABLE ... DISABLE TRIGGER ALL, of a foreign key on either table.
+    SELECT m.name, 'disabled constraint', o.conname, string_agg(DISTINCT p.proname, ', ')
+    FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid AND (o.contype = 'f' OR o.contype <> 't' AND o.condeferrable)
+    JOIN pg_trigger t ON t.tgconstraint = o.oid AND t.tgenabled = 'D' JOIN pg_proc p ON p.oid = t.tgfoid
+    WHERE o.conparentid = 0 OR (SELECT p.confrelid FROM pg_constraint p WHERE p.oid = o.conparentid)
+          IS NOT DISTINCT FROM o.confrelid
+    GROUP BY m.name, o.oid, o.conname
     UNION ALL
     SELECT m.name, 'policy', p.polname, concat_ws(' ', CASE WHEN p.polpermissive THEN 'permissive' ELSE 'restrictive' END,
            p.polcmd, (SELECT string_agg(coalesce(r.rolname, 'PUBLIC'), ' ' ORDER BY r.rolname)
@@ -139,6 +143,8 @@ std::string command(const SchemaObject& object, const std::vector<SchemaObject>&
         return ": " + whole.substr(0, whole.size() - disabled.size()) + ", and disable it";
     }
     if (object.kind == "statistics") return ": " + whole;
+    if (object.kind == "disabled constraint")
+        return ", where it is enabled: ALTER TABLE ... ENABLE TRIGGER ALL on the source";
     if (object.kind != "index" || find(there, {object.table, "constraint", object.name, ""}))
         return "";
     if (whole.ends_with(invalid)) return ", and invalid where it is: drop it there";
@@ -158,6 +164,13 @@ std::string mending(const SchemaObject& wanted,
     if (partitioned && found.definition == wanted.definition + std::string{invalid})
         return ": ALTER INDEX ... ATTACH PARTITION ... there, for the one of each partition";
     return ": drop it there, then " + command(wanted, there).substr(2);
+}
+
+// Whether a table that is there without it stays so: a dump makes other objects than these.
+bool needed(const SchemaObject& object, const std::vector<SchemaObject>& present) {
+    if (object.kind == "disabled constraint")
+        return find(present, {object.table, "constraint", object.name, ""}) != nullptr;
+    return object.kind == "column";
 }
 
 // Of the target's tables with these names: schema.table, and quoted where it must be.
@@ -272,10 +285,7 @@ std::pair<std::string, std::string> as_statement(std::string_view kind,
     for (const std::string_view state : {invalid, disabled, always, replica}) {
         if (definition.ends_with(state)) end = definition.size() - state.size();
     }
-    if (kind == "constraint") {
-        end = std::min(end, definition.rfind(std::string{disabled} + " "));
-        return {"ALTER TABLE t ADD " + before(end), std::string{cut(end)}};
-    }
+    if (kind == "constraint") return {"ALTER TABLE t ADD " + before(end), std::string{cut(end)}};
     return {before(end), std::string{cut(end)}};
 }
 
@@ -404,8 +414,7 @@ Result<std::vector<TargetConflict>> target_conflicts(Connection& source,
         }
     }
     for (const SchemaObject& object : *wanted) {
-        const bool needed = on_target.contains(object.table) && object.kind == "column";
-        if (needed && !find(*present, object))
+        if (on_target.contains(object.table) && needed(object, *present) && !find(*present, object))
             add(different, object.table, label(object) + " is missing on the target");
     }
     const auto filled = not_empty(target, *quoted);

@@ -215,5 +215,20 @@ TEST_F(DdlRestMover, CopiesATableAnewThatIsAlteredWhenAPartOfItIsThere) {
     expect_same_dumps();
 }
 
+// As `check` tells, and the operator may accept until the cutover.
+TEST_F(DdlRest, CarriesCommandsOnTablesWhoseConstraintsNobodyLooksAfterOnTheSource) {
+    EXPECT_EQ(
+        both("CREATE TABLE app.up (i int PRIMARY KEY); CREATE TABLE app.down (i int PRIMARY KEY"
+             " REFERENCES app.up)"),
+        "");
+    databases_->run(Side::source,
+                    "SET segue.mover = 'id-1'; ALTER TABLE app.down DISABLE TRIGGER ALL");
+    EXPECT_EQ(both("ALTER TABLE app.down ADD COLUMN v int"), "");
+    EXPECT_EQ(
+        on_target("SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.down'::regclass AND"
+                  " attname = 'v'"),
+        "1");
+}
+
 }  // namespace
 }  // namespace segue::backfill
