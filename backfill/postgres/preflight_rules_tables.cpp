@@ -167,7 +167,7 @@ constexpr std::array rules = {
                                o.conname),
                string_agg(format('ALTER TABLE %s ENABLE TRIGGER %I; ', t.tgrelid::regclass, t.tgname), '' ORDER BY t.oid)
                    || '-- when the rows that break it are mended'
-        FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid
+        FROM moved m JOIN pg_constraint o ON o.conrelid = m.oid AND o.contype <> 't'
         JOIN pg_trigger t ON t.tgconstraint = o.oid AND t.tgisinternal AND t.tgenabled = 'D'
         GROUP BY m.label, o.conname ORDER BY 1, 2)sql"},
     Rule{Where::source, warn, "not_valid_constraint", R"sql(
