@@ -68,7 +68,9 @@ TEST_F(DdlIdentity, TakesNoKeyThatEachSideWouldComputeForItself) {
          {"DROP CONSTRAINT t_pkey, ADD COLUMN c uuid DEFAULT gen_random_uuid(), ADD PRIMARY KEY "
           "(c)",
           "DROP CONSTRAINT t_pkey, ADD COLUMN c serial PRIMARY KEY",
-          "DROP COLUMN id, ADD COLUMN c bigint GENERATED ALWAYS AS IDENTITY primary key"}) {
+          "DROP COLUMN id, ADD COLUMN c bigint GENERATED ALWAYS AS IDENTITY primary key",
+          "DROP COLUMN id, ADD COLUMN c int DEFAULT random() * 1e9, ALTER c SET DEFAULT 1,"
+          " ADD PRIMARY KEY (c)"}) {
         SCOPED_TRACE(command);
         EXPECT_EQ(both("CREATE TABLE app.t (id int PRIMARY KEY, v int)"), "");
         app("INSERT INTO app.t VALUES (1, 1), (2, 2)");
@@ -96,6 +98,24 @@ TEST_F(DdlIdentity, TakesNoKeyThatEachSideWouldComputeForItself) {
              " ADD PRIMARY KEY (e)"),
         "");
     EXPECT_EQ(on_target("SELECT e FROM app.t"), on_source("SELECT e FROM app.t"));
+}
+
+// Whatever else of the rows the command computes.
+TEST_F(DdlIdentity, TakesAKeyWithAConstantOfACommandThatWritesTheRowsAnew) {
+    for (const char* command :
+         {"ADD COLUMN t int NOT NULL DEFAULT 1, ADD COLUMN tok uuid DEFAULT gen_random_uuid(),"
+          " DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (t, id)",
+          "ADD COLUMN t int DEFAULT 1, ALTER v TYPE bigint, DROP CONSTRAINT t_pkey,"
+          " ADD PRIMARY KEY (t, id)"}) {
+        SCOPED_TRACE(command);
+        EXPECT_EQ(both("CREATE TABLE app.t (id int PRIMARY KEY, v int)"), "");
+        app("INSERT INTO app.t VALUES (1, 1), (2, 2)");
+        follow("INSERT INTO app.t VALUES (1, 1), (2, 2)");
+        EXPECT_EQ(both("ALTER TABLE app.t " + std::string{command}), "");
+        EXPECT_EQ(on_target("SELECT string_agg(t || ' ' || id, ', ' ORDER BY id) FROM app.t"),
+                  "1 1, 1 2");
+        EXPECT_EQ(both("DROP TABLE app.t"), "");
+    }
 }
 
 }  // namespace
