@@ -93,6 +93,17 @@ constexpr const char* public_grants_query = R"sql(
       AND (a.grantee = 0 OR r.rolname <> current_user)
     GROUP BY 1, 2 ORDER BY 1, 2)sql";
 
+// Of the target, for a role: whether it may connect, or look into schema public. One that is not
+// there yet may what all may.
+constexpr const char* owner_may_query = R"sql(
+    SELECT coalesce(CASE $2 WHEN 'CONNECT' THEN has_database_privilege(r.oid, d.oid, 'CONNECT')
+                            ELSE has_schema_privilege(r.oid, n.oid, 'USAGE') END,
+                    EXISTS (SELECT FROM aclexplode(CASE $2 WHEN 'CONNECT' THEN coalesce(d.datacl, acldefault('d', d.datdba))
+                                                           ELSE coalesce(n.nspacl, acldefault('n', n.nspowner)) END) a
+                            WHERE a.privilege_type = $2 AND a.grantee = 0))
+    FROM pg_database d LEFT JOIN pg_roles r ON r.rolname = $1 LEFT JOIN pg_namespace n ON n.nspname = 'public'
+    WHERE d.datname = current_database())sql";
+
 std::set<std::string> names_of(const Rows& rows) {
     std::set<std::string> names;
     for (int row = 0; row < rows.size(); ++row) names.insert(rows.text(row, 0));
@@ -230,9 +241,11 @@ Result<Grants> read_grants(Connection& connection, const char* query) {
     return grants;
 }
 
-// `what` in words, and `sql` as GRANT names it on the target.
+// `what` in words, and `sql` as GRANT names it on the target. Who owns it on one side needs no
+// grants there, and may have some on the other.
 void compare_grants(const Grants& source,
                     const Grants& target,
+                    const std::set<std::string>& owners,
                     const std::string& what,
                     const std::string& sql,
                     std::vector<Finding>& findings) {
@@ -240,6 +253,7 @@ void compare_grants(const Grants& source,
         return role.empty() ? std::string{"PUBLIC"} : quote_identifier(role);
     };
     for (const auto& [role, privilege] : source) {
+        if (owners.contains(role)) continue;
         if (target.contains({role, privilege}) || target.contains({"", privilege})) continue;
         findings.push_back(
             {Severity::warn,
@@ -250,6 +264,7 @@ void compare_grants(const Grants& source,
                  ";  -- on the target, when the role is there"});
     }
     for (const auto& [role, privilege] : target) {
+        if (owners.contains(role)) continue;
         if (source.contains({role, privilege}) || source.contains({"", privilege})) continue;
         findings.push_back(
             {Severity::warn,
@@ -260,12 +275,32 @@ void compare_grants(const Grants& source,
     }
 }
 
+// Who owns it on the source may do there what only a grant allows on the target.
+void check_right_of_owner(Connection& target,
+                          const std::string& role,
+                          const std::string& privilege,
+                          const std::string& what,
+                          const std::string& sql,
+                          std::vector<Finding>& findings) {
+    const auto may = target.execute(owner_may_query, {role, privilege});
+    if (!may || may->size() != 1 || may->truth(0, 0)) return;
+    findings.push_back(
+        {Severity::warn,
+         "database_grants",
+         "target: role " + role,
+         "it owns " + what + " on the source, and has no " + privilege + " on it on the target",
+         "GRANT " + privilege + " ON " + sql + " TO " + quote_identifier(role) +
+             ";  -- on the target, when the role is there"});
+}
+
 // What belongs to the database as a whole is in no dump of its contents. CREATE is check_creators'.
 void check_database(Connection& source, Connection& target, std::vector<Finding>& findings) {
     constexpr const char* query =
         "SELECT d.datname, pg_get_userbyid(d.datdba),"
-        " pg_has_role(n.nspowner, 'USAGE') FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname"
-        " = 'public' WHERE d.datname = current_database()";
+        " pg_has_role(n.nspowner, 'USAGE'), replace(pg_get_userbyid(n.nspowner),"
+        " 'pg_database_owner', pg_get_userbyid(d.datdba)), pg_get_userbyid(n.nspowner)"
+        " FROM pg_database d LEFT JOIN pg_namespace n ON n.nspname = 'public' WHERE d.datname = "
+        "current_database()";
     const auto from = source.execute(query), to = target.execute(query);
     if (!from || !to || from->size() != 1 || to->size() != 1) return;  // Said by check_databases.
     const std::string database = quote_identifier(to->text(0, 0));
@@ -281,13 +316,25 @@ void check_database(Connection& source, Connection& target, std::vector<Finding>
     }
     const auto wanted = read_grants(source, database_grants_query),
                found = read_grants(target, database_grants_query);
-    if (wanted && found)
-        compare_grants(*wanted, *found, "the database", "DATABASE " + database, findings);
+    const std::string owned = "DATABASE " + database;
+    if (wanted && found) {
+        compare_grants(
+            *wanted, *found, {from->text(0, 1), to->text(0, 1)}, "the database", owned, findings);
+    }
+    check_right_of_owner(target, from->text(0, 1), "CONNECT", "the database", owned, findings);
     // Who owns the schema, or is superuser, restores them with it.
     if (to->null(0, 2) || to->truth(0, 2)) return;
     const auto here = read_grants(source, public_grants_query),
                there = read_grants(target, public_grants_query);
-    if (here && there) compare_grants(*here, *there, "schema public", "SCHEMA public", findings);
+    if (!here || !there || from->null(0, 3)) return;
+    const std::string what = "schema public", sql = "SCHEMA public";
+    compare_grants(*here,
+                   *there,
+                   {from->text(0, 3), from->text(0, 4), to->text(0, 3), to->text(0, 4)},
+                   what,
+                   sql,
+                   findings);
+    check_right_of_owner(target, from->text(0, 3), "USAGE", what, sql, findings);
 }
 
 // A command is run there with the rights of the role that ran it here.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "tests/support/postgres_server.hpp"
@@ -185,6 +186,42 @@ TEST(PreflightRoles, NamesTheDatabasesOwnerAndWhoHasRightsOnItOnOneSideOnly) {
     target.run("GRANT CONNECT ON DATABASE shop TO mover");
     settings.url[1] = target.socket_url("shop", "mover");
     EXPECT_EQ(found().size(), 1u) << "PUBLIC may look into the schema";
+}
+
+// What an owner needs no grant for on one side, it may need one for on the other.
+TEST(PreflightRoles, LeavesTheOwnersOfEitherSideTheirGrantsOnTheDatabase) {
+    SEGUE_NEEDS_POSTGRES();
+    const PostgresServer source, target;
+    for (const PostgresServer* server : {&source, &target}) {
+        server->run("CREATE ROLE mover LOGIN REPLICATION; CREATE ROLE app LOGIN; CREATE ROLE boss");
+        server->run("CREATE DATABASE shop");
+        server->run("REVOKE ALL ON DATABASE shop FROM PUBLIC");
+        server->run("REVOKE ALL ON SCHEMA public FROM PUBLIC", "shop");
+    }
+    source.run("ALTER DATABASE shop OWNER TO app; GRANT CONNECT ON DATABASE shop TO boss");
+    source.run("ALTER SCHEMA public OWNER TO app; GRANT USAGE ON SCHEMA public TO boss", "shop");
+    target.run("ALTER DATABASE shop OWNER TO boss; GRANT CONNECT ON DATABASE shop TO mover");
+    target.run("ALTER SCHEMA public OWNER TO boss", "shop");
+    ServerSettings settings;
+    settings.migration = "shop";
+    settings.url[0] = source.socket_url("shop");
+    settings.url[1] = target.socket_url("shop", "mover");
+    const auto remedies = [&] {
+        const auto findings = postgres_preflight(settings);
+        EXPECT_TRUE(findings);
+        std::set<std::string> said;
+        for (const Finding& finding : *findings) {
+            if (finding.code == "database_grants") said.insert(finding.remedy);
+        }
+        return said;
+    };
+    const auto said = remedies();
+    EXPECT_THAT(
+        said,
+        testing::ElementsAre(testing::HasSubstr("GRANT CONNECT ON DATABASE \"shop\" TO \"app\";"),
+                             testing::HasSubstr("GRANT USAGE ON SCHEMA public TO \"app\";")));
+    for (const std::string& remedy : said) target.run(remedy, "shop");
+    EXPECT_THAT(remedies(), testing::IsEmpty());
 }
 
 }  // namespace
