@@ -31,20 +31,23 @@ Result<Database> read_database(Connection& connection) {
 }
 
 // A copy of a server's files has its identity, and so may two databases that are nowhere one. A
-// lock that is held here is seen there only by the same server. Unsure is the same.
+// lock that is held here is seen there only by the same server. In a transaction: behind a pooler
+// each statement outside of one may be another process's. Unsure is the same.
 bool are_one_server(Connection& source, Connection& target) {
-    const auto key = source.execute("SELECT (random() * 2147483647)::int, pg_backend_pid()");
-    if (!key) return true;
-    const Parameters number{key->text(0, 0)};
-    const auto locked =
-        source.execute("SELECT pg_advisory_lock(pg_backend_pid(), $1::int)", number);
-    if (!locked) return true;
-    const auto seen = target.execute(
-        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted"
-        " AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND pid = $1::int",
-        {key->text(0, 1), key->text(0, 0)});
-    (void)source.execute("SELECT pg_advisory_unlock(pg_backend_pid(), $1::int)", number);
-    return !seen || seen->size() > 0;
+    if (!source.execute("BEGIN")) return true;
+    const auto held = source.execute(
+        "SELECT pid, k, pg_try_advisory_xact_lock(pid, k)"
+        " FROM (SELECT pg_backend_pid() AS pid, (random() * 2147483647)::int AS k OFFSET 0) AS l");
+    bool same = true;
+    if (held && held->size() == 1 && held->truth(0, 2)) {
+        const auto seen = target.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted"
+            " AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND pid = $1::int",
+            {held->text(0, 0), held->text(0, 1)});
+        same = !seen || seen->size() > 0;
+    }
+    (void)source.execute("ROLLBACK");
+    return same;
 }
 
 // C.UTF-8 and C.utf8 are one.
