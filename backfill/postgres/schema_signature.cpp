@@ -112,7 +112,8 @@ const SchemaObject* find(const std::vector<SchemaObject>& objects, const SchemaO
 }
 
 constexpr std::string_view invalid = " INVALID", disabled = " DISABLED", only = " ON ONLY ",
-                           always = " ENABLE ALWAYS", replica = " ENABLE REPLICA";
+                           forced = ", forced", always = " ENABLE ALWAYS",
+                           replica = " ENABLE REPLICA";
 constexpr std::string_view inherited = "the partitioned table's";  // A trigger.
 
 // A trigger's arguments may be an address with its secret: they are compared, and not told.
@@ -163,14 +164,22 @@ std::string mending(const SchemaObject& wanted,
     const bool partitioned = with_partitions(wanted.definition) != wanted.definition;
     if (partitioned && found.definition == wanted.definition + std::string{invalid})
         return ": ALTER INDEX ... ATTACH PARTITION ... there, for the one of each partition";
-    return ": drop it there, then " + command(wanted, there).substr(2);
+    // The server drops one that is attached with the one that it is attached to, and not alone.
+    const SchemaObject* table = find(there, {wanted.table, "table", "", ""});
+    const bool partition =
+        table != nullptr && (table->definition.find(" FOR VALUES ") != std::string::npos ||
+                             table->definition.ends_with(" DEFAULT"));
+    return std::string{": drop it there"} +
+           (partition ? " (where it is attached, drop the partitioned table's index)" : "") +
+           ", then " + command(wanted, there).substr(2);
 }
 
 // Whether a table that is there without it stays so: a dump makes other objects than these.
 bool needed(const SchemaObject& object, const std::vector<SchemaObject>& present) {
     if (object.kind == "disabled constraint")
         return find(present, {object.table, "constraint", object.name, ""}) != nullptr;
-    return object.kind == "column";
+    return object.kind == "column" ||
+           (object.kind == "row security" && object.definition.ends_with(forced));
 }
 
 // Of the target's tables with these names: schema.table, and quoted where it must be.

@@ -92,6 +92,39 @@ TEST(SchemaSignature, AnIndexOfAPartitionedTableIsMadeWithThoseOfItsPartitions) 
         << differs[0];
 }
 
+TEST(SchemaSignature, AnIndexOfAPartitionIsDroppedWithItsTables) {
+    const auto told = [](const char* table) {
+        const SchemaObject index{"t", "index", "i", "CREATE INDEX i ON public.t USING btree (a)"};
+        const SchemaObject other{"t", "index", "i", "CREATE INDEX i ON public.t USING btree (b)"};
+        const SchemaObject itself{"t", "table", "", table};
+        return schema_differences({index, itself}, {other, itself}, 9).at(0);
+    };
+    const std::string make = ", then CREATE INDEX i ON public.t USING btree (a)";
+    EXPECT_TRUE(told("r p").ends_with(": drop it there" + make)) << told("r p");
+    for (const char* partition : {"r p FOR VALUES IN (1)", "r p DEFAULT"}) {
+        EXPECT_TRUE(told(partition).ends_with(
+            ": drop it there (where it is attached, drop the partitioned table's index)" + make))
+            << told(partition);
+    }
+}
+
+// A dump has it with the table, which is there already.
+TEST(SchemaSignature, RowSecurityThatIsForcedIsNotForcedByTheCopy) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    databases.run(Side::source,
+                  "CREATE TABLE t (i int); ALTER TABLE t ENABLE ROW LEVEL SECURITY;"
+                  "CREATE TABLE u (i int); ALTER TABLE u ENABLE ROW LEVEL SECURITY;"
+                  "CREATE TABLE w (i int); ALTER TABLE w ENABLE ROW LEVEL SECURITY;"
+                  "ALTER TABLE t FORCE ROW LEVEL SECURITY; ALTER TABLE w FORCE ROW LEVEL SECURITY");
+    databases.run(Side::target, "CREATE TABLE t (i int); CREATE TABLE u (i int)");
+    Connection source = databases.open(Side::source), target = databases.open(Side::target);
+    const auto conflicts = target_conflicts(source, target, {});
+    ASSERT_TRUE(conflicts);
+    ASSERT_EQ(conflicts->size(), 1u);
+    EXPECT_EQ(conflicts->front().text, "public.t: row security is missing on the target");
+}
+
 TEST(SchemaSignature, DefinitionsAreTheSameHoweverTheServersVersionPrintsThem) {
     struct Case {
         const char *kind, *older, *newer;
