@@ -338,7 +338,7 @@ void App::stop() {
         http_->stop();
     });
     pilot_.stop();
-    standing_blockers_.stop();
+    standing_blockers_.end_soon();
     const std::string verb = operator_.current_verb();
     if (verb == "verify" || verb == "repair" || verb == "start") mover_->stop();
     operator_.stop();
@@ -346,6 +346,7 @@ void App::stop() {
     registry_.stop();
     reads_.stop();
     positions_.stop();
+    standing_blockers_.stop();  // A server that hangs may keep it; by now that keeps nobody else.
 }
 
 }  // namespace

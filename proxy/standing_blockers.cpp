@@ -32,12 +32,16 @@ void StandingBlockers::start() {
     thread_ = std::thread{[this] { loop(); }};
 }
 
-void StandingBlockers::stop() {
+void StandingBlockers::end_soon() {
     {
         const std::lock_guard lock{mutex_};
         stopping_ = true;
     }
     changed_.notify_all();
+}
+
+void StandingBlockers::stop() {
+    end_soon();
     if (thread_.joinable()) thread_.join();
 }
 

@@ -57,6 +57,7 @@ public:
         : sources_(std::move(sources)), next_(sources_.now()) {}
     ~StandingBlockers() { stop(); }
     void start();
+    void end_soon();  // After the look that is under way; does not wait for it.
     void stop();
     // Looks if it is time to; what the thread does again and again.
     void turn();

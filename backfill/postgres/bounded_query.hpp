@@ -8,6 +8,10 @@
 
 namespace segue::backfill::postgres {
 
+// For what reads a whole catalog: longer than a server that is alive takes by its own
+// statement_timeout (statement_time_max), whose answer says more.
+inline constexpr std::chrono::seconds catalog_wait_max{35};
+
 // For what a server answers at once or not at all. Errc::closed when no answer has come in that
 // time; the connection is then of no more use.
 Result<Rows> execute_within(Connection& connection,

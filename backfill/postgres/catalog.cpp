@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "backfill/postgres/bounded_query.hpp"
 #include "backfill/postgres/text_array.hpp"
 
 namespace segue::backfill::postgres {
@@ -239,7 +240,7 @@ Status read_places(Connection& connection,
         sql += "SELECT " + std::to_string(i) + ", last_value, is_called FROM " +
                qualified(sequences[i].schema, sequences[i].name);
     }
-    const auto rows = connection.execute(sql);
+    const auto rows = execute_within(connection, catalog_wait_max, sql);
     if (!rows) return rows.error();
     for (int row = 0; row < rows->size(); ++row) {
         Sequence& sequence = sequences[static_cast<std::size_t>(rows->number(row, 0))];
@@ -252,7 +253,7 @@ Status read_places(Connection& connection,
 }  // namespace
 
 Result<std::vector<Sequence>> read_sequences(Connection& connection) {
-    const auto rows = connection.execute(R"sql(
+    const auto rows = execute_within(connection, catalog_wait_max, R"sql(
         SELECT n.nspname, c.relname, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
                (SELECT d.refobjid::regclass::text FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                   AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') LIMIT 1),

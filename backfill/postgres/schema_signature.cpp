@@ -338,8 +338,11 @@ std::string schema_signature_sql(const std::string& which) {
 }
 
 Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
-                                                        const std::vector<std::string>& exclude) {
-    const auto rows = connection.execute(
+                                                        const std::vector<std::string>& exclude,
+                                                        std::chrono::milliseconds silence_max) {
+    const auto rows = execute_within(
+        connection,
+        silence_max,
         schema_signature_sql(R"sql(n.nspname || '.' || c.relname <> ALL ($1::text[])
           AND NOT (c.relispartition AND $1::text[] <> '{}' AND EXISTS (
               SELECT FROM pg_partition_ancestors(c.oid) a JOIN pg_class p ON p.oid = a.relid

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "backfill/postgres/bounded_query.hpp"
 #include "backfill/postgres/connection.hpp"
 #include "protocol/result.hpp"
 
@@ -28,9 +29,11 @@ struct SchemaObject {
 // mover does. `which`: a condition on pg_class c and pg_namespace n.
 std::string schema_signature_sql(const std::string& which);
 
-// Sorted.
-Result<std::vector<SchemaObject>> read_schema_signature(Connection& connection,
-                                                        const std::vector<std::string>& exclude);
+// Sorted. Errc::closed where nothing was heard for so long; see execute_within.
+Result<std::vector<SchemaObject>> read_schema_signature(
+    Connection& connection,
+    const std::vector<std::string>& exclude,
+    std::chrono::milliseconds silence_max = catalog_wait_max);
 
 // Of one kind, on servers of any two versions: some print an expression in another way. Pure.
 bool same_definition(std::string_view kind, std::string_view one, std::string_view other);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "backfill/postgres/bounded_query.hpp"
 #include "backfill/postgres/link.hpp"
 
 namespace segue::backfill::postgres {
@@ -68,7 +69,8 @@ namespace {
 // It belongs to a column of a table that is not moved.
 Result<bool> belongs_elsewhere(Connection& to, const Sequence& sequence) {
     if (sequence.owner.empty()) return false;
-    const auto there = to.execute("SELECT to_regclass($1) IS NULL", {sequence.owner});
+    const auto there = execute_within(
+        to, catalog_wait_max, "SELECT to_regclass($1) IS NULL", {sequence.owner});
     if (!there) return there.error();
     return there->truth(0, 0);
 }

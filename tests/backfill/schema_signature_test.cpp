@@ -1,6 +1,7 @@
 #include "backfill/postgres/schema_signature.hpp"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <string>
 #include <utility>
@@ -288,6 +289,19 @@ TEST(SchemaSignature, AForeignKeyToPartitionsIsTheSameInWhateverOrderTheyWereMad
     const auto cascades = read_schema_signature(target, {});
     ASSERT_TRUE(cascades);
     EXPECT_EQ(schema_differences(*there, *cascades, 9).size(), 1u);
+}
+
+// Who stops waits for who reads it.
+TEST(SchemaSignature, IsNotWaitedForWhereTheServerHangs) {
+    SEGUE_NEEDS_POSTGRES();
+    const test::Databases databases;
+    Connection source = databases.open(Side::source);
+    const pid_t backend = PQbackendPID(source.raw());
+    ASSERT_EQ(::kill(backend, SIGSTOP), 0);
+    const auto read = read_schema_signature(source, {}, std::chrono::milliseconds{50});
+    EXPECT_EQ(::kill(backend, SIGCONT), 0);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, Errc::closed) << read.error().detail;
 }
 
 // Up to PostgreSQL 16 only a table that is attached can have one, from 17 on every partition has
