@@ -26,6 +26,7 @@
 #include "proxy/read_services.hpp"
 #include "proxy/reload.hpp"
 #include "proxy/role_secrets.hpp"
+#include "proxy/server_watch.hpp"
 #include "proxy/session_registry.hpp"
 #include "proxy/setting_names.hpp"
 #include "proxy/settings.hpp"
@@ -122,6 +123,7 @@ private:
     RoleSecrets secrets_;
     Operations operations_;
     Operator operator_;
+    ServerWatch server_watch_{board_, journal_};
     StandingBlockers standing_blockers_;
     Pilot pilot_;
     std::unique_ptr<Listener> listener_;
@@ -234,7 +236,11 @@ StandingBlockers::Sources App::blockers_of_databases() {
         const std::string verb = operator_.current_verb();
         return verb != "rehearse" && verb != "cutover" && verb != "rollback" && verb != "finish";
     };
-    return {backfill::make_postgres_change_steps(server_settings(config_)), authority, may_look};
+    const auto make_steps = [this] {
+        return backfill::make_postgres_change_steps(server_settings(config_));
+    };
+    const auto watch = [this](backfill::ChangeSteps& steps) { server_watch_.look(steps); };
+    return {make_steps, authority, may_look, watch};
 }
 
 StatusInputs App::inputs() const {

@@ -17,8 +17,6 @@ using router::Mirror;
 namespace {
 
 constexpr int update_attempts_max = 5;
-// Every 5 s. A side that does not answer takes its connect timeout each time.
-constexpr unsigned ticks_per_look_at_servers = 10;
 
 // Of the verification in the background.
 bool needs_rest(std::string_view verb) {
@@ -127,10 +125,7 @@ void Operations::start_mover() {
 bool Operations::tick() {
     // A verb was overtaken by another process.
     if (!parts_.board.read().authority_known) return false;
-    if (!copying_or_later()) {
-        look_at_servers();
-        return !begun_by_another();
-    }
+    if (!copying_or_later()) return !begun_by_another();
     if (superseded()) return false;
     follow_others();
     if (!mover_started_) start_mover();
@@ -143,33 +138,6 @@ bool Operations::tick() {
         follower_behind_ = !settle_follower(parts_.change.steps, *parts_.board.read().record);
     }
     return true;
-}
-
-// A server that `start` will need, or that clients are relayed to, is missed at once and not when
-// somebody asks for it. After `finish` the old one may well be gone.
-void Operations::look_at_servers() {
-    const BoardState state = parts_.board.read();
-    if (state.record && state.record->phase == router::Phase::finished) return;
-    if (looks_due_in_ > 0) {
-        --looks_due_in_;
-        return;
-    }
-    looks_due_in_ = ticks_per_look_at_servers;
-    for (const Side side : {Side::source, Side::target}) {
-        const auto read = parts_.change.steps.control(side).read();
-        const std::string problem = read ? "" : read.error().detail;
-        const std::string& before = state.out_of_reach[index(side)];
-        const std::string which = "the " + std::string{name(side)};
-        // The words may change: a host that is gone, then a server that starts.
-        if (!problem.empty() && before.empty()) {
-            parts_.change.journal.warning(
-                "servers",
-                which + " cannot be reached: " + problem + "; " + out_of_reach_means(side));
-        }
-        if (problem.empty() && !before.empty())
-            parts_.change.journal.event("servers", which + " can be reached again");
-        parts_.board.update([&](BoardState& board) { board.out_of_reach[index(side)] = problem; });
-    }
 }
 
 // The mover tries again by itself; why it had to is told once, until it has been connected again.

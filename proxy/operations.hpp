@@ -173,7 +173,6 @@ private:
                                                   std::optional<std::int64_t> lease = std::nullopt);
     void publish(const std::optional<backfill::ControlRecord>& record);
     void start_mover();
-    void look_at_servers();  // While nothing is moved; otherwise the mover tells.
     void note_mover_failure();
     void note_consistent();
     // operations_superseded.cpp
@@ -195,7 +194,6 @@ private:
     std::shared_ptr<const Config> config_;  // Of config().
     bool mover_started_ = false;
     unsigned idle_ticks_ = 0;       // While nothing is moved as far as this process knows.
-    unsigned looks_due_in_ = 0;     // Ticks until the servers are looked at again.
     bool follower_behind_ = false;  // The follower's control record is to be settled.
     // Others have changed what is on the board, and it is not in force yet.
     bool others_to_follow_ = false;

@@ -72,6 +72,11 @@ void StandingBlockers::turn() {
         seen_ = {};
         problem_.clear();
         next_ = sources_.now();
+        steps_ = sources_.make_steps();
+    }
+    if (!authority && sources_.now() >= next_) {
+        sources_.otherwise(*steps_);
+        next_ = sources_.now() + otherwise_every;
     }
     if (!may_look || sources_.now() < next_) return;
     const Clock::duration pause = look();
@@ -80,7 +85,7 @@ void StandingBlockers::turn() {
 
 StandingBlockers::Clock::duration StandingBlockers::look() {
     const auto begun = sources_.now();
-    const auto blockers = sources_.steps->blockers(*authority_);
+    const auto blockers = steps_->blockers(*authority_);
     const Clock::duration took = sources_.now() - begun;
     std::vector<std::string> found;
     if (blockers) {

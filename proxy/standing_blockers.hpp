@@ -21,6 +21,8 @@ namespace segue::proxy {
 
 // Between two looks.
 inline constexpr std::chrono::seconds blockers_look_every{15};
+// Between two of `otherwise`.
+inline constexpr std::chrono::seconds otherwise_every{5};
 // After one that was in vain.
 inline constexpr std::chrono::seconds blockers_retry{3};
 // What is seen for the first time is looked at again after so long.
@@ -47,14 +49,20 @@ class StandingBlockers {
 public:
     using Clock = std::chrono::steady_clock;
     struct Sources {
-        std::unique_ptr<backfill::ChangeSteps> steps;  // Its own: nobody else asks by them.
+        // Its own, which nobody else asks by, and new ones for each authority: they remember which
+        // migration it is.
+        std::function<std::unique_ptr<backfill::ChangeSteps>()> make_steps;
         // The authority that would be left; empty: there is none to be left now.
         std::function<std::optional<Side>()> authority;
         std::function<bool()> may_look;  // False: a change is under way.
+        // Done with them now and then while there is none to be left.
+        std::function<void(backfill::ChangeSteps&)> otherwise = [](backfill::ChangeSteps&) {};
         std::function<Clock::time_point()> now = Clock::now;
     };
     explicit StandingBlockers(Sources sources)
-        : sources_(std::move(sources)), next_(sources_.now()) {}
+        : sources_(std::move(sources)),
+          steps_(sources_.make_steps()),
+          next_(sources_.now()) {}
     ~StandingBlockers() { stop(); }
     void start();
     void end_soon();  // After the look that is under way; does not wait for it.
@@ -71,6 +79,7 @@ private:
     Clock::duration look();  // Until the next one.
 
     Sources sources_;
+    std::unique_ptr<backfill::ChangeSteps> steps_;  // For `authority_`.
     mutable std::mutex mutex_;
     std::condition_variable changed_;
     std::optional<Side> authority_;  // That `seen_` is about.

@@ -181,13 +181,17 @@ public:
 
     Result<std::optional<ControlRecord>> read() override {
         take_unread_glance();
-        const auto rows = link_.run(read_sql(), Parameters{}, deadline());
-        if (rows) return record_of(*rows);
-        const std::string& state = rows.error().sqlstate;
-        if (state == undefined_table || state == invalid_schema_name) {
-            return std::optional<ControlRecord>{};
+        if (absent_) {  // Who asks again and again leaves no error in the server's log each time.
+            const auto there = link_.run(
+                "SELECT to_regclass('segue.control') IS NOT NULL", Parameters{}, deadline());
+            if (there && !there->truth(0, 0)) return std::optional<ControlRecord>{};
         }
-        return rows.error();
+        const auto rows = link_.run(read_sql(), Parameters{}, deadline());
+        absent_ = !rows && (rows.error().sqlstate == undefined_table ||
+                            rows.error().sqlstate == invalid_schema_name);
+        if (absent_) return std::optional<ControlRecord>{};
+        if (!rows) return rows.error();
+        return record_of(*rows);
     }
 
     std::optional<ControlRecord> glance() override {
@@ -339,6 +343,7 @@ private:
     }
 
     Link link_;
+    bool absent_ = false;   // As last read: there was no table.
     bool glanced_ = false;  // What the connection is busy with is a glance.
     std::chrono::steady_clock::time_point glanced_at_, add_again_at_;
     std::chrono::milliseconds glance_time_max_;

@@ -103,6 +103,24 @@ TEST_F(PostgresControl, AnAbsentSchemaIsNoRecord) {
     EXPECT_FALSE(record->has_value());
 }
 
+// Who has nothing to move asks every few seconds.
+TEST_F(PostgresControl, AsksForAnAbsentRecordWithoutAnErrorEachTime) {
+    const auto errors = [] {
+        const std::string log = Databases::server(Side::target).log();
+        int count = 0;
+        const std::string error = "relation \"segue.control\" does not exist";
+        for (auto at = log.find(error); at != std::string::npos; at = log.find(error, at + 1))
+            ++count;
+        return count;
+    };
+    const int before = errors();
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(store_->read());
+    EXPECT_EQ(errors(), before + 1);
+    create();
+    const auto record = store_->read();
+    EXPECT_TRUE(record && record->has_value());
+}
+
 TEST_F(PostgresControl, GlancesWithoutWaitingHoweverTheServerStands) {
     create();
     const auto seen = [&] { return test::eventually(30s, [&] { return bool{store_->glance()}; }); };

@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "proxy/server_watch.hpp"
 #include "tests/proxy/desk.hpp"
 
 namespace segue::proxy {
@@ -25,8 +26,9 @@ TEST(Operations, WarnOnceOfAServerThatIsMissingBeforeAnythingIsMoved) {
         }
         return all;
     };
+    ServerWatch watch{desk.board, desk.program.journal};
     const auto tick = [&] {
-        for (int i = 0; i < 30; ++i) EXPECT_TRUE(desk.operations.tick());
+        for (int i = 0; i < 30; ++i) watch.look(desk.program.steps);
     };
     tick();
     EXPECT_EQ(told(), "");
@@ -50,7 +52,8 @@ TEST(Operations, MissNoServerOnceTheMoveIsOver) {
     Desk desk{world};
     ASSERT_TRUE(desk.operations.recover());
     world.down[index(Side::source)] = true;
-    for (int i = 0; i < 30; ++i) desk.operations.tick();
+    ServerWatch watch{desk.board, desk.program.journal};
+    for (int i = 0; i < 30; ++i) watch.look(desk.program.steps);
     for (const std::string& line : desk.program.journal.lines)
         EXPECT_FALSE(line.starts_with("servers")) << line;
 }

@@ -32,7 +32,7 @@ TEST(StandingBlockers, AreNotKnownBeforeTheyWereLookedForAndLeaveOutWhatTheChang
     world.blockers = {{"unfenced_table", "t has no trigger"}, {"schema_differs", "i is missing"}};
     std::array<backfill::AppliedPosition, 2> applied;
     std::atomic<bool> may_look = false;
-    StandingBlockers blockers{{std::make_unique<test::FakeSteps>(world, applied),
+    StandingBlockers blockers{{[&] { return std::make_unique<test::FakeSteps>(world, applied); },
                                [] { return std::optional{Side::source}; },
                                [&] { return may_look.load(); }}};
     EXPECT_TRUE(blockers.against_leaving(std::nullopt).empty()) << "nobody is to be left";
@@ -75,9 +75,12 @@ TEST(StandingBlockers, AreLookedForTheMoreSeldomTheLongerItTakes) {
     std::array<backfill::AppliedPosition, 2> applied;
     StandingBlockers::Clock::time_point now{};
     int looks = 0;
-    StandingBlockers blockers{{std::make_unique<SlowSteps>(world, applied, now, looks),
+    StandingBlockers blockers{{[&] {
+                                   return std::make_unique<SlowSteps>(world, applied, now, looks);
+                               },
                                [] { return std::optional{Side::source}; },
                                [] { return true; },
+                               [](backfill::ChangeSteps&) {},
                                [&] { return now; }}};
     const auto seconds_until_the_next = [&] {
         const auto ended = now;
@@ -89,6 +92,34 @@ TEST(StandingBlockers, AreLookedForTheMoreSeldomTheLongerItTakes) {
     world.blockers = {{"prepared_transaction", "p"}};
     EXPECT_EQ(seconds_until_the_next(), 200);
     EXPECT_EQ(seconds_until_the_next(), 40) << "in doubt";
+}
+
+// What they remember is about one migration. While nothing is moved they are good for something
+// else.
+TEST(StandingBlockers, AreAskedForByNewStepsForEachAuthority) {
+    test::World world = test::consistent_world();
+    std::array<backfill::AppliedPosition, 2> applied;
+    std::optional<Side> authority;
+    StandingBlockers::Clock::time_point now{};
+    int made = 0, looks_otherwise = 0;
+    StandingBlockers blockers{{[&] {
+                                   ++made;
+                                   return std::make_unique<test::FakeSteps>(world, applied);
+                               },
+                               [&] { return authority; },
+                               [] { return true; },
+                               [&](backfill::ChangeSteps&) { ++looks_otherwise; },
+                               [&] { return now; }}};
+    for (int i = 0; i < 10; ++i, now += 1s) blockers.turn();
+    EXPECT_EQ(looks_otherwise, 2) << "every five seconds";
+    const int before = made;
+    authority = Side::source;
+    for (int i = 0; i < 10; ++i, now += 1s) blockers.turn();
+    EXPECT_EQ(made, before + 1);
+    EXPECT_EQ(looks_otherwise, 2);
+    authority.reset();
+    blockers.turn();
+    EXPECT_EQ(made, before + 2);
 }
 
 }  // namespace
