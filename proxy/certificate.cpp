@@ -137,9 +137,14 @@ json verification_details(const Verification& verification,
 std::string repair_text(const backfill::RepairReport& report) {
     std::string text = "repaired " + counted(report.rows, "row", "rows");
     for (const RepairRecord& one : report.tables) {
-        text += "\n  " + one.schema + "." + one.name + ": " + std::to_string(one.missing) +
-                " missing, " + std::to_string(one.extra) + " extra, " +
-                std::to_string(one.changed) + " changed";
+        text += "\n  " + one.schema + "." + one.name + ": ";
+        // A sequence has no rows.
+        if (one.missing + one.extra + one.changed == 0) {
+            text += "behind, set ahead";
+            continue;
+        }
+        text += std::to_string(one.missing) + " missing, " + std::to_string(one.extra) +
+                " extra, " + std::to_string(one.changed) + " changed";
     }
     for (const std::string& one : report.failed) text += "\n  could not be repaired: " + one;
     if (report.rows > 0) {

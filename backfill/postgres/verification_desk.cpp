@@ -239,10 +239,12 @@ std::vector<RepairNote> notes_of(const Verification& verification,
                         .authority = authority,
                         .schema = name.first,
                         .table = name.second};
-        for (const VerifyDifference& one : table.listed)
+        for (const VerifyDifference& one : table.listed) {
+            if (one.kind == sequence_behind) continue;  // It has no rows.
             ++(one.kind == "missing" ? note.missing
                : one.kind == "extra" ? note.extra
                                      : note.changed);
+        }
         notes.push_back(std::move(note));
     }
     return notes;

@@ -281,6 +281,8 @@ TEST_F(MoverTest, VerifyFindsASequenceThatIsBehindAndRepairMendsIt) {
     const auto repaired = mover->repair("somebody");
     ASSERT_TRUE(repaired) << repaired.error().detail;
     EXPECT_EQ(repaired->failed, std::vector<std::string>{});
+    ASSERT_EQ(repaired->tables.size(), 1u);
+    EXPECT_EQ(repaired->tables.front().changed, 0u) << "no row was";
     EXPECT_GE(place(), 15'300);
     const auto again = mover->verify({});
     ASSERT_TRUE(again) << again.error().detail;

@@ -95,5 +95,17 @@ TEST(Certificate, TextsAreBoundedAndSayWhereTheRestIs) {
     EXPECT_EQ(details["certificate"]["differences_listed"].size(), 5000u);
 }
 
+TEST(RepairText, SaysOfASequenceThatItWasBehind) {
+    backfill::RepairReport report;
+    report.tables.resize(2);
+    report.tables[0].schema = report.tables[1].schema = "app";
+    report.tables[0].name = "t_id_seq";
+    report.tables[1].name = "t";
+    report.tables[1].changed = report.rows = 1;
+    const std::string text = repair_text(report);
+    EXPECT_NE(text.find("app.t_id_seq: behind, set ahead\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("app.t: 0 missing, 0 extra, 1 changed\n"), std::string::npos) << text;
+}
+
 }  // namespace
 }  // namespace segue::proxy
