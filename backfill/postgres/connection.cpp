@@ -56,8 +56,8 @@ struct NamedSetting {
 };
 
 // One text of a value means the same on both servers, whatever the settings of server, database and
-// role are; what a server prints of itself is the same text; and a transaction sees what was
-// committed before each of its statements.
+// role are; a query of ours means what it says, and what a server prints of itself is the same
+// text; and a transaction sees what was committed before each of its statements.
 constexpr NamedSetting normalised_settings[] = {{"DateStyle", "ISO"},
                                                 {"IntervalStyle", "postgres"},
                                                 {"TimeZone", "UTC"},
@@ -66,6 +66,7 @@ constexpr NamedSetting normalised_settings[] = {{"DateStyle", "ISO"},
                                                 {"xmloption", "content"},
                                                 {"lc_monetary", "C"},
                                                 {"array_nulls", "on"},
+                                                {"standard_conforming_strings", "on"},
                                                 {"quote_all_identifiers", "off"},
                                                 {"default_transaction_isolation", "read committed"},
                                                 {"default_transaction_deferrable", "off"},

@@ -105,24 +105,28 @@ TEST(PostgresConnection, WritesMoneyTheSameForEveryDatabase) {
 }
 
 // Whatever the application's database, role or server say: a null in an array stays one, names are
-// written as they are, and nobody's transactions are of another kind than they were written for.
+// written as they are, a backslash in a pattern is one, and nobody's transactions are of another
+// kind than they were written for.
 TEST(PostgresConnection, IsNotLedByTheSettingsOfTheDatabase) {
     SEGUE_NEEDS_POSTGRES();
     const Databases databases;
     const std::string alter = "ALTER DATABASE " + databases.database() + " SET ";
     databases.run(Side::source, alter + "array_nulls = off");
     databases.run(Side::source, alter + "quote_all_identifiers = on");
+    databases.run(Side::source, alter + "standard_conforming_strings = off");
     databases.run(Side::source, alter + "default_transaction_isolation = 'serializable'");
     databases.run(Side::source, alter + "default_transaction_deferrable = on");
     Connection connection = databases.open(Side::source);
     const auto shown = connection.execute(
         "SELECT '{NULL}'::text[] = ARRAY[NULL::text], quote_ident('plain'),"
-        " current_setting('transaction_isolation'), current_setting('transaction_deferrable')");
+        " current_setting('transaction_isolation'), current_setting('transaction_deferrable'),"
+        " 'pgboss' LIKE 'pg\\_%'");
     ASSERT_TRUE(shown) << shown.error().detail;
     EXPECT_TRUE(shown->truth(0, 0));
     EXPECT_EQ(shown->at(0, 1), "plain");
     EXPECT_EQ(shown->at(0, 2), "read committed");
     EXPECT_EQ(shown->at(0, 3), "off");
+    EXPECT_FALSE(shown->truth(0, 4));
 }
 
 // What a certificate says to set, so that its queries give the same again.
