@@ -145,6 +145,14 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "ALTER FUNCTION ... SET search_path = ..., with the schemas that it needs. Of an extension's "
      "function (ll_to_earth of earthdistance before 1.2) on both servers.",
      Acceptance::none},
+    {"function_untried",
+     "An expression of a constraint, generated column, index or materialized view was not tried. "
+     "It is with the rights of its owner only, whose role Segue could not take, or who may not "
+     "read the table.",
+     "Whether its functions find their helpers without the application's search_path is not known; "
+     "where they do not, the copy stops.",
+     "Try it as its owner with search_path pg_catalog, or ALTER FUNCTION ... SET search_path = "
+     "..., with the schemas that it needs."},
     {"money_locale",
      "The table has a money column, and the servers format money differently.",
      "The application would read and write other texts, and amounts with another number of "

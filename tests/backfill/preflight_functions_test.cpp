@@ -1,0 +1,64 @@
+// What `check` does with the functions that the mover has to run for each row.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "backfill/change_steps.hpp"
+#include "backfill/preflight.hpp"
+#include "tests/backfill/databases.hpp"
+#include "tests/backfill/preflight_support.hpp"
+
+namespace segue::backfill {
+namespace {
+
+using test::Databases;
+using test::settings_of;
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+// "code of object" of those that are about functions.
+std::vector<std::string> told_of(const Databases& databases) {
+    std::vector<std::string> told;
+    const auto findings = postgres_preflight(settings_of(databases));
+    if (!findings) return {findings.error().detail};
+    for (const Finding& finding : *findings) {
+        const std::string code{finding.code.name()};
+        if (code.starts_with("function_")) told.push_back(code + " of " + finding.object);
+    }
+    return told;
+}
+
+// Reading only would not keep a superuser from COPY ... TO PROGRAM.
+TEST(PreflightFunctions, TriesTheFunctionsOfOthersWithTheirRightsOnly) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    const std::string role = databases.database() + "_owner";
+    for (const Side side : {Side::source, Side::target}) databases.run(side, "CREATE ROLE " + role);
+    databases.run(Side::source, R"sql(
+        CREATE FUNCTION spies(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN
+            BEGIN RESET ROLE; EXCEPTION WHEN OTHERS THEN NULL; END;
+            IF (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN PERFORM acts_as_superuser(); END IF;
+            RETURN true; END$$;
+        CREATE FUNCTION lost(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN is_not_there(); END';
+        CREATE TABLE theirs (i int PRIMARY KEY); CREATE TABLE lost (i int PRIMARY KEY); CREATE TABLE ours (i int PRIMARY KEY);
+        CREATE DOMAIN kind AS int; CREATE TABLE kinds (k kind PRIMARY KEY);
+        INSERT INTO theirs VALUES (1); INSERT INTO lost VALUES (1); INSERT INTO ours VALUES (1); INSERT INTO kinds VALUES (1);
+        ALTER TABLE theirs ADD CHECK (spies(i)) NOT VALID; ALTER TABLE ours ADD CHECK (spies(i)) NOT VALID;
+        ALTER TABLE lost ADD CHECK (lost(i)) NOT VALID; ALTER DOMAIN kind ADD CHECK (spies(VALUE)) NOT VALID)sql");
+    databases.run(Side::source,
+                  "ALTER TABLE theirs OWNER TO " + role + "; ALTER TABLE lost OWNER TO " + role +
+                      "; ALTER FUNCTION spies OWNER TO " + role + "; ALTER DOMAIN kind OWNER TO " +
+                      role);
+    // Nor may the owner of a function read the tables of others.
+    EXPECT_THAT(
+        told_of(databases),
+        UnorderedElementsAre("function_path of source: public.lost", "function_untried of source"));
+    databases.run(Side::source, "GRANT SELECT ON ours, kinds TO " + role);
+    EXPECT_THAT(told_of(databases), ElementsAre("function_path of source: public.lost"));
+}
+
+}  // namespace
+}  // namespace segue::backfill
