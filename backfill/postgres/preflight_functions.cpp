@@ -120,8 +120,9 @@ void check_functions(const ServerSettings& settings,
         const std::string query = expressions->text(row, 2);
         const auto tried = role.empty() ? source.execute(query)
                                         : source.execute("SELECT pg_temp.segue_try($1)", {query});
-        if (tried) continue;
+        // The table's lock goes as well.
         if (!source.execute("ROLLBACK TO SAVEPOINT segue_check")) return;
+        if (tried) continue;
         if (!role.empty() && tried.error().sqlstate == "42501") untried.add(*expressions, row);
         if (!finds_nothing(tried.error())) continue;
         findings.push_back({Severity::fail,

@@ -60,5 +60,21 @@ TEST(PreflightFunctions, TriesTheFunctionsOfOthersWithTheirRightsOnly) {
     EXPECT_THAT(told_of(databases), ElementsAre("function_path of source: public.lost"));
 }
 
+// The application's own commands would wait for it, and others behind them.
+TEST(PreflightFunctions, HoldsNoLockOfATableThatHasBeenTried) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TABLE a (i int PRIMARY KEY); CREATE TABLE z (i int PRIMARY KEY);
+        INSERT INTO a VALUES (1); INSERT INTO z VALUES (1);
+        CREATE FUNCTION sound(int) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END';
+        CREATE FUNCTION looks(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN
+            IF EXISTS (SELECT FROM pg_locks WHERE relation = to_regclass('public.a') AND pid = pg_backend_pid())
+            THEN PERFORM is_held(); END IF;
+            RETURN true; END$$;
+        ALTER TABLE a ADD CHECK (sound(i)) NOT VALID; ALTER TABLE z ADD CHECK (looks(i)) NOT VALID)sql");
+    EXPECT_THAT(told_of(databases), ElementsAre());
+}
+
 }  // namespace
 }  // namespace segue::backfill
