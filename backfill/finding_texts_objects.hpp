@@ -145,6 +145,12 @@ inline constexpr auto finding_texts_objects = std::to_array<FindingText>({
      "ALTER FUNCTION ... SET search_path = ..., with the schemas that it needs. Of an extension's "
      "function (ll_to_earth of earthdistance before 1.2) on both servers.",
      Acceptance::none},
+    {"function_setting",
+     "A constraint, generated column, index or materialized view calls a function that reads a "
+     "setting of the application's sessions.",
+     "The mover's sessions do not have it: the function fails there, and the copy stops.",
+     "ALTER DATABASE ... SET it on both servers, to a value with which the rows pass, or let the "
+     "function use current_setting('...', true)."},
     {"function_untried",
      "An expression of a constraint, generated column, index or materialized view was not tried. "
      "It is with the rights of its owner only, whose role Segue could not take, or who may not "

@@ -79,6 +79,12 @@ bool finds_nothing(const Error& error) {
     return missing.contains(error.sqlstate);
 }
 
+// The state of types that are not there as well; a superuser is told it in English.
+bool misses_setting(const Error& error) {
+    return error.sqlstate == "42704" &&
+           error.detail.find("unrecognized configuration parameter") != std::string::npos;
+}
+
 // What could not be tried is told once.
 struct Untried {
     int expressions = 0;
@@ -103,6 +109,9 @@ void check_functions(const ServerSettings& settings,
                                    "could not be examined: " + expressions.error().detail,
                                    "grant what is missing and check again"});
     }
+    static_cast<void>(
+        source.execute("SELECT set_config('lc_messages', 'C', false) FROM pg_roles"
+                       " WHERE rolname = current_user AND rolsuper"));
     Untried untried;
     bool begun = false;
     std::string role;
@@ -125,16 +134,22 @@ void check_functions(const ServerSettings& settings,
         if (tried) continue;
         if (!role.empty() && tried.error().sqlstate == "42501") untried.add(*expressions, row);
         if (!finds_nothing(tried.error())) continue;
-        findings.push_back({Severity::fail,
-                            "function_path",
-                            "source: " + expressions->text(row, 0),
-                            expressions->text(row, 1) +
-                                " calls a function that finds its helpers by search_path, and the "
-                                "mover works with pg_catalog: " +
-                                tried.error().detail,
-                            expressions->text(row, 3) +
-                                "  -- the schemas that it needs; of an extension's function on "
-                                "both servers"});
+        const bool setting = misses_setting(tried.error());
+        findings.push_back(
+            {Severity::fail,
+             setting ? FindingCode{"function_setting"} : FindingCode{"function_path"},
+             "source: " + expressions->text(row, 0),
+             expressions->text(row, 1) +
+                 (setting ? " calls a function that reads a setting which the mover does not have: "
+                          : " calls a function that finds its helpers by search_path, and the "
+                            "mover works with pg_catalog: ") +
+                 tried.error().detail,
+             setting
+                 ? "ALTER DATABASE ... SET ... = ...;  -- that setting on both servers, so that "
+                   "the rows pass; or let the function use current_setting('...', true)"
+                 : expressions->text(row, 3) +
+                       "  -- the schemas that it needs; of an extension's function on "
+                       "both servers"});
     }
     static_cast<void>(source.execute("ROLLBACK"));
     if (untried.expressions == 0) return;

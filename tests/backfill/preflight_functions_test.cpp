@@ -76,5 +76,23 @@ TEST(PreflightFunctions, HoldsNoLockOfATableThatHasBeenTried) {
     EXPECT_THAT(told_of(databases), ElementsAre());
 }
 
+// Another remedy, and the state is that of a type which is not there.
+TEST(PreflightFunctions, TellsASettingThatIsMissingFromHelpersThatAre) {
+    SEGUE_NEEDS_POSTGRES();
+    const Databases databases;
+    databases.run(Side::source, R"sql(
+        CREATE TYPE public.kind AS ENUM ('a');
+        CREATE FUNCTION tenant(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RETURN current_setting('my.tenant') <> ''; END$$;
+        CREATE FUNCTION typed(int) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN RETURN 'a'::kind IS NOT NULL; END$$;
+        CREATE TABLE a (i int PRIMARY KEY); INSERT INTO a VALUES (1); ALTER TABLE a ADD CHECK (tenant(i)) NOT VALID;
+        CREATE TABLE b (i int PRIMARY KEY); INSERT INTO b VALUES (1); ALTER TABLE b ADD CHECK (typed(i)))sql");
+    EXPECT_THAT(told_of(databases),
+                UnorderedElementsAre("function_setting of source: public.a",
+                                     "function_path of source: public.b"));
+    databases.run(Side::source,
+                  "ALTER DATABASE " + databases.database() + " SET my.tenant = 'one'");
+    EXPECT_THAT(told_of(databases), ElementsAre("function_path of source: public.b"));
+}
+
 }  // namespace
 }  // namespace segue::backfill
