@@ -45,7 +45,9 @@ protected:
             {"MOVER_TARGET", databases->url(Side::target)},
             {"MOVER_BACKFILL",
              databases->value(Side::source, "SELECT backfill FROM segue.control")},
-            {"SEGUE_CRASH_AT", crash_at}};
+            {"SEGUE_CRASH_AT", crash_at},
+            {"GTEST_TOTAL_SHARDS", "1"},  // Also where this program runs a part of its tests.
+            {"GTEST_SHARD_INDEX", "0"}};
         return test::Child{command, log_folder_ / "child.log", SIGKILL};
     }
 
