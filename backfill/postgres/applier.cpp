@@ -416,10 +416,11 @@ void Applier::publish() {
     const Position contiguous = progress_.contiguous();
     const bool durable_only = durable_only_.load();
     shared_.applied[index(settings_.stream)].publish(durable_only ? durable() : contiguous);
+    // Before anybody learns that the follower has got so far.
+    if (std::exchange(group_changed_schema_, false)) shared_.schema_changes.fetch_add(1);
     pipe_.finished(group_items_, group_bytes_, contiguous);
     alone_left_ -= std::min(alone_left_, group_commits_);
     schema_work_ = {};
-    if (std::exchange(group_changed_schema_, false)) shared_.schema_changes.fetch_add(1);
     group_items_ = group_bytes_ = group_commits_ = group_changes_ = 0;
 }
 

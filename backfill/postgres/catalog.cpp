@@ -185,6 +185,18 @@ std::string unpublished_tables_sql() {
            "BY 1";
 }
 
+bool same_definition(const Table& one, const Table& other) {
+    const auto same_column = [](const Column& a, const Column& b) {
+        return a.name == b.name && a.type == b.type && a.generated == b.generated;
+    };
+    return one.schema == other.schema && one.name == other.name && one.key == other.key &&
+           std::equal(one.columns.begin(),
+                      one.columns.end(),
+                      other.columns.begin(),
+                      other.columns.end(),
+                      same_column);
+}
+
 Result<std::vector<Table>> read_tables(Connection& connection,
                                        const std::vector<std::string>& exclude) {
     const Which which = all_moved(exclude);

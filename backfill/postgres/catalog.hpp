@@ -50,6 +50,9 @@ struct Table {
     }  // For people and [tables] exclude.
 };
 
+// Of the same name, with the same columns and key.
+bool same_definition(const Table& one, const Table& other);
+
 struct Sequence {
     std::string schema, name;
     std::int64_t last_value = 0, increment = 1, min_value = 1, max_value = 0, cache = 1;

@@ -301,11 +301,13 @@ Status MoverRun::yield_to_waiters(Side authority) {
     return Done{};
 }
 
-// What stands in segue.ddl has reached both sides.
-Status MoverRun::read_changed_tables() {
+// What stands in segue.ddl has reached both sides. Unless it is wanted at once, the authority rests
+// between two readings.
+Status MoverRun::read_changed_tables(bool at_once) {
+    const std::lock_guard one_at_a_time{tables_read_mutex_};
     const std::uint64_t changes = shared_.schema_changes.load();
     const auto begun = std::chrono::steady_clock::now();
-    if (changes == schema_changes_seen_ || begun < next_tables_read_) return Done{};
+    if (changes == schema_changes_seen_ || (!at_once && begun < next_tables_read_)) return Done{};
     Side authority;
     {
         const std::lock_guard lock{shared_.mutex};
@@ -339,6 +341,11 @@ Status MoverRun::read_changed_tables() {
     return Done{};
 }
 
+std::vector<Table> MoverRun::current_tables() {
+    (void)read_changed_tables(true);
+    return authority_tables();
+}
+
 // A stream that has gone on for a while has passed what stopped the run before.
 void MoverRun::forget_stopped_tables() {
     const std::lock_guard lock{shared_.mutex};
@@ -359,7 +366,7 @@ Status MoverRun::keep() {
         const bool long_enough = std::chrono::steady_clock::now() - begun_at > good_run;
         if (long_enough && applied.current() > began_at) forget_stopped_tables();
         if (const auto failure = first_failure()) return *failure;
-        if (const Status read = read_changed_tables(); !read) return read;
+        if (const Status read = read_changed_tables(false); !read) return read;
         if (const Status known = keep_code_known(); !known) return known;
         if (const Status expected = expect_authority_still(); !expected) return expected;
         for (const Side side : both_sides) {

@@ -53,6 +53,9 @@ public:
         const std::lock_guard lock{mutex_};
         return authority_tables_;
     }
+    // As they are now: read anew where a command has come to both sides since they were. Waits for
+    // that; where it fails they are as they were.
+    std::vector<Table> current_tables();
     std::int64_t generation(Side side) const { return generations_[index(side)]; }
     Interrupts& interrupts() { return interrupts_; }
     TwinGuard& twins() { return twins_; }
@@ -82,7 +85,7 @@ private:
     Status open_reverse_stream();
     Status probe(MoverStream& stream);
     Status keep();
-    Status read_changed_tables();
+    Status read_changed_tables(bool at_once);
     void forget_stopped_tables();
     bool retained_log_is_over() const;
     Status yield_to_waiters(Side authority);
@@ -118,6 +121,7 @@ private:
     std::mutex keeper_mutex_[2];
     FollowerTables tables_[2];
     std::vector<Table> authority_tables_;  // Guarded by mutex_ once copying is over.
+    std::mutex tables_read_mutex_;  // Of these two, while the tables are read.
     std::uint64_t schema_changes_seen_ = 0;
     std::chrono::steady_clock::time_point next_tables_read_;
     bool captures_ddl_ = false;

@@ -84,7 +84,7 @@ Status mend_passed_over(const CurrentRun& current,
     for (int round = 0; round < mending_rounds_max; ++round) {
         const auto run = current();
         if (!run) return not_connected();
-        const std::vector<Table> tables = run->authority_tables();
+        const std::vector<Table> tables = run->current_tables();
         const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
             return one.schema == name.first && one.name == name.second;
         });

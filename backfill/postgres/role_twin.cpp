@@ -58,7 +58,7 @@ Result<std::unique_ptr<Twin>> open_role_twin(std::shared_ptr<MoverRun> run,
                                              MoverShared& shared,
                                              const std::string& role,
                                              Clock::time_point deadline) {
-    const std::vector<Table>& tables = run->authority_tables();
+    const std::vector<Table> tables = run->current_tables();
     auto twin = PostgresTwin::open(run, shared);
     if (!twin) return twin.error();
     std::optional<RoleQuestion> questions[2];

@@ -201,10 +201,10 @@ Status VerificationDesk::compare_suspects(const std::vector<TableName>& names) {
 // Makes them wait in `verification`, but for those of which a comparison goes on that is later than
 // what was read. Those that are moved.
 std::set<TableName> VerificationDesk::begin_suspects(Verification& verification,
-                                                     const MoverRun& run,
+                                                     MoverRun& run,
                                                      const std::vector<TableName>& names) {
     std::set<TableName> moved, only, again;
-    for (const Table& table : run.authority_tables()) moved.emplace(table.schema, table.name);
+    for (const Table& table : run.current_tables()) moved.emplace(table.schema, table.name);
     bool found_before = false;
     for (const TableName& name : names) {
         if (!moved.contains(name)) {

@@ -95,7 +95,7 @@ Result<Verification> VerificationDesk::begin(VerifyKind kind,
     verification.since = Position{shared_.since.load()};
     verification.strays = shared_.strays[index(other(side))].count();
     if (Status told = excluded(verification, run); !told) return told.error();
-    for (const Table& table : run.authority_tables())
+    for (const Table& table : run.current_tables())
         verification.tables[{table.schema, table.name}];
     return verification;
 }
@@ -145,7 +145,7 @@ Status VerificationDesk::compare(Verification& verification,
     };
     const auto tables_now = [this]() -> std::vector<Table> {
         const auto now_running = current_();
-        return now_running ? now_running->authority_tables() : std::vector<Table>{};
+        return now_running ? now_running->current_tables() : std::vector<Table>{};
     };
     const auto sequences_behind = [this, all = only.empty()]() -> Result<std::set<TableName>> {
         if (!all) return std::set<TableName>{};
@@ -154,6 +154,7 @@ Status VerificationDesk::compare(Verification& verification,
         if (const Status looked = now_running->look_at_sequences(); !looked) return looked.error();
         return shared_.sequences.set_back();
     };
+    const std::vector<Table> tables = run.current_tables();
     const VerifyWork work{open,
                           book,
                           pace.rows_so_far,
@@ -163,7 +164,6 @@ Status VerificationDesk::compare(Verification& verification,
                           {},
                           sequences_behind,
                           std::move(only)};
-    const std::vector<Table> tables = run.authority_tables();
     return verify_tables(tables, verification, work);
 }
 
@@ -281,7 +281,7 @@ Status VerificationDesk::mend_table(const Verification& verification,
         report.tables.push_back(repair_record({note, "", "done", ""}));
         return Done{};
     }
-    const std::vector<Table>& tables = run->authority_tables();
+    const std::vector<Table> tables = run->current_tables();
     const auto table = std::find_if(tables.begin(), tables.end(), [&](const Table& one) {
         return one.schema == note.schema && one.name == note.table;
     });

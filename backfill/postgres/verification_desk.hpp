@@ -104,7 +104,7 @@ private:
     Status background_round();
     Status compare_suspects(const std::vector<TableName>& names);
     std::set<TableName> begin_suspects(Verification& verification,
-                                       const MoverRun& run,
+                                       MoverRun& run,
                                        const std::vector<TableName>& names);
 
     MoverShared& shared_;

@@ -169,12 +169,7 @@ private:
         if (!work_.tables_now) return false;
         for (Table& now : work_.tables_now()) {
             if (now.schema != table.schema || now.name != table.name) continue;
-            const auto columns = [](const Table& one) {
-                std::vector<std::pair<std::string, std::string>> all;
-                for (const Column& column : one.columns) all.emplace_back(column.name, column.type);
-                return all;
-            };
-            const bool changed = columns(now) != columns(table) || now.key != table.key;
+            const bool changed = !same_definition(now, table);
             table = std::move(now);
             return changed;
         }
