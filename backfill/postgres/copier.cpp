@@ -147,7 +147,6 @@ Status Copier::copy_steps(const CopyPlan::Work& work, Read& read) {
 
     const auto begun_at = std::chrono::steady_clock::now();
     if (const Status moved = transfer(work, read); !moved) return moved;
-    if (const auto ended = authority_->execute("ROLLBACK"); !ended) return ended.error();
     plan_.took(*work.table, read.rows, std::chrono::steady_clock::now() - begun_at);
     crash_point("copy.after_read");
 
@@ -250,6 +249,8 @@ Status Copier::transfer(const CopyPlan::Work& work, Read& read) {
     if (PQresultStatus(sent.raw()) != PGRES_COMMAND_OK)
         return authority_->error("COPY TO", sent.raw());
     while (PGresult* more = PQgetResult(authority_->raw())) PQclear(more);
+    // Its lock is not kept while the follower takes what is on its way.
+    if (const auto ended = authority_->execute("ROLLBACK"); !ended) return ended.error();
     if (PQputCopyEnd(follower_->raw(), nullptr) != 1) return follower_->error("COPY FROM");
     Rows received{PQgetResult(follower_->raw())};
     const bool stored = PQresultStatus(received.raw()) == PGRES_COMMAND_OK;
